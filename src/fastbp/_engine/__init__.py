@@ -1,0 +1,27 @@
+"""Floor 1: the compiled engine.  It checks nothing; the floors above call it with checked arrays only.
+
+README.md in this folder says how a training step runs through these files.
+"""
+
+from fastbp._engine import functional
+from fastbp._engine.chain import Chain
+from fastbp._engine.functional import first_nonfinite, first_outside, loss
+from fastbp._engine.program import Program
+from fastbp._engine.selected import isa
+from fastbp._engine.tables import ACTIVATIONS, LOSSES, RULES, Activation, Loss, Rule
+
+__all__ = [
+    "ACTIVATIONS",
+    "LOSSES",
+    "RULES",
+    "Activation",
+    "Chain",
+    "Loss",
+    "Program",
+    "Rule",
+    "first_nonfinite",
+    "first_outside",
+    "functional",
+    "isa",
+    "loss",
+]

@@ -1,0 +1,96 @@
+"""What a node of the graph can be: a pair (forward, backward), a gradient where it has parameters, and a row."""
+
+cdef enum:
+    MOST_OPS = 64
+
+cdef OpKind[MOST_OPS] op_kinds
+cdef int n_ops = 0
+
+
+cdef op_kind(const char* name, RowsKernel forward, RowsKernel backward, GradientKernel gradient=NULL):
+    global n_ops
+    assert n_ops < MOST_OPS - 1
+    op_kinds[n_ops] = OpKind(name, forward, backward, gradient)
+    n_ops += 1
+
+
+op_kind(b"dense", dense_forward, dense_backward, dense_gradient)
+
+
+cdef void activation_forward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Y = f(X)."""
+    cdef Py_ssize_t block
+    for block in range(blocks(op.Y.width)):
+        activate_block(op, op.X, block, start, stop)
+    if op.activation.rows_value != NULL:
+        op.activation.rows_value(&op.Y, start, stop)
+
+cdef void activation_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """dX = dY f'(X)."""
+    copy_rows(&op.dY, op.dX, start, stop)
+    activation_slope(op, op.X, op.dX, start, stop)
+
+op_kind(b"activation", activation_forward, activation_backward)
+
+
+cdef inline uint64_t mixed(uint64_t x) noexcept nogil:
+    """The finalizer of SplitMix64 (Steele, Lea, Flood 2014): every bit of x moves every bit of the result."""
+    x = (x ^ (x >> 30)) * <uint64_t> 0xBF58476D1CE4E5B9
+    x = (x ^ (x >> 27)) * <uint64_t> 0x94D049BB133111EB
+    return x ^ (x >> 31)
+
+
+cdef inline void mask_rows(const Op* op, const Context* context, const Tensor* A, const Tensor* C, Py_ssize_t start,
+                           Py_ssize_t stop) noexcept nogil:
+    """C[n, j] = A[n, j] / (1 - rate) or 0: a draw for (seed, step, node, row, feature), whoever makes it."""
+    cdef uint64_t key
+    cdef uint32_t row_key, h
+    cdef uint32_t kept_below = <uint32_t> ((1 - op.alpha) * 4294967295.0)
+    cdef real scale = <real> (1 / (1 - op.alpha)), zero = 0
+    cdef Py_ssize_t n, block, k
+    cdef const real* a
+    cdef real* c
+    for n in range(start, stop):
+        key = mixed(mixed(mixed(context.seed) ^ context.step) ^ (op.key << 40) ^ <uint64_t> n)
+        row_key = <uint32_t> key
+        for block in range(blocks(C.width)):
+            a, c = block_of(A, n, block), block_of(C, n, block)
+            for k in range(PANEL):
+                # The finalizer of MurmurHash3 on a Weyl sequence: 32 bits, so that it vectorises.
+                h = row_key + <uint32_t> (block * PANEL + k) * <uint32_t> 0x9E3779B9
+                h = (h ^ (h >> 16)) * <uint32_t> 0x85EBCA6B
+                h = (h ^ (h >> 13)) * <uint32_t> 0xC2B2AE35
+                h = h ^ (h >> 16)
+                c[k] = a[k] * (scale if h <= kept_below else zero)
+
+
+cdef void dropout_forward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Y = X M / (1 - rate) in training, with M = 1 with probability 1 - rate; else Y = X."""
+    if context.training:
+        mask_rows(op, context, op.X, &op.Y, start, stop)
+    else:
+        copy_rows(op.X, &op.Y, start, stop)
+
+cdef void dropout_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """dX = dY M / (1 - rate) with the same M, drawn again; else dX = dY."""
+    if context.training:
+        mask_rows(op, context, &op.dY, op.dX, start, stop)
+    else:
+        copy_rows(&op.dY, op.dX, start, stop)
+
+op_kind(b"dropout", dropout_forward, dropout_backward)
+
+
+cdef void fan_out_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """A node used several times: dX[0] += dX[1] + dX[2] + ..., the gradients of its uses."""
+    cdef Py_ssize_t u, block, i
+    cdef real* total
+    cdef const real* share
+    for block in range(blocks(op.dX.width)):
+        total = block_of(op.dX, start, block)
+        for u in range(1, op.inputs):
+            share = block_of(&op.dX[u], start, block)
+            for i in range((stop - start) * PANEL):
+                total[i] += share[i]
+
+op_kind(b"fan_out", NULL, fan_out_backward)

@@ -1,0 +1,134 @@
+"""The table of kernels: what each compiled variant (instruction set and number type) exports.
+
+Everything here is plain C data, so that program.pyx, compiled once, can run any variant: numbers
+travel as `void*` and only kernels, which know their type, look at them.  The rejected option, one
+program per variant, would have been six copies of the memory and thread logic.
+
+Legend, the same in every kernel: N rows, I inputs, O outputs; n, i, o their indices; X input,
+Z pre-activation, Y output, W weights (I, O), b bias (O,); dT is dLoss/dT in T's shape.
+"""
+from libc.stdint cimport int64_t, uint64_t
+
+
+cdef struct Tensor:
+    # Element (n, j) is data[(j / panel) * block + n * pitch + j % panel]: blocks of `panel`
+    # features.  A C-contiguous array is the same with pitch = width and block = panel.
+    void* data
+    Py_ssize_t width
+    Py_ssize_t pitch
+    Py_ssize_t block
+
+
+ctypedef void (*ValueKernel)(void* Y, Py_ssize_t n, double alpha) noexcept nogil
+ctypedef void (*VjpKernel)(const void* Z, const void* Y, void* dZ, Py_ssize_t n, double alpha) noexcept nogil
+ctypedef void (*RowsValueKernel)(const Tensor* Y, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
+ctypedef void (*RowsVjpKernel)(const Tensor* Y, const Tensor* dZ, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
+
+cdef struct Activation:
+    const char* name
+    const char* start           # the initializer of the weights before it
+    double alpha                # its parameter, where it has one
+    bint keeps_input            # its slope needs Z, not only Y
+    ValueKernel value           # element by element ...
+    VjpKernel vjp
+    RowsValueKernel rows_value  # ... or, where the features of a row depend on each other, by rows
+    RowsVjpKernel rows_vjp
+
+
+cdef struct Context:
+    # What a thread carries through a pass.
+    bint training
+    uint64_t seed
+    uint64_t step
+    void* scratch
+
+
+cdef struct Op:
+    # One node of the compiled plan.
+    const OpKind* kind
+    Py_ssize_t inputs
+    Tensor* X
+    Tensor* dX                  # data is NULL where nobody wants it
+    Tensor Z                    # the same memory as Y unless the activation keeps its input
+    Tensor Y
+    Tensor dY
+    const void* W
+    const void* b               # NULL without bias
+    void* dW
+    void* db
+    bint adds_gradient          # dW and db already hold another op's share
+    bint plain_input            # X lies in plain rows, not in blocks
+    const Activation* activation
+    double alpha
+    uint64_t key                # tells the node from others in random draws
+
+ctypedef void (*RowsKernel)(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
+ctypedef void (*GradientKernel)(const Op* op, const Context* context, Py_ssize_t N,
+                                Py_ssize_t start, Py_ssize_t stop, bint bias) noexcept nogil
+
+cdef struct OpKind:
+    const char* name
+    RowsKernel forward          # Y of rows start ... stop
+    RowsKernel backward         # dX of rows start ... stop; may turn dY into dZ in place
+    GradientKernel gradient     # dW of inputs start ... stop over N rows, and db; NULL without parameters
+
+
+cdef struct Targets:
+    const int64_t* indices      # class indices, or NULL ...
+    const void* values          # ... and then rows of values
+    Py_ssize_t width
+    const int64_t* order        # row n of the batch is order[first + n] of the arrays; NULL: first + n
+    Py_ssize_t first
+    const void* weights         # of the rows, or NULL
+
+ctypedef void (*LossKernel)(const Tensor* Y, const Targets* targets, double scale, double* losses,
+                            const Tensor* dY, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
+
+cdef struct Loss:
+    const char* name
+    LossKernel of_indices       # NULL where it takes no class indices
+    LossKernel of_values
+    bint unit                   # its values must lie in 0 ... 1
+
+
+ctypedef void (*PrepareKernel)(const double* parameters, double lr, double t, double* scalars) noexcept nogil
+ctypedef const void* (*UpdateKernel)(const double* scalars, void* P, const void* G, void** states,
+                                     void* scratch, Py_ssize_t n) noexcept nogil
+
+cdef struct Rule:
+    const char* name
+    int states                  # vectors of the size of the parameters
+    int parameters
+    PrepareKernel prepare       # from the parameters, lr and the step number: the scalars of this step
+    UpdateKernel update         # returns the gradient that the next rule in the chain sees
+
+cdef enum:
+    MAX_RULES = 8
+    MAX_SCALARS = 8
+    MAX_STATES = 4
+
+cdef struct ChainLink:
+    const Rule* rule
+    double parameters[MAX_SCALARS]
+    double scalars[MAX_SCALARS]
+    void* states[MAX_STATES]
+
+
+cdef struct Kernels:
+    const char* variant
+    Py_ssize_t item             # bytes of a number
+    Py_ssize_t panel            # features in a block
+    Py_ssize_t tile_rows
+    Py_ssize_t scratch          # bytes that a Context's scratch must have
+    const OpKind* ops           # each table ends with a row without name
+    const Activation* activations
+    const Loss* losses
+    const Rule* rules
+    void (*load_rows)(const void* A, Py_ssize_t pitch, const int64_t* order, const Tensor* X,
+                      Py_ssize_t start, Py_ssize_t stop) noexcept nogil
+    void (*store_rows)(const Tensor* Y, void* A, Py_ssize_t pitch, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
+    double (*sum_weights)(const Targets* targets, Py_ssize_t N) noexcept nogil
+    bint (*update)(ChainLink* chain, int links, void* P, const void* G, Py_ssize_t start, Py_ssize_t stop,
+                   void* scratch) noexcept nogil
+    Py_ssize_t (*first_nonfinite)(const void* A, Py_ssize_t n) noexcept nogil
+    Py_ssize_t (*first_outside)(const void* A, Py_ssize_t n, double low, double high) noexcept nogil

@@ -1,0 +1,44 @@
+"""The kernels of one variant.  setup.py compiles this source once for each instruction set and number type.
+
+Kernels check nothing, allocate nothing and touch no Python object: program.pyx and functional.pyx call
+them with memory of the right size.  Families are included in the order in which they use each other.
+"""
+from cpython.pycapsule cimport PyCapsule_New
+from libc.math cimport pow, sqrt as sqrt_double
+from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from fastbp._engine.kernels cimport (
+    MAX_STATES, Activation, ChainLink, Context, GradientKernel, Kernels, Loss, LossKernel, Op, OpKind,
+    PrepareKernel, RowsKernel, RowsValueKernel, RowsVjpKernel, Rule, Targets, Tensor, UpdateKernel, ValueKernel,
+    VjpKernel,
+)
+from fastbp._engine.scalar cimport exp, log, log1p_of_unit, sigmoid, square_root, tanh
+from fastbp._engine.tile cimport (
+    BLOCKED, COLUMNS, FROM_BIAS, FROM_C, FROM_ZERO, LANES, PANEL, PLAIN, TILE_ROWS, TILES, real, transpose,
+)
+
+include "tensors.pxi"
+include "activations.pxi"
+include "products.pxi"
+include "gates.pxi"
+include "losses.pxi"
+include "updates.pxi"
+
+cdef Kernels table
+table.item = sizeof(real)
+table.panel = PANEL
+table.tile_rows = TILE_ROWS
+table.scratch = SCRATCH * sizeof(real)
+table.ops = op_kinds
+table.activations = activations
+table.losses = losses
+table.rules = rules
+table.load_rows = load_rows
+table.store_rows = store_rows
+table.sum_weights = sum_weights
+table.update = update
+table.first_nonfinite = first_nonfinite
+table.first_outside = first_outside
+
+TABLE = PyCapsule_New(&table, b"fastbp._engine.kernels", NULL)

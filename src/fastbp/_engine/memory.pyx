@@ -1,0 +1,51 @@
+"""Where engine and Python meet: addresses of arrays, aligned memory, the variant's table.
+
+Arrays are C-contiguous and of the right type when they come here (checks.py sees to that); their size is
+compared once more, since a wrong one would write into foreign memory.
+"""
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.pycapsule cimport PyCapsule_GetPointer
+from libc.stdint cimport uintptr_t
+from libc.stdlib cimport calloc, free
+
+from fastbp._engine.kernels cimport Kernels
+
+import fastbp._engine.selected as selected
+
+
+cdef const Kernels* kernels_of(dtype) except NULL:
+    return <const Kernels*> PyCapsule_GetPointer(selected.TABLES[dtype], b"fastbp._engine.kernels")
+
+
+cdef void* address(array, Py_ssize_t size) except? NULL:
+    """The first byte of a C-contiguous array of `size` bytes; the caller keeps the array alive."""
+    cdef Py_buffer view
+    PyObject_GetBuffer(array, &view, PyBUF_SIMPLE)
+    cdef void* first = view.buf
+    cdef Py_ssize_t length = view.len
+    PyBuffer_Release(&view)
+    if length != size:
+        raise BufferError(f"array of {length} bytes where {size} belong")
+    return first
+
+
+cdef Py_ssize_t aligned(Py_ssize_t size) noexcept:
+    return (size + 63) // 64 * 64
+
+
+cdef class Arena:
+    """One stretch of zeroed memory, handed out in pieces that begin at multiples of 64 bytes."""
+
+    def __cinit__(self, Py_ssize_t size):
+        self.raw = calloc(size + 64, 1)
+        if self.raw == NULL:
+            raise MemoryError(f"{size} bytes for activations and their gradients")
+        self.free_from = <char*> (<uintptr_t> self.raw + 63 & ~<uintptr_t> 63)
+
+    cdef void* take(self, Py_ssize_t size) noexcept:
+        cdef void* piece = self.free_from
+        self.free_from += aligned(size)
+        return piece
+
+    def __dealloc__(self):
+        free(self.raw)

@@ -1,0 +1,44 @@
+"""From the graph's ops to the program's nodes: who reads and writes which gradient."""
+
+from typing import NamedTuple
+
+
+class Spec(NamedTuple):
+    kind: str
+    inputs: tuple  # tensors, one for each gradient
+    gradients: tuple  # where dLoss/d(input) goes
+    output: int
+    gradient: int  # where dLoss/d(output) lies
+    offsets: tuple
+    settings: dict
+
+
+def lower(widths, ops, inputs, outputs):
+    """Specs in order, the width of each gradient, each tensor's own gradient, and that of each output.
+
+    Each use of a tensor has a gradient of its own, so that no kernel ever adds to another's result; a
+    tensor used several times is followed by a `fan_out`, which sums them into the first.
+    """
+    uses = [0] * len(widths)
+    for t in [t for op in ops for t in op[1]] + list(outputs):
+        uses[t] += 1
+    own, gradient_widths = [], []
+    for t, width in enumerate(widths):
+        own.append(len(gradient_widths))
+        gradient_widths += [width] * max(1, uses[t])
+    unused = list(own)
+
+    def use(t):
+        unused[t] += 1
+        return unused[t] - 1
+
+    def fan_out(t):
+        shares = tuple(range(own[t], own[t] + uses[t]))
+        return [Spec("fan_out", (t,) * uses[t], shares, t, own[t], (), {})] if uses[t] > 1 else []
+
+    specs = [spec for t in inputs for spec in fan_out(t)]
+    for kind, parents, output, offsets, settings in ops:
+        gradients = tuple(use(t) for t in parents)
+        specs.append(Spec(kind, tuple(parents), gradients, output, own[output], tuple(offsets), settings))
+        specs += fan_out(output)
+    return specs, gradient_widths, own, [use(t) for t in outputs]

@@ -1,0 +1,169 @@
+"""The three products of a dense layer, on one register tile.
+
+    forward   Z = X W + b       rows of X   times panels of W
+    backward  dX = dZ W'        rows of dZ  times panels of W'
+    gradient  dW = X' dZ        columns of X times panels of dZ
+
+A panel is PANEL columns wide; a tile keeps up to TILE_ROWS rows of it in registers.  W is copied into
+panels as it is used, W' transposed on the way; panels of dZ lie ready in memory.  Every number is summed
+over k = 0, 1, 2 ... in this order, whatever the tiles, so tiling and threads cannot change a bit.
+"""
+
+cdef enum:
+    # Two thirds of a first-level cache of 48 kB: a panel this deep stays there with the rows it meets.
+    PANEL_BYTES = 32768
+
+cdef Py_ssize_t DEPTH = PANEL_BYTES // (PANEL * sizeof(real))
+cdef Py_ssize_t SCRATCH = DEPTH * PANEL + PANEL + TILE_ROWS * PANEL
+
+
+cdef inline Py_ssize_t even_depth(Py_ssize_t K) noexcept nogil:
+    """K in equal parts, each a multiple of PANEL and at most DEPTH."""
+    return parts(parts(K, parts(K, DEPTH)), PANEL) * PANEL
+
+
+cdef inline void pack(const real* W, Py_ssize_t pitch, Py_ssize_t depth, Py_ssize_t width, real* P) noexcept nogil:
+    """P[k, j] = W[k, j], zero beyond the width."""
+    cdef Py_ssize_t k
+    if width < PANEL:
+        memset(P, 0, depth * PANEL * sizeof(real))
+    for k in range(depth):
+        memcpy(P + k * PANEL, W + k * pitch, width * sizeof(real))
+
+
+cdef inline void pack_transposed(const real* W, Py_ssize_t pitch, Py_ssize_t depth, Py_ssize_t width,
+                                 real* P) noexcept nogil:
+    """P[k, j] = W[j, k], zero beyond the width: whole squares in registers, the rest one by one."""
+    cdef Py_ssize_t squares_down = width // LANES, squares_across = depth // LANES, j, k
+    if width < PANEL:
+        memset(P, 0, depth * PANEL * sizeof(real))
+    for j in range(squares_down):
+        for k in range(squares_across):
+            transpose(W + j * LANES * pitch + k * LANES, pitch, P + k * LANES * PANEL + j * LANES, PANEL)
+    for j in range(width):
+        for k in range(squares_across * LANES if j < squares_down * LANES else 0, depth):
+            P[k * PANEL + j] = W[j * pitch + k]
+
+
+cdef inline void rows_times_panel(const Tensor* A, bint plain, Py_ssize_t k, Py_ssize_t depth, const real* P,
+                                  Py_ssize_t pitch, Py_ssize_t width, real* C, const real* bias, int origin,
+                                  Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """C[n] = origin + A[n, k : k + depth] P, for rows start ... stop in even tiles."""
+    cdef Py_ssize_t N = stop - start, tiles = parts(N, TILE_ROWS), n = start, t, after
+    cdef int kind = PLAIN if plain else BLOCKED
+    cdef const real* left = <const real*> A.data + (k if plain else k // PANEL * A.block)
+    for t in range(tiles):
+        after = start + N * (t + 1) // tiles
+        TILES[after - n - 1][kind][0 if width <= LANES else 1](
+            left + n * A.pitch, A.pitch, A.block, P, pitch, depth, C + n * PANEL, PANEL, bias, origin)
+        n = after
+
+
+cdef void dense_forward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Z = X W + b; Y = f(Z)."""
+    cdef Py_ssize_t O = op.Y.width, block, width
+    cdef real* bias = <real*> context.scratch + DEPTH * PANEL
+    for block in range(blocks(O)):
+        width = width_of(O, block)
+        if op.b != NULL:
+            memset(bias, 0, PANEL * sizeof(real))
+            memcpy(bias, <const real*> op.b + block * PANEL, width * sizeof(real))
+        forward_panel(op, block, width, bias, <real*> context.scratch, start, stop)
+        activate_block(op, &op.Z, block, start, stop)
+    if op.activation.rows_value != NULL:
+        op.activation.rows_value(&op.Y, start, stop)
+
+
+cdef inline void forward_panel(const Op* op, Py_ssize_t block, Py_ssize_t width, const real* bias, real* packed,
+                               Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Z's features of one block.  A panel that few rows use is read where it lies."""
+    cdef Py_ssize_t I = op.X.width, O = op.Y.width, deepest = even_depth(I), part, k, depth
+    cdef const real* W = <const real*> op.W + block * PANEL
+    cdef bint in_place = width == PANEL and stop - start <= TILE_ROWS
+    for part in range(parts(I, deepest)):
+        k = part * deepest
+        depth = least(deepest, I - k)
+        if not in_place:
+            pack(W + k * O, O, depth, width, packed)
+        rows_times_panel(op.X, op.plain_input, k, depth, W + k * O if in_place else packed, O if in_place else PANEL,
+                         width, block_of(&op.Z, 0, block), bias,
+                         FROM_C if part > 0 else FROM_BIAS if op.b != NULL else FROM_ZERO, start, stop)
+
+
+cdef void dense_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """dZ = dY f'(Z), in dY's place; dX = dZ W'."""
+    cdef Py_ssize_t I = op.X.width, O = op.Y.width, deepest = even_depth(O), block, part, k, depth, width
+    cdef real* packed = <real*> context.scratch
+    activation_slope(op, &op.Z, &op.dY, start, stop)
+    if op.dX.data == NULL:
+        return
+    for block in range(blocks(I)):
+        width = width_of(I, block)
+        for part in range(parts(O, deepest)):
+            k = part * deepest
+            depth = least(deepest, O - k)
+            pack_transposed(<const real*> op.W + block * PANEL * O + k, O, depth, width, packed)
+            rows_times_panel(&op.dY, False, k, depth, packed, PANEL, width, block_of(op.dX, 0, block), NULL,
+                             FROM_C if part > 0 else FROM_ZERO, start, stop)
+
+
+cdef void dense_gradient(const Op* op, const Context* context, Py_ssize_t N, Py_ssize_t start, Py_ssize_t stop,
+                         bint bias) noexcept nogil:
+    """dW[start : stop] = X' dZ over N rows; db = sum of dZ's rows."""
+    cdef Py_ssize_t O = op.Y.width, block, part, width
+    for block in range(blocks(O)):
+        width = width_of(O, block)
+        for part in range(parts(N, DEPTH)):
+            columns_times_panel(op, part * DEPTH, least(DEPTH, N - part * DEPTH), block, width, start, stop,
+                                <real*> context.scratch, part > 0 or op.adds_gradient)
+        if bias and op.db != NULL:
+            sum_rows(block_of(&op.dY, 0, block), N, width, <real*> op.db + block * PANEL, op.adds_gradient)
+
+
+cdef inline void columns_times_panel(const Op* op, Py_ssize_t n, Py_ssize_t depth, Py_ssize_t block, Py_ssize_t width,
+                                     Py_ssize_t start, Py_ssize_t stop, real* scratch, bint adds) noexcept nogil:
+    """dW[start : stop, block] (+)= X[n : n + depth]' dZ[n : n + depth], in tiles within blocks of X."""
+    cdef Py_ssize_t i = start, end, first, after, tiles, t
+    while i < stop:
+        first = i
+        end = stop if op.plain_input else least(stop, (i // PANEL + 1) * PANEL)
+        tiles = parts(end - first, TILE_ROWS)
+        for t in range(tiles):
+            after = first + (end - first) * (t + 1) // tiles
+            column_tile(op, n, depth, i, after - i, block, width, scratch, adds)
+            i = after
+
+
+cdef inline void column_tile(const Op* op, Py_ssize_t n, Py_ssize_t depth, Py_ssize_t i, Py_ssize_t height,
+                             Py_ssize_t block, Py_ssize_t width, real* scratch, bint adds) noexcept nogil:
+    """One tile of dW.  A narrow one goes through scratch: the tile stores whole vectors."""
+    cdef Py_ssize_t O = op.Y.width, vectors = 1 if width <= LANES else 2, r
+    cdef const real* X = (<const real*> op.X.data + n * op.X.pitch + i if op.plain_input
+                          else block_of(op.X, n, i // PANEL) + i % PANEL)
+    cdef bint narrow = width < vectors * LANES
+    cdef real* dW = <real*> op.dW + i * O + block * PANEL
+    if narrow and adds:
+        for r in range(height):
+            memcpy(scratch + r * PANEL, dW + r * O, width * sizeof(real))
+    TILES[height - 1][COLUMNS][vectors - 1](X, op.X.pitch, 0, block_of(&op.dY, n, block), PANEL, depth,
+                                            scratch if narrow else dW, PANEL if narrow else O, NULL,
+                                            FROM_C if adds else FROM_ZERO)
+    if narrow:
+        for r in range(height):
+            memcpy(dW + r * O, scratch + r * PANEL, width * sizeof(real))
+
+
+cdef inline void sum_rows(const real* dZ, Py_ssize_t N, Py_ssize_t width, real* db, bint adds) noexcept nogil:
+    """db (+)= sum over n of dZ[n]; rows n, n + 4, n + 8 ... form four chains, so that additions overlap."""
+    cdef real sums[4][64]
+    cdef Py_ssize_t n, c, j
+    memset(sums, 0, sizeof(sums))
+    for n in range(N // 4):
+        for c in range(4):
+            for j in range(PANEL):
+                sums[c][j] += dZ[(4 * n + c) * PANEL + j]
+    for n in range(N - N % 4, N):
+        for j in range(PANEL):
+            sums[0][j] += dZ[n * PANEL + j]
+    for j in range(width):
+        db[j] = (db[j] if adds else 0) + ((sums[0][j] + sums[1][j]) + (sums[2][j] + sums[3][j]))

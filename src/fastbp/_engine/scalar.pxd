@@ -1,0 +1,162 @@
+"""Elementary functions of one number: inline and without branches, so that loops over them vectorise.
+
+The choice of formula by number type is a comparison of constants that the compiler settles.  libm is
+the rejected option: its calls stop vectorisation and cost ten times as much.
+Sources: Cephes (exp, tanh), fdlibm (log).  Errors in ulp are in tests/test_activations.py.
+"""
+from libc.stdint cimport int32_t, int64_t
+
+from fastbp._engine.tile cimport real
+
+cdef extern from "<math.h>" nogil:
+    float sqrtf(float x)
+    double sqrt(double x)
+
+cdef union Single:
+    float value
+    int32_t bits
+
+cdef union Double:
+    double value
+    int64_t bits
+
+
+cdef inline float exp_single(float x) noexcept nogil:
+    cdef Single n, low, high
+    cdef float r, p
+    x = <float> 89 if x > 89 else x
+    x = <float> -104 if x < -104 else x
+    # Adding 1.5 * 2^23 rounds to whole numbers and leaves the integer in the low bits.
+    n.value = x * <float> 1.44269504088896341 + <float> 12582912
+    r = n.value - <float> 12582912
+    x = x - r * <float> 0.693359375
+    x = x + r * <float> 2.12194440e-4
+    p = <float> 1.9875691500e-4
+    p = p * x + <float> 1.3981999507e-3
+    p = p * x + <float> 8.3334519073e-3
+    p = p * x + <float> 4.1665795894e-2
+    p = p * x + <float> 1.6666665459e-1
+    p = p * x + <float> 5.0000001201e-1
+    p = p * (x * x) + x + 1
+    # 2^n in two factors: n reaches 128 above and the subnormals below.
+    n.bits = n.bits - 0x4B400000
+    low.bits = ((n.bits >> 1) + 127) << 23
+    high.bits = (n.bits - (n.bits >> 1) + 127) << 23
+    return p * low.value * high.value
+
+
+cdef inline double exp_double(double x) noexcept nogil:
+    cdef Double n, low, high
+    cdef double r, p
+    x = 710 if x > 710 else x
+    x = -746 if x < -746 else x
+    n.value = x * 1.4426950408889634 + 6755399441055744.0
+    r = n.value - 6755399441055744.0
+    x = x - r * 6.93147180369123816490e-01
+    x = x - r * 1.90821492927058770002e-10
+    # Taylor's series: |x| <= log(2) / 2, so the term left out is below 2^-57.
+    p = 1.0 / 6227020800.0
+    p = p * x + 1.0 / 479001600.0
+    p = p * x + 1.0 / 39916800.0
+    p = p * x + 1.0 / 3628800.0
+    p = p * x + 1.0 / 362880.0
+    p = p * x + 1.0 / 40320.0
+    p = p * x + 1.0 / 5040.0
+    p = p * x + 1.0 / 720.0
+    p = p * x + 1.0 / 120.0
+    p = p * x + 1.0 / 24.0
+    p = p * x + 1.0 / 6.0
+    p = p * x + 0.5
+    p = p * (x * x) + x + 1
+    n.bits = n.bits - 0x4338000000000000LL
+    low.bits = ((n.bits >> 1) + 1023) << 52
+    high.bits = (n.bits - (n.bits >> 1) + 1023) << 52
+    return p * low.value * high.value
+
+
+cdef inline real exp(real x) noexcept nogil:
+    if sizeof(real) == 4:
+        return <real> exp_single(<float> x)
+    return <real> exp_double(<double> x)
+
+
+cdef inline real log_of_parts(real f, real k) noexcept nogil:
+    """log((1 + f) 2^k) for sqrt(1/2) - 1 <= f < sqrt(2) - 1."""
+    cdef real s = f / (2 + f), z = s * s, h = <real> 0.5 * f * f, R
+    if sizeof(real) == 4:
+        R = <real> 0.24279078841
+        R = R * z + <real> 0.28498786688
+        R = R * z + <real> 0.40000972152
+        R = R * z + <real> 0.66666662693
+        R = R * z
+        return k * <real> 6.9313812256e-01 - ((h - (s * (h + R) + k * <real> 9.0580006145e-06)) - f)
+    R = <real> 1.479819860511658591e-01
+    R = R * z + <real> 1.531383769920937332e-01
+    R = R * z + <real> 1.818357216161805012e-01
+    R = R * z + <real> 2.222219843214978396e-01
+    R = R * z + <real> 2.857142874366239149e-01
+    R = R * z + <real> 3.999999999940941908e-01
+    R = R * z + <real> 6.666666666666735130e-01
+    R = R * z
+    return k * <real> 6.93147180369123816490e-01 - (
+        (h - (s * (h + R) + k * <real> 1.90821492927058770002e-10)) - f)
+
+
+cdef inline real log(real x) noexcept nogil:
+    """log(x) for normal x > 0; NaN for NaN, which the bits alone would not tell."""
+    cdef Single single
+    cdef Double double_
+    cdef real m, k
+    # Subtracting the bits of sqrt(1/2) puts the mantissa into [sqrt(1/2), sqrt(2)).
+    if sizeof(real) == 4:
+        single.value = <float> x
+        single.bits = single.bits - 0x3F3504F3
+        k = <real> (single.bits >> 23)
+        single.bits = (single.bits & 0x7FFFFF) + 0x3F3504F3
+        m = <real> single.value
+    else:
+        double_.value = <double> x
+        double_.bits = double_.bits - 0x3FE6A09E667F3BCDLL
+        k = <real> (double_.bits >> 52)
+        double_.bits = (double_.bits & 0xFFFFFFFFFFFFFLL) + 0x3FE6A09E667F3BCDLL
+        m = <real> double_.value
+    return log_of_parts(m - 1, k) + (x - x)
+
+
+cdef inline real log1p_of_unit(real u) noexcept nogil:
+    """log(1 + u) for 0 <= u <= 1, to the last digits of a small u."""
+    cdef bint big = u > <real> 0.41421356
+    cdef real f = (u - 1) * <real> 0.5 if big else u
+    return log_of_parts(f, <real> 1 if big else <real> 0)
+
+
+cdef inline real sigmoid(real x) noexcept nogil:
+    """1 / (1 + exp(-x)), from the exponential that cannot overflow."""
+    cdef real e = exp(-x if x > 0 else x)
+    cdef real s = 1 / (1 + e)
+    return e * s if x < 0 else s
+
+
+cdef inline real tanh(real x) noexcept nogil:
+    cdef real a = -x if x < 0 else x
+    cdef real z = x * x, p, small, big
+    if sizeof(real) == 4:
+        p = <real> -5.70498872745e-3
+        p = p * z + <real> 2.06390887954e-2
+        p = p * z + <real> -5.37397155531e-2
+        p = p * z + <real> 1.33314422036e-1
+        p = p * z + <real> -3.33332819422e-1
+    else:
+        p = (((<real> -9.64399179425052238628e-1 * z + <real> -9.92877231001918586564e1) * z
+              + <real> -1.61468768441708447952e3)
+             / (((z + <real> 1.12811678491632931402e2) * z + <real> 2.23548839060100448583e3) * z
+                + <real> 4.84406305325125486048e3))
+    small = x + x * z * p
+    big = 1 - 2 / (exp(2 * a) + 1)
+    big = -big if x < 0 else big
+    return small if a < <real> 0.625 else big
+
+
+cdef inline real square_root(real x) noexcept nogil:
+    """One instruction: -fno-math-errno keeps libm out."""
+    return <real> sqrtf(<float> x) if sizeof(real) == 4 else <real> sqrt(<double> x)

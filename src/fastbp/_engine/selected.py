@@ -1,0 +1,33 @@
+"""The variant of the kernels that runs here: the best that the processor has, or what FASTBP_ISA names."""
+
+import os
+from importlib import import_module
+
+import numpy as np
+
+from fastbp._engine import variants
+
+
+def _tables(isa: str) -> dict:
+    return {
+        np.dtype(dtype): import_module(f"fastbp._engine.kernels_{isa}_{dtype}").TABLE
+        for dtype in ("float32", "float64")
+    }
+
+
+def _select() -> tuple[str, dict]:
+    supported = variants.supported()
+    forced = os.environ.get("FASTBP_ISA")
+    if forced:
+        if forced not in supported:
+            raise ImportError(f"FASTBP_ISA is {forced!r}; this processor runs: {', '.join(supported)}")
+        return forced, _tables(forced)
+    for isa in supported:
+        try:
+            return isa, _tables(isa)
+        except ModuleNotFoundError:  # not built for this platform
+            continue
+    raise ImportError("fastbp is installed without compiled kernels; build it again with a C compiler")
+
+
+isa, TABLES = _select()

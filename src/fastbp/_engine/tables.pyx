@@ -1,0 +1,54 @@
+"""Rows of the kernel tables by name, and the tables as Python sees them.
+
+Every list of names in the library is read from here.
+"""
+from collections import namedtuple
+
+import numpy as np
+
+from fastbp._engine cimport kernels as c
+from fastbp._engine.memory cimport kernels_of
+
+Activation = namedtuple("Activation", "name start alpha")
+Loss = namedtuple("Loss", "name indices values unit")
+Rule = namedtuple("Rule", "name states scalars")
+
+
+cdef inline const char* name_of(const void* row) noexcept:
+    return (<const char**> row)[0]
+
+
+cdef const void* row_named(const void* rows, Py_ssize_t size, name) except NULL:
+    cdef bytes wanted = name.encode()
+    cdef const char* row = <const char*> rows
+    while name_of(row) != NULL:
+        if name_of(row) == wanted:
+            return row
+        row += size
+    raise KeyError(name)
+
+
+def _activations():
+    cdef const c.Activation* row = kernels_of(np.dtype("float64")).activations
+    while row.name != NULL:
+        yield Activation(row.name.decode(), row.start.decode(), row.alpha)
+        row += 1
+
+
+def _losses():
+    cdef const c.Loss* row = kernels_of(np.dtype("float64")).losses
+    while row.name != NULL:
+        yield Loss(row.name.decode(), row.of_indices != NULL, row.of_values != NULL, row.unit)
+        row += 1
+
+
+def _rules():
+    cdef const c.Rule* row = kernels_of(np.dtype("float64")).rules
+    while row.name != NULL:
+        yield Rule(row.name.decode(), row.states, row.parameters)
+        row += 1
+
+
+ACTIVATIONS = {row.name: row for row in _activations()}
+LOSSES = {row.name: row for row in _losses()}
+RULES = {row.name: row for row in _rules()}

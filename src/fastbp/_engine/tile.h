@@ -1,0 +1,164 @@
+/* The register tile: C = start + A P, for up to TILE_ROWS rows and one or two vectors of columns.
+
+   One body serves the three products of a dense layer (products.pxi says how).  It is written in
+   the vector extensions of GCC and Clang, so that one source gives SSE, AVX2, AVX-512 and NEON; a
+   compiler without them gets the same sums in plain C.  Intrinsics would need a copy for each
+   instruction set.  REAL is float or double; both are this file. */
+#ifndef FASTBP_TILE_H
+#define FASTBP_TILE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifndef REAL
+#define REAL float
+#endif
+typedef REAL real;
+
+#if defined(__AVX512F__)
+#define VECTOR_BYTES 64
+#elif defined(__AVX__)
+#define VECTOR_BYTES 32
+#else
+#define VECTOR_BYTES 16
+#endif
+
+/* 28 accumulators of 32 registers, or 12 of 16: the rest holds the panel's row and a broadcast. */
+#if defined(__AVX512F__) || defined(__aarch64__)
+#define TILE_ROWS 14
+#define EACH_HEIGHT(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
+#else
+#define TILE_ROWS 6
+#define EACH_HEIGHT(X) X(1) X(2) X(3) X(4) X(5) X(6)
+#endif
+
+#define LANES ((ptrdiff_t)(VECTOR_BYTES / sizeof(real)))
+#define PANEL (2 * LANES)
+
+/* What the accumulators hold before the first product. */
+enum { FROM_ZERO, FROM_BIAS, FROM_C };
+
+#if defined(__GNUC__)
+#define INLINE static inline __attribute__((always_inline))
+/* A loop over accumulators that stays a loop keeps them in memory, at a third of the speed. */
+#define UNROLL _Pragma("GCC unroll 16")
+typedef real vector __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
+#else
+#define INLINE static __inline
+#define UNROLL
+#endif
+
+/* A's element (r, k) is A[r * row + (k / run) * jump + (k % run) * step]; P's row k begins at P[k * pitch]. */
+INLINE void tile(const int R, const int V, const real *A, const ptrdiff_t row, const ptrdiff_t step,
+                 const ptrdiff_t run, const ptrdiff_t jump, const real *P, const ptrdiff_t pitch,
+                 ptrdiff_t K, real *C, const ptrdiff_t c_row, const real *bias, const int from)
+{
+#if defined(__GNUC__)
+    vector sum[TILE_ROWS][2];
+    UNROLL for (int r = 0; r < R; r++) {
+        const real *start = from == FROM_C ? C + r * c_row : bias;
+        UNROLL for (int v = 0; v < V; v++)
+            sum[r][v] = from == FROM_ZERO ? (vector){0} : *(const vector *)(start + v * LANES);
+    }
+    for (; K > 0; K -= run, A += jump) {
+        const real *a = A, *const end = P + (K < run ? K : run) * pitch;
+        for (; P != end; P += pitch, a += step) {
+            vector p[2];
+            UNROLL for (int v = 0; v < V; v++)
+                p[v] = *(const vector *)(P + v * LANES);
+            UNROLL for (int r = 0; r < R; r++)
+                UNROLL for (int v = 0; v < V; v++)
+                    sum[r][v] += a[r * row] * p[v];
+        }
+    }
+    UNROLL for (int r = 0; r < R; r++)
+        UNROLL for (int v = 0; v < V; v++)
+            *(vector *)(C + r * c_row + v * LANES) = sum[r][v];
+#else
+    for (int r = 0; r < R; r++)
+        for (ptrdiff_t j = 0; j < V * LANES; j++) {
+            real sum = from == FROM_ZERO ? 0 : from == FROM_BIAS ? bias[j] : C[r * c_row + j];
+            for (ptrdiff_t k = 0; k < K; k++)
+                sum += A[r * row + k / run * jump + k % run * step] * P[k * pitch + j];
+            C[r * c_row + j] = sum;
+        }
+#endif
+}
+
+typedef void tile_function(const real *A, ptrdiff_t stride, ptrdiff_t jump, const real *P, ptrdiff_t pitch,
+                           ptrdiff_t K, real *C, ptrdiff_t c_row, const real *bias, int from);
+
+#define TILE_FUNCTIONS(R, V)                                                                            \
+    static void tile_blocked_##R##_##V(const real *A, ptrdiff_t stride, ptrdiff_t jump, const real *P,  \
+                                       ptrdiff_t pitch, ptrdiff_t K, real *C, ptrdiff_t c_row,          \
+                                       const real *bias, int from)                                      \
+    {                                                                                                   \
+        (void)stride;                                                                                   \
+        tile(R, V, A, PANEL, 1, PANEL, jump, P, pitch, K, C, c_row, bias, from);                        \
+    }                                                                                                   \
+    static void tile_plain_##R##_##V(const real *A, ptrdiff_t stride, ptrdiff_t jump, const real *P,    \
+                                     ptrdiff_t pitch, ptrdiff_t K, real *C, ptrdiff_t c_row,            \
+                                     const real *bias, int from)                                        \
+    {                                                                                                   \
+        (void)jump;                                                                                     \
+        tile(R, V, A, stride, 1, K, 0, P, pitch, K, C, c_row, bias, from);                              \
+    }                                                                                                   \
+    static void tile_columns_##R##_##V(const real *A, ptrdiff_t stride, ptrdiff_t jump, const real *P,  \
+                                       ptrdiff_t pitch, ptrdiff_t K, real *C, ptrdiff_t c_row,          \
+                                       const real *bias, int from)                                      \
+    {                                                                                                   \
+        (void)jump;                                                                                     \
+        tile(R, V, A, 1, stride, K, 0, P, pitch, K, C, c_row, bias, from);                              \
+    }
+#define BOTH_WIDTHS(R) TILE_FUNCTIONS(R, 1) TILE_FUNCTIONS(R, 2)
+EACH_HEIGHT(BOTH_WIDTHS)
+
+/* How the left operand lies in memory: in blocks of PANEL features, in plain rows, or read by columns. */
+enum { BLOCKED, PLAIN, COLUMNS };
+
+#define POINTERS(R)                                                                                     \
+    {{tile_blocked_##R##_1, tile_blocked_##R##_2},                                                      \
+     {tile_plain_##R##_1, tile_plain_##R##_2},                                                          \
+     {tile_columns_##R##_1, tile_columns_##R##_2}},
+static tile_function *const TILES[TILE_ROWS][3][2] = {EACH_HEIGHT(POINTERS)};
+
+/* T[j][i] = S[i][j] for LANES by LANES numbers, by halving exchanges in registers. */
+static inline void transpose(const real *S, ptrdiff_t s_row, real *T, ptrdiff_t t_row)
+{
+#if defined(__GNUC__)
+    typedef __typeof__((vector){0} < (vector){0}) lanes;
+    vector t[LANES];
+    UNROLL for (ptrdiff_t i = 0; i < LANES; i++)
+        t[i] = *(const vector *)(S + i * s_row);
+#if defined(__clang__)
+#define PICK(a, b, mask, out)                                                                           \
+    UNROLL for (ptrdiff_t j = 0; j < LANES; j++)                                                        \
+        out[j] = mask[j] < LANES ? a[mask[j]] : b[mask[j] - LANES];
+#else
+#define PICK(a, b, mask, out) out = __builtin_shuffle(a, b, mask);
+#endif
+#define EXCHANGE(distance)                                                                              \
+    if (distance < LANES) {                                                                             \
+        lanes low, high;                                                                                \
+        UNROLL for (ptrdiff_t j = 0; j < LANES; j++) {                                                  \
+            low[j] = j & distance ? LANES + j - distance : j;                                           \
+            high[j] = j & distance ? LANES + j : j + distance;                                          \
+        }                                                                                               \
+        UNROLL for (ptrdiff_t i = 0; i < LANES; i++)                                                    \
+            if (!(i & distance)) {                                                                      \
+                const vector a = t[i], b = t[(i + distance) % LANES];                                   \
+                PICK(a, b, low, t[i])                                                                   \
+                PICK(a, b, high, t[(i + distance) % LANES])                                             \
+            }                                                                                           \
+    }
+    EXCHANGE(1) EXCHANGE(2) EXCHANGE(4) EXCHANGE(8)
+    UNROLL for (ptrdiff_t i = 0; i < LANES; i++)
+        *(vector *)(T + i * t_row) = t[i];
+#else
+    for (ptrdiff_t i = 0; i < LANES; i++)
+        for (ptrdiff_t j = 0; j < LANES; j++)
+            T[j * t_row + i] = S[i * s_row + j];
+#endif
+}
+
+#endif

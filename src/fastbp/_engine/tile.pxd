@@ -1,0 +1,12 @@
+"""The register tile of tile.h and the number type that this variant is compiled for."""
+
+cdef extern from "tile.h" nogil:
+    ctypedef float real
+    ctypedef void (*tile_function)(const real* A, Py_ssize_t stride, Py_ssize_t jump, const real* P,
+                                   Py_ssize_t pitch, Py_ssize_t K, real* C, Py_ssize_t c_row,
+                                   const real* bias, int start)
+    const tile_function TILES[14][3][2]     # [rows - 1][how the left operand lies][vectors - 1]
+    const Py_ssize_t LANES, PANEL, TILE_ROWS
+    enum: BLOCKED, PLAIN, COLUMNS
+    enum: FROM_ZERO, FROM_BIAS, FROM_C
+    void transpose(const real* S, Py_ssize_t s_row, real* T, Py_ssize_t t_row)

@@ -1,0 +1,144 @@
+"""Optimizer rules: what one step does to a stretch of the flat parameter vector, and a row.
+
+A rule sees the parameters P, the gradient G and its state vectors, and returns the gradient that the next
+rule of the chain sees: weight decay and clipping are rules of their own, never flags of another.
+prepare computes, once a step and in double, the scalars in which the step number and lr appear.
+"""
+
+cdef enum:
+    MOST_RULES = 64
+    # Numbers of a vector that a chain handles at a time: all its vectors stay in the first-level cache.
+    STRETCH = 1024
+
+cdef Rule[MOST_RULES] rules
+cdef int n_rules = 0
+
+ctypedef const real* (*Update)(const double* scalars, real* P, const real* G, real** states, real* scratch,
+                               Py_ssize_t n) noexcept nogil
+
+
+cdef rule(const char* name, int states, int parameters, PrepareKernel prepare, Update update_stretch):
+    global n_rules
+    assert n_rules < MOST_RULES - 1
+    rules[n_rules] = Rule(name, states, parameters, prepare, <UpdateKernel> update_stretch)
+    n_rules += 1
+
+
+cdef void rate_first(const double* parameters, double lr, double t, double* scalars) noexcept nogil:
+    scalars[0], scalars[1] = lr, parameters[0]
+
+
+cdef const real* sgd(const double* scalars, real* P, const real* G, real** states, real* scratch,
+                     Py_ssize_t n) noexcept nogil:
+    """P -= lr G."""
+    cdef real lr = <real> scalars[0]
+    cdef Py_ssize_t i
+    for i in range(n):
+        P[i] -= lr * G[i]
+    return G
+
+rule(b"sgd", 0, 0, rate_first, sgd)
+
+
+cdef const real* momentum(const double* scalars, real* P, const real* G, real** states, real* scratch,
+                          Py_ssize_t n) noexcept nogil:
+    """V = mu V + G; P -= lr V (Polyak 1964, in PyTorch's form)."""
+    cdef real lr = <real> scalars[0], mu = <real> scalars[1]
+    cdef real* V = states[0]
+    cdef Py_ssize_t i
+    for i in range(n):
+        V[i] = mu * V[i] + G[i]
+        P[i] -= lr * V[i]
+    return G
+
+rule(b"momentum", 1, 1, rate_first, momentum)
+
+
+cdef const real* nesterov(const double* scalars, real* P, const real* G, real** states, real* scratch,
+                          Py_ssize_t n) noexcept nogil:
+    """V = mu V + G; P -= lr (G + mu V) (Sutskever et al. 2013, in PyTorch's form)."""
+    cdef real lr = <real> scalars[0], mu = <real> scalars[1]
+    cdef real* V = states[0]
+    cdef Py_ssize_t i
+    for i in range(n):
+        V[i] = mu * V[i] + G[i]
+        P[i] -= lr * (G[i] + mu * V[i])
+    return G
+
+rule(b"nesterov", 1, 1, rate_first, nesterov)
+
+
+cdef void prepare_adam(const double* parameters, double lr, double t, double* scalars) noexcept nogil:
+    cdef double beta1 = parameters[0], beta2 = parameters[1]
+    scalars[0], scalars[1], scalars[2] = beta1, beta2, parameters[2]
+    scalars[3] = lr / (1 - pow(beta1, t))
+    scalars[4] = 1 / sqrt_double(1 - pow(beta2, t))
+
+cdef const real* adam(const double* scalars, real* P, const real* G, real** states, real* scratch,
+                      Py_ssize_t n) noexcept nogil:
+    """M = b1 M + (1 - b1) G; V = b2 V + (1 - b2) G^2; P -= lr M' / (sqrt(V') + eps), M' and V' without the bias
+    of a start at 0: M / (1 - b1^t), V / (1 - b2^t) (Kingma and Ba 2015)."""
+    cdef real beta1 = <real> scalars[0], beta2 = <real> scalars[1], eps = <real> scalars[2]
+    cdef real rate = <real> scalars[3], root_scale = <real> scalars[4]
+    cdef real left1 = <real> (1 - scalars[0]), left2 = <real> (1 - scalars[1])
+    cdef real* M = states[0]
+    cdef real* V = states[1]
+    cdef Py_ssize_t i
+    for i in range(n):
+        M[i] = beta1 * M[i] + left1 * G[i]
+        V[i] = beta2 * V[i] + left2 * G[i] * G[i]
+        P[i] -= rate * M[i] / (square_root(V[i]) * root_scale + eps)
+    return G
+
+rule(b"adam", 2, 3, prepare_adam, adam)
+
+
+cdef const real* weight_decay(const double* scalars, real* P, const real* G, real** states, real* scratch,
+                              Py_ssize_t n) noexcept nogil:
+    """P -= lr wd P, apart from the gradient (Loshchilov and Hutter 2019)."""
+    cdef real kept = <real> (1 - scalars[0] * scalars[1])
+    cdef Py_ssize_t i
+    for i in range(n):
+        P[i] *= kept
+    return G
+
+rule(b"weight_decay", 0, 1, rate_first, weight_decay)
+
+
+cdef const real* l2(const double* scalars, real* P, const real* G, real** states, real* scratch,
+                    Py_ssize_t n) noexcept nogil:
+    """G + wd P goes on to the next rule."""
+    cdef real wd = <real> scalars[1]
+    cdef Py_ssize_t i
+    for i in range(n):
+        scratch[i] = G[i] + wd * P[i]
+    return scratch
+
+rule(b"l2", 0, 1, rate_first, l2)
+
+
+cdef bint update(ChainLink* chain, int links, void* P, const void* G, Py_ssize_t start, Py_ssize_t stop,
+                 void* scratch) noexcept nogil:
+    """One step of the chain on P[start : stop].  False if a stretch was not finite: it stays as it was."""
+    cdef real* before = <real*> scratch
+    cdef real* p
+    cdef const real* g
+    cdef void* states[MAX_STATES]
+    cdef Py_ssize_t i, n, stretch
+    cdef int c, s
+    cdef bint fine = True
+    for stretch in range(parts(stop - start, STRETCH)):
+        i = start + stretch * STRETCH
+        n, p, g = least(STRETCH, stop - i), <real*> P + i, <const real*> G + i
+        if not all_finite(g, n):
+            fine = False
+            continue
+        memcpy(before, p, n * sizeof(real))
+        for c in range(links):
+            for s in range(chain[c].rule.states):
+                states[s] = <real*> chain[c].states[s] + i
+            g = <const real*> chain[c].rule.update(chain[c].scalars, p, g, states, before + STRETCH, n)
+        if not all_finite(p, n):
+            memcpy(p, before, n * sizeof(real))
+            fine = False
+    return fine

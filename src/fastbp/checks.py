@@ -1,0 +1,402 @@
+"""Every check of what a user passes in: one function a kind of thing, one clear error a fault.
+
+A check returns its argument in the form the engine wants, untouched and uncopied where it has that form
+already. An error names the thing, what it got and what it wanted. Nothing below checks, nothing above
+repeats. Rejected: checks next to their use, which drift apart in wording and strictness, and a
+schema library, which would be a dependency and cost more than a training step of one row.
+"""
+
+import math
+import numbers
+import operator
+from collections.abc import Collection, Mapping
+
+import numpy as np
+from numpy import ndarray
+
+from fastbp._engine import ACTIVATIONS, Activation, first_nonfinite, first_outside
+
+FLOATS = {name: np.dtype(name) for name in ("float32", "float64")}
+LABEL = np.dtype(np.int64)
+SEEDS = 2**63  # the engine keeps a seed in 64 bits, and JSON readers elsewhere in signed ones
+
+
+# Names and numbers
+
+
+def one_of(name, what: str, known: Collection[str], error=ValueError) -> str:
+    """The name, if it is known."""
+    if not isinstance(name, str):
+        raise TypeError(f"{what} must be a name, got {_kind(name)}; known: {', '.join(sorted(known))}")
+    if name not in known:
+        raise error(f"unknown {what} {name!r}; known: {', '.join(sorted(known))}")
+    return name
+
+
+def positive_int(value, name: str, low: int = 1) -> int:
+    """The value as an int of at least `low`."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if number < low:
+        raise ValueError(f"{name} must be at least {low}, got {number}")
+    return number
+
+
+def in_range(value, name: str, low: float = -np.inf, high: float = np.inf) -> float:
+    """The value as a float with low <= value < high."""
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be finite, got {number}")
+    if not low <= number < high:
+        raise ValueError(f"{name} must be in [{low:g}, {high:g}), got {number}")
+    return number
+
+
+def as_seed(seed, name: str = "seed") -> int:
+    """A seed as an int; None draws one."""
+    if seed is None:
+        return int(np.random.default_rng().integers(SEEDS))
+    number = positive_int(seed, name, low=0)
+    if number >= SEEDS:
+        raise ValueError(f"{name} must be below 2**63, got {number}")
+    return number
+
+
+def as_threads(threads) -> int | None:
+    """A number of threads; None leaves the choice to the engine."""
+    return None if threads is None else positive_int(threads, "threads")
+
+
+def as_dtype(dtype) -> np.dtype:
+    """float32 or float64, however NumPy lets it be written."""
+    try:
+        name = np.dtype(dtype).name
+    except TypeError:
+        name = str(dtype)
+    return FLOATS[one_of(name, "dtype", FLOATS)]
+
+
+def as_activation(name, alpha) -> tuple[Activation, float]:
+    """The row of the activation table, and its parameter: alpha, or the row's own for None."""
+    row = ACTIVATIONS[one_of(name, "activation", ACTIVATIONS)]
+    if alpha is None or alpha == row.alpha:
+        return row, row.alpha
+    if row.alpha == 0.0:
+        raise ValueError(f"{name} has no parameter alpha, got {alpha!r}")
+    return row, in_range(alpha, "alpha")
+
+
+# Objects
+
+
+def as_name(name, what: str) -> str | None:
+    """A name a user gives, or None for none given."""
+    if name is None or (isinstance(name, str) and name):
+        return name
+    raise TypeError(f"the name of {what} must be a string with something in it, got {name!r}")
+
+
+def instance(value, cls: type, name: str):
+    """The value, if it is of the class."""
+    if not isinstance(value, cls):
+        raise TypeError(f"{name} must be {_article(cls.__name__)}, got {_kind(value)}")
+    return value
+
+
+def instances(values, cls: type, name: str) -> tuple:
+    """One thing of the class, or several, as a tuple."""
+    if isinstance(values, cls):
+        return (values,)
+    if not isinstance(values, (list, tuple)):
+        raise TypeError(f"{name} must be {_article(cls.__name__)} or a list of them, got {_kind(values)}")
+    return tuple(instance(value, cls, f"{name}[{k}]") for k, value in enumerate(values))
+
+
+def distinct(values: Collection, what: str) -> None:
+    """Raise if one of the values comes twice."""
+    seen = set()
+    for value in values:
+        if value in seen:
+            raise ValueError(f"{what} {value!r} is used twice")
+        seen.add(value)
+
+
+def one_each(values, count: int, name: str) -> tuple:
+    """A tuple of `count` things: the value itself for one, a list or tuple for several."""
+    if count == 1:
+        return (values,)
+    if not isinstance(values, (list, tuple)):
+        raise TypeError(f"{name} must be a tuple of {count}, got {_kind(values)}")
+    if len(values) != count:
+        raise ValueError(f"{name} must be a tuple of {count}, got {len(values)}")
+    return tuple(values)
+
+
+def each_name(name: str, nodes: tuple) -> tuple[str, ...]:
+    """How errors call the part of an argument that belongs to each node."""
+    return (name,) if len(nodes) == 1 else tuple(f"{name} ({node.name})" for node in nodes)
+
+
+def as_callable(value, what: str):
+    """The value, if it can be called and has a name to be shown by."""
+    if not callable(value) or not hasattr(value, "__name__"):
+        raise TypeError(f"{what} must be a name or a function, got {_kind(value)}")
+    return value
+
+
+# Arrays
+
+
+def as_numbers(A, name: str) -> ndarray:
+    """Anything NumPy sees as booleans, integers or floats, as an array; an array is not copied."""
+    if type(A) is ndarray and A.dtype.kind in "biuf":
+        return A
+    if isinstance(A, np.ma.MaskedArray) and np.ma.is_masked(A):
+        raise ValueError(f"{name} has masked values; fill them or leave their rows out")
+    try:
+        array = np.from_dlpack(A) if hasattr(A, "__dlpack__") and not hasattr(A, "__array__") else np.asarray(A)
+    except ValueError as error:
+        raise ValueError(f"{name} is not an array: {error}") from None
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold numbers, got {_kind(A)} of dtype {array.dtype}")
+    return array
+
+
+def as_shaped(A, shape: tuple[int, ...], dtype: np.dtype, name: str) -> ndarray:
+    """A C-contiguous array of the shape and dtype; a contiguous array of the dtype is not copied."""
+    array = as_numbers(A, name)
+    if array.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
+    return _plain(array, dtype)
+
+
+def as_rows(X, width: int, dtype: np.dtype, name: str = "X", check_finite: bool = True) -> ndarray:
+    """A C-contiguous (rows, width) array of the dtype with at least one row."""
+    fits = type(X) is ndarray and X.dtype is dtype and X.ndim == 2 and X.shape[1] == width and len(X)
+    if not (fits and _in_order(X.flags)):
+        X = _plain(_rows(as_numbers(X, name), width, name), dtype)
+    if check_finite:
+        finite(X, name, "check_finite=False lets it pass")
+    return X
+
+
+def as_batch(arrays, nodes: tuple, dtype: np.dtype, name: str, check_finite: bool = True) -> tuple:
+    """One array of rows for each node, all with the same number of rows."""
+    arrays = one_each(arrays, len(nodes), name)
+    names = each_name(name, nodes)
+    arrays = tuple(
+        as_rows(array, node.width, dtype, name, check_finite)
+        for array, node, name in zip(arrays, nodes, names, strict=True)
+    )
+    for array, name in zip(arrays, names, strict=True):
+        same_rows(array, len(arrays[0]), name, names[0])
+    return arrays
+
+
+def same_rows(A: ndarray, rows: int, name: str, other: str = "X") -> None:
+    """Raise unless A has as many rows as another array."""
+    found = len(A) if A.ndim else 0
+    if found != rows:
+        raise ValueError(f"{name} has {found} rows, {other} has {rows}")
+
+
+def with_rows(A: ndarray, name: str) -> ndarray:
+    """The array, if it has rows."""
+    if not A.ndim or not len(A):
+        raise ValueError(f"{name} has no rows")
+    return A
+
+
+def as_floats(A, name: str, ndim: int = 2) -> ndarray:
+    """A C-contiguous float array: float32 stays float32, all else becomes float64."""
+    array = as_numbers(A, name)
+    if array.ndim != ndim or not array.size:
+        raise ValueError(f"{name} must have {ndim} dimensions and not be empty, got shape {array.shape}")
+    return _plain(array, array.dtype if array.dtype in FLOATS.values() else FLOATS["float64"])
+
+
+def as_parameter(value, shape: tuple[int, ...], name: str) -> ndarray:
+    """A start value: float64, finite, of the parameter's shape."""
+    array = as_shaped(value, shape, FLOATS["float64"], name)
+    finite(array, name)
+    return array
+
+
+def finite(A: ndarray, name: str, *notes: str) -> None:
+    """Raise at the first NaN or infinity of a C-contiguous float array."""
+    at = first_nonfinite(A)
+    if at < 0:
+        return
+    what = "a NaN" if np.isnan(A.flat[at]) else "an infinity"
+    if what == "an infinity":
+        notes = (f"as {A.dtype}", *notes)
+    remarks = f" ({'; '.join(notes)})" if notes else ""
+    raise ValueError(f"{name} has {what} at {_where(at, A.shape)}{remarks}")
+
+
+# Targets and weights
+
+
+def as_targets(t, rows: int, width: int, loss, dtype: np.dtype, name: str = "y") -> ndarray:
+    """The targets of a row of the loss table.
+
+    Class labels come back as int64 (rows,), values as (rows, width) of the dtype.
+    """
+    array = as_numbers(t, name)
+    same_rows(array, rows, name)
+    if loss.indices and width > 1 and array.shape == (rows, 1) and array.dtype.kind != "f":
+        array = array[:, 0]
+    if array.ndim == 1:
+        if loss.indices:
+            return _labels(array, width, loss, name)
+        if width == 1:
+            array = array[:, None]
+    if array.shape != (rows, width) or not loss.values:
+        raise ValueError(f"{name} has shape {array.shape}; {_wanted(loss, rows, width)}")
+    return _values(array, loss, dtype, name)
+
+
+def as_plain_targets(t, rows: int, name: str = "y") -> ndarray:
+    """Targets for a loss written in Python: finite numbers, one row for each of X."""
+    array = as_numbers(t, name)
+    same_rows(array, rows, name)
+    if array.dtype.kind == "f":
+        finite(as_floats(array, name, array.ndim), name)
+    return array
+
+
+def as_weights(weights, rows: int, dtype: np.dtype, name: str = "sample_weight") -> ndarray:
+    """One weight a row: finite, not negative, not all zero."""
+    array = as_numbers(weights, name)
+    same_rows(array, rows, name)
+    array = as_shaped(array, (rows,), dtype, name)
+    finite(array, name)
+    at = first_outside(array, 0.0, np.inf)
+    if at >= 0:
+        raise ValueError(f"{name} must not be negative, got {array[at]} at row {at}")
+    if not array.any():
+        raise ValueError(f"{name} is zero in every row")
+    return array
+
+
+def as_class_weight(class_weight, classes: int) -> ndarray:
+    """The weight of each class from a dict label -> weight; a class not named weighs 1."""
+    if not isinstance(class_weight, Mapping):
+        raise TypeError(
+            f"class_weight must be a dict from label to weight or 'balanced', got {class_weight!r}"
+        )
+    weights = np.ones(classes)
+    for label, weight in class_weight.items():
+        if positive_int(label, "a label in class_weight", low=0) >= classes:
+            raise ValueError(
+                f"label {label} in class_weight is outside 0 ... {classes - 1} (there are {classes} classes)"
+            )
+        weights[label] = in_range(weight, f"class_weight[{label}]", 0.0)
+    return weights
+
+
+def as_validation(data, name: str = "validation_data") -> tuple:
+    """(X, y, weights or None) from (X, y) or (X, y, weights)."""
+    if not isinstance(data, (list, tuple)) or len(data) not in (2, 3):
+        raise TypeError(f"{name} must be (X, y) or (X, y, sample_weight), got {_kind(data)}")
+    return (*data, None)[:3]
+
+
+def as_loss_result(result, shape: tuple[int, ...], dtype: np.dtype, name: str) -> tuple[float, ndarray]:
+    """What a loss written in Python gave: its value and the gradient of the output."""
+    if not isinstance(result, (list, tuple)) or len(result) != 2:
+        raise TypeError(f"loss {name} must return (value, dY), got {_kind(result)}")
+    value, dY = result
+    return float(value), as_shaped(dY, shape, dtype, f"dY of loss {name}")
+
+
+def as_scores(y, Y) -> tuple[ndarray, ndarray]:
+    """Targets and outputs for a metric: y is (rows,) or has the shape of Y, which has 2 dimensions."""
+    Y = as_floats(Y, "output")
+    y = as_numbers(y, "y")
+    same_rows(y, len(Y), "y", "output")
+    if y.ndim != 1 and y.shape != Y.shape:
+        raise ValueError(f"y must have shape {Y.shape[:1]} or {Y.shape}, got {y.shape}")
+    return y, Y
+
+
+def _labels(array, width, loss, name):
+    if array.dtype.kind == "f":
+        raise TypeError(f"{name} has dtype {array.dtype}; {_wanted(loss, len(array), width)}")
+    labels = _plain(array, LABEL)
+    at = first_outside(labels, 0, width - 1)
+    if at >= 0:
+        raise ValueError(
+            f"label {array[at]} at row {at} is outside 0 ... {width - 1} (the output has {width} classes)"
+        )
+    return labels
+
+
+def _values(array, loss, dtype, name):
+    values = _plain(array, dtype)
+    finite(values, name)
+    if loss.unit:
+        at = first_outside(values, 0.0, 1.0)
+        if at >= 0:
+            raise ValueError(
+                f"{name} has {array.flat[at]} at {_where(at, array.shape)}; {loss.name} wants 0 ... 1"
+            )
+    return values
+
+
+def _wanted(loss, rows, width):
+    forms = []
+    if loss.indices:
+        forms.append(f"class labels of an integer dtype and shape ({rows},)")
+    if loss.values:
+        forms.append(f"{'probabilities' if loss.unit else 'values'} of shape ({rows}, {width})")
+    return f"{loss.name} wants " + " or ".join(forms)
+
+
+def _rows(array, width, name):
+    if array.ndim == 2 and array.shape[1] == width:
+        return with_rows(array, name)
+    message = f"{name} must have shape (rows, {width}), got {array.shape}"
+    if array.ndim == 1 and array.size == width:
+        message += f"; one row is {name}.reshape(1, -1)"
+    elif array.ndim > 2 and array[0].size == width:
+        message += f"; {name}.reshape(len({name}), -1) makes rows of it"
+    raise ValueError(message)
+
+
+def _plain(array, dtype):
+    if array.dtype is dtype and _in_order(array.flags) and type(array) is ndarray:
+        return array
+    return _converted(array, dtype)
+
+
+def _in_order(flags):
+    return flags.c_contiguous and flags.aligned
+
+
+def _converted(array, dtype):
+    with np.errstate(over="ignore"):  # what overflows is found as an infinity, with its row and column
+        return np.asarray(np.require(array, dtype, ["C", "A"]))
+
+
+def _where(at, shape):
+    if len(shape) != 2:
+        return f"row {at}"
+    row, column = divmod(at, shape[1])
+    return f"row {row}, column {column}"
+
+
+def _kind(value):
+    if value is None:
+        return "None"
+    return "an array" if type(value) is ndarray else _article(type(value).__name__)
+
+
+def _article(noun):
+    return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"

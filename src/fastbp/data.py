@@ -1,0 +1,86 @@
+"""Data in rows: batches for a loop by hand, and the checked arrays that a trainer goes through.
+
+Both are put in order by the same draw, `permutation(rows)` of NumPy's generator, so a loop by hand sees the
+batches that `fit` sees.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from fastbp import checks
+
+
+class Data(NamedTuple):
+    """Checked arrays: one for each input, one for each output, and the weights of the rows or None."""
+
+    xs: tuple[np.ndarray, ...]
+    ts: tuple[np.ndarray, ...]
+    weights: np.ndarray | None
+
+    @property
+    def rows(self) -> int:
+        """How many there are."""
+        return len(self.xs[0])
+
+    def take(self, order: np.ndarray | None, rows: slice) -> "Data":
+        """The rows at these positions of the order; None is the order they are in."""
+        weights = None if self.weights is None else take((self.weights,), order, rows)[0]
+        return Data(take(self.xs, order, rows), take(self.ts, order, rows), weights)
+
+
+def take(arrays: tuple[np.ndarray, ...], order: np.ndarray | None, rows: slice) -> tuple[np.ndarray, ...]:
+    """The rows of each array at these positions of the order."""
+    chosen = rows if order is None else order[rows]
+    return tuple(array[chosen] for array in arrays)
+
+
+def batches(X, y, batch_size: int, *, seed=None, shuffle: bool = True, drop_last: bool = False) -> Iterator:
+    """Go once through the rows of X and y.
+
+    Parameters
+    ----------
+    X, y : array, or a tuple of them
+        With one number of rows.
+    batch_size : int
+        Rows of a batch; the last one has what is left.
+    seed : int or numpy.random.Generator, optional
+        Of the order, `numpy.random.default_rng(seed).permutation(rows)`; a generator goes on from where it
+        is. Drawn if not given.
+    shuffle : bool
+        Whether to draw an order at all.
+    drop_last : bool
+        Whether to leave out a last batch with fewer rows.
+
+    Returns
+    -------
+    iterator of (xb, yb)
+
+    Examples
+    --------
+    >>> X, y = np.arange(10).reshape(5, 2), np.arange(5)
+    >>> for xb, yb in batches(X, y, 2, shuffle=False):
+    ...     yb
+    array([0, 1])
+    array([2, 3])
+    array([4])
+    """
+    size = checks.positive_int(batch_size, "batch_size")
+    data = Data(_parts(X, "X"), _parts(y, "y"), None)
+    for name, arrays in (("X", data.xs), ("y", data.ts)):
+        for array in arrays:
+            checks.same_rows(array, data.rows, name)
+    order = np.random.default_rng(seed).permutation(data.rows) if shuffle else None
+    end = data.rows - data.rows % size if drop_last else data.rows
+    parts = (data.take(order, slice(first, first + size)) for first in range(0, end, size))
+    return ((_like(X, part.xs), _like(y, part.ts)) for part in parts)
+
+
+def _parts(A, name):
+    parts = A if isinstance(A, tuple) else (A,)
+    return tuple(checks.with_rows(checks.as_numbers(part, name), name) for part in parts)
+
+
+def _like(A, parts):
+    return parts if isinstance(A, tuple) else parts[0]

@@ -1,0 +1,134 @@
+"""The engine's kernels one by one, for loops written by hand: forward stands next to its backward.
+
+Arrays of float32 are computed in float32, all others in float64. Every call gives new arrays; a network is
+faster, because it keeps its own.
+"""
+
+import numpy as np
+
+from fastbp import _engine, checks
+
+_kernels = _engine.functional
+
+
+def dense_forward(X, W, b=None, activation: str = "linear", alpha: float | None = None) -> np.ndarray:
+    """Y = f(X W + b).
+
+    Parameters
+    ----------
+    X : array of shape (rows, inputs)
+    W : array of shape (inputs, outputs)
+    b : array of shape (outputs,), optional
+    activation : str
+        Name of f.
+    alpha : float, optional
+        Its parameter, where it has one.
+
+    Returns
+    -------
+    ndarray of shape (rows, outputs)
+
+    Examples
+    --------
+    >>> dense_forward([[1.0, 2.0]], [[3.0], [-4.0]], [1.0], activation="relu")
+    array([[0.]])
+    """
+    X, W, b = _dense(X, W, b)
+    return _kernels.dense_forward(X, W, b, *_activation(activation, alpha))
+
+
+def dense_backward(
+    dY, X, W, b, Y, activation: str = "linear", alpha: float | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Gradients of `dense_forward`: dX = dZ W', dW = X' dZ, db = the sum of dZ's rows, with dZ = f'(Z) dY.
+
+    Parameters
+    ----------
+    dY : array of shape (rows, outputs)
+        Gradient of the loss with respect to Y.
+    X, W, b
+        As given to `dense_forward`.
+    Y : array of shape (rows, outputs)
+        What it gave.
+    activation, alpha
+        As given to it.
+
+    Returns
+    -------
+    dX, dW, db : ndarrays of the shapes of X, W and b
+
+    Examples
+    --------
+    >>> dense_backward([[1.0]], [[1.0, 2.0]], [[3.0], [-4.0]], [0.0], [[-5.0]])
+    (array([[ 3., -4.]]), array([[1.],
+           [2.]]), array([1.]))
+    """
+    X, W, b = _dense(X, W, b)
+    shape = len(X), W.shape[1]
+    dY, Y = (checks.as_shaped(A, shape, X.dtype, name) for A, name in ((dY, "dY"), (Y, "Y")))
+    return _kernels.dense_backward(dY, X, W, b, Y, *_activation(activation, alpha))
+
+
+def activation_forward(Z, activation: str, alpha: float | None = None) -> np.ndarray:
+    """Y = f(Z), element by element (softmax: row by row).
+
+    Parameters
+    ----------
+    Z : array of shape (rows, width)
+    activation : str
+        Name of f.
+    alpha : float, optional
+        Its parameter, where it has one.
+
+    Returns
+    -------
+    ndarray of shape (rows, width)
+
+    Examples
+    --------
+    >>> activation_forward([[-2.0, 3.0]], "leaky_relu", alpha=0.5)
+    array([[-1.,  3.]])
+    """
+    return _kernels.activation_forward(checks.as_floats(Z, "Z"), *_activation(activation, alpha))
+
+
+def activation_backward(dY, Z, Y, activation: str, alpha: float | None = None) -> np.ndarray:
+    """Gradient of `activation_forward`: dZ = f'(Z) dY.
+
+    Parameters
+    ----------
+    dY : array of shape (rows, width)
+        Gradient of the loss with respect to Y.
+    Z
+        As given to `activation_forward`.
+    Y : array of shape (rows, width)
+        What it gave.
+    activation, alpha
+        As given to it.
+
+    Returns
+    -------
+    ndarray of shape (rows, width)
+
+    Examples
+    --------
+    >>> activation_backward([[1.0, 1.0]], [[-2.0, 3.0]], [[-1.0, 3.0]], "leaky_relu", alpha=0.5)
+    array([[0.5, 1. ]])
+    """
+    Z = checks.as_floats(Z, "Z")
+    dY, Y = (checks.as_shaped(A, Z.shape, Z.dtype, name) for A, name in ((dY, "dY"), (Y, "Y")))
+    return _kernels.activation_backward(dY, Z, Y, *_activation(activation, alpha))
+
+
+def _dense(X, W, b):
+    X = checks.as_floats(X, "X")
+    inputs, outputs = checks.as_floats(W, "W").shape
+    X = checks.as_rows(X, inputs, X.dtype, "X", check_finite=False)
+    W = checks.as_shaped(W, (inputs, outputs), X.dtype, "W")
+    b = np.zeros(outputs, X.dtype) if b is None else checks.as_shaped(b, (outputs,), X.dtype, "b")
+    return X, W, b
+
+
+def _activation(name, alpha):
+    row, alpha = checks.as_activation(name, alpha)
+    return row.name, alpha

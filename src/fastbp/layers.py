@@ -1,0 +1,273 @@
+"""Layers: what turns the widths of nodes into a width, shapes of parameters and one op of the engine.
+
+A layer is a description: it computes nothing. Its parameters live in the vectors of the network built from
+it, and `W`, `b`, `dW`, `db` are views of them. Shapes are fixed when the layer is called, so a mistake
+raises on its own line; lazy building on first data, as Keras has it, was rejected. A layer that is called
+twice has one set of parameters. Adding a layer is adding a class: files find it by its name.
+"""
+
+from typing import ClassVar
+
+import numpy as np
+
+from fastbp import checks, initializers
+from fastbp.graph import Node
+
+
+class View:
+    """A parameter or its gradient on a layer: the live view; assigning copies the numbers into it."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def __get__(self, layer, owner=None):
+        if layer is None:
+            return self
+        if layer.views is None:
+            raise AttributeError(f"{layer!r} has no {self.name} before a model is built from it")
+        return layer.views.get(self.name)
+
+    def __set__(self, layer, value):
+        view = self.__get__(layer)
+        if view is None:
+            raise AttributeError(f"{layer!r} has no {self.name}")
+        view[...] = checks.as_shaped(value, view.shape, view.dtype, self.name)
+
+
+class Layer:
+    """Base of the layers.
+
+    A subclass has `kind`, the engine's op, and `parameters`, the names of its parameters in the order in
+    which the op takes them, for which views are made; and it overrides what is not right for it below.
+    """
+
+    kind: ClassVar[str]
+    arity: ClassVar[int | None] = 1  # nodes it is called on; None for any number
+    parameters: ClassVar[tuple[str, ...]] = ()
+    classes: ClassVar[dict[str, type["Layer"]]] = {}
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        Layer.classes[cls.__name__] = cls
+        for name in cls.parameters:
+            setattr(cls, name, View(name))
+            setattr(cls, f"d{name}", View(f"d{name}"))
+
+    def __init__(self, name: str | None = None):
+        self.name = checks.as_name(name, f"a {type(self).__name__}")
+        self.fixed_shapes: dict[str, tuple[int, ...]] | None = None
+        self.views: dict[str, np.ndarray] | None = None
+
+    def __call__(self, *nodes: Node) -> Node:
+        """The node this layer makes of others."""
+        for node in nodes:
+            checks.instance(node, Node, f"what a {type(self).__name__} is called on")
+        if self.arity not in (None, len(nodes)):
+            raise TypeError(f"{self!r} is called on {self.arity} node, got {len(nodes)}")
+        if self.views is not None:
+            raise ValueError(f"{self!r} belongs to a model already; make a new layer, or copy the model")
+        widths = [node.width for node in nodes]
+        shapes = self.shapes(*widths)
+        if self.fixed_shapes not in (None, shapes):
+            raise ValueError(f"{self!r} has parameters of shapes {self.fixed_shapes}, wanted here: {shapes}")
+        node = Node(self, nodes, self.output_width(*widths))
+        self.fixed_shapes = shapes
+        return node
+
+    def output_width(self, *widths: int) -> int:
+        """Width of the node made of nodes of these widths."""
+        return widths[0]
+
+    def shapes(self, *widths: int) -> dict[str, tuple[int, ...]]:
+        """Shape of each parameter, in the order in which they are stored."""
+        return {}
+
+    def start(self, rng: "np.random.Generator") -> dict[str, np.ndarray]:
+        """Start value of each parameter, in float64."""
+        return {}
+
+    def settings(self) -> dict:
+        """The constructor's arguments, as JSON has them."""
+        return {"name": self.name}
+
+    def op(self, number: int) -> dict:
+        """The settings of the engine's op for the node of this number."""
+        return {}
+
+    def bind(self, name: str, views: dict[str, np.ndarray]) -> None:
+        """Give the layer its name and its views into a network's vectors."""
+        self.name = name
+        self.views = views
+
+    def describe(self) -> str:
+        """What the layer is, in a word or two."""
+        return type(self).__name__
+
+    def __repr__(self):
+        return f"<{self.describe()}{f' {self.name}' if self.name else ''}>"
+
+
+class Dense(Layer):
+    """Y = f(X W + b): every output sees every input.
+
+    Parameters
+    ----------
+    units : int
+        Number of outputs.
+    activation : str
+        Name of f.
+    bias : bool
+        Whether there is a b.
+    weights, biases : str, function or array
+        Start values: the name of an initializer, a function (shape, rng) -> array, or the values. "auto"
+        takes what suits the activation: He normal before relu's family, Glorot uniform else.
+    alpha : float, optional
+        Parameter of the activation, where it has one.
+    name : str, optional
+        Unique in the model; "dense_1" and so on if not given.
+
+    Attributes
+    ----------
+    W, dW : ndarray of shape (inputs, units)
+        Weights and their gradient: live views.
+    b, db : ndarray of shape (units,), or None
+        Biases and their gradient: live views.
+
+    Examples
+    --------
+    >>> from fastbp.graph import Input
+    >>> Dense(32, activation="tanh")(Input(20)).width
+    32
+    """
+
+    kind = "dense"
+    parameters = ("W", "b")
+
+    def __init__(
+        self,
+        units: int,
+        activation: str = "linear",
+        *,
+        bias: bool = True,
+        weights="auto",
+        biases="zeros",
+        alpha: float | None = None,
+        name: str | None = None,
+    ):
+        super().__init__(name)
+        row, self.alpha = checks.as_activation(activation, alpha)
+        self.units = checks.positive_int(units, "units")
+        self.activation = row.name
+        self.bias = bool(bias)
+        self.weights = weights
+        self.biases = biases
+        automatic = isinstance(weights, str) and weights == "auto"
+        self._starts = {
+            "W": initializers.resolve(row.start if automatic else weights, "initializer of weights"),
+            "b": initializers.resolve(biases, "initializer of biases"),
+        }
+
+    def output_width(self, width):
+        return self.units
+
+    def shapes(self, width):
+        return {"W": (width, self.units), **({"b": (self.units,)} if self.bias else {})}
+
+    def start(self, rng):
+        return {
+            name: checks.as_parameter(self._starts[name](shape, rng), shape, f"the start value of {name}")
+            for name, shape in self.fixed_shapes.items()
+        }
+
+    def settings(self):
+        return {
+            "name": self.name,
+            "units": self.units,
+            "activation": self.activation,
+            "alpha": self.alpha,
+            "bias": self.bias,
+            "weights": self.weights if isinstance(self.weights, str) else "auto",
+            "biases": self.biases if isinstance(self.biases, str) else "zeros",
+        }
+
+    def op(self, number):
+        return {"activation": self.activation, "alpha": self.alpha}
+
+    def describe(self):
+        return f"Dense {self.activation}"
+
+
+class Activation(Layer):
+    """Y = f(X), element by element (softmax: row by row).
+
+    Parameters
+    ----------
+    activation : str
+        Name of f.
+    alpha : float, optional
+        Its parameter, where it has one.
+    name : str, optional
+        Unique in the model; "activation_1" and so on if not given.
+
+    Examples
+    --------
+    >>> from fastbp.graph import Input
+    >>> Activation("leaky_relu", alpha=0.1)(Input(20)).width
+    20
+    """
+
+    kind = "activation"
+
+    def __init__(self, activation: str, alpha: float | None = None, *, name: str | None = None):
+        super().__init__(name)
+        row, self.alpha = checks.as_activation(activation, alpha)
+        self.activation = row.name
+
+    def settings(self):
+        return {
+            "name": self.name,
+            "activation": self.activation,
+            "alpha": self.alpha,
+        }
+
+    def op(self, number):
+        return {"activation": self.activation, "alpha": self.alpha}
+
+    def describe(self):
+        return f"Activation {self.activation}"
+
+
+class Dropout(Layer):
+    """In training, each number is 0 with probability `rate`, else divided by 1 - rate; X elsewhere.
+
+    The masks are a function of the model's seed, the training step, the node and the row, so a run can be
+    repeated whatever draws them. Srivastava et al. 2014.
+
+    Parameters
+    ----------
+    rate : float
+        Probability of a zero, 0 <= rate < 1.
+    name : str, optional
+        Unique in the model; "dropout_1" and so on if not given.
+
+    Examples
+    --------
+    >>> from fastbp.graph import Input
+    >>> Dropout(0.5)(Input(20)).width
+    20
+    """
+
+    kind = "dropout"
+
+    def __init__(self, rate: float, *, name: str | None = None):
+        super().__init__(name)
+        self.rate = checks.in_range(rate, "rate", 0.0, 1.0)
+
+    def settings(self):
+        return {"name": self.name, "rate": self.rate}
+
+    def op(self, number):
+        return {"rate": self.rate, "key": number}
+
+    def describe(self):
+        return f"Dropout {self.rate:g}"

@@ -1,0 +1,199 @@
+"""Model and Sequential: a network that trains, evaluates and saves itself; and `load`.
+
+All of it is the floors below put together. `fit` makes a Trainer for the call, so the optimizer's state ends
+with it; who wants to keep that keeps a Trainer. Rejected: training in Network itself, which would turn the
+floors upside down.
+"""
+
+import os
+
+import numpy as np
+
+from fastbp import checks, serialization
+from fastbp.graph import Input
+from fastbp.history import History
+from fastbp.layers import Layer
+from fastbp.losses import Objective
+from fastbp.network import Network
+from fastbp.training import Trainer
+
+
+class Model(Network):
+    __doc__ = f"""{Network.__doc__}
+    Examples
+    --------
+    >>> from fastbp import Dense
+    >>> x = Input(20)
+    >>> h = Dense(32, activation="tanh")(x)
+    >>> model = Model(x, Dense(3)(h), dtype="float64", seed=0)
+    >>> model.predict(np.zeros((5, 20))).shape
+    (5, 3)
+    """
+
+    def fit(
+        self,
+        X,
+        y,
+        *,
+        loss="mse",
+        optimizer="adam",
+        epochs: int = 1,
+        batch_size: int = 32,
+        validation_data=None,
+        metrics=(),
+        sample_weight=None,
+        class_weight=None,
+        callbacks=(),
+        shuffle: bool = True,
+        seed: int | None = None,
+        threads: int | None = None,
+        progress: bool = False,
+        check_finite: bool = True,
+    ) -> History:
+        """Train with a new `Trainer`, which explains the parameters.
+
+        An Optimizer that is passed here keeps its state for the next call; a name starts a new one.
+
+        Returns
+        -------
+        History
+
+        Examples
+        --------
+        >>> from fastbp import Dense
+        >>> net = Sequential(Input(2), Dense(1), seed=0)
+        >>> history = net.fit(np.eye(2), [1.0, 2.0], optimizer="sgd", epochs=3)
+        >>> len(history.history["loss"])
+        3
+        """
+        return Trainer(self, loss, optimizer, metrics=metrics).fit(
+            X,
+            y,
+            epochs=epochs,
+            batch_size=batch_size,
+            validation_data=validation_data,
+            sample_weight=sample_weight,
+            class_weight=class_weight,
+            callbacks=callbacks,
+            shuffle=shuffle,
+            seed=seed,
+            threads=threads,
+            progress=progress,
+            check_finite=check_finite,
+        )
+
+    def evaluate(self, X, y, *, loss="mse", metrics=(), sample_weight=None) -> dict[str, float]:
+        """Loss and metrics, without dropout.
+
+        Parameters
+        ----------
+        X, y : arrays, or tuples of them
+        loss, metrics, sample_weight
+            As for `Trainer`.
+
+        Returns
+        -------
+        dict from str to float
+
+        Examples
+        --------
+        >>> from fastbp import Dense
+        >>> net = Sequential(Input(2), Dense(1, weights="zeros"))
+        >>> net.evaluate(np.eye(2), [1.0, 2.0], loss="mse", metrics=["mae"])
+        {'loss': 2.5, 'mae': 1.5}
+        """
+        return Trainer(self, loss, metrics=metrics).evaluate(X, y, sample_weight)
+
+    def value_and_grad(self, theta, X, y, loss="mse") -> tuple[float, np.ndarray]:
+        """The loss at parameters theta, without dropout, and its gradient, for `scipy.optimize`.
+
+        Parameters
+        ----------
+        theta : array of shape (n,)
+            Becomes `params`.
+        X, y : arrays, or tuples of them
+        loss : str or function, or a tuple of them
+            As for `Trainer`.
+
+        Returns
+        -------
+        value : float
+        gradient : ndarray of shape (n,), float64
+
+        Examples
+        --------
+        >>> from fastbp import Dense
+        >>> net = Sequential(Input(1), Dense(1), dtype="float64", seed=0)
+        >>> net.value_and_grad([2.0, 1.0], [[3.0]], [[5.0]])
+        (4.0, array([12.,  4.]))
+        """
+        objective = Objective(loss, self)
+        xs = self.as_inputs(X)
+        ts = objective.targets(y, len(xs[0]))
+        self.params = theta
+        value = objective.loss_and_gradient(self, xs, ts)
+        return value, self.grads.astype(np.float64)
+
+    def save(self, path: str | os.PathLike, metadata: dict[str, str] | None = None) -> None:
+        """Write the model to a .safetensors file, which `load` reads.
+
+        Parameters
+        ----------
+        path : str or path-like
+        metadata : dict from str to str, optional
+            More to keep in the file.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from fastbp import Dense
+        >>> net = Sequential(Input(2), Dense(1), seed=0)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     net.save(f"{folder}/net.safetensors")
+        ...     same = load(f"{folder}/net.safetensors")
+        >>> bool((same.params == net.params).all())
+        True
+        """
+        serialization.save(path, self, {}, metadata)
+
+
+class Sequential(Model):
+    """A stack: an input and layers one after the other.
+
+    Parameters
+    ----------
+    first : Input
+    *layers : Layer
+    dtype, seed, name
+        As for `Model`.
+
+    Examples
+    --------
+    >>> from fastbp import Dense
+    >>> net = Sequential(Input(4), Dense(3, activation="relu"), Dense(2), seed=0)
+    >>> print(net)
+    sequential: 3 nodes, 23 parameters, float32
+    node     op            width  parameters  parents
+    input_1  Input             4           0
+    dense_1  Dense relu        3          15  input_1
+    dense_2  Dense linear      2           8  dense_1
+    """
+
+    def __init__(
+        self, first: Input, *layers: Layer, dtype="float32", seed: int | None = None, name: str | None = None
+    ):
+        node = checks.instance(first, Input, "the first argument of Sequential")
+        for layer in checks.instances(layers, Layer, "layers"):
+            node = layer(node)
+        super().__init__(first, node, dtype=dtype, seed=seed, name=name)
+
+
+def load(path: str | os.PathLike) -> Model:
+    """Read a model from a file that `Model.save` or `Trainer.save` wrote.
+
+    Raises
+    ------
+    ModelFormatError
+        If the file is damaged or is not one.
+    """
+    return serialization.load(path).net

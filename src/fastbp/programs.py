@@ -1,0 +1,97 @@
+"""A network at work: its two vectors, its compiled programs, and the lock around them.
+
+Training and inference have a program each, so that a predict between forward and backward does no harm.
+One thread at a time is inside; another waits. Everything here takes arrays that are checked already: the
+network above checks for users, the trainer checks a whole data set once.
+"""
+
+import threading
+
+import numpy as np
+
+from fastbp import _engine
+
+ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
+
+
+class Programs:
+    """The parameters, gradients and programs of one graph.
+
+    `draws` counts the forward passes in training, which numbers the dropout masks; `pending` is the number
+    of rows of the forward pass that a backward pass may follow, 0 for none.
+    """
+
+    def __init__(self, dtype, widths, ops, inputs, outputs, size, seed):
+        self.params = aligned_zeros(size, dtype)
+        self.grads = aligned_zeros(size, dtype)
+        self.seed = seed
+        self.draws = 0
+        self.pending = 0
+        self._lock = threading.Lock()
+        self._training, self._inference = (
+            _engine.Program(dtype.name, widths, ops, inputs, outputs, self.params, self.grads)
+            for _ in range(2)
+        )
+
+    def forward(self, xs: tuple, training: bool) -> tuple:
+        """Outputs; keeps what backward needs."""
+        with self._lock:
+            self.pending = 0
+            ys = self._training.forward(xs, training, self.seed, self.draws)
+            self.pending = len(xs[0])
+            self.draws += training
+        return ys
+
+    def backward(self, dys: tuple, accumulate: bool) -> tuple:
+        """Gradients of the inputs; fills grads."""
+        with self._lock:
+            return self._training.backward(dys, accumulate, True)
+
+    def predict(self, xs: tuple) -> tuple:
+        """Outputs without dropout."""
+        with self._lock:
+            return self._inference.predict(xs)
+
+    def run(
+        self, xs, ts, weights, losses, chain, lr, order, batch_size, first, last, seconds, batch_losses, outs
+    ) -> tuple[int, int]:
+        """Train batches first ... last - 1; the first batch not done (or the bad one), and the status."""
+        with self._lock:
+            self.pending = 0
+            batch, status = self._training.run(
+                xs,
+                ts,
+                weights,
+                losses,
+                chain,
+                lr,
+                order,
+                batch_size,
+                first,
+                last,
+                seconds,
+                batch_losses,
+                outs,
+                self.seed,
+                self.draws,
+            )
+            self.draws += batch - first
+        return batch, status
+
+    def loss_and_gradient(self, xs, ts, weights, losses) -> float:
+        """The loss without dropout; fills grads."""
+        with self._lock:
+            self.pending = 0
+            return self._training.loss_and_gradient(xs, ts, weights, losses, self.seed, self.draws, False)
+
+    def update(self, chain, lr: float) -> bool:
+        """One step of an optimizer's chain; whether the update was finite."""
+        with self._lock:
+            return chain.step(self.params, self.grads, lr)
+
+
+def aligned_zeros(size: int, dtype: np.dtype) -> np.ndarray:
+    """A zero vector that begins on a cache line."""
+    raw = np.zeros(size * dtype.itemsize + ALIGNMENT, np.uint8)
+    first = -raw.ctypes.data % ALIGNMENT
+    return raw[first : first + size * dtype.itemsize].view(dtype)

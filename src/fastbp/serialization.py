@@ -1,0 +1,61 @@
+"""Model files: which arrays and which metadata a safetensors file of fastbp holds.
+
+The arrays are the parameters by their full names, "dense_1.W" as (inputs, outputs); the graph is JSON in the
+metadata. Whoever has more to keep, a trainer or a table's encoding, adds arrays and metadata of its own.
+Nothing in a file is run, and nothing is allocated from what it claims before that is compared with its size.
+"""
+
+import json
+import os
+from typing import NamedTuple
+
+import numpy as np
+
+from fastbp import checks, safetensors
+from fastbp.errors import ModelFormatError
+from fastbp.network import Network
+
+FORMAT, VERSION = "fastbp", "1"
+GRAPH = "fastbp.graph"
+
+
+class Saved(NamedTuple):
+    """What a file holds: a network, and what was added to it."""
+
+    net: Network
+    arrays: dict[str, np.ndarray]
+    metadata: dict[str, str]
+
+
+def save(path: str | os.PathLike, net: Network, arrays: dict, metadata: dict | None) -> None:
+    """Write a network, with arrays and metadata added."""
+    own = {"format": FORMAT, "fastbp.version": VERSION, GRAPH: json.dumps(net.config())}
+    metadata = dict(metadata or {})
+    checks.distinct([*own, *metadata], "the metadata key")
+    safetensors.write(path, {**net.arrays(), **arrays}, {**own, **metadata})
+
+
+def load(path: str | os.PathLike) -> Saved:
+    """Read a network and what was added to it."""
+    arrays, metadata = safetensors.read(path)
+    try:
+        if metadata.get("format") != FORMAT or metadata.get("fastbp.version") != VERSION:
+            raise ModelFormatError(f"it is not a model of format {FORMAT!r}, version {VERSION!r}")
+        net = Network.from_config(decoded(metadata, GRAPH), arrays)
+    except ModelFormatError as error:
+        raise ModelFormatError(f"{os.fspath(path)}: {error}") from error
+    own = net.arrays()
+    return Saved(net, {name: array for name, array in arrays.items() if name not in own}, metadata)
+
+
+def decoded(metadata: dict[str, str], key: str) -> dict:
+    """The JSON object under a key of the metadata."""
+    if key not in metadata:
+        raise ModelFormatError(f"there is no {key!r} in the metadata")
+    try:
+        value = json.loads(metadata[key])
+    except (ValueError, RecursionError) as error:
+        raise ModelFormatError(f"no JSON under {key!r} in the metadata: {error}") from None
+    if not isinstance(value, dict):
+        raise ModelFormatError(f"no JSON object under {key!r} in the metadata")
+    return value

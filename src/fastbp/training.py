@@ -1,0 +1,343 @@
+"""Trainer: a network, what it is trained for, and the state of its optimizer and shuffling.
+
+Every step, of a loop by hand or of a fit, goes through `run`: one call into the engine for many batches, or
+one batch in Python where a loss is written in Python. Keras's `compile` was rejected: it is a second
+constructor, and a model that is not compiled yet is half a model.
+"""
+
+import json
+import math
+import os
+
+import numpy as np
+
+from fastbp import checks, optimizers, serialization
+from fastbp.callbacks import Callbacks
+from fastbp.data import Data
+from fastbp.errors import ModelFormatError
+from fastbp.fitting import Fit
+from fastbp.history import History
+from fastbp.losses import Loss, Objective
+from fastbp.metrics import METRICS
+from fastbp.metrics import resolve as resolve_metrics
+from fastbp.network import DAMAGE, Network
+from fastbp.progress import progress_for
+
+STATES = "optimizer.states"
+STATE = "fastbp.trainer"
+
+
+class Trainer:
+    """Trains a network and keeps what training needs from one call to the next.
+
+    Parameters
+    ----------
+    net : Network
+        Its parameters change in place.
+    loss : str or function, or a tuple of them for several outputs
+        A name in `fastbp.losses`, or a function (Y, t) -> (value, dY); called as (Y, t, sample_weight) where
+        there are weights.
+    optimizer : str or Optimizer
+    metrics : list of str or function, or a tuple of such lists for several outputs
+        Names in `fastbp.metrics`, or functions (y, output) -> float.
+    seed : int, optional
+        Of the shuffling; the network's if not given.
+
+    Examples
+    --------
+    >>> from fastbp import Dense, Input, Sequential
+    >>> net = Sequential(Input(2), Dense(1), seed=0)
+    >>> trainer = Trainer(net, loss="mse", optimizer="sgd")
+    >>> trainer.step([[1.0, 2.0]], [[0.0]]) > trainer.step([[1.0, 2.0]], [[0.0]])
+    True
+    """
+
+    def __init__(self, net: Network, loss="mse", optimizer="adam", *, metrics=(), seed: int | None = None):
+        self.net = checks.instance(net, Network, "net")
+        self.objective = Objective(loss, net)
+        self.optimizer = optimizers.resolve(optimizer)
+        self.metrics = resolve_metrics(metrics, self.objective)
+        self.rng = np.random.default_rng(net.seed if seed is None else checks.as_seed(seed))
+        self.chain = self.optimizer.chain_for(net)
+        self._recipe = {"loss": loss, "metrics": metrics}
+        self._loss = np.empty(1)
+
+    def step(self, X, y, sample_weight=None) -> float:
+        """Train on one batch: forward, loss, backward, update, in one call of the engine.
+
+        Parameters
+        ----------
+        X : array of shape (rows, inputs), or a tuple of them
+        y : array of labels or values, or a tuple of them
+        sample_weight : array of shape (rows,), optional
+
+        Returns
+        -------
+        float
+            The loss before the update.
+
+        Raises
+        ------
+        DivergenceError
+            If the loss or the update is not finite.
+        """
+        net = self.net
+        xs = net.as_inputs(X)
+        rows = len(xs[0])
+        ts = self.objective.targets(y, rows)
+        if sample_weight is not None:
+            sample_weight = checks.as_weights(sample_weight, rows, net.dtype)
+        self.run(Data(xs, ts, sample_weight), None, rows, 0, 1, 0.0, self._loss, None)
+        return float(self._loss[0])
+
+    def fit(
+        self,
+        X,
+        y,
+        *,
+        epochs: int = 1,
+        batch_size: int = 32,
+        validation_data=None,
+        sample_weight=None,
+        class_weight=None,
+        callbacks=(),
+        shuffle: bool = True,
+        seed: int | None = None,
+        threads: int | None = None,
+        progress: bool = False,
+        check_finite: bool = True,
+    ) -> History:
+        """Train for some epochs, going on from where the last call or step ended.
+
+        Parameters
+        ----------
+        X : array of shape (rows, inputs), or a tuple of them
+        y : array of labels or values, or a tuple of them
+        epochs, batch_size : int
+        validation_data : tuple, optional
+            (X, y) or (X, y, sample_weight), evaluated after each epoch.
+        sample_weight : array of shape (rows,), optional
+        class_weight : dict from label to weight, or "balanced", optional
+            Multiplies the weight of each row by its label's; "balanced" makes all classes weigh the same.
+        callbacks : list of Callback
+        shuffle : bool
+            Whether each epoch goes through the rows in an order of its own.
+        seed : int, optional
+            Starts the shuffling anew; it goes on from the last call if not given.
+        threads : int, optional
+            Of the engine; it chooses if not given.
+        progress : bool
+            Whether to show progress on standard error.
+        check_finite : bool
+            Whether a NaN or infinity in X is an error.
+
+        Returns
+        -------
+        History
+
+        Raises
+        ------
+        DivergenceError
+            If the loss or an update is not finite.
+
+        Examples
+        --------
+        >>> from fastbp import Dense, Input, Sequential
+        >>> trainer = Trainer(Sequential(Input(2), Dense(1), seed=0), optimizer="sgd", metrics=["mae"])
+        >>> history = trainer.fit(np.eye(2), [1.0, 2.0], epochs=3)
+        >>> list(history.history), history.epoch
+        (['loss', 'mae'], [0, 1, 2])
+        """
+        data = self._data(X, y, sample_weight, class_weight, check_finite)
+        validation = None
+        if validation_data is not None:
+            Xv, yv, weights = checks.as_validation(validation_data)
+            validation = self._data(Xv, yv, weights, None, check_finite, "validation ")
+        epochs = checks.positive_int(epochs, "epochs")
+        batch_size = checks.positive_int(batch_size, "batch_size")
+        checks.as_threads(threads)
+        callbacks = Callbacks(callbacks)
+        names = ["loss", *self.metrics]
+        history = History(names if validation is None else [*names, *(f"val_{name}" for name in names)])
+        if seed is not None:
+            self.rng = np.random.default_rng(checks.as_seed(seed))
+        with progress_for(progress, epochs, data.rows) as shown:
+            Fit(self, data, validation, batch_size, shuffle, callbacks, history, shown).epochs(epochs)
+        return history
+
+    def evaluate(self, X, y, sample_weight=None) -> dict[str, float]:
+        """Loss and metrics, without dropout.
+
+        Parameters
+        ----------
+        X : array of shape (rows, inputs), or a tuple of them
+        y : array of labels or values, or a tuple of them
+        sample_weight : array of shape (rows,), optional
+            Weights of the loss; metrics are not weighted.
+
+        Returns
+        -------
+        dict from str to float
+        """
+        return self.evaluate_data(self._data(X, y, sample_weight))
+
+    def mode_of(self, name: str) -> str:
+        """Whether less ("min") or more ("max") of a number in the history is better."""
+        metric = self.metrics.get(name.removeprefix("val_"))
+        return "min" if metric is None else getattr(metric.function, "mode", "min")
+
+    def save(self, path: str | os.PathLike, metadata: dict[str, str] | None = None) -> None:
+        """Write the network and all that training needs to go on exactly.
+
+        Parameters
+        ----------
+        path : str or path-like
+            A .safetensors file.
+        metadata : dict from str to str, optional
+            More to keep in the file.
+
+        Raises
+        ------
+        TypeError
+            If a loss or a metric is a Python function, which a file cannot hold.
+        """
+        state = {
+            "loss": _names(self._recipe["loss"]),
+            "metrics": _names(self._recipe["metrics"]),
+            "optimizer": self.optimizer.config(),
+            "steps": self.chain.t,
+            "draws": self.net.draws,
+            "rng": self.rng.bit_generator.state,
+        }
+        arrays = {STATES: self.chain.states} if self.chain.states.size else {}
+        serialization.save(path, self.net, arrays, {**(metadata or {}), STATE: json.dumps(state)})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> "Trainer":
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        ModelFormatError
+            If the file is damaged or holds no trainer.
+        """
+        net, arrays, metadata = serialization.load(path)
+        try:
+            state = serialization.decoded(metadata, STATE)
+            optimizer = optimizers.from_config(state["optimizer"])
+            trainer = cls(net, _unlisted(state["loss"]), optimizer, metrics=state["metrics"])
+            trainer._restore(state, arrays)
+        except (ModelFormatError, *DAMAGE) as error:
+            raise ModelFormatError(f"{os.fspath(path)}: no trainer: {error}") from error
+        return trainer
+
+    def _restore(self, state, arrays):
+        chain = self.chain
+        if chain.states.size:
+            chain.states[...] = checks.as_shaped(arrays[STATES], chain.states.shape, self.net.dtype, STATES)
+        chain.t = checks.positive_int(state["steps"], "steps", low=0)
+        self.net.programs.draws = checks.positive_int(state["draws"], "draws", low=0)
+        self.rng.bit_generator.state = state["rng"]
+
+    def run(self, data: Data, order, batch_size, first, last, seconds, losses, outs, where="") -> int:
+        """Train on batches first ... last - 1 of checked data; the first batch that was not done.
+
+        Comes back after about so many seconds (0: when all is done). Writes each batch's loss, and outputs if
+        they are wanted.
+        """
+        before = self.chain.t
+        if self.objective.names is None:
+            batch, status = self._batch_in_python(data, order, batch_size, first, losses, outs)
+        else:
+            batch, status = self.net.programs.run(
+                *data,
+                self.objective.names,
+                self.chain,
+                self.optimizer.lr,
+                order,
+                batch_size,
+                first,
+                last,
+                seconds,
+                losses,
+                outs,
+            )
+        if status:
+            what = f"the loss became {losses[batch]}" if status == 1 else "the update was not finite"
+            where = f" ({where}, batch {batch + 1})" if where else ""
+            raise self.optimizer.diverged(f"{what} at step {before + batch - first + 1}{where}")
+        return batch
+
+    def _batch_in_python(self, data, order, batch_size, batch, losses, outs):
+        programs = self.net.programs
+        rows = slice(batch * batch_size, (batch + 1) * batch_size)
+        xs, ts, weights = data.take(order, rows)
+        ys = programs.forward(xs, True)
+        losses[batch], dys = self.objective(ys, ts, weights)
+        if not math.isfinite(losses[batch]):
+            return batch, 1
+        if outs is not None:
+            for out, y in zip(outs, ys, strict=True):
+                out[rows] = y
+        programs.backward(dys, False)
+        fine = programs.update(self.chain, self.optimizer.lr)
+        return (batch + 1, 0) if fine else (batch, 2)
+
+    def evaluate_data(self, data: Data) -> dict[str, float]:
+        """Loss and metrics of checked data."""
+        ys = self.net.programs.predict(data.xs)
+        value, _ = self.objective(ys, data.ts, data.weights)
+        return {"loss": value, **self.measure(data.ts, ys)}
+
+    def measure(self, ts: tuple, ys: tuple) -> dict[str, float]:
+        """Metrics of targets and outputs."""
+        return {name: float(function(ts[k], ys[k])) for name, (function, k) in self.metrics.items()}
+
+    def new_outputs(self, rows: int) -> tuple[np.ndarray, ...]:
+        """Memory for the outputs of so many rows."""
+        return tuple(np.empty((rows, node.width), self.net.dtype) for node in self.net.outputs)
+
+    def _data(self, X, y, sample_weight=None, class_weight=None, check_finite=True, prefix=""):
+        xs = self.net.as_inputs(X, check_finite, f"{prefix}X")
+        rows = len(xs[0])
+        ts = self.objective.targets(y, rows, f"{prefix}y")
+        weights = None
+        if sample_weight is not None:
+            weights = checks.as_weights(sample_weight, rows, self.net.dtype, f"{prefix}sample_weight")
+        if class_weight is not None:
+            weights = self._class_weights(class_weight, ts, weights)
+        return Data(xs, ts, weights)
+
+    def _class_weights(self, class_weight, ts, weights):
+        labels, classes = self._labels(ts)
+        if isinstance(class_weight, str) and class_weight == "balanced":
+            counts = np.bincount(labels, minlength=classes)
+            of_class = len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1))
+        else:
+            of_class = checks.as_class_weight(class_weight, classes)
+        of_row = of_class[labels] if weights is None else of_class[labels] * weights
+        return checks.as_weights(of_row, len(labels), self.net.dtype, "class_weight by row")
+
+    def _labels(self, ts):
+        """The label of each row and the number of classes, where there is one label a row."""
+        loss, t, width = self.objective.losses[0], ts[0], self.net.outputs[0].width
+        if len(ts) == 1 and isinstance(loss, Loss):
+            if t.ndim == 1:
+                return t, width
+            if loss.row.unit and width == 1 and np.isin(t, (0, 1)).all():
+                return t[:, 0].astype(np.int64), 2
+        raise ValueError("class_weight wants one output with a class label in each row of y")
+
+
+def _names(recipe):
+    if isinstance(recipe, (list, tuple)):
+        return [_names(one) for one in recipe]
+    if isinstance(recipe, Loss) or recipe in METRICS.values():
+        return recipe.__name__
+    if not isinstance(recipe, str):
+        raise TypeError(f"only losses and metrics of fastbp's own can be saved, got {recipe!r}")
+    return recipe
+
+
+def _unlisted(loss):
+    return tuple(loss) if isinstance(loss, list) else loss

@@ -1,0 +1,58 @@
+"""Fixtures of the whole suite: both dtypes, a generator with a fixed seed, and runs in a fresh interpreter.
+
+Nothing here knows a name of the engine's tables; those are read where they are tested. Shared state between tests
+was rejected: each test builds its own small net.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastbp
+
+SOURCES = Path(fastbp.__file__).resolve().parent
+
+
+def pytest_report_header() -> str:
+    return f"fastbp: {SOURCES}, instruction set {fastbp._engine.isa}"
+
+
+@pytest.fixture(params=["float32", "float64"])
+def dtype(request: pytest.FixtureRequest) -> np.dtype:
+    return np.dtype(request.param)
+
+
+@pytest.fixture
+def tolerance(dtype: np.dtype) -> float:
+    """Relative to the largest element: what ten layers of rounding may cost."""
+    return 1e-4 if dtype == np.float32 else 1e-11
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(20240229)
+
+
+@pytest.fixture
+def python() -> Callable[..., subprocess.CompletedProcess]:
+    """Runs arguments under a fresh interpreter that imports this very fastbp."""
+
+    def run(*arguments: str, timeout: float = 100, **environment: str) -> subprocess.CompletedProcess:
+        path = os.pathsep.join(
+            [str(SOURCES.parent), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+        )
+        return subprocess.run(
+            [sys.executable, *arguments],
+            env={**os.environ, "PYTHONPATH": path, **environment},
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    return run

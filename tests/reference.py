@@ -1,0 +1,206 @@
+"""The plain-NumPy truth: one line per activation, loss and optimizer rule, and a small net to put them in.
+
+Everything here is written from the formulas, in the precision of its arguments (float64 or long double), without
+looking at the engine. A derivative stands beside its function and is itself checked by finite differences. The names
+are those of the engine's tables; a row of the engine without a line here fails the suite. Automatic differentiation
+was rejected: it would hide a wrong convention at a kink.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+# name: (Y of Z, dZ of dY, Z, Y); a is the parameter of the activations that have one
+ACTIVATIONS: dict[str, tuple[Callable, Callable]] = {
+    "linear": (lambda Z, a: Z, lambda dY, Z, Y, a: dY),
+    "sigmoid": (lambda Z, a: logistic(Z), lambda dY, Z, Y, a: dY * logistic(Z) * logistic(-Z)),
+    "tanh": (lambda Z, a: np.tanh(Z), lambda dY, Z, Y, a: dY * 4 * logistic(2 * Z) * logistic(-2 * Z)),
+    "relu": (lambda Z, a: np.where(Z <= 0, 0, Z), lambda dY, Z, Y, a: np.where(Z > 0, dY, 0)),
+    "leaky_relu": (lambda Z, a: np.where(Z > 0, Z, a * Z), lambda dY, Z, Y, a: np.where(Z > 0, dY, a * dY)),
+    "softmax": (lambda Z, a: softmax(Z), lambda dY, Z, Y, a: Y * (dY - (dY * Y).sum(axis=1, keepdims=True))),
+}
+
+# name: (loss of each row, its derivative by Y); targets are values or, where the loss takes them, one-hot indices
+LOSSES: dict[str, tuple[Callable, Callable]] = {
+    "mse": (lambda Y, t: ((Y - t) ** 2).mean(axis=1), lambda Y, t: 2 * (Y - t) / Y.shape[1]),
+    "cross_entropy": (
+        lambda Y, t: -(t * log_softmax(Y)).sum(axis=1),
+        lambda Y, t: softmax(Y) * t.sum(axis=1, keepdims=True) - t,
+    ),
+    "binary_cross_entropy": (
+        lambda Y, t: (t * softplus(-Y) + (1 - t) * softplus(Y)).mean(axis=1),
+        lambda Y, t: (logistic(Y) - t) / Y.shape[1],
+    ),
+}
+
+# name: (rule, scalars to test it with); a rule maps p, g, states, t, lr, scalars to new p, g, states; t counts from 1
+RULES: dict[str, tuple[Callable, tuple[float, ...]]] = {
+    "sgd": (lambda p, g, s, t, lr: (p - lr * g, g, s), ()),
+    "momentum": (lambda p, g, s, t, lr, m: (p - lr * (m * s[0] + g), g, [m * s[0] + g]), (0.9,)),
+    "nesterov": (lambda p, g, s, t, lr, m: (p - lr * (g + m * (m * s[0] + g)), g, [m * s[0] + g]), (0.8,)),
+    "adam": (lambda p, g, s, t, lr, b1, b2, eps: adam(p, g, s, t, lr, b1, b2, eps), (0.9, 0.999, 1e-8)),
+    "weight_decay": (lambda p, g, s, t, lr, wd: (p * (1 - lr * wd), g, s), (0.1,)),
+    "l2": (lambda p, g, s, t, lr, wd: (p, g + wd * p, s), (0.2,)),
+}
+
+
+def logistic(Z: np.ndarray) -> np.ndarray:
+    small = np.exp(-np.abs(Z))
+    return np.where(Z < 0, small, 1) / (1 + small)
+
+
+def softplus(Z: np.ndarray) -> np.ndarray:
+    return np.maximum(Z, 0) + np.log1p(np.exp(-np.abs(Z)))
+
+
+def log_softmax(Z: np.ndarray) -> np.ndarray:
+    shifted = Z - Z.max(axis=1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+
+
+def softmax(Z: np.ndarray) -> np.ndarray:
+    return np.exp(log_softmax(Z))
+
+
+def adam(p, g, s, t, lr, b1, b2, eps):
+    m, v = b1 * s[0] + (1 - b1) * g, b2 * s[1] + (1 - b2) * g * g
+    return p - lr * (m / (1 - b1**t)) / (np.sqrt(v / (1 - b2**t)) + eps), g, [m, v]
+
+
+def one_hot(labels: np.ndarray, classes: int) -> np.ndarray:
+    return np.eye(classes)[np.asarray(labels)]
+
+
+def loss(
+    name: str, Y: np.ndarray, t: np.ndarray, weights: np.ndarray | None = None
+) -> tuple[float, np.ndarray]:
+    """The weighted mean over the rows, and its derivative by Y."""
+    rows, slope = LOSSES[name]
+    Y = np.asarray(Y, dtype=np.float64)
+    t = (
+        one_hot(t, Y.shape[1])
+        if t.ndim == 1 and Y.shape[1] > 1
+        else np.asarray(t, np.float64).reshape(Y.shape)
+    )
+    w = np.ones(len(Y)) if weights is None else np.asarray(weights, dtype=np.float64)
+    return float((w * rows(Y, t)).sum() / w.sum()), (w / w.sum())[:, None] * slope(Y, t)
+
+
+class Chain:
+    """Optimizer rules one after the other, each handing its gradient on."""
+
+    def __init__(self, rules: Sequence[tuple[str, tuple[float, ...]]], states: Sequence[int], n: int) -> None:
+        self.rules, self.t = rules, 0
+        self.states = [[np.zeros(n) for _ in range(count)] for count in states]
+
+    def step(self, p: np.ndarray, g: np.ndarray, lr: float) -> np.ndarray:
+        self.t += 1
+        for k, (name, scalars) in enumerate(self.rules):
+            p, g, self.states[k] = RULES[name][0](p, g, self.states[k], self.t, lr, *scalars)
+        return p
+
+
+@dataclass
+class Op:
+    """One node: a dense layer (W not None) and its activation, or an activation alone (W None)."""
+
+    source: int
+    target: int
+    activation: str = "linear"
+    alpha: float = 0.0
+    W: np.ndarray | None = None
+    b: np.ndarray | None = None
+    key: int = -1  # where dW and db are summed; ops that share a layer share the key
+
+
+@dataclass
+class Net:
+    """Ops in topological order over numbered tensors; forward keeps every Z and Y, backward reads them."""
+
+    inputs: list[int]
+    outputs: list[int]
+    ops: list[Op]
+    Z: dict[int, np.ndarray] = field(default_factory=dict)
+    Y: dict[int, np.ndarray] = field(default_factory=dict)
+
+    def forward(self, *xs: np.ndarray) -> list[np.ndarray]:
+        self.Y = {number: np.asarray(x, dtype=np.float64) for number, x in zip(self.inputs, xs, strict=True)}
+        for op in self.ops:
+            Z = self.Y[op.source] if op.W is None else self.Y[op.source] @ op.W
+            self.Z[op.target] = Z if op.b is None else Z + op.b
+            self.Y[op.target] = ACTIVATIONS[op.activation][0](self.Z[op.target], op.alpha)
+        return [self.Y[number] for number in self.outputs]
+
+    def backward(self, *dys: np.ndarray) -> tuple[list[np.ndarray], dict[int, tuple[np.ndarray, np.ndarray]]]:
+        """(dX of each input, {key: (dW, db)})."""
+        dY = {number: np.zeros_like(Y) for number, Y in self.Y.items()}
+        for number, dy in zip(self.outputs, dys, strict=True):
+            dY[number] = dY[number] + dy
+        sums: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        for op in reversed(self.ops):
+            Z, Y = self.Z[op.target], self.Y[op.target]
+            dZ = ACTIVATIONS[op.activation][1](dY[op.target], Z, Y, op.alpha)
+            if op.W is not None:
+                dW, db = sums.get(op.key, (0, 0))
+                sums[op.key] = dW + self.Y[op.source].T @ dZ, db + dZ.sum(axis=0)
+                dZ = dZ @ op.W.T
+            dY[op.source] = dY[op.source] + dZ
+        return [dY[number] for number in self.inputs], sums
+
+
+def mirror(net) -> tuple[Net, list]:
+    """The reference net of a fastbp model without dropout, in float64, and the layers in the order of the keys."""
+    numbers = {id(node): number for number, node in enumerate(net.nodes)}
+    layers, ops = [], []
+    for node in net.nodes:
+        if not node.parents:
+            continue
+        settings = node.layer.op(numbers[id(node)])
+        op = Op(numbers[id(node.parents[0])], numbers[id(node)], settings["activation"], settings["alpha"])
+        if node.layer.kind == "dense":
+            if node.layer not in layers:
+                layers.append(node.layer)
+            op.key = layers.index(node.layer)
+            op.W = np.array(node.layer.W, dtype=np.float64)
+            op.b = None if node.layer.b is None else np.array(node.layer.b, dtype=np.float64)
+        ops.append(op)
+    return Net([numbers[id(n)] for n in net.inputs], [numbers[id(n)] for n in net.outputs], ops), layers
+
+
+def differences(f: Callable[[np.ndarray], float], x: np.ndarray) -> np.ndarray:
+    """Central finite differences of f at x in float64; x is put back."""
+    g = np.empty(x.shape)
+    for k in np.ndindex(x.shape):
+        old = x[k]
+        h = 6e-6 * max(1.0, abs(float(old)))
+        x[k] = old + h
+        up, above = f(x), float(x[k])
+        x[k] = old - h
+        g[k] = (up - f(x)) / (above - float(x[k]))
+        x[k] = old
+    return g
+
+
+def assert_gradient(
+    f: Callable[[np.ndarray], float], x: np.ndarray, g: np.ndarray, name: str = "gradient"
+) -> None:
+    """The gradient check of the whole suite: g is df/dx to one part in 100,000 of its largest element."""
+    assert g.shape == x.shape, f"{name} has shape {g.shape}, its variable {x.shape}"
+    wanted = differences(f, x)
+    error, scale = np.abs(g - wanted).max(), np.abs(wanted).max()
+    assert error <= 1e-5 * scale + 1e-10, (
+        f"{name} is off by {error:.3g} where the largest slope is {scale:.3g}"
+    )
+
+
+def ulps(got: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """|got - wanted| in units of the last place of got's dtype at wanted; one smallest normal number is forgiven."""
+    info = np.finfo(got.dtype)
+    wanted = np.asarray(wanted, dtype=np.longdouble)
+    with np.errstate(over="ignore", invalid="ignore"):
+        same = (got == wanted.astype(got.dtype)) | (np.isnan(got) & np.isnan(wanted))
+    unit = np.spacing(np.clip(np.abs(wanted), info.tiny, info.max).astype(got.dtype)).astype(np.longdouble)
+    with np.errstate(invalid="ignore"):
+        error = np.maximum(np.abs(got.astype(np.longdouble) - wanted) - info.tiny, 0) / unit
+    return np.where(same, 0, error).astype(np.float64)

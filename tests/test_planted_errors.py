@@ -1,0 +1,163 @@
+"""A wrong derivative is caught: a factor of 1.001 planted in each place makes the suite's own checks fail.
+
+A check that cannot fail is none. What is planted is small enough to hide in a loose tolerance, and each check is
+first shown to pass without it.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import reference
+
+import fastbp as fb
+from fastbp import _engine
+
+FACTOR = 1.001
+
+
+def dy_and_z(name: str) -> tuple[np.ndarray, np.ndarray, float]:
+    rng = np.random.default_rng(3)
+    alpha = _engine.ACTIVATIONS[name].alpha
+    return rng.uniform(0.5, 2.0, size=(5, 3)), rng.normal(size=(5, 3)), alpha
+
+
+@pytest.mark.parametrize("name", sorted(_engine.ACTIVATIONS))
+def test_in_the_slope_of_an_activation(name: str) -> None:
+    dY, Z, alpha = dy_and_z(name)
+    f, f_vjp = _engine.functional.activation_forward, _engine.functional.activation_backward
+    dZ = f_vjp(dY, Z, f(Z, name, alpha), name, alpha)
+
+    def objective(A: np.ndarray) -> float:
+        return float((dY * f(A, name, alpha)).sum())
+
+    reference.assert_gradient(objective, Z, dZ)
+    with pytest.raises(AssertionError, match="off by"):
+        reference.assert_gradient(objective, Z, dZ * FACTOR)
+
+
+@pytest.mark.parametrize("name", sorted(_engine.LOSSES))
+def test_in_the_gradient_or_the_value_of_a_loss(name: str) -> None:
+    rng = np.random.default_rng(3)
+    Y, t = rng.normal(size=(5, 3)), reference.softmax(rng.normal(size=(5, 3)))
+    dY = _engine.loss(name, Y, t, None)[1]
+    reference.assert_gradient(lambda A: _engine.loss(name, A, t, None)[0], Y, dY)
+    with pytest.raises(AssertionError, match="off by"):
+        reference.assert_gradient(lambda A: _engine.loss(name, A, t, None)[0], Y, dY * FACTOR)
+    with pytest.raises(AssertionError, match="off by"):
+        reference.assert_gradient(lambda A: FACTOR * _engine.loss(name, A, t, None)[0], Y, dY)
+
+
+def net_and_batch() -> tuple[fb.Sequential, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(3)
+    layers = (fb.Dense(7, activation="tanh"), fb.Dense(6, activation="sigmoid"), fb.Dense(3))
+    net = fb.Sequential(fb.Input(4), *layers, dtype="float64", seed=1)
+    return net, rng.normal(size=(5, 4)), rng.integers(3, size=5)
+
+
+@pytest.mark.parametrize(
+    "block", ["dense_1.W", "dense_1.b", "dense_2.W", "dense_2.b", "dense_3.W", "dense_3.b"]
+)
+def test_in_one_block_of_a_nets_gradient(block: str) -> None:
+    net, X, y = net_and_batch()
+    _, g = net.value_and_grad(net.params.copy(), X, y, loss="cross_entropy")
+    layer, kind = block.split(".")
+    view = getattr(net[layer], f"d{kind}")
+
+    def objective(p: np.ndarray) -> float:
+        return net.value_and_grad(p, X, y, loss="cross_entropy")[0]
+
+    theta = net.params.copy()
+    for factor in (1.0, FACTOR):
+        net.grads[...] = g
+        view *= factor
+        planted = net.grads.copy()
+        if factor == 1:
+            reference.assert_gradient(objective, theta, planted)
+            continue
+        part = np.flatnonzero(planted != g)
+        assert part.size > 0
+        with pytest.raises(AssertionError, match="off by"):
+            reference.assert_gradient(
+                lambda q: objective(np.concatenate([theta[: part[0]], q, theta[part[-1] + 1 :]])),
+                theta[part[0] : part[-1] + 1].copy(),
+                planted[part[0] : part[-1] + 1],
+            )
+
+
+@pytest.mark.parametrize("layer", [0, 1, 2])
+@pytest.mark.parametrize("place", ["slope", "dW", "db", "dX"])
+def test_in_one_layer_of_a_backward_pass_by_hand(layer: int, place: str) -> None:
+    """The whole chain of functions, with one derivative spoiled: some gradient at or below it must be seen to be off."""
+    net, X, y = net_and_batch()
+    f = fb.functional
+    layers = [(np.array(d.W), np.array(d.b), d.activation) for d in net.layers]
+
+    def forward() -> tuple[list[np.ndarray], float, np.ndarray]:
+        ys = [X]
+        for W, b, name in layers:
+            ys.append(f.dense_forward(ys[-1], W, b, activation=name))
+        return ys, *fb.losses.cross_entropy(ys[-1], y)
+
+    def gradients(planted: Callable[[int, str], float]) -> dict[str, np.ndarray]:
+        ys, _, d = forward()
+        found = {}
+        for k in (2, 1, 0):
+            W, b, name = layers[k]
+            d, found[f"{k}.dW"], found[f"{k}.db"] = f.dense_backward(
+                d * planted(k, "slope"), ys[k], W, b, ys[k + 1], activation=name
+            )
+            d = d * planted(k, "dX")
+            found[f"{k}.dW"] *= planted(k, "dW")
+            found[f"{k}.db"] *= planted(k, "db")
+        found["dX"] = d
+        return found
+
+    def check(found: dict[str, np.ndarray]) -> None:
+        for k, (W, b, _) in enumerate(layers):
+            reference.assert_gradient(lambda _: forward()[1], W, found[f"{k}.dW"], f"dW of layer {k}")
+            reference.assert_gradient(lambda _: forward()[1], b, found[f"{k}.db"], f"db of layer {k}")
+        reference.assert_gradient(lambda _: forward()[1], X, found["dX"], "dX")
+
+    check(gradients(lambda k, what: 1.0))
+    with pytest.raises(AssertionError, match="off by"):
+        check(gradients(lambda k, what: FACTOR if (k, what) == (layer, place) else 1.0))
+
+
+@pytest.mark.parametrize("name", sorted(reference.ACTIVATIONS))
+def test_in_the_reference(name: str) -> None:
+    dY, Z, alpha = dy_and_z(name)
+    f, f_vjp = reference.ACTIVATIONS[name]
+    with pytest.raises(AssertionError, match="off by"):
+        reference.assert_gradient(
+            lambda A: float((dY * f(A, alpha)).sum()), Z, FACTOR * f_vjp(dY, Z, f(Z, alpha), alpha)
+        )
+
+
+@pytest.mark.parametrize("rule", sorted(_engine.RULES))
+def test_in_an_optimizer_rule(rule: str) -> None:
+    """A learning rate that is off by a thousandth is seen after ten steps, by the limit that test_updates.py uses."""
+    rng = np.random.default_rng(0)
+    rules = [(rule, reference.RULES[rule][1])]
+    if rule == "l2":
+        rules.append(("sgd", ()))
+    states = [_engine.RULES[name].states for name, _ in rules]
+    ours, wanted = _engine.Chain("float64", rules, 9), reference.Chain(rules, states, 9)
+    p = rng.normal(size=9)
+    q = p.copy()
+    for _ in range(10):
+        g = rng.normal(size=9)
+        ours.step(p, g, 0.01 * FACTOR)
+        q = wanted.step(q, g, 0.01)
+    assert np.abs(p - q).max() > 1e-9
+
+
+def test_a_relative_error_of_one_unit_too_many_is_seen() -> None:
+    """The measure of accuracy itself: the neighbour five places on is five units off."""
+    for dtype in (np.float32, np.float64):
+        wanted = np.array([1.5, -3e-20, 1e30], dtype=dtype)
+        got = wanted.copy()
+        for _ in range(5):
+            got = np.nextafter(got, np.array(np.inf, dtype=dtype))
+        np.testing.assert_allclose(reference.ulps(got, wanted), 5, rtol=1e-3)
+        assert (reference.ulps(wanted, wanted) == 0).all()

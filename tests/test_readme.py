@@ -1,0 +1,45 @@
+"""The README's Python runs, all its blocks in order in one namespace; so do the examples of the docstrings."""
+
+import doctest
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+import fastbp
+
+SOURCES = Path(fastbp.__file__).resolve().parent
+README = Path(__file__).resolve().parent.parent / "README.md"
+
+
+def blocks(text: str) -> list[tuple[int, str]]:
+    """Line number and code of each block that is marked as Python."""
+    found = re.finditer(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    return [(text.count("\n", 0, match.start(1)) + 1, match.group(1)) for match in found]
+
+
+def test_the_reader_of_blocks() -> None:
+    text = "a\n```python\nx = 1\n```\n```\nno\n```\n```bash\nno\n```\n```python\ny = 2\n```\n"
+    assert blocks(text) == [(3, "x = 1\n"), (12, "y = 2\n")]
+
+
+def test_the_code_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = blocks(README.read_text(encoding="utf-8"))
+    assert found, "the README has no block of Python"
+    namespace = {"__name__": "__main__"}
+    for line, code in found:
+        padded = "\n" * (line - 1) + code  # so that a traceback names the line of the README
+        exec(compile(padded, str(README), "exec"), namespace)
+
+
+@pytest.mark.parametrize(
+    "name", sorted(path.stem for path in SOURCES.glob("*.py") if path.stem != "__main__")
+)
+def test_the_examples_of_the_docstrings_run(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    module = importlib.import_module("fastbp" if name == "__init__" else f"fastbp.{name}")
+    assert doctest.testmod(module).failed == 0
