@@ -1,7 +1,7 @@
 """Fixtures of the whole suite: both dtypes, a generator with a fixed seed, and runs in a fresh interpreter.
 
-Nothing here knows a name of the engine's tables; those are read where they are tested. Shared state between tests
-was rejected: each test builds its own small net.
+Nothing here knows a name of the engine's tables; those are read where they are tested. Shared state between
+tests was rejected: each test builds its own small net.
 """
 
 import os

@@ -1,9 +1,9 @@
 """The plain-NumPy truth: one line per activation, loss and optimizer rule, and a small net to put them in.
 
-Everything here is written from the formulas, in the precision of its arguments (float64 or long double), without
-looking at the engine. A derivative stands beside its function and is itself checked by finite differences. The names
-are those of the engine's tables; a row of the engine without a line here fails the suite. Automatic differentiation
-was rejected: it would hide a wrong convention at a kink.
+Everything here is written from the formulas, in the precision of its arguments (float64 or long double),
+without looking at the engine. A derivative stands beside its function and is itself checked by finite
+differences. The names are those of the engine's tables; a row of the engine without a line here fails the
+suite. Automatic differentiation was rejected: it would hide a wrong convention at a kink.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ ACTIVATIONS: dict[str, tuple[Callable, Callable]] = {
     "softmax": (lambda Z, a: softmax(Z), lambda dY, Z, Y, a: Y * (dY - (dY * Y).sum(axis=1, keepdims=True))),
 }
 
-# name: (loss of each row, its derivative by Y); targets are values or, where the loss takes them, one-hot indices
+# name: (loss of each row, its derivative by Y); targets are values, or indices made one-hot
 LOSSES: dict[str, tuple[Callable, Callable]] = {
     "mse": (lambda Y, t: ((Y - t) ** 2).mean(axis=1), lambda Y, t: 2 * (Y - t) / Y.shape[1]),
     "cross_entropy": (
@@ -34,7 +34,7 @@ LOSSES: dict[str, tuple[Callable, Callable]] = {
     ),
 }
 
-# name: (rule, scalars to test it with); a rule maps p, g, states, t, lr, scalars to new p, g, states; t counts from 1
+# name: (rule, scalars to test it with); a rule turns p, g, states into new ones at step t = 1, 2, ...
 RULES: dict[str, tuple[Callable, tuple[float, ...]]] = {
     "sgd": (lambda p, g, s, t, lr: (p - lr * g, g, s), ()),
     "momentum": (lambda p, g, s, t, lr, m: (p - lr * (m * s[0] + g), g, [m * s[0] + g]), (0.9,)),
@@ -150,7 +150,7 @@ class Net:
 
 
 def mirror(net) -> tuple[Net, list]:
-    """The reference net of a fastbp model without dropout, in float64, and the layers in the order of the keys."""
+    """The reference net of a fastbp model without dropout, and the layers in the order of the keys."""
     numbers = {id(node): number for number, node in enumerate(net.nodes)}
     layers, ops = [], []
     for node in net.nodes:
@@ -195,7 +195,7 @@ def assert_gradient(
 
 
 def ulps(got: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """|got - wanted| in units of the last place of got's dtype at wanted; one smallest normal number is forgiven."""
+    """|got - wanted| in units of the last place of got's dtype; one smallest normal number is forgiven."""
     info = np.finfo(got.dtype)
     wanted = np.asarray(wanted, dtype=np.longdouble)
     with np.errstate(over="ignore", invalid="ignore"):

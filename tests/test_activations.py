@@ -1,14 +1,14 @@
 """Every activation of the engine's table, value and slope, over its whole domain, both sides of each kink.
 
-The tests are parametrised from the table; the truth is tests/reference.py in long double. Probing near zero only was
-rejected: a slope that is wrong where the curve is flat stays unseen for years.
+The tests are parametrised from the table; the truth is tests/reference.py in long double. Probing near zero
+only was rejected: a slope that is wrong where the curve is flat stays unseen for years.
 """
 
 import numpy as np
 import pytest
-import reference
 
 import fastbp as fb
+import reference
 from fastbp import _engine
 
 NAMES = sorted(_engine.ACTIVATIONS)

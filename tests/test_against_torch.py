@@ -1,7 +1,7 @@
 """Outputs, losses, gradients and optimizer steps against PyTorch, on random nets of 1 to 6 layers.
 
-A second system by other hands: it shares no formula with the reference or with the engine. float64 to 1e-10,
-ten steps of each optimizer to 1e-9, float32 to 1e-4 of the largest element.
+A second system by other hands: it shares no formula with the reference or with the engine. float64 to
+1e-10, ten steps of each optimizer to 1e-9, float32 to 1e-4 of the largest element.
 """
 
 import numpy as np
@@ -171,7 +171,7 @@ def test_sample_weights(rng: np.random.Generator) -> None:
 def test_the_global_norm(rng: np.random.Generator) -> None:
     net, X, rng = random_net(10, "float64")
     twin = Twin(net)
-    x, out = twin(X)
+    _, out = twin(X)
     dY = rng.normal(size=tuple(out.shape))
     (out * torch.tensor(dY)).sum().backward()
     net.forward(X)

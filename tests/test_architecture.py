@@ -1,7 +1,7 @@
 """The shape of the library: imports point down, names are listed once, importing it is cheap.
 
-Everything is read from the sources with ast, so lazy imports inside functions count too; a new module fails until it
-has been given a floor here.
+Everything is read from the sources with ast, so lazy imports inside functions count too; a new module fails
+until it has been given a floor here.
 """
 
 import ast
@@ -137,7 +137,7 @@ def test_the_check_of_second_lists_finds_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", [SOURCES / "__init__.py", *MODULES], ids=lambda path: path.stem)
 def test_optional_packages_are_imported_late(path: Path) -> None:
-    """At the top of a module stand the standard library, NumPy and what is below; cli may need argparse at once."""
+    """At the top of a module stand the standard library, NumPy and what is below."""
     top = [node for node in tree(path).body if isinstance(node, (ast.Import, ast.ImportFrom))]
     for node in top:
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
@@ -160,9 +160,9 @@ def test_files_begin_with_what_they_hold_and_stay_short(path: Path) -> None:
 
 def test_public_names() -> None:
     wanted = (
-        "Input Dense Activation Dropout Model Sequential load Trainer History batches Adam AdamW SGD EarlyStopping "
-        "Callback clip_by_global_norm losses metrics functional datasets initializers ModelFormatError DivergenceError "
-        "__version__"
+        "Input Dense Activation Dropout Model Sequential load Trainer History batches Adam AdamW SGD "
+        "EarlyStopping Callback clip_by_global_norm losses metrics functional datasets initializers "
+        "ModelFormatError DivergenceError __version__"
     )
     assert set(wanted.split()) == set(fb.__all__)
     for name in set(fb.__all__) - {"__version__"}:
@@ -223,7 +223,7 @@ def test_importing_loads_no_optional_package(python) -> None:
 
 
 def test_importing_costs_little(python, tmp_path: Path) -> None:
-    """At most 25 ms over NumPy, compiled files at hand: the best of some runs, as the machine does other things too."""
+    """At most 25 ms over NumPy, compiled files at hand: the best of some runs on a busy machine."""
     best = np.inf
     for _ in range(12):
         done = python("-c", IMPORT, PYTHONPYCACHEPREFIX=str(tmp_path), PYTHONDONTWRITEBYTECODE="")

@@ -1,14 +1,14 @@
 """Every loss of the engine's table: value and gradient against the formulas, and against each other.
 
-A loss documented as a mean and computed as a sum passes a test of its gradient alone; so each value is differentiated
-numerically and compared with the gradient that is given out with it.
+A loss documented as a mean and computed as a sum passes a test of its gradient alone; so each value is
+differentiated numerically and compared with the gradient that is given out with it.
 """
 
 import numpy as np
 import pytest
-import reference
 
 import fastbp as fb
+import reference
 from fastbp import _engine
 
 NAMES = sorted(_engine.LOSSES)
@@ -153,7 +153,7 @@ def test_cross_entropy_of_nothing_known_is_the_logarithm_of_the_classes(dtype: n
 @pytest.mark.parametrize("shift", [1024.0, 2.0**14, -(2.0**14), 2.0**20])
 @pytest.mark.parametrize("kind", ["indices", "values"])
 def test_cross_entropy_does_not_move_when_all_logits_do(shift: float, kind: str, dtype: np.dtype) -> None:
-    """Whole logits, so that the shifted ones are exact: the sum of exponentials must be taken from differences."""
+    """Whole logits, so that the shifted ones are exact: the loss must be made of differences."""
     Y = np.array([[0, 1, 2, 0], [2, 1, 1, 0], [3, 3, 3, 3]], dtype=dtype)
     t = np.array([1, 3, 0])
     t = t if kind == "indices" else np.eye(4, dtype=dtype)[t] * dtype.type(0.7) + dtype.type(0.075)

@@ -1,6 +1,7 @@
-"""A training step allocates nothing: traced by Python for what Python allocates, and by the process for the rest.
+"""A training step allocates nothing: traced by Python for its own memory, by the process for the rest.
 
-Sizes are chosen so that one forgotten copy of a batch or of a parameter vector is a hundred times the limit.
+Sizes are chosen so that one forgotten copy of a batch or of a parameter vector is a hundred times the
+limit.
 """
 
 import gc
@@ -61,7 +62,7 @@ def test_a_trainer_step_holds_no_array(optimizer) -> None:
 
 
 def test_a_run_holds_nothing_however_many_steps() -> None:
-    """Many batches in one call of the engine, in an order, with outputs and losses written to given arrays."""
+    """Many batches in one call of the engine, in an order; outputs and losses go to given arrays."""
     train, X, y = trainer()
     programs, chain = train.net.programs, train.chain
     losses, outs = np.empty(1000), (np.empty((ROWS, WIDTHS[2]), dtype=np.float32),)
@@ -151,7 +152,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * unit)
 
 @pytest.mark.parametrize("work", ["steps", "loops", "nets"])
 def test_the_process_does_not_grow(work: str, python) -> None:
-    """100,000 steps, 20,000 rounds of the loop by hand, 1,000 nets made and thrown away: less than a megabyte."""
+    """100,000 steps, 20,000 rounds by hand, 1,000 nets made and thrown away: less than a megabyte."""
     done = python("-c", LONG, work)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 1_000_000

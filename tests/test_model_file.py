@@ -1,6 +1,7 @@
-"""Model files: what is saved comes back bit for bit, training goes on as if nothing had been, others can read it.
+"""Model files: what is saved comes back bit for bit, training goes on exactly, others can read it.
 
-Damage to the container is tested in test_safetensors.py; here a well-formed file says something that is no model.
+Damage to the container is tested in test_safetensors.py; here a well-formed file says something that is no
+model.
 """
 
 import json

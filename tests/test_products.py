@@ -1,14 +1,15 @@
-"""The three products of a dense layer, at every remainder of the register tile, through functions and through nets.
+"""The three products of a dense layer at every remainder of the register tile, by functions and by nets.
 
-Small whole numbers make every sum exact in both dtypes, so one term too many or too few cannot hide in a tolerance;
-a few shapes with real numbers show that nothing is rounded twice. Rows, inputs and outputs always differ.
+Small whole numbers make every sum exact in both dtypes, so one term too many or too few cannot hide in a
+tolerance; a few shapes with real numbers show that nothing is rounded twice. Rows, inputs and outputs
+always differ.
 """
 
 import numpy as np
 import pytest
-import reference
 
 import fastbp as fb
+import reference
 from fastbp import _engine
 
 SIZES = [1, 2, 3, 4, 5, 7, 8, 11, 13, 14, 15, 16, 17, 28, 29, 31, 32, 33, 47, 64, 65, 100, 257]
@@ -56,7 +57,7 @@ def check_exactly(rows: int, inputs: int, outputs: int, dtype: np.dtype) -> None
 
 @pytest.mark.parametrize("rows", SIZES)
 def test_every_remainder_exactly(rows: int, dtype: np.dtype) -> None:
-    """Every width twice as inputs and twice as outputs for each number of rows; all small ones with all small ones."""
+    """All small widths with all small ones; each of the others with several."""
     others = [size for size in SIZES if size != rows]
     for k, inputs in enumerate(others):
         small = [outputs for outputs in others if outputs <= 17] if inputs <= 17 else []
@@ -72,7 +73,7 @@ def test_several_blocks_exactly(shape: tuple[int, int, int], dtype: np.dtype) ->
 
 @pytest.mark.parametrize("shape", [*SHAPES, *BIG])
 def test_real_numbers(shape: tuple[int, int, int], dtype: np.dtype) -> None:
-    """No sum is further off than its length in units of the last place of the sum of its terms' magnitudes."""
+    """No sum is further off than twice its length, in units of the last place of its terms' magnitudes."""
     rows, inputs, outputs = shape
     rng = np.random.default_rng(shape)
     X, W, b, dY = (
@@ -142,7 +143,7 @@ def test_arguments_of_any_layout(shape: tuple[int, int, int], dtype: np.dtype) -
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_rows_do_not_depend_on_their_neighbours(shape: tuple[int, int, int], dtype: np.dtype) -> None:
-    """Bit for bit: permuting or splitting the batch permutes or splits Y and dX, and changes nothing in them."""
+    """Bit for bit: permuting or splitting the batch permutes or splits Y and dX."""
     rows, inputs, outputs = shape
     rng = np.random.default_rng(shape)
     X, W, b, dY = (
@@ -230,7 +231,7 @@ def test_the_same_step_twice_is_the_same_bits(dtype: np.dtype, rng: np.random.Ge
 
 
 def test_a_huge_row_is_not_mixed_with_its_neighbours(dtype: np.dtype) -> None:
-    """The padding of a tile must not carry NaN or infinity from one row, or from beyond the last, to another."""
+    """The padding of a tile must not carry NaN or infinity from one row to another."""
     X = np.ones((5, 3), dtype=dtype)
     X[2] = np.finfo(dtype).max
     W = np.full((3, 7), 2, dtype=dtype)

@@ -1,4 +1,4 @@
-"""The README's Python runs, all its blocks in order in one namespace; so do the examples of the docstrings."""
+"""The README's Python runs, all blocks in order in one namespace; so do the examples of docstrings."""
 
 import doctest
 import importlib

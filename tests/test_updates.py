@@ -1,16 +1,16 @@
 """Every optimizer rule of the engine's table and every public optimizer against ten lines of NumPy.
 
-Rules are tested alone, in chains, in both dtypes and at lengths around the vector widths. Comparing only final losses
-was rejected: a wrong bias correction still converges.
+Rules are tested alone, in chains, in both dtypes and at lengths around the vector widths. Comparing only
+final losses was rejected: a wrong bias correction still converges.
 """
 
 import inspect
 
 import numpy as np
 import pytest
-import reference
 
 import fastbp as fb
+import reference
 from fastbp import _engine
 
 RULES = sorted(_engine.RULES)

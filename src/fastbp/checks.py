@@ -62,7 +62,12 @@ def as_seed(seed, name: str = "seed") -> int:
     """A seed as an int; None draws one."""
     if seed is None:
         return int(np.random.default_rng().integers(SEEDS))
-    number = positive_int(seed, name, low=0)
+    return as_count(seed, name)
+
+
+def as_count(value, name: str) -> int:
+    """A whole number from 0 that fits the engine's 64 bits."""
+    number = positive_int(value, name, low=0)
     if number >= SEEDS:
         raise ValueError(f"{name} must be below 2**63, got {number}")
     return number
@@ -174,6 +179,13 @@ def as_shaped(A, shape: tuple[int, ...], dtype: np.dtype, name: str) -> ndarray:
     if array.shape != shape:
         raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
     return _plain(array, dtype)
+
+
+def as_stored(array: ndarray, like: ndarray, name: str) -> ndarray:
+    """An array from a file, of the shape and dtype of another."""
+    if array.shape != like.shape or array.dtype != like.dtype:
+        raise ValueError(f"{name} must be {like.dtype} {like.shape}, got {array.dtype} {array.shape}")
+    return array
 
 
 def as_rows(X, width: int, dtype: np.dtype, name: str = "X", check_finite: bool = True) -> ndarray:

@@ -5,15 +5,15 @@ on real data. Rejected: downloading on first use, which makes tests depend on a 
 names the authors and the licence.
 """
 
-from pathlib import Path
+import os
 
 import numpy as np
-from numpy.typing import DTypeLike
 
+FILE = os.path.join(os.path.dirname(__file__), "digits.npz")
 DIGITS_LEVELS = 16  # a pixel counts the ink in a block of 4 x 4
 
 
-def digits(dtype: DTypeLike = "float32") -> tuple[np.ndarray, np.ndarray]:
+def digits(dtype: "np.typing.DTypeLike" = "float32") -> tuple[np.ndarray, np.ndarray]:
     """Load 1,797 images of handwritten digits.
 
     The test part of "Optical Recognition of Handwritten Digits" by E. Alpaydin and C. Kaynak, UCI Machine
@@ -48,6 +48,6 @@ def digits(dtype: DTypeLike = "float32") -> tuple[np.ndarray, np.ndarray]:
     dtype = np.dtype(dtype)
     if dtype.kind != "f":
         raise TypeError(f"digits needs a floating dtype, got {dtype}")
-    with np.load(Path(__file__).with_name("digits.npz"), allow_pickle=False) as file:
+    with np.load(FILE, allow_pickle=False) as file:
         counts, labels = file["images"], file["labels"]
     return counts.astype(dtype) / dtype.type(DIGITS_LEVELS), labels.astype(np.int64)

@@ -8,10 +8,10 @@ run-time dependency for these lines; pickle, which runs code.
 The format: https://github.com/huggingface/safetensors#format
 """
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
@@ -85,18 +85,20 @@ def write(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], metadata: M
     buffers = {name: _little_endian(name, arrays[name]) for name in order}
     header = _encode_header(buffers, arrays, metadata)
 
-    target = Path(os.path.realpath(path))
-    if target.exists() and not target.is_file():
+    target = os.path.realpath(path)
+    if os.path.exists(target) and not os.path.isfile(target):
         with open(target, "wb") as file:  # a device or a pipe (a folder raises here): nothing to move onto
             _write_parts(file, header, buffers)
         return
-    temporary = target.with_name(f".{target.name}.{os.urandom(4).hex()}.tmp")
+    folder, name = os.path.split(target)
+    temporary = os.path.join(folder, f".{name}.{os.urandom(4).hex()}.tmp")
     try:
         with open(temporary, "xb") as file:
             _write_parts(file, header, buffers)
         os.replace(temporary, target)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
         raise
 
 

@@ -234,9 +234,9 @@ class Trainer:
     def _restore(self, state, arrays):
         chain = self.chain
         if chain.states.size:
-            chain.states[...] = checks.as_shaped(arrays[STATES], chain.states.shape, self.net.dtype, STATES)
-        chain.t = checks.positive_int(state["steps"], "steps", low=0)
-        self.net.programs.draws = checks.positive_int(state["draws"], "draws", low=0)
+            chain.states[...] = checks.as_stored(arrays[STATES], chain.states, STATES)
+        chain.t = checks.as_count(state["steps"], "steps")
+        self.net.programs.draws = checks.as_count(state["draws"], "draws")
         self.rng.bit_generator.state = state["rng"]
 
     def run(self, data: Data, order, batch_size, first, last, seconds, losses, outs, where="") -> int:

@@ -1,0 +1,7 @@
+"""`python -m fastbp`: the command line without its script on the path."""
+
+import sys
+
+from fastbp.cli import main
+
+sys.exit(main())

@@ -1,0 +1,252 @@
+"""The command line: what it prints where, its exit codes, and that train and predict belong together."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import fastbp as fb
+from fastbp import encoding, optimizers
+from fastbp.cli import main
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def flowers(tmp_path):
+    """Three classes told apart by two numbers and a word; 90 rows."""
+    rng = np.random.default_rng(0)
+    with open(tmp_path / "flowers.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["length", "width", "place", "kind"])
+        for row in range(90):
+            kind = row % 3
+            place = ("wood", "field", "shore")[kind] if row % 5 else "garden"
+            numbers = rng.normal([kind * 2, -kind], 0.2)
+            writer.writerow([*(f"{x:.3f}" for x in numbers), place, ("iris", "lily, red", 'rose "x"')[kind]])
+    return "flowers.csv"
+
+
+@pytest.fixture
+def houses(tmp_path):
+    """A price that is nearly linear in area and age; 80 rows."""
+    rng = np.random.default_rng(1)
+    with open(tmp_path / "houses.csv", "w") as file:
+        file.write("area,age,price\n")
+        for area, age in zip(rng.uniform(40, 200, 80), rng.uniform(0, 90, 80), strict=True):
+            file.write(f"{area:.1f},{age:.0f},{1000 * area - 800 * age + 50000:.0f}\n")
+    return "houses.csv"
+
+
+def run(capsys, *arguments):
+    """Exit code, standard output, standard error."""
+    code = main([str(argument) for argument in arguments])
+    return (code, *capsys.readouterr())
+
+
+def trained(capsys, *arguments):
+    code, out, err = run(capsys, "train", *arguments, "--json")
+    assert code == 0, err
+    assert out.count("\n") == 1
+    return json.loads(out)
+
+
+def error_of(capsys, *arguments, code=1):
+    got, out, err = run(capsys, *arguments)
+    assert got == code
+    assert not out
+    assert err.count("\n") == 1
+    assert "error: " in err
+    return err
+
+
+def predictions(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_digits_with_defaults(capsys):
+    code, out, _ = run(capsys, "train")
+    assert code == 0
+    lines = out.splitlines()
+    assert sum(line.startswith("epoch ") for line in lines) == 40
+    assert "accuracy" in lines[10]
+    assert float(next(line for line in lines if line.startswith("held-out accuracy")).split()[-1]) >= 0.97
+    assert any("samples per second" in line for line in lines)
+    assert lines[-1] == "model saved to net.safetensors"
+    assert fb.load("net.safetensors").predict(np.zeros((1, 64))).shape == (1, 10)
+
+
+def test_json_is_one_object_with_these_fields(capsys):
+    result = trained(capsys, "--epochs", 12, "--out", "digits.safetensors")
+    speed = {"seconds", "samples_per_second", "threads"}
+    results = {"train_loss", "validation_loss", "validation_accuracy"}
+    assert set(result) == {"task", "epochs", "model"} | results | speed
+    assert (result["task"], result["epochs"], result["model"]) == ("classification", 12, "digits.safetensors")
+    assert 0 < result["seconds"] < 5
+    assert result["validation_accuracy"] > 0.9
+
+
+def test_the_same_seed_gives_the_same_file(capsys, tmp_path):
+    for name in ("a", "b", "c"):
+        trained(capsys, "--epochs", 2, "--seed", 0 if name != "c" else 1, "--out", name)
+    a, b, c = ((tmp_path / name).read_bytes() for name in ("a", "b", "c"))
+    assert a == b != c
+
+
+def test_classes_there_and_back(capsys, flowers):
+    result = trained(capsys, flowers, "--target", "kind", "--epochs", 60, "--hidden", "16")
+    assert result["task"] == "classification"
+    assert result["validation_accuracy"] > 0.9
+    assert run(capsys, "predict", "net.safetensors", flowers, "--out", "out.csv")[0] == 0
+    rows, truth = predictions("out.csv"), predictions(flowers)
+    kinds = sorted({row["kind"] for row in truth})
+    assert list(rows[0]) == ["prediction", *(f"probability_{kind}" for kind in kinds)]
+    for row in rows:
+        shares = [float(row[f"probability_{kind}"]) for kind in kinds]
+        assert sum(shares) == pytest.approx(1, abs=1e-5)
+        assert row["prediction"] == kinds[int(np.argmax(shares))]
+    assert np.mean([row["prediction"] == true["kind"] for row, true in zip(rows, truth, strict=True)]) > 0.9
+
+
+def test_numbers_there_and_back(capsys, houses):
+    result = trained(capsys, houses, "--target", "price", "--epochs", 400, "--lr", "0.003", "--hidden", "24,8")
+    assert result["task"] == "regression"
+    assert result["validation_r2"] > 0.95
+    code, out, _ = run(capsys, "predict", "net.safetensors", houses)
+    rows = list(csv.DictReader(out.splitlines()))
+    assert code == 0
+    assert list(rows[0]) == ["prediction"]
+    truth = np.array([float(row["price"]) for row in predictions(houses)])
+    assert np.abs(np.array([float(row["prediction"]) for row in rows]) - truth).mean() < 0.1 * truth.std()
+
+
+def test_columns_may_come_in_another_order_with_others_between(capsys, houses, tmp_path):
+    trained(capsys, houses, "--target", "price", "--epochs", 3)
+    (tmp_path / "a.csv").write_text("area,age\n100,5\n60,50\n")
+    (tmp_path / "b.csv").write_text("age,note,area\n5,x,100\n50,y,60\n")
+    assert run(capsys, "predict", "net.safetensors", "a.csv") == run(capsys, "predict", "net.safetensors", "b.csv")
+
+
+def test_a_digits_model_predicts_counts_of_ink(capsys, tmp_path):
+    trained(capsys, "--epochs", 20)
+    X, y = fb.datasets.digits()
+    rows = [",".join(f"pixel_{k}" for k in range(64))]
+    rows += [",".join(str(int(x)) for x in image * 16) for image in X[:50]]
+    (tmp_path / "images.csv").write_text("\n".join(rows))
+    assert run(capsys, "predict", "net.safetensors", "images.csv", "--out", "out.csv")[0] == 0
+    rows = predictions("out.csv")
+    assert np.mean([int(row["prediction"]) == label for row, label in zip(rows, y[:50], strict=True)]) > 0.9
+
+
+def test_all_rows_train_with_validation_0(capsys, flowers):
+    result = trained(capsys, flowers, "--target", "kind", "--validation", 0, "--epochs", 2)
+    assert result["validation_loss"] is None
+    assert result["validation_accuracy"] is None
+
+
+@pytest.mark.parametrize("optimizer", sorted(optimizers.Optimizer.classes))
+def test_every_optimizer_can_be_chosen(capsys, flowers, optimizer):
+    assert trained(capsys, flowers, "--target", "kind", "--optimizer", optimizer, "--epochs", 1)["epochs"] == 1
+
+
+def test_gaps(capsys, tmp_path):
+    text = "a,b,t\n" + "".join(f"{k},{k * k % 7},{k % 2}\n" for k in range(20)).replace("\n5,", "\n,")
+    (tmp_path / "gaps.csv").write_text(text)
+    err = error_of(capsys, "train", "gaps.csv", "--target", "t")
+    assert "line 7" in err
+    assert "'a'" in err
+    assert trained(capsys, "gaps.csv", "--target", "t", "--missing", "mean", "--epochs", 2)["task"] == "classification"
+
+
+def test_inspect_and_info(capsys, flowers):
+    trained(capsys, flowers, "--target", "kind", "--epochs", 1, "--hidden", "7")
+    code, out, _ = run(capsys, "inspect", "net.safetensors")
+    assert code == 0
+    assert "dense_1" in out
+    assert "predicts kind" in out
+    code, out, _ = run(capsys, "info")
+    assert code == 0
+    assert "instruction set" in out
+    assert np.__version__ in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "COMMAND"),
+        (["fit"], "fit"),
+        (["train", "--epochs", "0"], "above 0"),
+        (["train", "--epochs", "many"], "whole number"),
+        (["train", "--lr", "nan"], "above 0"),
+        (["train", "--hidden", "4,-1"], "above 0"),
+        (["train", "--validation", "1"], "below 1"),
+        (["train", "--activation", "rleu"], "leaky_relu"),
+        (["train", "--optimizer", "adma"], "adamw"),
+        (["train", "--target", "x"], "file"),
+        (["train", "x.csv"], "--target"),
+        (["predict", "x"], "new.csv"),
+    ],
+)
+def test_usage(capsys, arguments, words):
+    assert words in error_of(capsys, *arguments, code=2)
+
+
+def test_runs_that_fail(capsys, flowers, tmp_path):
+    assert "nothing.csv" in error_of(capsys, "train", "nothing.csv", "--target", "x")
+    err = error_of(capsys, "train", flowers, "--target", "colour")
+    assert "'colour'" in err
+    assert "'length', 'width', 'place', 'kind'" in err
+    assert "folder" in error_of(capsys, "train", "--out", "missing/net.safetensors")
+    assert "smaller learning rate" in error_of(capsys, "train", "--optimizer", "sgd", "--lr", "1e30", "--json")[-400:]
+    (tmp_path / "damaged").write_bytes(b"\x08" + bytes(30))
+    for command in (["inspect", "damaged"], ["predict", "damaged", flowers]):
+        assert "damaged" in error_of(capsys, *command)
+    fb.Sequential(fb.Input(2), fb.Dense(3)).save("bare.safetensors")
+    assert "encoding" in error_of(capsys, "predict", "bare.safetensors", flowers)
+
+
+def test_new_rows_that_do_not_fit(capsys, flowers, tmp_path):
+    trained(capsys, flowers, "--target", "kind", "--epochs", 1)
+    (tmp_path / "new.csv").write_text("length,place\n1.0,wood\n")
+    assert "'width'" in error_of(capsys, "predict", "net.safetensors", "new.csv")
+    (tmp_path / "new.csv").write_text("length,width,place\n1.0,2.0,wood\n1.0,2.0,moon\n")
+    err = error_of(capsys, "predict", "net.safetensors", "new.csv")
+    assert "line 3" in err
+    assert "'moon'" in err
+    assert "'shore'" in err
+
+
+def test_a_file_whose_net_and_encoding_differ(capsys, flowers, tmp_path):
+    trained(capsys, flowers, "--target", "kind", "--epochs", 1)
+    columns = fb.serialization.load("net.safetensors").metadata[encoding.METADATA_KEY]
+    fb.Sequential(fb.Input(3), fb.Dense(3)).save("other.safetensors", {encoding.METADATA_KEY: columns})
+    assert "do not belong" in error_of(capsys, "predict", "other.safetensors", flowers)
+
+
+def test_help_of_every_command(capsys):
+    for command in ("train", "predict", "inspect", "info"):
+        code, out, _ = run(capsys, command, "--help")
+        assert code == 0
+        assert "example: fastbp" in out
+
+
+def test_as_a_process():
+    def call(*arguments):
+        command = [sys.executable, "-m", "fastbp", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    done = call("train", "--epochs", "2", "--json")
+    assert (done.returncode, done.stdout.count("\n")) == (0, 1)
+    assert done.stderr.count("epoch") == 2 or "it" in done.stderr
+    failed = call("train", "missing.csv", "--target", "x")
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert "Traceback" not in failed.stderr
+    assert call("nonsense").returncode == 2
+    assert call("--version").stdout.startswith("fastbp ")
