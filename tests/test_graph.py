@@ -147,19 +147,20 @@ def test_a_predict_between_does_no_harm(dtype: np.dtype, rng: np.random.Generato
     np.testing.assert_array_equal(net.grads, grads)
 
 
-def test_what_is_given_out_belongs_to_the_caller(rng: np.random.Generator) -> None:
-    net = chain()
-    X = rng.normal(size=(6, 4))
-    first = net.forward(X)
-    kept = first.copy()
-    dX = net.backward(np.ones((6, 3)))
-    kept_dX = dX.copy()
-    first[...] = 7
-    X[...] = 9  # backward must not read the caller's array again
-    np.testing.assert_array_equal(net.backward(np.ones((6, 3))), kept_dX)
+def test_what_is_given_out_belongs_to_the_caller(dtype: np.dtype, rng: np.random.Generator) -> None:
+    """Nor does backward read the arrays again that forward was given."""
+    net = chain(dtype.name)
+    X, dY = rng.normal(size=(6, 4)).astype(dtype), np.ones((6, 3), dtype=dtype)
+    Y = net.forward(X)
+    dX = net.backward(dY)
+    kept_Y, kept_dX, grads = Y.copy(), dX.copy(), net.grads.copy()
+    Y[...], X[...] = 7, 9
+    np.testing.assert_array_equal(net.backward(dY), kept_dX)
+    np.testing.assert_array_equal(net.grads, grads)
     net.forward(X)
+    net.backward(dY)
     np.testing.assert_array_equal(dX, kept_dX)
-    assert not np.array_equal(first, kept)
+    assert not np.array_equal(net.predict(X), kept_Y)
 
 
 def test_an_input_may_be_given_out(rng: np.random.Generator) -> None:

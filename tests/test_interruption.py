@@ -157,9 +157,8 @@ def test_threads_on_one_net_wait_for_each_other() -> None:
     failures = []
 
     def work(part: np.ndarray) -> None:
-        for _ in range(100):
-            if not np.array_equal(net.predict(part), wanted[len(part)]):
-                failures.append(len(part))
+        answers = (net.predict(part) for _ in range(100))
+        failures.extend(len(part) for answer in answers if not np.array_equal(answer, wanted[len(part)]))
 
     threads = [threading.Thread(target=work, args=(part,)) for part in (X[:3], X, X[:70])]
     for thread in threads:

@@ -16,7 +16,7 @@ from fastbp._engine import variants
 
 HERE = Path(__file__).parent
 SETS = variants.supported()
-CORE = ["test_activations.py", "test_losses.py", "test_updates.py", "test_products.py"]
+CORE = [f"test_{name}.py" for name in "activations losses updates products program graph dropout".split()]
 
 NET = """
 import json
