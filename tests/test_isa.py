@@ -16,7 +16,7 @@ from fastbp._engine import variants
 
 HERE = Path(__file__).parent
 SETS = variants.supported()
-CORE = [f"test_{name}.py" for name in "activations losses updates products program graph dropout".split()]
+CORE = ["activations", "losses", "updates", "products", "program", "graph", "dropout"]
 
 NET = """
 import json
@@ -76,7 +76,7 @@ def test_a_net_under_each_set(isa: str, python, truth: tuple[float, np.ndarray])
 
 @pytest.mark.parametrize("isa", [isa for isa in SETS if isa != _engine.isa])
 def test_the_tests_of_the_kernels_pass_under_each_set(isa: str, python) -> None:
-    files = [str(HERE / name) for name in CORE]
+    files = [str(HERE / f"test_{name}.py") for name in CORE]
     done = python("-m", "pytest", "-x", "-p", "no:cacheprovider", *files, FASTBP_ISA=isa)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
     assert f"instruction set {isa}" in done.stdout
