@@ -4,6 +4,7 @@ One source, `kernels.pxi`, gives every variant; flags make the difference.  Whic
 (src/fastbp/_engine/selected.py).
 """
 
+import os
 import platform
 import sys
 from pathlib import Path
@@ -48,7 +49,7 @@ extensions = [module(path.stem) for path in sorted(Path(ENGINE).glob("*.pyx"))] 
     variant(isa, flags, dtype, real) for isa, flags in INSTRUCTION_SETS.items() for dtype, real in NUMBERS.items()
 ]
 
-setup(ext_modules=cythonize(
+setup(options={"build_ext": {"parallel": os.cpu_count()}}, ext_modules=cythonize(
     extensions,
     build_dir="build/cython",
     include_path=["src", ENGINE],

@@ -2,7 +2,7 @@
 
 The choice of formula by number type is a comparison of constants that the compiler settles.  libm is
 the rejected option: its calls stop vectorisation and cost ten times as much.
-Sources: Cephes (exp, tanh), fdlibm (log).  Errors in ulp are in tests/test_activations.py.
+Sources: Cephes (exp in float), fdlibm (log).  Errors in ulp are in tests/test_activations.py.
 """
 from libc.stdint cimport int32_t, int64_t
 
@@ -21,23 +21,44 @@ cdef union Double:
     int64_t bits
 
 
-cdef inline float exp_single(float x) noexcept nogil:
-    cdef Single n, low, high
-    cdef float r, p
-    x = <float> 89 if x > 89 else x
-    x = <float> -104 if x < -104 else x
-    # Adding 1.5 * 2^23 rounds to whole numbers and leaves the integer in the low bits.
-    n.value = x * <float> 1.44269504088896341 + <float> 12582912
-    r = n.value - <float> 12582912
-    x = x - r * <float> 0.693359375
-    x = x + r * <float> 2.12194440e-4
-    p = <float> 1.9875691500e-4
+cdef inline float expm1_near_0_single(float x) noexcept nogil:
+    """exp(x) - 1 for |x| <= log(2) / 2."""
+    cdef float p = <float> 1.9875691500e-4
     p = p * x + <float> 1.3981999507e-3
     p = p * x + <float> 8.3334519073e-3
     p = p * x + <float> 4.1665795894e-2
     p = p * x + <float> 1.6666665459e-1
     p = p * x + <float> 5.0000001201e-1
-    p = p * (x * x) + x + 1
+    return p * (x * x) + x
+
+
+cdef inline double expm1_near_0_double(double x) noexcept nogil:
+    """exp(x) - 1 for |x| <= log(2) / 2, by Taylor's series: the term left out is below 2^-57."""
+    cdef double p = 1.0 / 6227020800.0
+    p = p * x + 1.0 / 479001600.0
+    p = p * x + 1.0 / 39916800.0
+    p = p * x + 1.0 / 3628800.0
+    p = p * x + 1.0 / 362880.0
+    p = p * x + 1.0 / 40320.0
+    p = p * x + 1.0 / 5040.0
+    p = p * x + 1.0 / 720.0
+    p = p * x + 1.0 / 120.0
+    p = p * x + 1.0 / 24.0
+    p = p * x + 1.0 / 6.0
+    p = p * x + 0.5
+    return p * (x * x) + x
+
+
+# Adding 1.5 * 2^23 (in double 1.5 * 2^52) rounds to whole numbers and leaves the integer in the low bits.
+
+cdef inline float exp_single(float x) noexcept nogil:
+    cdef Single n, low, high
+    cdef float r, p
+    x = <float> 89 if x > 89 else x
+    x = <float> -104 if x < -104 else x
+    n.value = x * <float> 1.44269504088896341 + <float> 12582912
+    r = n.value - <float> 12582912
+    p = expm1_near_0_single((x - r * <float> 0.693359375) + r * <float> 2.12194440e-4) + 1
     # 2^n in two factors: n reaches 128 above and the subnormals below.
     n.bits = n.bits - 0x4B400000
     low.bits = ((n.bits >> 1) + 127) << 23
@@ -52,22 +73,7 @@ cdef inline double exp_double(double x) noexcept nogil:
     x = -746 if x < -746 else x
     n.value = x * 1.4426950408889634 + 6755399441055744.0
     r = n.value - 6755399441055744.0
-    x = x - r * 6.93147180369123816490e-01
-    x = x - r * 1.90821492927058770002e-10
-    # Taylor's series: |x| <= log(2) / 2, so the term left out is below 2^-57.
-    p = 1.0 / 6227020800.0
-    p = p * x + 1.0 / 479001600.0
-    p = p * x + 1.0 / 39916800.0
-    p = p * x + 1.0 / 3628800.0
-    p = p * x + 1.0 / 362880.0
-    p = p * x + 1.0 / 40320.0
-    p = p * x + 1.0 / 5040.0
-    p = p * x + 1.0 / 720.0
-    p = p * x + 1.0 / 120.0
-    p = p * x + 1.0 / 24.0
-    p = p * x + 1.0 / 6.0
-    p = p * x + 0.5
-    p = p * (x * x) + x + 1
+    p = expm1_near_0_double((x - r * 6.93147180369123816490e-01) - r * 1.90821492927058770002e-10) + 1
     n.bits = n.bits - 0x4338000000000000LL
     low.bits = ((n.bits >> 1) + 1023) << 52
     high.bits = (n.bits - (n.bits >> 1) + 1023) << 52
@@ -78,6 +84,26 @@ cdef inline real exp(real x) noexcept nogil:
     if sizeof(real) == 4:
         return <real> exp_single(<float> x)
     return <real> exp_double(<double> x)
+
+
+cdef inline real expm1(real x) noexcept nogil:
+    """exp(x) - 1 for 0 <= x <= 40."""
+    cdef Single n, scale
+    cdef Double n_double, scale_double
+    cdef float r
+    cdef double r_double
+    if sizeof(real) == 4:
+        n.value = <float> x * <float> 1.44269504088896341 + <float> 12582912
+        r = n.value - <float> 12582912
+        scale.bits = (n.bits - 0x4B400000 + 127) << 23
+        r = expm1_near_0_single((<float> x - r * <float> 0.693359375) + r * <float> 2.12194440e-4)
+        return <real> (r * scale.value + (scale.value - 1))
+    n_double.value = <double> x * 1.4426950408889634 + 6755399441055744.0
+    r_double = n_double.value - 6755399441055744.0
+    scale_double.bits = (n_double.bits - 0x4338000000000000LL + 1023) << 52
+    r_double = expm1_near_0_double((<double> x - r_double * 6.93147180369123816490e-01)
+                                   - r_double * 1.90821492927058770002e-10)
+    return <real> (r_double * scale_double.value + (scale_double.value - 1))
 
 
 cdef inline real log_of_parts(real f, real k) noexcept nogil:
@@ -138,23 +164,11 @@ cdef inline real sigmoid(real x) noexcept nogil:
 
 
 cdef inline real tanh(real x) noexcept nogil:
+    """e / (e + 2) with e = exp(2 |x|) - 1: exact near 0 without a second formula.  From 20 on it is 1."""
     cdef real a = -x if x < 0 else x
-    cdef real z = x * x, p, small, big
-    if sizeof(real) == 4:
-        p = <real> -5.70498872745e-3
-        p = p * z + <real> 2.06390887954e-2
-        p = p * z + <real> -5.37397155531e-2
-        p = p * z + <real> 1.33314422036e-1
-        p = p * z + <real> -3.33332819422e-1
-    else:
-        p = (((<real> -9.64399179425052238628e-1 * z + <real> -9.92877231001918586564e1) * z
-              + <real> -1.61468768441708447952e3)
-             / (((z + <real> 1.12811678491632931402e2) * z + <real> 2.23548839060100448583e3) * z
-                + <real> 4.84406305325125486048e3))
-    small = x + x * z * p
-    big = 1 - 2 / (exp(2 * a) + 1)
-    big = -big if x < 0 else big
-    return small if a < <real> 0.625 else big
+    cdef real e = expm1(2 * (20 if a > 20 else a))
+    cdef real t = e / (e + 2)
+    return -t if x < 0 else t
 
 
 cdef inline real square_root(real x) noexcept nogil:

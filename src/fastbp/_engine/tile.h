@@ -93,15 +93,15 @@ typedef void tile_function(const real *A, ptrdiff_t stride, ptrdiff_t jump, cons
                                        ptrdiff_t pitch, ptrdiff_t K, real *C, ptrdiff_t c_row,          \
                                        const real *bias, int from)                                      \
     {                                                                                                   \
-        (void)stride;                                                                                   \
-        tile(R, V, A, PANEL, 1, PANEL, jump, P, pitch, K, C, c_row, bias, from);                        \
+        (void)stride, (void)c_row;                                                                      \
+        tile(R, V, A, PANEL, 1, PANEL, jump, P, pitch, K, C, PANEL, bias, from);                        \
     }                                                                                                   \
     static void tile_plain_##R##_##V(const real *A, ptrdiff_t stride, ptrdiff_t jump, const real *P,    \
                                      ptrdiff_t pitch, ptrdiff_t K, real *C, ptrdiff_t c_row,            \
                                      const real *bias, int from)                                        \
     {                                                                                                   \
-        (void)jump;                                                                                     \
-        tile(R, V, A, stride, 1, K, 0, P, pitch, K, C, c_row, bias, from);                              \
+        (void)jump, (void)c_row;                                                                        \
+        tile(R, V, A, stride, 1, K, 0, P, pitch, K, C, PANEL, bias, from);                              \
     }                                                                                                   \
     static void tile_columns_##R##_##V(const real *A, ptrdiff_t stride, ptrdiff_t jump, const real *P,  \
                                        ptrdiff_t pitch, ptrdiff_t K, real *C, ptrdiff_t c_row,          \
@@ -113,7 +113,8 @@ typedef void tile_function(const real *A, ptrdiff_t stride, ptrdiff_t jump, cons
 #define BOTH_WIDTHS(R) TILE_FUNCTIONS(R, 1) TILE_FUNCTIONS(R, 2)
 EACH_HEIGHT(BOTH_WIDTHS)
 
-/* How the left operand lies in memory: in blocks of PANEL features, in plain rows, or read by columns. */
+/* How the left operand lies in memory: in blocks of PANEL features, in plain rows, or read by columns.
+   The first two give rows of a block, so their c_row is PANEL, a constant that saves registers. */
 enum { BLOCKED, PLAIN, COLUMNS };
 
 #define POINTERS(R)                                                                                     \
