@@ -62,7 +62,7 @@ def error_of(capsys, *arguments, code=1):
     assert got == code
     assert not out
     assert err.count("\n") == 1
-    assert "error: " in err
+    assert err.startswith("fastbp: error: ")
     return err
 
 
@@ -75,12 +75,21 @@ def test_the_digits_with_defaults(capsys):
     code, out, _ = run(capsys, "train")
     assert code == 0
     lines = out.splitlines()
-    assert sum(line.startswith("epoch ") for line in lines) == 40
-    assert "accuracy" in lines[10]
+    epochs = [line for line in lines if line.startswith("epoch ")]
+    assert len(epochs) == int(epochs[0].split("/")[1].split()[0])  # "epoch   1/67  loss ..."
+    for line in epochs:
+        assert {"loss", "accuracy", "val_loss", "val_accuracy"} <= set(line.split())
     assert float(next(line for line in lines if line.startswith("held-out accuracy")).split()[-1]) >= 0.97
     assert any("samples per second" in line for line in lines)
     assert lines[-1] == "model saved to net.safetensors"
     assert fb.load("net.safetensors").predict(np.zeros((1, 64))).shape == (1, 10)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_digits_with_other_seeds(capsys, seed):
+    result = trained(capsys, "--seed", seed)
+    assert result["validation_accuracy"] >= 0.96  # a few of the possible choices of held-out images are hard
+    assert result["seconds"] < 5
 
 
 def test_json_is_one_object_with_these_fields(capsys):
@@ -156,6 +165,40 @@ def test_every_optimizer_can_be_chosen(capsys, flowers, optimizer):
     assert trained(capsys, flowers, "--target", "kind", "--optimizer", optimizer, "--epochs", 1)["epochs"] == 1
 
 
+def test_dropout_is_what_was_asked_for(capsys, flowers, houses):
+    rates = {(): ["0.1", "0.1"], ("--dropout", "0.3"): ["0.3", "0.3"], ("--dropout", "0"): []}
+    for options, wanted in rates.items():
+        trained(capsys, flowers, "--target", "kind", "--hidden", "5", "--epochs", 1, *options)
+        layers = fb.load("net.safetensors").layers
+        assert [str(layer.rate) for layer in layers if isinstance(layer, fb.Dropout)] == wanted
+    trained(capsys, houses, "--target", "price", "--epochs", 1, "--hidden", "")
+    assert [type(layer) for layer in fb.load("net.safetensors").layers] == [fb.Dropout, fb.Dense]
+
+
+@pytest.mark.parametrize(("options", "epochs"), [([], 200), (["--batch-size", "1"], 42), (["--epochs", "3"], 3)])
+def test_small_tables_get_more_epochs(capsys, flowers, options, epochs):
+    assert trained(capsys, flowers, "--target", "kind", "--hidden", "3", *options)["epochs"] == epochs
+
+
+def test_columns_left_out_and_taken_as_text(capsys, tmp_path):
+    rows = "".join(f"{k},0{k % 3},{k % 2}\n" for k in range(12))
+    (tmp_path / "a.csv").write_text("id,code,t\n" + rows)
+    trained(capsys, "a.csv", "--target", "t", "--ignore", "id", "--text", "code", "--epochs", 1)
+    out = run(capsys, "inspect", "net.safetensors")[1]
+    assert "reads code: text, '00', '01', '02'" in out
+    assert "reads id" not in out
+
+
+def test_pandas_and_csv_train_the_same_net(capsys, flowers, tmp_path, monkeypatch):
+    pytest.importorskip("pandas")
+    lines = (tmp_path / flowers).read_text().splitlines()
+    (tmp_path / "plain.csv").write_text("\n".join(line for line in lines if '"' not in line))
+    trained(capsys, "plain.csv", "--target", "place", "--epochs", 2, "--out", "a")
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    trained(capsys, "plain.csv", "--target", "place", "--epochs", 2, "--out", "b")
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
 def test_gaps(capsys, tmp_path):
     text = "a,b,t\n" + "".join(f"{k},{k * k % 7},{k % 2}\n" for k in range(20)).replace("\n5,", "\n,")
     (tmp_path / "gaps.csv").write_text(text)
@@ -185,6 +228,12 @@ def test_inspect_and_info(capsys, flowers):
         (["train", "--epochs", "0"], "above 0"),
         (["train", "--epochs", "many"], "whole number"),
         (["train", "--lr", "nan"], "above 0"),
+        (["train", "--lr", "inf"], "above 0"),
+        (["train", "--dropout", "1"], "below 1"),
+        (["train", "--seed", "-1"], "from 0"),
+        (["train", "--threads", "0"], "above 0"),
+        (["train", "--missing", "zero"], "mean"),
+        (["train", "--task", "cluster"], "regression"),
         (["train", "--hidden", "4,-1"], "above 0"),
         (["train", "--validation", "1"], "below 1"),
         (["train", "--activation", "rleu"], "leaky_relu"),
@@ -235,6 +284,65 @@ def test_help_of_every_command(capsys):
         code, out, _ = run(capsys, command, "--help")
         assert code == 0
         assert "example: fastbp" in out
+
+
+def test_a_net_that_gives_no_numbers(capsys, flowers):
+    trained(capsys, flowers, "--target", "kind", "--epochs", 1)
+    net, _, metadata = fb.serialization.load("net.safetensors")
+    net.params[:] = 3e38
+    net.save("huge.safetensors", {encoding.METADATA_KEY: metadata[encoding.METADATA_KEY]})
+    assert "not finite" in error_of(capsys, "predict", "huge.safetensors", flowers)
+
+
+def test_predictions_that_fail_leave_the_old_ones(capsys, flowers, tmp_path, monkeypatch):
+    trained(capsys, flowers, "--target", "kind", "--epochs", 1)
+    (tmp_path / "out.csv").write_text("old")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(fb.safetensors.os, "replace", full)
+    assert "No space left" in error_of(capsys, "predict", "net.safetensors", flowers, "--out", "out.csv")
+    assert (tmp_path / "out.csv").read_text() == "old"
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_faults_of_ours_and_interruptions_are_one_line(capsys, monkeypatch):
+    for error, words in ((KeyError("x"), "KeyError: 'x'"), (KeyboardInterrupt(), "interrupted")):
+
+        def fit(*_, error=error, **__):
+            raise error
+
+        monkeypatch.setattr(fb.Trainer, "fit", fit)
+        assert words in error_of(capsys, "train", "--json")
+
+
+def test_json_has_no_word_for_infinity(capsys, monkeypatch):
+    fit = fb.Trainer.fit
+
+    def far(*arguments, **options):
+        history = fit(*arguments, **options)
+        history.history["val_loss"][-1] = float("inf")
+        return history
+
+    monkeypatch.setattr(fb.Trainer, "fit", far)
+    assert trained(capsys, "--epochs", 1)["validation_loss"] is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full")
+def test_a_full_or_closed_standard_output_is_an_error_without_a_traceback():
+    command = [sys.executable, "-m", "fastbp", "train", "--epochs", "1"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "fastbp: error: " in done.stderr
+    assert "Traceback" not in done.stderr
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.close()
+    err = process.stderr.read()
+    process.stderr.close()
+    assert process.wait(timeout=60) == 1
+    assert "Traceback" not in err
 
 
 def test_as_a_process():

@@ -6,7 +6,9 @@ Results go to standard output, progress and errors to standard error, an error a
 
 import argparse
 import csv
+import io
 import json
+import math
 import os
 import platform
 import sys
@@ -20,12 +22,16 @@ from fastbp.callbacks import Callback
 from fastbp.encoding import Encoding, Number, Prepared, Text
 from fastbp.errors import ModelFormatError
 from fastbp.graph import Input
-from fastbp.layers import Dense
+from fastbp.layers import Dense, Dropout
 from fastbp.model import Sequential
+from fastbp.safetensors import replacing
 from fastbp.training import Trainer
 
 LOSSES = {"classification": "cross_entropy", "regression": "mse"}
 SCORES = {"classification": "accuracy", "regression": "r2"}
+DROPOUTS = {"classification": 0.1, "regression": 0.05}  # against learning small tables by heart
+UPDATES = 3000  # steps of the optimizer that the default number of epochs comes to, within these bounds:
+FEWEST_EPOCHS, MOST_EPOCHS = 20, 200
 CLEAR_LINE = "\r\033[K"
 
 
@@ -55,6 +61,8 @@ def main(argv: list[str] | None = None) -> int:
         return _failed("interrupted")
     except (ValueError, TypeError, OSError, MemoryError) as error:
         return _failed(str(error) or type(error).__name__)
+    except Exception as error:  # a fault of ours: still one line, for who wrote a script around us
+        return _failed(f"{type(error).__name__}: {error}")
     return 0
 
 
@@ -67,8 +75,15 @@ class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, where argparse repeats the usage first."""
 
     def error(self, message):
-        sys.stderr.write(f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+        sys.stderr.write(f"fastbp: error: {message} (see {self.prog} --help)\n")
         raise SystemExit(2)
+
+
+class _Help(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows the defaults there are."""
+
+    def _get_help_string(self, action):
+        return action.help if isinstance(action.default, bool | tuple | None) else super()._get_help_string(action)
 
 
 class _Version(argparse.Action):
@@ -94,7 +109,7 @@ def _command(commands, name: str, function, text: str, example: str) -> argparse
         help=text,
         description=text,
         epilog=f"example: {example}",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=_Help,
     )
     parser.set_defaults(command=function)
     return parser
@@ -110,12 +125,14 @@ def _add_train(commands):
     ).add_argument
     add("data", nargs="?", metavar="data.csv", help="a table with named columns; the digits if left out")
     add("--target", metavar="COLUMN", help="the column to predict")
-    add("--task", choices=encoding.TASKS, default="auto", help="what the target is")
-    add("--hidden", type=_widths, default=(256,), metavar="64,64", help="widths of the hidden layers")
+    rule = f"auto takes text, and up to {encoding.MAX_CLASSES} different whole numbers, for classes"
+    add("--task", choices=encoding.TASKS, default="auto", help=f"what the target is; {rule}")
+    add("--hidden", type=_widths, default="128,128", metavar="64,64", help="widths of the hidden layers")
     add("--activation", choices=sorted(_engine.ACTIVATIONS), default="relu", help="of the hidden layers")
+    add("--dropout", type=_share, help="share of each layer's inputs to drop; 0.1 for classes, 0.05 for numbers")
     add("--optimizer", choices=sorted(optimizers.Optimizer.classes), default="adam", help="how to move the weights")
     add("--lr", type=_positive(float), default=1e-3, help="learning rate")
-    add("--epochs", type=_positive(int), default=40, help="passes over the data")
+    add("--epochs", type=_positive(int), help="passes over the data; 20 to 200, by the number of rows, if left out")
     add("--batch-size", type=_positive(int), default=32, help="rows of a step")
     add("--validation", type=_share, default=0.2, help="share of the rows to hold out")
     add("--missing", choices=("error", "mean"), default="error", help="what to do where a number is missing")
@@ -151,9 +168,8 @@ def train(arguments: argparse.Namespace) -> None:
     data = _prepared(arguments)
     _check_writable(arguments.out)
     task = data.encoding.task
-    outputs = len(data.encoding.target.values) if task == "classification" else 1
-    hidden = [Dense(width, activation=arguments.activation) for width in arguments.hidden]
-    net = Sequential(Input(data.encoding.width), *hidden, Dense(outputs), seed=arguments.seed)
+    net = _net(arguments, data.encoding)
+    epochs = arguments.epochs or _default_epochs(len(data.train), arguments.batch_size)
     optimizer = optimizers.Optimizer.classes[arguments.optimizer](lr=arguments.lr)
     trainer = Trainer(net, LOSSES[task], optimizer, metrics=[SCORES[task]])
     if not arguments.json:
@@ -161,15 +177,29 @@ def train(arguments: argparse.Namespace) -> None:
     history = trainer.fit(
         data.X[data.train],
         data.y[data.train],
-        epochs=arguments.epochs,
+        epochs=epochs,
         batch_size=arguments.batch_size,
         validation_data=(data.X[data.held_out], data.y[data.held_out]) if len(data.held_out) else None,
-        callbacks=[] if arguments.json else [_EpochLines(arguments.epochs)],
+        callbacks=[] if arguments.json else [_EpochLines(epochs)],
         threads=arguments.threads,
         progress=arguments.json or sys.stderr.isatty(),
     )
     net.save(arguments.out, {encoding.METADATA_KEY: data.encoding.to_json()})
     _report(arguments, task, history)
+
+
+def _net(arguments, columns: Encoding) -> Sequential:
+    outputs = columns.target.width
+    rate = DROPOUTS[columns.task] if arguments.dropout is None else arguments.dropout
+    layers = [Dense(width, activation=arguments.activation) for width in arguments.hidden] + [Dense(outputs)]
+    if rate:
+        layers = [layer for dense in layers for layer in (Dropout(rate), dense)]
+    return Sequential(Input(columns.width), *layers, seed=arguments.seed)
+
+
+def _default_epochs(rows: int, batch_size: int) -> int:
+    batches = -(-rows // batch_size)
+    return min(max(-(-UPDATES // batches), FEWEST_EPOCHS), MOST_EPOCHS)
 
 
 class _EpochLines(Callback):
@@ -236,12 +266,16 @@ def _report(arguments, task: str, history) -> None:
             "threads": arguments.threads or 1,
             "model": arguments.out,
         }
-        sys.stdout.write(json.dumps(result) + "\n")
+        sys.stdout.write(json.dumps({name: _finite(value) for name, value in result.items()}) + "\n")
         return
     if score in last:
         sys.stdout.write(f"held-out {SCORES[task]}: {last[score]:.4f}\n")
     speed = f"{history.samples_per_second:,.0f} samples per second"
     sys.stdout.write(f"trained in {history.seconds:.2f} s, {speed}\nmodel saved to {arguments.out}\n")
+
+
+def _finite(value):
+    return None if isinstance(value, float) and not math.isfinite(value) else value  # JSON has no other word for it
 
 
 def predict(arguments: argparse.Namespace) -> None:
@@ -250,25 +284,25 @@ def predict(arguments: argparse.Namespace) -> None:
     if encoding.METADATA_KEY not in metadata:
         raise ModelFormatError(f"{arguments.model}: no table's encoding in it; `fastbp train` stores one")
     columns = Encoding.from_json(metadata[encoding.METADATA_KEY])
-    if len(net.inputs) != 1 or net.inputs[0].width != columns.width or len(net.outputs) != 1:
+    if [node.width for node in (*net.inputs, *net.outputs)] != [columns.width, columns.target.width]:
         raise ModelFormatError(f"{arguments.model}: net and table's encoding do not belong together")
-    decoded = columns.decode(net.predict(columns.encode(tables.read(arguments.data))))
-    rows = zip(*(_cells(column) for column in decoded.values()), strict=True)
+    outputs = net.predict(columns.encode(tables.read(arguments.data)))
+    if not np.isfinite(outputs).all():
+        raise ValueError(f"{arguments.model}: the net's outputs are not finite for all rows of {arguments.data}")
+    text = _as_csv(columns.decode(outputs))
     if arguments.out is None:
-        _write_rows(sys.stdout, decoded, rows)
+        sys.stdout.write(text)
         return
-    with open(arguments.out, "w", newline="", encoding="utf-8") as file:
-        _write_rows(file, decoded, rows)
+    with replacing(arguments.out) as file:
+        file.write(text.encode())
 
 
-def _cells(column) -> list:
-    return column if isinstance(column, list) else column.tolist()
-
-
-def _write_rows(file, header, rows) -> None:
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
+def _as_csv(columns: dict[str, np.ndarray | list[str]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*(np.asarray(column).astype(str) for column in columns.values()), strict=True))
+    return text.getvalue()
 
 
 def inspect(arguments: argparse.Namespace) -> None:

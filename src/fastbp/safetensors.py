@@ -11,7 +11,7 @@ The format: https://github.com/huggingface/safetensors#format
 import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
@@ -84,17 +84,23 @@ def write(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], metadata: M
     order = sorted(arrays, key=lambda name: -np.asarray(arrays[name]).itemsize)
     buffers = {name: _little_endian(name, arrays[name]) for name in order}
     header = _encode_header(buffers, arrays, metadata)
+    with replacing(path) as file:
+        _write_parts(file, header, buffers)
 
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
+    """Open a file for writing that takes the place of what is at `path` once it is whole, or not at all."""
     target = os.path.realpath(path)
     if os.path.exists(target) and not os.path.isfile(target):
         with open(target, "wb") as file:  # a device or a pipe (a folder raises here): nothing to move onto
-            _write_parts(file, header, buffers)
+            yield file
         return
     folder, name = os.path.split(target)
     temporary = os.path.join(folder, f".{name}.{os.urandom(4).hex()}.tmp")
     try:
         with open(temporary, "xb") as file:
-            _write_parts(file, header, buffers)
+            yield file
         os.replace(temporary, target)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):

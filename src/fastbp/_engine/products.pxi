@@ -28,7 +28,7 @@ cdef inline void pack(const real* W, Py_ssize_t pitch, Py_ssize_t depth, Py_ssiz
     if width < PANEL:
         memset(P, 0, depth * PANEL * sizeof(real))
     for k in range(depth):
-        memcpy(P + k * PANEL, W + k * pitch, width * sizeof(real))
+        copy_features(W + k * pitch, P + k * PANEL, width)
 
 
 cdef inline void pack_transposed(const real* W, Py_ssize_t pitch, Py_ssize_t depth, Py_ssize_t width,

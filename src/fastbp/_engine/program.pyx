@@ -325,8 +325,9 @@ cdef class Program:
         """Trains batches first ... last - 1; returns (next batch, status): 0 fine, 1 loss or 2 update not finite."""
         cdef Py_ssize_t n = len(xs[0]), total = len(order) if order is not None else n, k = first, N
         cdef const int64_t* rows = NULL
-        cdef const double[::1] rates = np.atleast_1d(np.asarray(lrs, float))
-        cdef bint one_rate = rates.shape[0] == 1
+        cdef bint one_rate = isinstance(lrs, float)
+        cdef double rate = lrs if one_rate else 0
+        cdef const double[::1] rates = None if one_rate else lrs
         cdef int status = 0
         cdef double end
         cdef fp_mode mode
@@ -349,7 +350,7 @@ cdef class Program:
                 if not isfinite(batch_losses[k]):
                     status = 1
                     break
-                chain.prepare(rates[0 if one_rate else k])
+                chain.prepare(rate if one_rate else rates[k])
                 if not self.phase_two(chain, False, 0, 1):
                     status = 2
                     break

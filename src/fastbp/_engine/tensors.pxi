@@ -27,6 +27,14 @@ cdef inline Py_ssize_t width_of(Py_ssize_t width, Py_ssize_t block) noexcept nog
     return least(PANEL, width - block * PANEL)
 
 
+cdef inline void copy_features(const real* A, real* C, Py_ssize_t width) noexcept nogil:
+    """At most a block's: a whole one has a constant size, which is a few vector moves instead of a call."""
+    if width == PANEL:
+        memcpy(C, A, PANEL * sizeof(real))
+    else:
+        memcpy(C, A, width * sizeof(real))
+
+
 cdef inline void copy_rows(const Tensor* A, const Tensor* C, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     """C = A, both of the engine's own."""
     cdef Py_ssize_t block
@@ -42,7 +50,7 @@ cdef void load_rows(const void* A, Py_ssize_t pitch, const int64_t* order, const
     for n in range(start, stop):
         row = <const real*> A + (order[n] if order != NULL else n) * pitch
         for block in range(blocks(X.width)):
-            memcpy(block_of(X, n, block), row + block * PANEL, width_of(X.width, block) * sizeof(real))
+            copy_features(row + block * PANEL, block_of(X, n, block), width_of(X.width, block))
 
 
 cdef void store_rows(const Tensor* Y, void* A, Py_ssize_t pitch, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
@@ -52,7 +60,7 @@ cdef void store_rows(const Tensor* Y, void* A, Py_ssize_t pitch, Py_ssize_t star
     for n in range(start, stop):
         row = <real*> A + n * pitch
         for block in range(blocks(Y.width)):
-            memcpy(row + block * PANEL, block_of(Y, n, block), width_of(Y.width, block) * sizeof(real))
+            copy_features(block_of(Y, n, block), row + block * PANEL, width_of(Y.width, block))
 
 
 cdef inline bint all_finite(const real* A, Py_ssize_t n) noexcept nogil:
