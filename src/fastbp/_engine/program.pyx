@@ -325,7 +325,7 @@ cdef class Program:
         """Trains batches first ... last - 1; returns (next batch, status): 0 fine, 1 loss or 2 update not finite."""
         cdef Py_ssize_t n = len(xs[0]), total = len(order) if order is not None else n, k = first, N
         cdef const int64_t* rows = NULL
-        cdef bint one_rate = isinstance(lrs, float)
+        cdef bint one_rate = not isinstance(lrs, np.ndarray)
         cdef double rate = lrs if one_rate else 0
         cdef const double[::1] rates = None if one_rate else lrs
         cdef int status = 0
