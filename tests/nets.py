@@ -164,7 +164,7 @@ def random_graph(number: int):
     return build
 
 
-GRAPHS = [chain, fan_out, two_inputs, shared, repeated, *map(random_graph, range(25))]
+GRAPHS = [chain, fan_out, two_inputs, shared, repeated, *map(random_graph, range(12))]
 
 
 def batch(net: fb.Model, rows: int, rng: np.random.Generator) -> tuple[list, list]:
