@@ -38,7 +38,7 @@ cdef void sigmoid_value(real* Y, Py_ssize_t n, double alpha) noexcept nogil:
 cdef void sigmoid_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
-        dZ[i] *= Y[i] * (1 - Y[i])
+        dZ[i] *= Y[i] * (<real> 1 - Y[i])
 
 activation(b"sigmoid", sigmoid_value, sigmoid_vjp, b"glorot_uniform")
 
@@ -51,7 +51,7 @@ cdef void tanh_value(real* Y, Py_ssize_t n, double alpha) noexcept nogil:
 cdef void tanh_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
-        dZ[i] *= 1 - Y[i] * Y[i]
+        dZ[i] *= <real> 1 - Y[i] * Y[i]
 
 activation(b"tanh", tanh_value, tanh_vjp, b"glorot_uniform")
 
@@ -127,7 +127,7 @@ cdef void softmax_value(const Tensor* Y, Py_ssize_t start, Py_ssize_t stop) noex
     cdef real scale
     cdef real* y
     for n in range(start, stop):
-        scale = 1 / shifted_exp(Y, Y, largest(Y, n), n)
+        scale = <real> 1 / shifted_exp(Y, Y, largest(Y, n), n)
         for block in range(blocks(Y.width)):
             y = block_of(Y, n, block)
             for k in range(PANEL):

@@ -1,5 +1,8 @@
 """Elementary functions of one number: inline and without branches, so that loops over them vectorise.
 
+Cython writes the 1 of a sum with a `real` as the double 1.0, which would make float kernels compute in double:
+hence `<real> 1` here and in the kernels.
+
 The choice of formula by number type is a comparison of constants that the compiler settles.  libm is
 the rejected option: its calls stop vectorisation and cost ten times as much.
 Sources: Cephes (exp in float), fdlibm (log).  Errors in ulp are in tests/test_activations.py.
@@ -58,7 +61,7 @@ cdef inline float exp_single(float x) noexcept nogil:
     x = <float> -104 if x < -104 else x
     n.value = x * <float> 1.44269504088896341 + <float> 12582912
     r = n.value - <float> 12582912
-    p = expm1_near_0_single((x - r * <float> 0.693359375) + r * <float> 2.12194440e-4) + 1
+    p = expm1_near_0_single((x - r * <float> 0.693359375) + r * <float> 2.12194440e-4) + <float> 1
     # 2^n in two factors: n reaches 128 above and the subnormals below.
     n.bits = n.bits - 0x4B400000
     low.bits = ((n.bits >> 1) + 127) << 23
@@ -97,7 +100,7 @@ cdef inline real expm1(real x) noexcept nogil:
         r = n.value - <float> 12582912
         scale.bits = (n.bits - 0x4B400000 + 127) << 23
         r = expm1_near_0_single((<float> x - r * <float> 0.693359375) + r * <float> 2.12194440e-4)
-        return <real> (r * scale.value + (scale.value - 1))
+        return <real> (r * scale.value + (scale.value - <float> 1))
     n_double.value = <double> x * 1.4426950408889634 + 6755399441055744.0
     r_double = n_double.value - 6755399441055744.0
     scale_double.bits = (n_double.bits - 0x4338000000000000LL + 1023) << 52
@@ -108,7 +111,7 @@ cdef inline real expm1(real x) noexcept nogil:
 
 cdef inline real log_of_parts(real f, real k) noexcept nogil:
     """log((1 + f) 2^k) for sqrt(1/2) - 1 <= f < sqrt(2) - 1."""
-    cdef real s = f / (2 + f), z = s * s, h = <real> 0.5 * f * f, R
+    cdef real s = f / (<real> 2 + f), z = s * s, h = <real> 0.5 * f * f, R
     if sizeof(real) == 4:
         R = <real> 0.24279078841
         R = R * z + <real> 0.28498786688
@@ -146,28 +149,28 @@ cdef inline real log(real x) noexcept nogil:
         k = <real> (double_.bits >> 52)
         double_.bits = (double_.bits & 0xFFFFFFFFFFFFFLL) + 0x3FE6A09E667F3BCDLL
         m = <real> double_.value
-    return log_of_parts(m - 1, k) + (x - x)
+    return log_of_parts(m - <real> 1, k) + (x - x)
 
 
 cdef inline real log1p_of_unit(real u) noexcept nogil:
     """log(1 + u) for 0 <= u <= 1, to the last digits of a small u."""
     cdef bint big = u > <real> 0.41421356
-    cdef real f = (u - 1) * <real> 0.5 if big else u
+    cdef real f = (u - <real> 1) * <real> 0.5 if big else u
     return log_of_parts(f, <real> 1 if big else <real> 0)
 
 
 cdef inline real sigmoid(real x) noexcept nogil:
     """1 / (1 + exp(-x)), from the exponential that cannot overflow."""
     cdef real e = exp(-x if x > 0 else x)
-    cdef real s = 1 / (1 + e)
+    cdef real s = <real> 1 / (<real> 1 + e)
     return e * s if x < 0 else s
 
 
 cdef inline real tanh(real x) noexcept nogil:
     """e / (e + 2) with e = exp(2 |x|) - 1: exact near 0 without a second formula.  From 20 on it is 1."""
     cdef real a = -x if x < 0 else x
-    cdef real e = expm1(2 * (20 if a > 20 else a))
-    cdef real t = e / (e + 2)
+    cdef real e = expm1(<real> 2 * (<real> 20 if a > <real> 20 else a))
+    cdef real t = e / (e + <real> 2)
     return -t if x < 0 else t
 
 
