@@ -76,6 +76,7 @@ INTERRUPTED = """
 import json, os, signal, threading, time
 import numpy as np, fastbp as fb
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 X = np.random.default_rng(0).normal(size=(200_000, 8)).astype("float32")
 net = fb.Sequential(fb.Input(8), fb.Dense(16, activation="tanh"), fb.Dense(3), seed=0)
 start = net.params.copy()
