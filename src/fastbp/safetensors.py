@@ -9,7 +9,6 @@ The format: https://github.com/huggingface/safetensors#format
 """
 
 import contextlib
-import json
 import os
 from collections.abc import Iterator, Mapping
 from typing import BinaryIO, NamedTuple
@@ -176,6 +175,8 @@ def _encode_header(buffers: Mapping[str, np.ndarray], names: Mapping, metadata: 
             "shape": list(array.shape),
             "data_offsets": offsets[name],
         }
+    import json
+
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % PREFIX)  # the arrays begin at a multiple of eight bytes
     if len(text) > MAX_HEADER:
@@ -209,6 +210,8 @@ def _decode_header(text: bytes) -> dict:
         if len(keys) < len(pairs):
             raise ModelFormatError("a name occurs twice in the header")
         return keys
+
+    import json
 
     if not text.startswith(b"{"):
         raise ModelFormatError("the header is not a JSON object")

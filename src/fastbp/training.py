@@ -5,7 +5,6 @@ one batch in Python where a loss is written in Python. Keras's `compile` was rej
 constructor, and a model that is not compiled yet is half a model.
 """
 
-import json
 import math
 import os
 
@@ -210,7 +209,7 @@ class Trainer:
             "rng": self.rng.bit_generator.state,
         }
         arrays = {STATES: self.chain.states} if self.chain.states.size else {}
-        serialization.save(path, self.net, arrays, {**(metadata or {}), STATE: json.dumps(state)})
+        serialization.save(path, self.net, arrays, {**(metadata or {}), STATE: serialization.encoded(state)})
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Trainer":
