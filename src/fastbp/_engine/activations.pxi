@@ -86,34 +86,37 @@ activation(b"leaky_relu", leaky_relu_value, leaky_relu_vjp, b"he_normal", 0.01, 
 
 cdef inline real largest(const Tensor* T, Py_ssize_t n) noexcept nogil:
     """max over j of T[n, j]."""
-    cdef real[64] most
-    cdef Py_ssize_t block, k, width
-    cdef const real* t
-    for k in range(PANEL):
-        most[k] = block_of(T, n, 0)[0]
+    cdef real[16] most
+    cdef Py_ssize_t block, v
+    cdef int k, left
+    cdef const real* t = block_of(T, n, 0)
+    for k in range(<int> LANES):
+        most[k] = t[0]
     for block in range(blocks(T.width)):
-        t, width = block_of(T, n, block), width_of(T.width, block)
-        for k in range(PANEL):
-            most[k] = t[k] if k < width and t[k] > most[k] else most[k]
-    for k in range(1, PANEL):
+        for v in range(parts(width_of(T.width, block), LANES)):
+            t, left = block_of(T, n, block) + v * LANES, <int> (width_of(T.width, block) - v * LANES)
+            for k in range(<int> LANES):
+                most[k] = t[k] if k < left and t[k] > most[k] else most[k]
+    for k in range(1, <int> LANES):
         most[0] = most[k] if most[k] > most[0] else most[0]
     return most[0]
 
 
 cdef inline real shifted_exp(const Tensor* T, const Tensor* E, real shift, Py_ssize_t n) noexcept nogil:
     """E[n, j] = exp(T[n, j] - shift); returns their sum.  T and E may be one."""
-    cdef real[64] e, sums
-    cdef Py_ssize_t block, k, half, width
-    for k in range(PANEL):
-        sums[k] = 0
+    cdef real[16] e, sums
+    cdef Py_ssize_t block, v
+    cdef int k, left, half
+    memset(sums, 0, sizeof(sums))
     for block in range(blocks(T.width)):
-        width = width_of(T.width, block)
-        memcpy(e, block_of(T, n, block), PANEL * sizeof(real))
-        for k in range(PANEL):
-            e[k] = exp(e[k] - shift)
-            sums[k] += e[k] if k < width else 0
-        memcpy(block_of(E, n, block), e, PANEL * sizeof(real))
-    half = PANEL // 2
+        for v in range(parts(width_of(T.width, block), LANES)):
+            left = <int> (width_of(T.width, block) - v * LANES)
+            memcpy(e, block_of(T, n, block) + v * LANES, LANES * sizeof(real))
+            for k in range(<int> LANES):
+                e[k] = exp(e[k] - shift)
+                sums[k] += e[k] if k < left else 0
+            memcpy(block_of(E, n, block) + v * LANES, e, LANES * sizeof(real))
+    half = <int> LANES // 2
     while half > 0:
         for k in range(half):
             sums[k] += sums[k + half]
@@ -121,17 +124,22 @@ cdef inline real shifted_exp(const Tensor* T, const Tensor* E, real shift, Py_ss
     return sums[0]
 
 
+cdef inline void scale_row(const Tensor* T, real scale, Py_ssize_t n) noexcept nogil:
+    """T[n] *= scale."""
+    cdef Py_ssize_t block, v, k
+    cdef real* t
+    for block in range(blocks(T.width)):
+        for v in range(parts(width_of(T.width, block), LANES)):
+            t = block_of(T, n, block) + v * LANES
+            for k in range(LANES):
+                t[k] *= scale
+
+
 cdef void softmax_value(const Tensor* Y, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     """Y[n, j] = exp(Z[n, j]) / sum over k of exp(Z[n, k]), shifted by the largest."""
-    cdef Py_ssize_t n, block, k
-    cdef real scale
-    cdef real* y
+    cdef Py_ssize_t n
     for n in range(start, stop):
-        scale = <real> 1 / shifted_exp(Y, Y, largest(Y, n), n)
-        for block in range(blocks(Y.width)):
-            y = block_of(Y, n, block)
-            for k in range(PANEL):
-                y[k] *= scale
+        scale_row(Y, <real> 1 / shifted_exp(Y, Y, largest(Y, n), n), n)
 
 cdef void softmax_vjp(const Tensor* Y, const Tensor* dZ, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     """dZ[n, j] = Y[n, j] (dY[n, j] - sum over k of dY[n, k] Y[n, k])."""
@@ -147,7 +155,7 @@ cdef void softmax_vjp(const Tensor* Y, const Tensor* dZ, Py_ssize_t start, Py_ss
                 dot += dz[k] * y[k]
         for block in range(blocks(Y.width)):
             dz, y = block_of(dZ, n, block), block_of(Y, n, block)
-            for k in range(PANEL):
+            for k in range(width_of(Y.width, block)):
                 dz[k] = y[k] * (dz[k] - dot)
 
 activation(b"softmax", NULL, NULL, b"glorot_uniform", 0, False, softmax_value, softmax_vjp)
@@ -158,9 +166,9 @@ cdef inline void activate_block(const Op* op, const Tensor* Z, Py_ssize_t block,
     """Y = f(Z) for the rows of one block, as far as it goes element by element."""
     cdef real* Y = block_of(&op.Y, start, block)
     if Z.data != op.Y.data:
-        memcpy(Y, block_of(Z, start, block), (stop - start) * PANEL * sizeof(real))
+        memcpy(Y, block_of(Z, start, block), (stop - start) * op.Y.pitch * sizeof(real))
     if op.activation.value != NULL:
-        op.activation.value(Y, (stop - start) * PANEL, op.alpha)
+        op.activation.value(Y, (stop - start) * op.Y.pitch, op.alpha)
 
 
 cdef inline void activation_slope(const Op* op, const Tensor* Z, const Tensor* dZ, Py_ssize_t start,
@@ -173,4 +181,4 @@ cdef inline void activation_slope(const Op* op, const Tensor* Z, const Tensor* d
         return
     for block in range(blocks(dZ.width)):
         op.activation.vjp(block_of(Z, start, block), block_of(&op.Y, start, block), block_of(dZ, start, block),
-                          (stop - start) * PANEL, op.alpha)
+                          (stop - start) * op.Y.pitch, op.alpha)

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastbp._engine.flush cimport flush_subnormals, fp_mode, restore_mode
 from fastbp._engine.kernels cimport Activation, Context, Kernels, Loss, Op, OpKind, Targets, Tensor
-from fastbp._engine.memory cimport Arena, address, kernels_of
+from fastbp._engine.memory cimport Arena, address, kernels_of, numbers_of, pitch_of
 from fastbp._engine.tables cimport row_named
 
 
@@ -21,11 +21,11 @@ cdef class _Blocks:
     cdef object dtype
 
     def __cinit__(self, dtype, Py_ssize_t rows, Py_ssize_t width, array=None):
-        cdef Py_ssize_t panel
+        cdef Py_ssize_t pitch
         self.kernels, self.rows, self.dtype = kernels_of(dtype), rows, dtype
-        panel = self.kernels.panel
-        self.arena = Arena((width + panel - 1) // panel * panel * rows * self.kernels.item)
-        self.tensor.width, self.tensor.pitch, self.tensor.block = width, panel, rows * panel
+        pitch = pitch_of(self.kernels, width)
+        self.arena = Arena(numbers_of(self.kernels, width, rows) * self.kernels.item)
+        self.tensor.width, self.tensor.pitch, self.tensor.block = width, pitch, rows * pitch
         self.tensor.data = self.arena.take(0)
         if array is not None:
             self.kernels.load_rows(address(array, rows * width * self.kernels.item), width, NULL, &self.tensor, 0, rows)

@@ -55,7 +55,7 @@ cdef inline void mask_rows(const Op* op, const Context* context, const Tensor* A
         row_key = <uint32_t> key
         for block in range(blocks(C.width)):
             a, c = block_of(A, n, block), block_of(C, n, block)
-            for k in range(PANEL):
+            for k in range(C.pitch):
                 # The finalizer of MurmurHash3 on a Weyl sequence: 32 bits, so that it vectorises.
                 h = row_key + <uint32_t> (block * PANEL + k) * <uint32_t> 0x9E3779B9
                 h = (h ^ (h >> 16)) * <uint32_t> 0x85EBCA6B
@@ -90,7 +90,7 @@ cdef void fan_out_backward(const Op* op, const Context* context, Py_ssize_t star
         total = block_of(op.dX, start, block)
         for u in range(1, op.inputs):
             share = block_of(&op.dX[u], start, block)
-            for i in range((stop - start) * PANEL):
+            for i in range((stop - start) * op.dX.pitch):
                 total[i] += share[i]
 
 op_kind(b"fan_out", NULL, fan_out_backward)

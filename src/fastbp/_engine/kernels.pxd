@@ -12,7 +12,8 @@ from libc.stdint cimport int64_t, uint64_t
 
 cdef struct Tensor:
     # Element (n, j) is data[(j / panel) * block + n * pitch + j % panel]: blocks of `panel`
-    # features.  A C-contiguous array is the same with pitch = width and block = panel.
+    # features.  The pitch is the panel, or in a tensor of one block its width in whole vectors.  A
+    # C-contiguous array is the same with pitch = width and block = panel.
     void* data
     Py_ssize_t width
     Py_ssize_t pitch
@@ -57,7 +58,6 @@ cdef struct Op:
     void* dW
     void* db
     bint adds_gradient          # dW and db already hold another op's share
-    bint plain_input            # X lies in plain rows, not in blocks
     const Activation* activation
     double alpha
     uint64_t key                # tells the node from others in random draws
@@ -118,7 +118,7 @@ cdef struct Kernels:
     const char* variant
     Py_ssize_t item             # bytes of a number
     Py_ssize_t panel            # features in a block
-    Py_ssize_t tile_rows
+    Py_ssize_t lanes            # numbers in a vector
     Py_ssize_t scratch          # bytes that a Context's scratch must have
     const OpKind* ops           # each table ends with a row without name
     const Activation* activations

@@ -15,7 +15,7 @@ from fastbp._engine.kernels cimport (
 )
 from fastbp._engine.scalar cimport exp, log, log1p_of_unit, sigmoid, square_root, tanh
 from fastbp._engine.tile cimport (
-    BLOCKED, COLUMNS, FROM_BIAS, FROM_C, FROM_ZERO, LANES, PANEL, PLAIN, TILE_ROWS, TILES, real, transpose,
+    BLOCKED, COLUMNS, FROM_BIAS, FROM_C, FROM_ZERO, HEIGHTS, LANES, PANEL, PLAIN, TILE_ROWS, TILES, real, transpose,
 )
 
 include "tensors.pxi"
@@ -28,7 +28,7 @@ include "updates.pxi"
 cdef Kernels table
 table.item = sizeof(real)
 table.panel = PANEL
-table.tile_rows = TILE_ROWS
+table.lanes = LANES
 table.scratch = SCRATCH * sizeof(real)
 table.ops = op_kinds
 table.activations = activations

@@ -64,13 +64,8 @@ loss(b"mse", mse_of_values)
 cdef inline real weighted_softmax(const Tensor* Y, const Tensor* dY, real shift, real factor,
                                   Py_ssize_t n) noexcept nogil:
     """dY[n] = factor softmax(Y[n]); returns log of the sum over j of exp(Y[n, j] - shift)."""
-    cdef real total = shifted_exp(Y, dY, shift, n), share = factor / total
-    cdef Py_ssize_t block, k
-    cdef real* dy
-    for block in range(blocks(Y.width)):
-        dy = block_of(dY, n, block)
-        for k in range(PANEL):
-            dy[k] *= share
+    cdef real total = shifted_exp(Y, dY, shift, n)
+    scale_row(dY, factor / total, n)
     return log(total)
 
 

@@ -3,6 +3,8 @@ from fastbp._engine.kernels cimport Kernels, Tensor
 
 
 cdef const Kernels* kernels_of(dtype) except NULL
+cdef Py_ssize_t pitch_of(const Kernels* kernels, Py_ssize_t width) noexcept
+cdef Py_ssize_t numbers_of(const Kernels* kernels, Py_ssize_t width, Py_ssize_t rows) noexcept
 cdef void* address(array, Py_ssize_t size) except? NULL
 
 

@@ -33,6 +33,16 @@ cdef Py_ssize_t aligned(Py_ssize_t size) noexcept:
     return (size + 63) // 64 * 64
 
 
+cdef Py_ssize_t pitch_of(const Kernels* kernels, Py_ssize_t width) noexcept:
+    """From one row of a tensor's block to the next."""
+    return min(kernels.panel, (width + kernels.lanes - 1) // kernels.lanes * kernels.lanes)
+
+
+cdef Py_ssize_t numbers_of(const Kernels* kernels, Py_ssize_t width, Py_ssize_t rows) noexcept:
+    """How many a tensor holds, padding included."""
+    return (width + kernels.panel - 1) // kernels.panel * pitch_of(kernels, width) * rows
+
+
 cdef class Arena:
     """One stretch of zeroed memory, handed out in pieces that begin at multiples of 64 bytes."""
 

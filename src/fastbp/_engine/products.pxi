@@ -4,7 +4,7 @@
     backward  dX = dZ W'        rows of dZ  times panels of W'
     gradient  dW = X' dZ        columns of X times panels of dZ
 
-A panel is PANEL columns wide; a tile keeps up to TILE_ROWS rows of it in registers.  W is copied into
+A panel is up to PANEL columns wide; a tile keeps some rows of it in registers.  W is copied into
 panels as it is used, W' transposed on the way; panels of dZ lie ready in memory.  Every number is summed
 over k = 0, 1, 2 ... in this order, whatever the tiles, so tiling and threads cannot change a bit.
 """
@@ -24,38 +24,44 @@ cdef inline Py_ssize_t even_depth(Py_ssize_t K) noexcept nogil:
 
 cdef inline void pack(const real* W, Py_ssize_t pitch, Py_ssize_t depth, Py_ssize_t width, real* P) noexcept nogil:
     """P[k, j] = W[k, j], zero beyond the width."""
-    cdef Py_ssize_t k
-    if width < PANEL:
-        memset(P, 0, depth * PANEL * sizeof(real))
+    cdef Py_ssize_t lanes = padded(width), k
+    if width < lanes:
+        memset(P, 0, depth * lanes * sizeof(real))
     for k in range(depth):
-        copy_features(W + k * pitch, P + k * PANEL, width)
+        copy_features(W + k * pitch, P + k * lanes, width)
 
 
 cdef inline void pack_transposed(const real* W, Py_ssize_t pitch, Py_ssize_t depth, Py_ssize_t width,
                                  real* P) noexcept nogil:
     """P[k, j] = W[j, k], zero beyond the width: whole squares in registers, the rest one by one."""
-    cdef Py_ssize_t squares_down = width // LANES, squares_across = depth // LANES, j, k
-    if width < PANEL:
-        memset(P, 0, depth * PANEL * sizeof(real))
+    cdef Py_ssize_t squares_down = width // LANES, squares_across = depth // LANES, lanes = padded(width), j, k
+    if width < lanes:
+        memset(P, 0, depth * lanes * sizeof(real))
     for j in range(squares_down):
         for k in range(squares_across):
-            transpose(W + j * LANES * pitch + k * LANES, pitch, P + k * LANES * PANEL + j * LANES, PANEL)
+            transpose(W + j * LANES * pitch + k * LANES, pitch, P + k * LANES * lanes + j * LANES, lanes)
     for j in range(width):
         for k in range(squares_across * LANES if j < squares_down * LANES else 0, depth):
-            P[k * PANEL + j] = W[j * pitch + k]
+            P[k * lanes + j] = W[j * pitch + k]
 
 
-cdef inline void rows_times_panel(const Tensor* A, bint plain, Py_ssize_t k, Py_ssize_t depth, const real* P,
-                                  Py_ssize_t pitch, Py_ssize_t width, real* C, const real* bias, int origin,
+cdef inline bint in_plain_rows(const Tensor* A) noexcept nogil:
+    """Whether a row of A is one stretch of memory: arrays of Python's, and tensors of one block."""
+    return A.pitch != PANEL
+
+
+cdef inline void rows_times_panel(const Tensor* A, Py_ssize_t k, Py_ssize_t depth, const real* P, Py_ssize_t pitch,
+                                  const Tensor* C, Py_ssize_t block, const real* bias, int origin,
                                   Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """C[n] = origin + A[n, k : k + depth] P, for rows start ... stop in even tiles."""
-    cdef Py_ssize_t N = stop - start, tiles = parts(N, TILE_ROWS), n = start, t, after
-    cdef int kind = PLAIN if plain else BLOCKED
-    cdef const real* left = <const real*> A.data + (k if plain else k // PANEL * A.block)
+    """C[n, block] = origin + A[n, k : k + depth] P, for rows start ... stop in even tiles."""
+    cdef Py_ssize_t vectors = parts(width_of(C.width, block), LANES)
+    cdef Py_ssize_t N = stop - start, tiles = parts(N, HEIGHTS[vectors - 1]), n = start, t, after
+    cdef int kind = PLAIN if in_plain_rows(A) else BLOCKED
+    cdef const real* left = <const real*> A.data + (k if kind == PLAIN else k // PANEL * A.block)
     for t in range(tiles):
         after = start + N * (t + 1) // tiles
-        TILES[after - n - 1][kind][0 if width <= LANES else 1](
-            left + n * A.pitch, A.pitch, A.block, P, pitch, depth, C + n * PANEL, PANEL, bias, origin)
+        TILES[after - n - 1][kind][vectors - 1](left + n * A.pitch, A.pitch, A.block, P, pitch, depth,
+                                                block_of(C, n, block), C.pitch, bias, origin)
         n = after
 
 
@@ -79,15 +85,15 @@ cdef inline void forward_panel(const Op* op, Py_ssize_t block, Py_ssize_t width,
     """Z's features of one block.  A panel that few rows use is read where it lies."""
     cdef Py_ssize_t I = op.X.width, O = op.Y.width, deepest = even_depth(I), part, k, depth
     cdef const real* W = <const real*> op.W + block * PANEL
-    cdef bint in_place = width == PANEL and stop - start <= TILE_ROWS
+    cdef bint in_place = width % LANES == 0 and stop - start <= TILE_ROWS
     for part in range(parts(I, deepest)):
         k = part * deepest
         depth = least(deepest, I - k)
         if not in_place:
             pack(W + k * O, O, depth, width, packed)
-        rows_times_panel(op.X, op.plain_input, k, depth, W + k * O if in_place else packed, O if in_place else PANEL,
-                         width, block_of(&op.Z, 0, block), bias,
-                         FROM_C if part > 0 else FROM_BIAS if op.b != NULL else FROM_ZERO, start, stop)
+        rows_times_panel(op.X, k, depth, W + k * O if in_place else packed, O if in_place else padded(width),
+                         &op.Z, block, bias, FROM_C if part > 0 else FROM_BIAS if op.b != NULL else FROM_ZERO,
+                         start, stop)
 
 
 cdef void dense_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
@@ -103,7 +109,7 @@ cdef void dense_backward(const Op* op, const Context* context, Py_ssize_t start,
             k = part * deepest
             depth = least(deepest, O - k)
             pack_transposed(<const real*> op.W + block * PANEL * O + k, O, depth, width, packed)
-            rows_times_panel(&op.dY, False, k, depth, packed, PANEL, width, block_of(op.dX, 0, block), NULL,
+            rows_times_panel(&op.dY, k, depth, packed, padded(width), op.dX, block, NULL,
                              FROM_C if part > 0 else FROM_ZERO, start, stop)
 
 
@@ -117,17 +123,17 @@ cdef void dense_gradient(const Op* op, const Context* context, Py_ssize_t N, Py_
             columns_times_panel(op, part * DEPTH, least(DEPTH, N - part * DEPTH), block, width, start, stop,
                                 <real*> context.scratch, part > 0 or op.adds_gradient)
         if bias and op.db != NULL:
-            sum_rows(block_of(&op.dY, 0, block), N, width, <real*> op.db + block * PANEL, op.adds_gradient)
+            sum_rows(&op.dY, block, N, <real*> op.db + block * PANEL, op.adds_gradient)
 
 
 cdef inline void columns_times_panel(const Op* op, Py_ssize_t n, Py_ssize_t depth, Py_ssize_t block, Py_ssize_t width,
                                      Py_ssize_t start, Py_ssize_t stop, real* scratch, bint adds) noexcept nogil:
     """dW[start : stop, block] (+)= X[n : n + depth]' dZ[n : n + depth], in tiles within blocks of X."""
-    cdef Py_ssize_t i = start, end, first, after, tiles, t
+    cdef Py_ssize_t i = start, height = HEIGHTS[parts(width, LANES) - 1], end, first, after, tiles, t
     while i < stop:
         first = i
-        end = stop if op.plain_input else least(stop, (i // PANEL + 1) * PANEL)
-        tiles = parts(end - first, TILE_ROWS)
+        end = stop if in_plain_rows(op.X) else least(stop, (i // PANEL + 1) * PANEL)
+        tiles = parts(end - first, height)
         for t in range(tiles):
             after = first + (end - first) * (t + 1) // tiles
             column_tile(op, n, depth, i, after - i, block, width, scratch, adds)
@@ -137,33 +143,36 @@ cdef inline void columns_times_panel(const Op* op, Py_ssize_t n, Py_ssize_t dept
 cdef inline void column_tile(const Op* op, Py_ssize_t n, Py_ssize_t depth, Py_ssize_t i, Py_ssize_t height,
                              Py_ssize_t block, Py_ssize_t width, real* scratch, bint adds) noexcept nogil:
     """One tile of dW.  A narrow one goes through scratch: the tile stores whole vectors."""
-    cdef Py_ssize_t O = op.Y.width, vectors = 1 if width <= LANES else 2, r
-    cdef const real* X = (<const real*> op.X.data + n * op.X.pitch + i if op.plain_input
-                          else block_of(op.X, n, i // PANEL) + i % PANEL)
+    cdef Py_ssize_t O = op.Y.width, vectors = parts(width, LANES), r
     cdef bint narrow = width < vectors * LANES
     cdef real* dW = <real*> op.dW + i * O + block * PANEL
     if narrow and adds:
         for r in range(height):
             memcpy(scratch + r * PANEL, dW + r * O, width * sizeof(real))
-    TILES[height - 1][COLUMNS][vectors - 1](X, op.X.pitch, 0, block_of(&op.dY, n, block), PANEL, depth,
-                                            scratch if narrow else dW, PANEL if narrow else O, NULL,
-                                            FROM_C if adds else FROM_ZERO)
+    TILES[height - 1][COLUMNS][vectors - 1](
+        block_of(op.X, n, i // PANEL) + i % PANEL, op.X.pitch, 0, block_of(&op.dY, n, block), op.dY.pitch, depth,
+        scratch if narrow else dW, PANEL if narrow else O, NULL, FROM_C if adds else FROM_ZERO)
     if narrow:
         for r in range(height):
             memcpy(dW + r * O, scratch + r * PANEL, width * sizeof(real))
 
 
-cdef inline void sum_rows(const real* dZ, Py_ssize_t N, Py_ssize_t width, real* db, bint adds) noexcept nogil:
-    """db (+)= sum over n of dZ[n]; rows n, n + 4, n + 8 ... form four chains, so that additions overlap."""
-    cdef real sums[4][64]
-    cdef Py_ssize_t n, c, j
-    memset(sums, 0, sizeof(sums))
-    for n in range(N // 4):
-        for c in range(4):
-            for j in range(PANEL):
-                sums[c][j] += dZ[(4 * n + c) * PANEL + j]
-    for n in range(N - N % 4, N):
-        for j in range(PANEL):
-            sums[0][j] += dZ[n * PANEL + j]
-    for j in range(width):
-        db[j] = (db[j] if adds else 0) + ((sums[0][j] + sums[1][j]) + (sums[2][j] + sums[3][j]))
+cdef inline void sum_rows(const Tensor* dZ, Py_ssize_t block, Py_ssize_t N, real* db, bint adds) noexcept nogil:
+    """db (+)= sum over n of dZ[n, block]; rows n, n + 4, n + 8 ... form four chains, so that additions overlap."""
+    cdef real sums[4][16]
+    cdef Py_ssize_t width = width_of(dZ.width, block), v, n, c, j
+    cdef const real* dz
+    for v in range(parts(width, LANES)):
+        memset(sums, 0, sizeof(sums))
+        for n in range(N // 4):
+            for c in range(4):
+                dz = block_of(dZ, 4 * n + c, block) + v * LANES
+                for j in range(LANES):
+                    sums[c][j] += dz[j]
+        for n in range(N - N % 4, N):
+            dz = block_of(dZ, n, block) + v * LANES
+            for j in range(LANES):
+                sums[0][j] += dz[j]
+        for j in range(least(LANES, width - v * LANES)):
+            db[v * LANES + j] = (db[v * LANES + j] if adds else 0) + (
+                (sums[0][j] + sums[1][j]) + (sums[2][j] + sums[3][j]))

@@ -14,7 +14,7 @@ import numpy as np
 from fastbp._engine.chain cimport Chain
 from fastbp._engine.flush cimport flush_subnormals, fp_mode, restore_mode
 from fastbp._engine.kernels cimport Activation, Loss, OpKind, Targets, Tensor
-from fastbp._engine.memory cimport Arena, address, aligned, kernels_of
+from fastbp._engine.memory cimport Arena, address, aligned, kernels_of, numbers_of, pitch_of
 from fastbp._engine.tables cimport row_named
 
 from fastbp._engine.plan import lower
@@ -113,18 +113,18 @@ cdef class Program:
 
     cdef void reserve(self, Py_ssize_t rows) except *:
         """Buffers for so many rows; what was kept for a backward pass is gone if they grow."""
-        cdef Py_ssize_t panel = self.kernels.panel, item = self.kernels.item, pitch = panel * item
-        cdef Py_ssize_t held = rows, size, k, operand = 0
+        cdef Py_ssize_t item = self.kernels.item, held = rows, k, operand = 0
+        cdef Py_ssize_t size = aligned(rows * sizeof(double))
         cdef Node* node
         if rows <= self.capacity:
             return
         # Blocks some 2 kB apart modulo 4096: their rows then fall on different lines of the first-level cache.
-        while not 1536 <= held * pitch % 4096 <= 2560:
+        while not 1536 <= held * self.kernels.panel * item % 4096 <= 2560:
             held += 1
-        size = 2 * sum([(w + panel - 1) // panel for w in self.widths]) * held * pitch
-        size += sum([(w + panel - 1) // panel for w in self.gradient_widths]) * held * pitch
+        for width in [*self.widths, *self.widths, *self.gradient_widths]:
+            size += aligned(numbers_of(self.kernels, width, held) * item)
         self.capacity = self.rows = 0
-        self.buffers = Arena(size + aligned(rows * sizeof(double)))
+        self.buffers = Arena(size)
         values = [self._tensor(w, held) for w in self.widths]
         gradients = [self._tensor(w, held) for w in self.gradient_widths]
         self.row_losses = <double*> self.buffers.take(rows * sizeof(double))
@@ -150,9 +150,9 @@ cdef class Program:
 
     def _tensor(self, Py_ssize_t width, Py_ssize_t held):
         cdef _Tensor holder = _Tensor()
-        cdef Py_ssize_t panel = self.kernels.panel, blocks = (width + panel - 1) // panel
-        holder.tensor.width, holder.tensor.pitch, holder.tensor.block = width, panel, held * panel
-        holder.tensor.data = self.buffers.take(blocks * held * panel * self.kernels.item)
+        cdef Py_ssize_t pitch = pitch_of(self.kernels, width)
+        holder.tensor.width, holder.tensor.pitch, holder.tensor.block = width, pitch, held * pitch
+        holder.tensor.data = self.buffers.take(numbers_of(self.kernels, width, held) * self.kernels.item)
         return holder
 
     cdef void want_inputs(self, bint wanted) noexcept nogil:

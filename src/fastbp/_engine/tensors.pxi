@@ -1,5 +1,6 @@
 """Reading and writing tensors: blocks of PANEL features, rows one after the other in each block.
 
+A tensor of one block has rows of whole vectors only, as many as its width needs; so has every panel.
 A tile then reads and writes one stretch of memory whatever the width of the layer.  Plain rows, the
 rejected layout, cost 1.2 to 1.9 times as much on wide layers, and more when a row is a multiple of 4096 bytes.
 """
@@ -27,19 +28,28 @@ cdef inline Py_ssize_t width_of(Py_ssize_t width, Py_ssize_t block) noexcept nog
     return least(PANEL, width - block * PANEL)
 
 
+cdef inline Py_ssize_t padded(Py_ssize_t width) noexcept nogil:
+    """The width in whole vectors."""
+    return parts(width, LANES) * LANES
+
+
 cdef inline void copy_features(const real* A, real* C, Py_ssize_t width) noexcept nogil:
-    """At most a block's: a whole one has a constant size, which is a few vector moves instead of a call."""
+    """At most a block's: constant sizes are vector moves instead of calls."""
+    cdef Py_ssize_t v, whole = width // LANES
     if width == PANEL:
         memcpy(C, A, PANEL * sizeof(real))
-    else:
-        memcpy(C, A, width * sizeof(real))
+        return
+    for v in range(whole):
+        memcpy(C + v * LANES, A + v * LANES, LANES * sizeof(real))
+    if whole * LANES < width:
+        memcpy(C + whole * LANES, A + whole * LANES, (width - whole * LANES) * sizeof(real))
 
 
 cdef inline void copy_rows(const Tensor* A, const Tensor* C, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     """C = A, both of the engine's own."""
     cdef Py_ssize_t block
     for block in range(blocks(C.width)):
-        memcpy(block_of(C, start, block), block_of(A, start, block), (stop - start) * PANEL * sizeof(real))
+        memcpy(block_of(C, start, block), block_of(A, start, block), (stop - start) * C.pitch * sizeof(real))
 
 
 cdef void load_rows(const void* A, Py_ssize_t pitch, const int64_t* order, const Tensor* X,

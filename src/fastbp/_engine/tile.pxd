@@ -5,7 +5,8 @@ cdef extern from "tile.h" nogil:
     ctypedef void (*tile_function)(const real* A, Py_ssize_t stride, Py_ssize_t jump, const real* P,
                                    Py_ssize_t pitch, Py_ssize_t K, real* C, Py_ssize_t c_row,
                                    const real* bias, int start)
-    const tile_function TILES[14][3][2]     # [rows - 1][how the left operand lies][vectors - 1]
+    const tile_function TILES[14][3][4]     # [rows - 1][how the left operand lies][vectors - 1]
+    const Py_ssize_t HEIGHTS[4]             # [vectors - 1]
     const Py_ssize_t LANES, PANEL, TILE_ROWS
     enum: BLOCKED, PLAIN, COLUMNS
     enum: FROM_ZERO, FROM_BIAS, FROM_C
