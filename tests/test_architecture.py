@@ -20,7 +20,7 @@ SOURCES = Path(fb.__file__).resolve().parent
 FLOORS = [
     {"errors"},
     {"_engine"},
-    {"checks", "functional"},
+    {"checks", "functional", "threads"},
     {"initializers", "graph", "layers", "programs", "network"},
     {"losses", "optimizers", "metrics", "safetensors", "serialization"},
     {"history", "progress", "callbacks", "data", "fitting", "training"},
@@ -162,7 +162,7 @@ def test_public_names() -> None:
     wanted = (
         "Input Dense Activation Dropout Model Sequential load Trainer History batches Adam AdamW SGD "
         "EarlyStopping Callback clip_by_global_norm losses metrics functional datasets initializers "
-        "ModelFormatError DivergenceError __version__"
+        "get_num_threads set_num_threads ModelFormatError DivergenceError __version__"
     )
     assert set(wanted.split()) == set(fb.__all__)
     for name in set(fb.__all__) - {"__version__"}:

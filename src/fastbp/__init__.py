@@ -9,6 +9,7 @@ from fastbp.history import History
 from fastbp.layers import Activation, Dense, Dropout
 from fastbp.model import Model, Sequential, load
 from fastbp.optimizers import SGD, Adam, AdamW, clip_by_global_norm
+from fastbp.threads import get_num_threads, set_num_threads
 from fastbp.training import Trainer
 
 __all__ = [
@@ -32,10 +33,12 @@ __all__ = [
     "clip_by_global_norm",
     "datasets",
     "functional",
+    "get_num_threads",
     "initializers",
     "load",
     "losses",
     "metrics",
+    "set_num_threads",
 ]
 
 

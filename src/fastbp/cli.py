@@ -25,6 +25,7 @@ from fastbp.graph import Input
 from fastbp.layers import Dense, Dropout
 from fastbp.model import Sequential
 from fastbp.safetensors import replacing
+from fastbp.threads import get_num_threads
 from fastbp.training import Trainer
 
 LOSSES = {"classification": "cross_entropy", "regression": "mse"}
@@ -32,7 +33,6 @@ SCORES = {"classification": "accuracy", "regression": "r2"}
 DROPOUTS = {"classification": 0.1, "regression": 0.05}  # against learning small tables by heart
 UPDATES = 3000  # steps of the optimizer that the default number of epochs comes to, within these bounds:
 FEWEST_EPOCHS, MOST_EPOCHS = 20, 200
-THREADS = 1  # that the engine uses, whatever it may
 CLEAR_LINE = "\r\033[K"
 
 
@@ -264,7 +264,7 @@ def _report(arguments, task: str, history) -> None:
             f"validation_{SCORES[task]}": last.get(score),
             "seconds": history.seconds,
             "samples_per_second": history.samples_per_second,
-            "threads": THREADS,
+            "threads": arguments.threads or get_num_threads(),
             "model": arguments.out,
         }
         sys.stdout.write(json.dumps({name: _finite(value) for name, value in result.items()}) + "\n")
@@ -327,7 +327,7 @@ def info(arguments: argparse.Namespace) -> None:
         "NumPy": np.__version__,
         "machine": f"{platform.system()} {platform.machine()}",
         "instruction set": f"{_engine.isa} (of {', '.join(variants.supported())})",
-        "threads": str(THREADS),
+        "threads": str(get_num_threads()),
     }
     sys.stdout.writelines(f"{name}: {fact}\n" for name, fact in facts.items())
 

@@ -29,6 +29,7 @@ class Fit(NamedTuple):
     callbacks: Callbacks
     history: History
     shown: Silent
+    threads: int | None
 
     def epochs(self, count: int) -> None:
         """Go through the data so many times, or until a callback stops it."""
@@ -51,7 +52,7 @@ class Fit(NamedTuple):
             ts = take(self.data.ts, order, slice(done))
             logs |= trainer.measure(ts, tuple(out[:done] for out in outs))
         if self.validation is not None:
-            values = trainer.evaluate_data(self.validation)
+            values = trainer.evaluate_data(self.validation, self.threads)
             logs |= {f"val_{name}": value for name, value in values.items()}
         self.history.add(logs, time.perf_counter() - begin, done)
         self.shown.end(logs, self.history.samples_per_second)
@@ -66,7 +67,7 @@ class Fit(NamedTuple):
         while batch < len(starts) and not stop:
             first, last = batch, batch + 1 if self.callbacks.each_batch else len(starts)
             batch = self.trainer.run(
-                self.data, order, self.batch_size, first, last, SLICE, losses, outs, f"epoch {epoch + 1}"
+                self.data, order, self.batch_size, first, last, SLICE, losses, outs, f"epoch {epoch + 1}", self.threads
             )
             if self.callbacks.each_batch:
                 logs = {"loss": float(losses[first])}

@@ -180,7 +180,7 @@ class Network:
         dxs = self.programs.backward(dys, bool(accumulate))
         return dxs[0] if len(dxs) == 1 else dxs
 
-    def predict(self, X, *, check_finite: bool = True):
+    def predict(self, X, *, check_finite: bool = True, threads: int | None = None):
         """Compute the outputs, without dropout and without touching what `backward` needs.
 
         Parameters
@@ -188,12 +188,14 @@ class Network:
         X : array of shape (rows, inputs), or a tuple of them for several inputs
         check_finite : bool
             Whether a NaN or infinity in X is an error.
+        threads : int, optional
+            Of the engine; it chooses if not given.
 
         Returns
         -------
         ndarray of shape (rows, outputs), or a tuple of them for several outputs
         """
-        ys = self.programs.predict(self.as_inputs(X, check_finite))
+        ys = self.programs.predict(self.as_inputs(X, check_finite), threads)
         return ys[0] if len(ys) == 1 else ys
 
     def as_inputs(self, X, check_finite: bool = True, name: str = "X") -> tuple[np.ndarray, ...]:

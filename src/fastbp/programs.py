@@ -2,7 +2,7 @@
 
 Training and inference have a program each, so that a predict between forward and backward does no harm.
 One thread at a time is inside; another waits. Everything here takes arrays that are checked already: the
-network above checks for users, the trainer checks a whole data set once.
+network above checks for users, the trainer checks a whole data set once. Without `threads` the engine chooses.
 """
 
 import threading
@@ -10,6 +10,7 @@ import threading
 import numpy as np
 
 from fastbp import _engine
+from fastbp.threads import for_engine
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
 
@@ -29,31 +30,44 @@ class Programs:
         self.pending = 0
         self._lock = threading.Lock()
         self._training, self._inference = (
-            _engine.Program(dtype.name, widths, ops, inputs, outputs, self.params, self.grads)
-            for _ in range(2)
+            _engine.Program(dtype.name, widths, ops, inputs, outputs, self.params, self.grads) for _ in range(2)
         )
 
-    def forward(self, xs: tuple, training: bool) -> tuple:
+    def forward(self, xs: tuple, training: bool, threads: int | None = None) -> tuple:
         """Outputs; keeps what backward needs."""
         with self._lock:
             self.pending = 0
-            ys = self._training.forward(xs, training, self.seed, self.draws)
+            ys = self._training.forward(xs, training, self.seed, self.draws, for_engine(threads))
             self.pending = len(xs[0])
             self.draws += training
         return ys
 
-    def backward(self, dys: tuple, accumulate: bool) -> tuple:
+    def backward(self, dys: tuple, accumulate: bool, threads: int | None = None) -> tuple:
         """Gradients of the inputs; fills grads."""
         with self._lock:
-            return self._training.backward(dys, accumulate, True)
+            return self._training.backward(dys, accumulate, True, for_engine(threads))
 
-    def predict(self, xs: tuple) -> tuple:
+    def predict(self, xs: tuple, threads: int | None = None) -> tuple:
         """Outputs without dropout."""
         with self._lock:
-            return self._inference.predict(xs)
+            return self._inference.predict(xs, for_engine(threads))
 
     def run(
-        self, xs, ts, weights, losses, chain, lr, order, batch_size, first, last, seconds, batch_losses, outs
+        self,
+        xs,
+        ts,
+        weights,
+        losses,
+        chain,
+        lr,
+        order,
+        batch_size,
+        first,
+        last,
+        seconds,
+        batch_losses,
+        outs,
+        threads=None,
     ) -> tuple[int, int]:
         """Train batches first ... last - 1; the first batch not done (or the bad one), and the status."""
         with self._lock:
@@ -74,15 +88,18 @@ class Programs:
                 outs,
                 self.seed,
                 self.draws,
+                for_engine(threads),
             )
             self.draws += batch - first
         return batch, status
 
-    def loss_and_gradient(self, xs, ts, weights, losses) -> float:
+    def loss_and_gradient(self, xs, ts, weights, losses, threads: int | None = None) -> float:
         """The loss without dropout; fills grads."""
         with self._lock:
             self.pending = 0
-            return self._training.loss_and_gradient(xs, ts, weights, losses, self.seed, self.draws, False)
+            return self._training.loss_and_gradient(
+                xs, ts, weights, losses, self.seed, self.draws, False, for_engine(threads)
+            )
 
     def update(self, chain, lr: float) -> bool:
         """One step of an optimizer's chain; whether the update was finite."""

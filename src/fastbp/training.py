@@ -61,7 +61,7 @@ class Trainer:
         self._recipe = {"loss": loss, "metrics": metrics}
         self._loss = np.empty(1)
 
-    def step(self, X, y, sample_weight=None) -> float:
+    def step(self, X, y, sample_weight=None, *, threads: int | None = None) -> float:
         """Train on one batch: forward, loss, backward, update, in one call of the engine.
 
         Parameters
@@ -69,6 +69,8 @@ class Trainer:
         X : array of shape (rows, inputs), or a tuple of them
         y : array of labels or values, or a tuple of them
         sample_weight : array of shape (rows,), optional
+        threads : int, optional
+            Of the engine; it chooses if not given.
 
         Returns
         -------
@@ -86,7 +88,7 @@ class Trainer:
         ts = self.objective.targets(y, rows)
         if sample_weight is not None:
             sample_weight = checks.as_weights(sample_weight, rows, net.dtype)
-        self.run(Data(xs, ts, sample_weight), None, rows, 0, 1, 0.0, self._loss, None)
+        self.run(Data(xs, ts, sample_weight), None, rows, 0, 1, 0.0, self._loss, None, threads=threads)
         return float(self._loss[0])
 
     def fit(
@@ -154,14 +156,14 @@ class Trainer:
             validation = self._data(Xv, yv, weights, None, check_finite, "validation ")
         epochs = checks.positive_int(epochs, "epochs")
         batch_size = checks.positive_int(batch_size, "batch_size")
-        checks.as_threads(threads)
+        threads = checks.as_threads(threads)
         callbacks = Callbacks(callbacks)
         names = ["loss", *self.metrics]
         history = History(names if validation is None else [*names, *(f"val_{name}" for name in names)])
         if seed is not None:
             self.rng = np.random.default_rng(checks.as_seed(seed))
         with progress_for(progress, epochs, data.rows) as shown:
-            Fit(self, data, validation, batch_size, shuffle, callbacks, history, shown).epochs(epochs)
+            Fit(self, data, validation, batch_size, shuffle, callbacks, history, shown, threads).epochs(epochs)
         return history
 
     def evaluate(self, X, y, sample_weight=None) -> dict[str, float]:
@@ -238,7 +240,7 @@ class Trainer:
         self.net.programs.draws = checks.as_count(state["draws"], "draws")
         self.rng.bit_generator.state = state["rng"]
 
-    def run(self, data: Data, order, batch_size, first, last, seconds, losses, outs, where="") -> int:
+    def run(self, data: Data, order, batch_size, first, last, seconds, losses, outs, where="", threads=None) -> int:
         """Train on batches first ... last - 1 of checked data; the first batch that was not done.
 
         Comes back after about so many seconds (0: when all is done). Writes each batch's loss, and outputs if
@@ -246,7 +248,7 @@ class Trainer:
         """
         before = self.chain.t
         if self.objective.names is None:
-            batch, status = self._batch_in_python(data, order, batch_size, first, losses, outs)
+            batch, status = self._batch_in_python(data, order, batch_size, first, losses, outs, threads)
         else:
             batch, status = self.net.programs.run(
                 *data,
@@ -260,6 +262,7 @@ class Trainer:
                 seconds,
                 losses,
                 outs,
+                threads,
             )
         if status:
             what = f"the loss became {losses[batch]}" if status == 1 else "the update was not finite"
@@ -267,24 +270,24 @@ class Trainer:
             raise self.optimizer.diverged(f"{what} at step {before + batch - first + 1}{where}")
         return batch
 
-    def _batch_in_python(self, data, order, batch_size, batch, losses, outs):
+    def _batch_in_python(self, data, order, batch_size, batch, losses, outs, threads):
         programs = self.net.programs
         rows = slice(batch * batch_size, (batch + 1) * batch_size)
         xs, ts, weights = data.take(order, rows)
-        ys = programs.forward(xs, True)
+        ys = programs.forward(xs, True, threads)
         losses[batch], dys = self.objective(ys, ts, weights)
         if not math.isfinite(losses[batch]):
             return batch, 1
         if outs is not None:
             for out, y in zip(outs, ys, strict=True):
                 out[rows] = y
-        programs.backward(dys, False)
+        programs.backward(dys, False, threads)
         fine = programs.update(self.chain, self.optimizer.lr)
         return (batch + 1, 0) if fine else (batch, 2)
 
-    def evaluate_data(self, data: Data) -> dict[str, float]:
+    def evaluate_data(self, data: Data, threads: int | None = None) -> dict[str, float]:
         """Loss and metrics of checked data."""
-        ys = self.net.programs.predict(data.xs)
+        ys = self.net.programs.predict(data.xs, threads)
         value, _ = self.objective(ys, data.ts, data.weights)
         return {"loss": value, **self.measure(data.ts, ys)}
 

@@ -42,6 +42,7 @@ cdef struct Context:
     uint64_t seed
     uint64_t step
     void* scratch
+    bint fine                   # no update of its was withheld
 
 
 cdef struct Op:

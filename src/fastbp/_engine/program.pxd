@@ -1,8 +1,7 @@
 """The compiled plan of a net: program.pyx."""
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 
-from fastbp._engine.chain cimport Chain
-from fastbp._engine.kernels cimport Context, Kernels, LossKernel, Op, Targets, Tensor
+from fastbp._engine.kernels cimport ChainLink, Context, Kernels, LossKernel, Op, Targets, Tensor
 from fastbp._engine.memory cimport Arena
 
 
@@ -23,41 +22,58 @@ cdef struct Port:
     Targets targets
 
 
+cdef struct Plan:
+    const Kernels* kernels
+    char* params
+    char* grads
+    Py_ssize_t n_nodes, n_sources, n_sinks
+    Node* nodes
+    Port* sources
+    Port* sinks
+    Context* contexts           # one a thread
+    Py_ssize_t capacity         # rows that the buffers hold
+    Py_ssize_t rows             # rows of the last pass
+    double* row_losses
+    # The pass that goes on:
+    const int64_t* order        # of the rows of an epoch, or NULL
+    Py_ssize_t first            # where the batch begins in it
+    double scale                # 1 / (sum of the rows' weights)
+    bint inputs_wanted, outputs_wanted
+    ChainLink* links            # NULL: gradients without an update
+    int n_links
+
+
+cdef struct Tuner:
+    # Which number of threads is faster, found by trying.
+    int trials                  # of one thread and of several, in turn
+    double seconds[2]           # the best step of one, of several
+    Py_ssize_t rows             # of a batch, to which this applies
+    Py_ssize_t steps            # since the last trial
+
+
 cdef class Program:
-    cdef const Kernels* kernels
+    cdef Plan plan
+    cdef Tuner tuner
     cdef object dtype
     cdef list arrays            # kept alive: params and grads, and the structs below
-    cdef list widths, specs, gradient_widths, trains, inputs, outputs
-
-    cdef char* params
-    cdef char* grads
-    cdef Py_ssize_t n_nodes, n_sources, n_sinks, n_operands
-    cdef Node* nodes
+    cdef list widths, specs, gradient_widths, inputs, outputs
+    cdef Py_ssize_t n_operands
+    cdef int n_contexts         # that have scratch memory
+    cdef double row_seconds     # that one thread takes for a row, roughly
     cdef Tensor* X              # of all nodes, one after the other; likewise
     cdef Tensor* dX
     cdef void** dX_data         # dX.data, which is NULL while nobody wants it
     cdef bint* dX_trains
-    cdef Port* sources
-    cdef Port* sinks
-    cdef Context context
-
     cdef Arena buffers          # activations and their gradients
-    cdef Py_ssize_t capacity    # rows that they hold
-    cdef Py_ssize_t rows        # rows of the last forward pass
-    cdef double* row_losses
 
     cdef void* own(self, Py_ssize_t size) except NULL
     cdef void place_parameters(self, Node* node) noexcept
     cdef void reserve(self, Py_ssize_t rows) except *
     cdef void want_inputs(self, bint wanted) noexcept nogil
-    cdef void load(self, const int64_t* order, Py_ssize_t first, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
-    cdef void forward_rows(self, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
-    cdef void backward_rows(self, bint inputs, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
-    cdef void phase_one(self, const int64_t* order, Py_ssize_t first, double scale, Py_ssize_t start,
-                        Py_ssize_t stop) noexcept nogil
-    cdef bint phase_two(self, Chain chain, bint adds, Py_ssize_t part, Py_ssize_t of) noexcept nogil
-    cdef double batch_loss(self, const int64_t* order, Py_ssize_t first, Py_ssize_t N) noexcept nogil
-    cdef void store(self, Py_ssize_t first, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
+    cdef int claim(self, int threads, Py_ssize_t rows) except -1
+    cdef void begin(self, bint training, uint64_t seed, uint64_t step) noexcept nogil
+    cdef int chosen(self, int most) noexcept nogil
+    cdef void timed(self, int threads, double seconds) noexcept nogil
     cdef void attach(self, Port* ports, Py_ssize_t n_ports, arrays, Py_ssize_t rows) except *
     cdef void attach_training(self, xs, ts, weights, losses, Py_ssize_t rows) except *
     cdef new_rows(self, Port* ports, Py_ssize_t n_ports, Py_ssize_t rows)

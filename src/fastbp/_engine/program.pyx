@@ -1,6 +1,6 @@
 """The compiled plan of a net: an array of structs, one for each node, and buffers sized once.
 
-A step has two phases.  Phase one gives a thread a block of rows, since rows do not depend on each other:
+A step has two phases.  Phase one gives a thread a part of the rows, since rows do not depend on each other:
 all layers forward, the loss, all layers backward.  Phase two gives a thread a slice of every weight matrix:
 its dW summed over all rows, then its update.  Each number is summed in one order whoever computes it.
 The rejected option, a gradient for each thread and a sum of them, costs memory and makes bits depend on threads.
@@ -13,9 +13,10 @@ import numpy as np
 
 from fastbp._engine.chain cimport Chain
 from fastbp._engine.flush cimport flush_subnormals, fp_mode, restore_mode
-from fastbp._engine.kernels cimport Activation, Loss, OpKind, Targets, Tensor
+from fastbp._engine.kernels cimport Activation, Context, Loss, OpKind, Targets, Tensor
 from fastbp._engine.memory cimport Arena, address, aligned, kernels_of, numbers_of, pitch_of
 from fastbp._engine.tables cimport row_named
+from fastbp._engine.threads cimport MOST_THREADS, enter, leave, share
 
 from fastbp._engine.plan import lower
 
@@ -26,9 +27,16 @@ cdef extern from "<time.h>" nogil:
     int timespec_get(timespec* now, int base)
     enum: TIME_UTC
 
+include "passes.pxi"
+
 cdef enum:
-    # Rows that run through all layers before the next ones do, so that they stay in the second-level cache.
-    BLOCK_ROWS = 512
+    ROWS_EACH = 8               # at least, for a thread that the engine adds on its own
+    PASSES = 3                  # products of a training step for each one of a forward pass
+    TRIALS = 6                  # steps that compare one thread with several, as often as the next says
+    STEPS_BETWEEN_TRIALS = 300
+
+cdef double WORTHWHILE = 200e-6     # seconds of a step from which on threads are tried
+cdef double PRODUCTS_A_LANE = 6e9   # floating-point operations of a vector's lane in a second, roughly
 
 
 cdef inline double clock_seconds() noexcept nogil:
@@ -47,22 +55,25 @@ cdef class Program:
     def __init__(self, dtype, widths, ops, inputs, outputs, params, grads):
         cdef Py_ssize_t t
         self.dtype = np.dtype(dtype)
-        self.kernels = kernels_of(self.dtype)
+        self.plan.kernels = kernels_of(self.dtype)
         self.widths, self.arrays = list(widths), [params, grads]
         self.inputs, self.outputs = list(inputs), list(outputs)
         self.specs, self.gradient_widths, first, ports = lower(widths, ops, inputs, outputs)
-        self.params = <char*> address(params, params.nbytes)
-        self.grads = <char*> address(grads, grads.nbytes)
-        self.n_nodes, self.n_sources, self.n_sinks = len(self.specs), len(inputs), len(outputs)
+        self.plan.params = <char*> address(params, params.nbytes)
+        self.plan.grads = <char*> address(grads, grads.nbytes)
+        self.plan.n_nodes, self.plan.n_sources, self.plan.n_sinks = len(self.specs), len(inputs), len(outputs)
         self.n_operands = sum(len(spec.gradients) for spec in self.specs)
-        self.nodes = <Node*> self.own(self.n_nodes * sizeof(Node))
+        self.plan.nodes = <Node*> self.own(self.plan.n_nodes * sizeof(Node))
         self.X = <Tensor*> self.own(self.n_operands * sizeof(Tensor))
         self.dX = <Tensor*> self.own(self.n_operands * sizeof(Tensor))
         self.dX_data = <void**> self.own(self.n_operands * sizeof(void*))
         self.dX_trains = <bint*> self.own(self.n_operands * sizeof(bint))
-        self.sources = <Port*> self.own(self.n_sources * sizeof(Port))
-        self.sinks = <Port*> self.own(self.n_sinks * sizeof(Port))
-        self.context.scratch = self.own(self.kernels.scratch)
+        self.plan.sources = <Port*> self.own(self.plan.n_sources * sizeof(Port))
+        self.plan.sinks = <Port*> self.own(self.plan.n_sinks * sizeof(Port))
+        self.plan.contexts = <Context*> self.own(MOST_THREADS * sizeof(Context))
+        self.n_contexts = 0
+        self.row_seconds = 6 * sum([widths[op[1][0]] * widths[op[2]] for op in ops]) / (
+            PRODUCTS_A_LANE * self.plan.kernels.lanes)
         self.inputs = [(t, first[t]) for t in inputs]
         self.outputs = [(t, port) for t, port in zip(outputs, ports)]
         self._fill_nodes()
@@ -80,12 +91,12 @@ cdef class Program:
         trains = [False] * len(self.widths)
         seen = {}
         for k, spec in enumerate(self.specs):
-            node = self.nodes + k
-            node.op.kind = <const OpKind*> row_named(self.kernels.ops, sizeof(OpKind), spec.kind)
+            node = self.plan.nodes + k
+            node.op.kind = <const OpKind*> row_named(self.plan.kernels.ops, sizeof(OpKind), spec.kind)
             node.op.inputs = len(spec.gradients)
             node.op.X, node.op.dX = self.X + operand, self.dX + operand
             node.op.activation = <const Activation*> row_named(
-                self.kernels.activations, sizeof(Activation), spec.settings.get("activation", "linear"))
+                self.plan.kernels.activations, sizeof(Activation), spec.settings.get("activation", "linear"))
             node.op.alpha = spec.settings.get("alpha", 0) or spec.settings.get("rate", 0)
             node.op.key = spec.settings.get("key", 0)
             node.weights, node.bias = spec.offsets if spec.offsets else (-1, -1)
@@ -94,7 +105,7 @@ cdef class Program:
                 node.shares_gradient = node.weights in seen
                 node.last_of_parameters = True
                 if node.shares_gradient:
-                    self.nodes[<Py_ssize_t> seen[node.weights]].last_of_parameters = False
+                    self.plan.nodes[<Py_ssize_t> seen[node.weights]].last_of_parameters = False
                 seen[node.weights] = k
             if spec.kind != "fan_out":
                 trains[spec.output] = node.weights >= 0 or any([trains[t] for t in spec.inputs])
@@ -105,31 +116,31 @@ cdef class Program:
         self.want_inputs(False)
 
     cdef void place_parameters(self, Node* node) noexcept:
-        node.op.W = self.params + node.weights * self.kernels.item
-        node.op.dW = self.grads + node.weights * self.kernels.item
+        node.op.W = self.plan.params + node.weights * self.plan.kernels.item
+        node.op.dW = self.plan.grads + node.weights * self.plan.kernels.item
         if node.bias >= 0:
-            node.op.b = self.params + node.bias * self.kernels.item
-            node.op.db = self.grads + node.bias * self.kernels.item
+            node.op.b = self.plan.params + node.bias * self.plan.kernels.item
+            node.op.db = self.plan.grads + node.bias * self.plan.kernels.item
 
     cdef void reserve(self, Py_ssize_t rows) except *:
         """Buffers for so many rows; what was kept for a backward pass is gone if they grow."""
-        cdef Py_ssize_t item = self.kernels.item, held = rows, k, operand = 0
+        cdef Py_ssize_t item = self.plan.kernels.item, held = rows, k, operand = 0
         cdef Py_ssize_t size = aligned(rows * sizeof(double))
         cdef Node* node
-        if rows <= self.capacity:
+        if rows <= self.plan.capacity:
             return
         # Blocks some 2 kB apart modulo 4096: their rows then fall on different lines of the first-level cache.
-        while not 1536 <= held * self.kernels.panel * item % 4096 <= 2560:
+        while not 1536 <= held * self.plan.kernels.panel * item % 4096 <= 2560:
             held += 1
         for width in [*self.widths, *self.widths, *self.gradient_widths]:
-            size += aligned(numbers_of(self.kernels, width, held) * item)
-        self.capacity = self.rows = 0
+            size += aligned(numbers_of(self.plan.kernels, width, held) * item)
+        self.plan.capacity = self.plan.rows = 0
         self.buffers = Arena(size)
         values = [self._tensor(w, held) for w in self.widths]
         gradients = [self._tensor(w, held) for w in self.gradient_widths]
-        self.row_losses = <double*> self.buffers.take(rows * sizeof(double))
+        self.plan.row_losses = <double*> self.buffers.take(rows * sizeof(double))
         for k, spec in enumerate(self.specs):
-            node = self.nodes + k
+            node = self.plan.nodes + k
             node.op.Y = (<_Tensor> values[spec.output]).tensor
             node.op.dY = (<_Tensor> gradients[spec.gradient]).tensor
             node.op.Z = node.op.Y
@@ -141,256 +152,201 @@ cdef class Program:
                 self.dX_data[operand] = self.dX[operand].data
                 operand += 1
         for k, (t, g) in enumerate(self.inputs):
-            self.sources[k].value = (<_Tensor> values[t]).tensor
-            self.sources[k].gradient = (<_Tensor> gradients[g]).tensor
+            self.plan.sources[k].value = (<_Tensor> values[t]).tensor
+            self.plan.sources[k].gradient = (<_Tensor> gradients[g]).tensor
         for k, (t, g) in enumerate(self.outputs):
-            self.sinks[k].value = (<_Tensor> values[t]).tensor
-            self.sinks[k].gradient = (<_Tensor> gradients[g]).tensor
-        self.capacity = rows
+            self.plan.sinks[k].value = (<_Tensor> values[t]).tensor
+            self.plan.sinks[k].gradient = (<_Tensor> gradients[g]).tensor
+        self.plan.capacity = rows
 
     def _tensor(self, Py_ssize_t width, Py_ssize_t held):
         cdef _Tensor holder = _Tensor()
-        cdef Py_ssize_t pitch = pitch_of(self.kernels, width)
+        cdef Py_ssize_t pitch = pitch_of(self.plan.kernels, width)
         holder.tensor.width, holder.tensor.pitch, holder.tensor.block = width, pitch, held * pitch
-        holder.tensor.data = self.buffers.take(numbers_of(self.kernels, width, held) * self.kernels.item)
+        holder.tensor.data = self.buffers.take(numbers_of(self.plan.kernels, width, held) * self.plan.kernels.item)
         return holder
 
     cdef void want_inputs(self, bint wanted) noexcept nogil:
         """Whether gradients are wanted where no parameter stands above."""
         cdef Py_ssize_t k
+        self.plan.inputs_wanted = wanted
         for k in range(self.n_operands):
             self.dX[k].data = self.dX_data[k] if wanted or self.dX_trains[k] else NULL
 
-    # The passes over rows.  All of them may run in several threads at once, on different rows or parts.
+    cdef int claim(self, int threads, Py_ssize_t rows) except -1:
+        """Takes the pool for a pass over so many rows; how many threads there are then.  The caller leaves it.
 
-    cdef void load(self, const int64_t* order, Py_ssize_t first, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-        """Rows first + start ... of the callers' arrays (in the given order) into the buffers."""
-        cdef Py_ssize_t k
-        cdef Port* port
-        for k in range(self.n_sources):
-            port = self.sources + k
-            if order != NULL:
-                self.kernels.load_rows(port.array, port.value.width, order + first, &port.value, start, stop)
-            else:
-                self.kernels.load_rows(port.array + first * port.value.width * self.kernels.item, port.value.width,
-                                       NULL, &port.value, start, stop)
+        `threads` is a number of threads, or less than 0 for a choice up to -threads.
+        """
+        cdef int most = threads if threads > 0 else -threads
+        most = min(most, MOST_THREADS)
+        if threads < 0:
+            # What takes less than the threads' meeting is not worth their while, nor is less than a tile each.
+            if rows * self.row_seconds < WORTHWHILE:
+                most = 1
+            most = <int> min(<Py_ssize_t> most, max(1, rows // ROWS_EACH))
+        elif most > rows:
+            most = <int> max(1, rows)
+        while self.n_contexts < most:
+            self.plan.contexts[self.n_contexts].scratch = self.own(self.plan.kernels.scratch)
+            self.n_contexts += 1
+        return enter(most)
 
-    cdef void forward_rows(self, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-        cdef Py_ssize_t k
-        for k in range(self.n_nodes):
-            if self.nodes[k].op.kind.forward != NULL:
-                self.nodes[k].op.kind.forward(&self.nodes[k].op, &self.context, start, stop)
+    cdef void begin(self, bint training, uint64_t seed, uint64_t step) noexcept nogil:
+        """Tells all threads which step this is."""
+        cdef int k
+        for k in range(self.n_contexts):
+            self.plan.contexts[k].training = training
+            self.plan.contexts[k].seed = seed
+            self.plan.contexts[k].step = step
 
-    cdef void backward_rows(self, bint inputs, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-        cdef Py_ssize_t k
-        for k in range(self.n_nodes - 1, -1, -1):
-            if inputs or self.nodes[k].trains:
-                self.nodes[k].op.kind.backward(&self.nodes[k].op, &self.context, start, stop)
+    cdef int chosen(self, int most) noexcept nogil:
+        """One thread or all, whichever was faster in the last trials: cores may be busy, or not be real ones."""
+        if self.tuner.rows != self.plan.rows or self.tuner.steps >= STEPS_BETWEEN_TRIALS:
+            self.tuner = Tuner(0, [1e300, 1e300], self.plan.rows, 0)
+        if self.tuner.trials < TRIALS:
+            return most if self.tuner.trials % 2 == 0 else 1
+        return most if self.tuner.seconds[1] <= self.tuner.seconds[0] else 1
 
-    cdef void phase_one(self, const int64_t* order, Py_ssize_t first, double scale, Py_ssize_t start,
-                        Py_ssize_t stop) noexcept nogil:
-        """Rows start ... stop of the batch that begins at `first`: forward, losses, backward to every dZ."""
-        cdef Py_ssize_t block, n, after, k
-        cdef Port* port
-        for block in range((stop - start + BLOCK_ROWS - 1) // BLOCK_ROWS):
-            n = start + block * BLOCK_ROWS
-            after = n + BLOCK_ROWS if n + BLOCK_ROWS < stop else stop
-            self.load(order, first, n, after)
-            self.forward_rows(n, after)
-            memset(self.row_losses + n, 0, (after - n) * sizeof(double))
-            for k in range(self.n_sinks):
-                port = self.sinks + k
-                port.loss(&port.value, &port.targets, scale, self.row_losses, &port.gradient, n, after)
-            self.backward_rows(False, n, after)
-
-    cdef bint phase_two(self, Chain chain, bint adds, Py_ssize_t part, Py_ssize_t of) noexcept nogil:
-        """One slice of every dW, then, with a chain, its update.  False if an update was not finite."""
-        cdef Py_ssize_t k, start, stop, I, O
-        cdef bint fine = True, last = part == of - 1
-        cdef Node* node
-        for k in range(self.n_nodes):
-            node = self.nodes + k
-            if node.op.kind.gradient == NULL:
-                continue
-            I, O = node.op.X.width, node.op.Y.width
-            start, stop = I * part // of, I * (part + 1) // of
-            node.op.adds_gradient = adds or node.shares_gradient
-            node.op.kind.gradient(&node.op, &self.context, self.rows, start, stop, last)
-            if chain is None or not node.last_of_parameters:
-                continue
-            fine &= self.kernels.update(chain.links, chain.n_links, self.params, self.grads,
-                                        node.weights + start * O, node.weights + stop * O, self.context.scratch)
-            if last and node.bias >= 0:
-                fine &= self.kernels.update(chain.links, chain.n_links, self.params, self.grads,
-                                            node.bias, node.bias + O, self.context.scratch)
-        return fine
-
-    cdef double batch_loss(self, const int64_t* order, Py_ssize_t first, Py_ssize_t N) noexcept nogil:
-        """Phase one over a batch of N rows: the weighted mean of its rows' losses, summed in their order."""
-        cdef Py_ssize_t n, k
-        cdef double total = 0, weights = <double> N
-        cdef Targets* targets
-        for k in range(self.n_sinks):
-            targets = &self.sinks[k].targets
-            targets.first = first
-            targets.order = order
-        targets = &self.sinks[0].targets
-        if targets.weights != NULL:
-            weights = self.kernels.sum_weights(targets, N)
-        # A batch without any weight has loss 0 and moves nothing.
-        self.phase_one(order, first, 1 / weights if weights > 0 else 0, 0, N)
-        for n in range(N):
-            total += self.row_losses[n]
-        self.rows = N
-        return total / weights if weights > 0 else 0
+    cdef void timed(self, int threads, double seconds) noexcept nogil:
+        cdef int several = threads > 1
+        if self.tuner.trials < TRIALS:
+            self.tuner.trials += 1
+            self.tuner.seconds[several] = min(self.tuner.seconds[several], seconds)
+        else:
+            self.tuner.steps += 1
 
     # What Python calls.  Arrays come checked; the arguments are described in _engine/README.md.
 
-    def forward(self, xs, bint training, uint64_t seed, uint64_t step):
+    def forward(self, xs, bint training, uint64_t seed, uint64_t step, int threads=1):
         """Outputs of a batch; keeps what backward needs."""
         cdef Py_ssize_t N = len(xs[0])
-        cdef fp_mode mode
         self.reserve(N)
-        self.attach(self.sources, self.n_sources, xs, N)
-        outputs = self.new_rows(self.sinks, self.n_sinks, N)
-        self.context.training, self.context.seed, self.context.step = training, seed, step
+        self.attach(self.plan.sources, self.plan.n_sources, xs, N)
+        outputs = self.new_rows(self.plan.sinks, self.plan.n_sinks, N)
+        threads = self.claim(threads, N // PASSES if threads < 0 else N)
         with nogil:
-            mode = flush_subnormals()
-            self.load(NULL, 0, 0, N)
-            self.forward_rows(0, N)
-            self.store(0, 0, N)
-            self.rows = N
-            restore_mode(mode)
+            self.begin(training, seed, step)
+            self.plan.rows = N
+            share(forward_task, &self.plan, threads)
+            leave(threads)
         return outputs
 
-    def backward(self, dys, bint accumulate, bint input_gradients):
+    def backward(self, dys, bint accumulate, bint input_gradients, int threads=1):
         """grads from the gradients of the outputs of the last forward pass; the inputs' gradients if wanted."""
-        cdef Py_ssize_t N = self.rows, k
-        cdef fp_mode mode
-        cdef Port* port
-        self.attach(self.sinks, self.n_sinks, dys, N)
-        dxs = self.new_rows(self.sources, self.n_sources, N) if input_gradients else None
+        cdef Py_ssize_t N = self.plan.rows
+        self.attach(self.plan.sinks, self.plan.n_sinks, dys, N)
+        dxs = self.new_rows(self.plan.sources, self.plan.n_sources, N) if input_gradients else None
+        threads = self.claim(threads, N)
         with nogil:
-            mode = flush_subnormals()
             self.want_inputs(input_gradients)
-            for k in range(self.n_sinks):
-                port = self.sinks + k
-                self.kernels.load_rows(port.array, port.gradient.width, NULL, &port.gradient, 0, N)
-            self.backward_rows(input_gradients, 0, N)
-            self.phase_two(None, accumulate, 0, 1)
-            if input_gradients:
-                for k in range(self.n_sources):
-                    port = self.sources + k
-                    self.kernels.store_rows(&port.gradient, port.array, port.gradient.width, 0, N)
+            share(backward_task, &self.plan, threads)
+            self.plan.links = NULL
+            gradients(&self.plan, accumulate, threads)
             self.want_inputs(False)
-            restore_mode(mode)
+            leave(threads)
         return dxs
 
-    def predict(self, xs):
+    def predict(self, xs, int threads=1):
         """Outputs of any number of rows, block by block."""
-        cdef Py_ssize_t N = len(xs[0]), block, n, after
-        cdef fp_mode mode
-        self.reserve(min(N, BLOCK_ROWS))
-        self.attach(self.sources, self.n_sources, xs, N)
-        outputs = self.new_rows(self.sinks, self.n_sinks, N)
-        self.context.training = False
-        with nogil:
-            mode = flush_subnormals()
-            for block in range((N + BLOCK_ROWS - 1) // BLOCK_ROWS):
-                n = block * BLOCK_ROWS
-                after = BLOCK_ROWS if n + BLOCK_ROWS < N else N - n
-                self.load(NULL, n, 0, after)
-                self.forward_rows(0, after)
-                self.store(n, 0, after)
-            restore_mode(mode)
+        cdef Py_ssize_t N = len(xs[0])
+        threads = self.claim(threads, N // PASSES if threads < 0 else N)
+        try:
+            self.reserve(threads * min((N + threads - 1) // threads, BLOCK_ROWS))
+            self.attach(self.plan.sources, self.plan.n_sources, xs, N)
+            outputs = self.new_rows(self.plan.sinks, self.plan.n_sinks, N)
+            with nogil:
+                self.begin(False, 0, 0)
+                self.plan.rows = N
+                share(predict_task, &self.plan, threads)
+        finally:
+            leave(threads)
         return outputs
 
-    def loss_and_gradient(self, xs, ts, weights, losses, uint64_t seed, uint64_t step, bint training):
+    def loss_and_gradient(self, xs, ts, weights, losses, uint64_t seed, uint64_t step, bint training, int threads=1):
         """The loss of a batch; grads hold its gradient."""
         cdef Py_ssize_t N = len(xs[0])
         cdef double loss
-        cdef fp_mode mode
         self.reserve(N)
         self.attach_training(xs, ts, weights, losses, N)
-        self.context.training, self.context.seed, self.context.step = training, seed, step
+        threads = self.claim(threads, N)
         with nogil:
-            mode = flush_subnormals()
-            loss = self.batch_loss(NULL, 0, N)
-            self.phase_two(None, False, 0, 1)
-            restore_mode(mode)
+            self.begin(training, seed, step)
+            self.plan.rows, self.plan.order, self.plan.first, self.plan.outputs_wanted = N, NULL, 0, False
+            self.plan.links = NULL
+            loss = batch_loss(&self.plan, threads)
+            gradients(&self.plan, False, threads)
+            leave(threads)
         return loss
 
     def run(self, xs, ts, weights, losses, Chain chain, lrs, order, Py_ssize_t batch_size, Py_ssize_t first,
-            Py_ssize_t last, double seconds, double[::1] batch_losses, outs, uint64_t seed, uint64_t step):
+            Py_ssize_t last, double seconds, double[::1] batch_losses, outs, uint64_t seed, uint64_t step,
+            int threads=1):
         """Trains batches first ... last - 1; returns (next batch, status): 0 fine, 1 loss or 2 update not finite."""
-        cdef Py_ssize_t n = len(xs[0]), total = len(order) if order is not None else n, k = first, N
-        cdef const int64_t* rows = NULL
-        cdef bint one_rate = not isinstance(lrs, np.ndarray)
+        cdef Py_ssize_t n = len(xs[0]), total = len(order) if order is not None else n, k = first
+        cdef bint one_rate = not isinstance(lrs, np.ndarray), tries = threads < 0
         cdef double rate = lrs if one_rate else 0
         cdef const double[::1] rates = None if one_rate else lrs
-        cdef int status = 0
-        cdef double end
-        cdef fp_mode mode
+        cdef int status = 0, used
+        cdef double end, begun
+        self.plan.order = NULL
         if order is not None:
-            rows = <const int64_t*> address(order, total * sizeof(int64_t))
+            self.plan.order = <const int64_t*> address(order, total * sizeof(int64_t))
         self.reserve(min(batch_size, total))
         self.attach_training(xs, ts, weights, losses, n)
         if outs is not None:
-            self.attach(self.sinks, self.n_sinks, outs, total)
-        self.context.training, self.context.seed = True, seed
+            self.attach(self.plan.sinks, self.plan.n_sinks, outs, total)
+        self.plan.outputs_wanted = outs is not None
+        threads = self.claim(threads, min(batch_size, total))
+        tries = tries and threads > 1
         with nogil:
-            mode = flush_subnormals()
-            end = clock_seconds() + seconds
+            self.plan.links, self.plan.n_links = chain.links, chain.n_links
+            end = begun = clock_seconds()
             while k < last and status == 0:
-                self.context.step = step + <uint64_t> (k - first)
-                N = batch_size if (k + 1) * batch_size < total else total - k * batch_size
-                batch_losses[k] = self.batch_loss(rows, k * batch_size, N)
-                if self.sinks[0].array != NULL:
-                    self.store(k * batch_size, 0, N)
+                self.begin(True, seed, step + <uint64_t> (k - first))
+                self.plan.first = k * batch_size
+                self.plan.rows = min(batch_size, total - self.plan.first)
+                used = self.chosen(threads) if tries else threads
+                batch_losses[k] = batch_loss(&self.plan, used)
                 if not isfinite(batch_losses[k]):
                     status = 1
                     break
                 chain.prepare(rate if one_rate else rates[k])
-                if not self.phase_two(chain, False, 0, 1):
+                if not gradients(&self.plan, False, used):
                     status = 2
                     break
                 k += 1
-                if seconds > 0 and clock_seconds() > end:
-                    break
-            restore_mode(mode)
+                if seconds > 0 or tries:
+                    if tries:
+                        self.timed(used, clock_seconds() - end)
+                    end = clock_seconds()
+                    if seconds > 0 and end - begun > seconds:
+                        break
+            leave(threads)
         return k, status
-
-    cdef void store(self, Py_ssize_t first, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-        """Outputs of the buffers' rows start ... stop into the callers' rows from `first` on."""
-        cdef Py_ssize_t k
-        cdef Port* port
-        for k in range(self.n_sinks):
-            port = self.sinks + k
-            self.kernels.store_rows(&port.value, port.array + first * port.value.width * self.kernels.item,
-                                    port.value.width, start, stop)
 
     cdef void attach(self, Port* ports, Py_ssize_t n_ports, arrays, Py_ssize_t rows) except *:
         cdef Py_ssize_t k
         for k in range(n_ports):
-            ports[k].array = <char*> address(arrays[k], rows * ports[k].value.width * self.kernels.item)
+            ports[k].array = <char*> address(arrays[k], rows * ports[k].value.width * self.plan.kernels.item)
 
     cdef void attach_training(self, xs, ts, weights, losses, Py_ssize_t rows) except *:
         cdef Py_ssize_t k
         cdef Targets* targets
         cdef const Loss* loss
-        self.attach(self.sources, self.n_sources, xs, rows)
-        for k in range(self.n_sinks):
-            targets = &self.sinks[k].targets
-            loss = <const Loss*> row_named(self.kernels.losses, sizeof(Loss), losses[k])
-            targets.width = self.sinks[k].value.width
-            targets.indices, targets.values, self.sinks[k].array = NULL, NULL, NULL
+        self.attach(self.plan.sources, self.plan.n_sources, xs, rows)
+        for k in range(self.plan.n_sinks):
+            targets = &self.plan.sinks[k].targets
+            loss = <const Loss*> row_named(self.plan.kernels.losses, sizeof(Loss), losses[k])
+            targets.width = self.plan.sinks[k].value.width
+            targets.indices, targets.values, self.plan.sinks[k].array = NULL, NULL, NULL
             if ts[k].ndim == 1 and loss.of_indices != NULL:
                 targets.indices = <const int64_t*> address(ts[k], rows * sizeof(int64_t))
-                self.sinks[k].loss = loss.of_indices
+                self.plan.sinks[k].loss = loss.of_indices
             else:
-                targets.values = address(ts[k], rows * targets.width * self.kernels.item)
-                self.sinks[k].loss = loss.of_values
-            targets.weights = NULL if weights is None else address(weights, rows * self.kernels.item)
+                targets.values = address(ts[k], rows * targets.width * self.plan.kernels.item)
+                self.plan.sinks[k].loss = loss.of_values
+            targets.weights = NULL if weights is None else address(weights, rows * self.plan.kernels.item)
 
     cdef new_rows(self, Port* ports, Py_ssize_t n_ports, Py_ssize_t rows):
         cdef Py_ssize_t k
