@@ -10,6 +10,24 @@ cdef inline Py_ssize_t cut(Py_ssize_t n, int part, int of) noexcept nogil:
     return n * part // of
 
 
+cdef void place_inputs(Plan* plan, bint direct, Py_ssize_t first) noexcept nogil:
+    """Lets the layers read the sources from the callers' rows first ..., or from the buffers.
+
+    Only dense layers can, and only for the time of a call: a copy of wide rows costs as much as a small layer.
+    """
+    cdef Py_ssize_t k
+    cdef const Port* port
+    plan.direct = direct
+    for k in range(plan.n_operands):
+        if plan.X_source[k] < 0:
+            continue
+        port = plan.sources + plan.X_source[k]
+        plan.X[k] = port.value
+        if direct:
+            plan.X[k].data = port.array + first * port.value.width * plan.kernels.item
+            plan.X[k].pitch, plan.X[k].block = port.value.width, plan.kernels.panel
+
+
 cdef void load(const Plan* plan, const int64_t* order, Py_ssize_t first, Py_ssize_t start,
                Py_ssize_t stop) noexcept nogil:
     """Rows first + start ... of the callers' arrays (in the given order) into the buffers' rows start ..."""
@@ -63,13 +81,16 @@ cdef void forward_task(void* job, int part, int of) noexcept nogil:
 
 cdef void predict_task(void* job, int part, int of) noexcept nogil:
     """The same block by block, in buffer rows of its own: there are fewer of these than rows."""
-    cdef const Plan* plan = <const Plan*> job
+    cdef Plan* plan = <Plan*> job
     cdef Py_ssize_t n = cut(plan.rows, part, of), stop = cut(plan.rows, part + 1, of), after
     cdef Py_ssize_t start = plan.capacity // of * part
     cdef fp_mode mode = flush_subnormals()
     while n < stop:
         after = n + BLOCK_ROWS if n + BLOCK_ROWS < stop else stop
-        load(plan, NULL, n - start, start, start + after - n)
+        if of == 1 and plan.all_dense:
+            place_inputs(plan, True, n)
+        else:
+            load(plan, NULL, n - start, start, start + after - n)
         forward_rows(plan, plan.contexts + part, start, start + after - n)
         store(plan, n - start, start, start + after - n)
         n = after
@@ -101,7 +122,8 @@ cdef void rows_task(void* job, int part, int of) noexcept nogil:
     cdef fp_mode mode = flush_subnormals()
     while n < stop:
         after = n + BLOCK_ROWS if n + BLOCK_ROWS < stop else stop
-        load(plan, plan.order, plan.first, n, after)
+        if not plan.direct:
+            load(plan, plan.order, plan.first, n, after)
         forward_rows(plan, context, n, after)
         memset(plan.row_losses + n, 0, (after - n) * sizeof(double))
         for k in range(plan.n_sinks):

@@ -31,6 +31,10 @@ cdef struct Plan:
     Port* sources
     Port* sinks
     Context* contexts           # one a thread
+    Py_ssize_t n_operands
+    Tensor* X                   # of all nodes, one after the other
+    Py_ssize_t* X_source        # the source that an operand is, or -1
+    bint all_dense              # nothing but dense layers reads the sources
     Py_ssize_t capacity         # rows that the buffers hold
     Py_ssize_t rows             # rows of the last pass
     double* row_losses
@@ -39,6 +43,7 @@ cdef struct Plan:
     Py_ssize_t first            # where the batch begins in it
     double scale                # 1 / (sum of the rows' weights)
     bint inputs_wanted, outputs_wanted
+    bint direct                 # the callers' rows are read where they are
     ChainLink* links            # NULL: gradients without an update
     int n_links
 
@@ -57,11 +62,9 @@ cdef class Program:
     cdef object dtype
     cdef list arrays            # kept alive: params and grads, and the structs below
     cdef list widths, specs, gradient_widths, inputs, outputs
-    cdef Py_ssize_t n_operands
     cdef int n_contexts         # that have scratch memory
     cdef double row_seconds     # that one thread takes for a row, roughly
-    cdef Tensor* X              # of all nodes, one after the other; likewise
-    cdef Tensor* dX
+    cdef Tensor* dX             # of all nodes, one after the other
     cdef void** dX_data         # dX.data, which is NULL while nobody wants it
     cdef bint* dX_trains
     cdef Arena buffers          # activations and their gradients

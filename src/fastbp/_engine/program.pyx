@@ -62,12 +62,13 @@ cdef class Program:
         self.plan.params = <char*> address(params, params.nbytes)
         self.plan.grads = <char*> address(grads, grads.nbytes)
         self.plan.n_nodes, self.plan.n_sources, self.plan.n_sinks = len(self.specs), len(inputs), len(outputs)
-        self.n_operands = sum(len(spec.gradients) for spec in self.specs)
+        self.plan.n_operands = sum(len(spec.gradients) for spec in self.specs)
         self.plan.nodes = <Node*> self.own(self.plan.n_nodes * sizeof(Node))
-        self.X = <Tensor*> self.own(self.n_operands * sizeof(Tensor))
-        self.dX = <Tensor*> self.own(self.n_operands * sizeof(Tensor))
-        self.dX_data = <void**> self.own(self.n_operands * sizeof(void*))
-        self.dX_trains = <bint*> self.own(self.n_operands * sizeof(bint))
+        self.plan.X = <Tensor*> self.own(self.plan.n_operands * sizeof(Tensor))
+        self.plan.X_source = <Py_ssize_t*> self.own(self.plan.n_operands * sizeof(Py_ssize_t))
+        self.dX = <Tensor*> self.own(self.plan.n_operands * sizeof(Tensor))
+        self.dX_data = <void**> self.own(self.plan.n_operands * sizeof(void*))
+        self.dX_trains = <bint*> self.own(self.plan.n_operands * sizeof(bint))
         self.plan.sources = <Port*> self.own(self.plan.n_sources * sizeof(Port))
         self.plan.sinks = <Port*> self.own(self.plan.n_sinks * sizeof(Port))
         self.plan.contexts = <Context*> self.own(MOST_THREADS * sizeof(Context))
@@ -77,6 +78,7 @@ cdef class Program:
         self.inputs = [(t, first[t]) for t in inputs]
         self.outputs = [(t, port) for t, port in zip(outputs, ports)]
         self._fill_nodes()
+        self.plan.all_dense = self.plan.all_dense and not set(inputs) & set(outputs)
 
     cdef void* own(self, Py_ssize_t size) except NULL:
         """Zeroed memory that lives as long as the program."""
@@ -90,11 +92,13 @@ cdef class Program:
         cdef Node* node
         trains = [False] * len(self.widths)
         seen = {}
+        source_of = {t: s for s, (t, _) in enumerate(self.inputs)}
+        self.plan.all_dense = True
         for k, spec in enumerate(self.specs):
             node = self.plan.nodes + k
             node.op.kind = <const OpKind*> row_named(self.plan.kernels.ops, sizeof(OpKind), spec.kind)
             node.op.inputs = len(spec.gradients)
-            node.op.X, node.op.dX = self.X + operand, self.dX + operand
+            node.op.X, node.op.dX = self.plan.X + operand, self.dX + operand
             node.op.activation = <const Activation*> row_named(
                 self.plan.kernels.activations, sizeof(Activation), spec.settings.get("activation", "linear"))
             node.op.alpha = spec.settings.get("alpha", 0) or spec.settings.get("rate", 0)
@@ -112,6 +116,9 @@ cdef class Program:
             node.trains = trains[spec.output]
             for t in spec.inputs:
                 self.dX_trains[operand] = trains[t]
+                self.plan.X_source[operand] = source_of.get(t, -1)
+                if t in source_of and spec.kind not in ("dense", "fan_out"):
+                    self.plan.all_dense = False
                 operand += 1
         self.want_inputs(False)
 
@@ -147,7 +154,7 @@ cdef class Program:
             if spec.kind == "dense" and node.op.activation.keeps_input:
                 node.op.Z = (<_Tensor> self._tensor(self.widths[spec.output], held)).tensor
             for t, g in zip(spec.inputs, spec.gradients):
-                self.X[operand] = (<_Tensor> values[t]).tensor
+                self.plan.X[operand] = (<_Tensor> values[t]).tensor
                 self.dX[operand] = (<_Tensor> gradients[g]).tensor
                 self.dX_data[operand] = self.dX[operand].data
                 operand += 1
@@ -170,7 +177,7 @@ cdef class Program:
         """Whether gradients are wanted where no parameter stands above."""
         cdef Py_ssize_t k
         self.plan.inputs_wanted = wanted
-        for k in range(self.n_operands):
+        for k in range(self.plan.n_operands):
             self.dX[k].data = self.dX_data[k] if wanted or self.dX_trains[k] else NULL
 
     cdef int claim(self, int threads, Py_ssize_t rows) except -1:
@@ -228,6 +235,7 @@ cdef class Program:
         with nogil:
             self.begin(training, seed, step)
             self.plan.rows = N
+            place_inputs(&self.plan, False, 0)
             share(forward_task, &self.plan, threads)
             leave(threads)
         return outputs
@@ -258,6 +266,7 @@ cdef class Program:
             with nogil:
                 self.begin(False, 0, 0)
                 self.plan.rows = N
+                place_inputs(&self.plan, False, 0)
                 share(predict_task, &self.plan, threads)
         finally:
             leave(threads)
@@ -274,6 +283,7 @@ cdef class Program:
             self.begin(training, seed, step)
             self.plan.rows, self.plan.order, self.plan.first, self.plan.outputs_wanted = N, NULL, 0, False
             self.plan.links = NULL
+            place_inputs(&self.plan, self.plan.all_dense, 0)
             loss = batch_loss(&self.plan, threads)
             gradients(&self.plan, False, threads)
             leave(threads)
@@ -284,7 +294,7 @@ cdef class Program:
             int threads=1):
         """Trains batches first ... last - 1; returns (next batch, status): 0 fine, 1 loss or 2 update not finite."""
         cdef Py_ssize_t n = len(xs[0]), total = len(order) if order is not None else n, k = first
-        cdef bint one_rate = not isinstance(lrs, np.ndarray), tries = threads < 0
+        cdef bint one_rate = not isinstance(lrs, np.ndarray), tries = threads < 0, direct
         cdef double rate = lrs if one_rate else 0
         cdef const double[::1] rates = None if one_rate else lrs
         cdef int status = 0, used
@@ -299,6 +309,7 @@ cdef class Program:
         self.plan.outputs_wanted = outs is not None
         threads = self.claim(threads, min(batch_size, total))
         tries = tries and threads > 1
+        direct = self.plan.all_dense and order is None
         with nogil:
             self.plan.links, self.plan.n_links = chain.links, chain.n_links
             end = begun = clock_seconds()
@@ -306,6 +317,7 @@ cdef class Program:
                 self.begin(True, seed, step + <uint64_t> (k - first))
                 self.plan.first = k * batch_size
                 self.plan.rows = min(batch_size, total - self.plan.first)
+                place_inputs(&self.plan, direct, self.plan.first)
                 used = self.chosen(threads) if tries else threads
                 batch_losses[k] = batch_loss(&self.plan, used)
                 if not isfinite(batch_losses[k]):

@@ -1,0 +1,53 @@
+"""One module a peer.  Each has `start(problem, threads)`, which returns a Runner or None where it cannot.
+
+Each is written the way its own users would write it to be fast.
+"""
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import NamedTuple, Protocol
+
+# Name on the screen: module, package whose version is reported.
+PEERS = {
+    "fastbp": ("ours", "fastbp"),
+    "pure": ("pure_python", None),
+    "numpy": ("with_numpy", "numpy"),
+    "sklearn": ("with_sklearn", "scikit-learn"),
+    "torch": ("with_torch", "torch"),
+    "compile": ("with_torch_compile", "torch"),
+    "jax": ("with_jax", "jax"),
+}
+
+
+class Runner(Protocol):
+    """A net of a peer's, ready to go."""
+
+    def step(self, k: int):
+        """Go through batch k; the result may still be on its way."""
+
+    def wait(self) -> None:
+        """Come back when all of it has been computed."""
+
+    def result(self) -> list:
+        """What is compared: all parameters, or the outputs or the gradient of the last step."""
+
+
+class Peer(NamedTuple):
+    """A library that is installed."""
+
+    name: str
+    version: str
+    start: object
+
+
+def installed(names) -> list[Peer]:
+    """Those of the named peers that can be imported."""
+    found = []
+    for name in names:
+        module, package = PEERS[name]
+        try:
+            at = version(package) if package else ""
+            found.append(Peer(name, at, import_module(f"benchmarks.peers.{module}").start))
+        except (ImportError, PackageNotFoundError):
+            continue
+    return found

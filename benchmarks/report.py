@@ -1,0 +1,118 @@
+"""What a run says: a table on the screen and in the README, JSON, and a bar chart."""
+
+import json
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks.cases import CASES
+
+HERE = Path(__file__).parent
+BEGIN, END = "<!-- results: begin -->\n", "<!-- results: end -->\n"
+
+
+def machine() -> dict:
+    """What the figures were measured on."""
+    import fastbp as fb
+    from fastbp import _engine
+
+    model = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        model = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    return {
+        "processor": model,
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "fastbp": fb.__version__,
+        "instruction_set": _engine.isa,
+        "when": datetime.now(UTC).strftime("%Y-%m-%d"),
+    }
+
+
+def fastest(result: dict) -> tuple[str, float]:
+    """The peer with the smallest median ratio, and that."""
+    if not result["ratios"]:
+        return "-", float("nan")
+    name = min(result["ratios"], key=lambda peer: result["ratios"][peer]["median"])
+    return name, result["ratios"][name]["median"]
+
+
+def table(report: dict) -> str:
+    """All results as a Markdown table: a line a case and number of threads."""
+    peers = [name for name in report["versions"] if name != "fastbp"]
+    lines = [
+        "| case | threads | fastbp us | of peak | fastest peer | times faster | aim | "
+        + " | ".join(f"{peer} us" for peer in peers)
+        + " |",
+        "|---|---|---|---|---|---|---|" + "---|" * len(peers),
+    ]
+    for threads, cases in report["threads"].items():
+        for name, result in cases.items():
+            peer, ratio = fastest(result)
+            seconds = [result["seconds"].get(peer) for peer in peers]
+            peak = f"{result['peak_fraction']['median']:.2f}" if CASES[name].peak else ""
+            aim = f"{CASES[name].aim:g}" if threads == "1" else "1"
+            lines.append(
+                f"| {name} | {threads} | {_us(result['seconds']['fastbp'])} | {peak} | {peer} | {ratio:.2f} | {aim} | "
+                + " | ".join(map(_us, seconds))
+                + " |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def _us(seconds):
+    if seconds is None:
+        return ""
+    return f"{seconds * 1e6:,.2f}" if seconds < 1e-5 else f"{seconds * 1e6:,.0f}"
+
+
+def write(report: dict, path: Path) -> None:
+    """The figures as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+def write_readme(report: dict) -> None:
+    """The last results, between the marks of README.md."""
+    path = HERE / "README.md"
+    text = path.read_text(encoding="utf-8")
+    about, versions = report["machine"], report["versions"]
+    others = ", ".join(f"{name} {version}".strip() for name, version in versions.items())
+    words = (
+        f"{about['processor']}, {about['system']}, Python {about['python']}, kernels {about['instruction_set']}, "
+        f"{report['dtype']}, {about['when']}; {others}.\n\n"
+    )
+    before, after = text.split(BEGIN)[0], text.split(END)[1]
+    path.write_text(before + BEGIN + words + table(report) + END + after, encoding="utf-8")
+
+
+def chart(report: dict, path: Path) -> None:
+    """Times faster than each peer, on a log axis; the first number of threads that was measured."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    threads, cases = next(iter(report["threads"].items()))
+    peers = [name for name in report["versions"] if name != "fastbp"]
+    figure, axes = plt.subplots(figsize=(1.5 + 1.1 * len(cases), 4.5), layout="constrained")
+    width = 0.8 / len(peers)
+    for k, peer in enumerate(peers):
+        at = [x for x, result in enumerate(cases.values()) if peer in result["ratios"]]
+        ratios = [result["ratios"][peer] for result in cases.values() if peer in result["ratios"]]
+        medians = [ratio["median"] for ratio in ratios]
+        spread = [[r["median"] - r["low"] for r in ratios], [r["high"] - r["median"] for r in ratios]]
+        axes.bar([x + (k - (len(peers) - 1) / 2) * width for x in at], medians, width, yerr=spread, label=peer,
+                 color=plt.get_cmap("tab10")(k), error_kw={"linewidth": 0.8})
+    axes.axhline(1, color="black", linewidth=1)
+    axes.set_yscale("log")
+    axes.set_xticks(range(len(cases)), cases)
+    axes.set_ylabel("time of the peer / time of fastbp")
+    axes.set_title(f"{report['dtype']}, {threads} thread{'s' * (threads != '1')}: above 1, fastbp is faster")
+    axes.legend(ncols=len(peers), frameon=False, fontsize="small")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)

@@ -1,0 +1,133 @@
+"""Interleaved rounds, in a process of its own for each number of threads.
+
+On a shared machine a time says nothing alone. A round times every peer once, ours among them, and the FMA
+peak around each of ours; a ratio is that of one round, and what is reported is the median of the ratios.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+from benchmarks.cases import CASES, Problem, operations, problem
+from benchmarks.peers import Peer, installed
+
+CHECKED_STEPS, TOLERANCE = 10, 1e-4
+VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+def in_process(arguments: dict, threads: int) -> dict:
+    """Measure in a new process that may use so many processors; what `measured` returns."""
+    environment = os.environ | dict.fromkeys(VARIABLES, str(threads)) | {"FASTBP_NUM_THREADS": str(threads)}
+    environment["XLA_FLAGS"] = f"--xla_cpu_multi_thread_eigen={'true' if threads > 1 else 'false'}"
+    command = [sys.executable, "-m", "benchmarks.rounds", json.dumps(arguments | {"threads": threads})]
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(done.returncode)  # it has said why
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measured(arguments: dict) -> dict:
+    """All cases at one number of threads."""
+    from benchmarks.peak import Peak
+
+    threads = arguments["threads"]
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+    peak = Peak()
+    peers = installed(arguments["peers"])
+    results = {}
+    for name in arguments["cases"]:
+        if arguments["verbose"]:
+            sys.stderr.write(f"{name}, {threads} thread{'s' * (threads > 1)} ...\n")
+        given = problem(CASES[name], arguments["dtype"])
+        results[name] = of_case(given, peers, threads, peak, arguments["rounds"], arguments["seconds"])
+    return {"cases": results, "versions": {peer.name: peer.version for peer in peers}}
+
+
+def of_case(given: Problem, peers: list[Peer], threads: int, peak, rounds: int, seconds: float) -> dict:
+    """Seconds of a step by peer and round, ratios to ours, fractions of the peak."""
+    runners, differences = checked(given, peers, threads)
+    calls = {name: _calls(runner, given, seconds / rounds / len(runners)) for name, runner in runners.items()}
+    times = {name: [] for name in runners}
+    peaks = []
+    for number in range(rounds):
+        # Each round begins with another peer, so that nobody always follows the same one.
+        names = list(runners)[number % len(runners) :] + list(runners)[: number % len(runners)]
+        for name in names:
+            before = peak.sample()
+            times[name].append(_timed(runners[name], given, calls[name]))
+            if name == "fastbp":
+                peaks.append((before + peak.sample()) / 2)
+    ours = np.array(times["fastbp"])
+    # A core does half as many operations of the double size.
+    speed = operations(given.case) / ours / (np.array(peaks) * threads * 4 / given.dtype.itemsize)
+    return {
+        "dtype": given.dtype.name,
+        "seconds": {name: float(np.median(list_)) for name, list_ in times.items()},
+        "ratios": {name: _spread(np.array(t) / ours) for name, t in times.items() if name != "fastbp"},
+        "peak_fraction": _spread(speed),
+        "peak": float(np.median(peaks)),
+        "differences": differences,
+    }
+
+
+def checked(given: Problem, peers: list[Peer], threads: int) -> tuple[dict, dict]:
+    """The peers that can run the case and agree with ours after some steps; how far each is from it."""
+    runners, results, differences = {}, {}, {}
+    for peer in peers:
+        runner = peer.start(given, threads)
+        if runner is None:
+            continue
+        steps = CHECKED_STEPS if given.case.task == "train" else 1
+        for k in range(steps):
+            runner.step(k % len(given.X))
+        runner.wait()
+        runners[peer.name] = runner
+        results[peer.name] = _comparable(given, runner.result())
+    ours = results["fastbp"]
+    for name, theirs in results.items():
+        if name == "fastbp":
+            continue
+        differences[name] = float(np.linalg.norm(theirs - ours) / np.linalg.norm(ours))
+        if not differences[name] <= TOLERANCE:
+            raise SystemExit(f"{name} and fastbp differ by {differences[name]:.2g} after {CHECKED_STEPS} steps")
+    return runners, differences
+
+
+def _comparable(given, parts):
+    if given.case.task == "predict" and given.case.loss == "cross_entropy":  # logits, or logarithms of probabilities
+        (Y,) = (np.asarray(part, np.float64) for part in parts)
+        return Y - np.logaddexp.reduce(Y, axis=1, keepdims=True)
+    return np.concatenate([np.asarray(part, np.float64).ravel() for part in parts])
+
+
+def _timed(runner, given, calls):
+    """Seconds of one step."""
+    step, batches = runner.step, len(given.X)
+    begin = time.perf_counter()
+    for k in range(calls):
+        step(k % batches)
+    runner.wait()
+    return (time.perf_counter() - begin) / calls
+
+
+def _calls(runner, given, seconds):
+    """Steps that fill so much time."""
+    calls = 1
+    while (taken := _timed(runner, given, calls) * calls) < seconds / 4 and calls < 1_000_000:
+        calls *= 4 if taken < seconds / 16 else 2
+    return max(1, round(calls * seconds / taken))
+
+
+def _spread(values):
+    """The median and the middle half."""
+    low, median, high = np.percentile(values, [25, 50, 75])
+    return {"median": float(median), "low": float(low), "high": float(high)}
+
+
+if __name__ == "__main__":
+    print(json.dumps(measured(json.loads(sys.argv[1]))))
