@@ -35,7 +35,7 @@ def main() -> int:
     }
     if arguments.scaling:
         whole["scaling"] = scaling.measured()
-    print(report.table(whole), end="")
+    sys.stdout.write(report.table(whole))
     out = arguments.out or report.HERE / "results" / f"{arguments.dtype}{'-quick' * arguments.quick}.json"
     report.write(whole, out)
     if arguments.plots:

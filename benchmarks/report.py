@@ -105,8 +105,15 @@ def chart(report: dict, path: Path) -> None:
         ratios = [result["ratios"][peer] for result in cases.values() if peer in result["ratios"]]
         medians = [ratio["median"] for ratio in ratios]
         spread = [[r["median"] - r["low"] for r in ratios], [r["high"] - r["median"] for r in ratios]]
-        axes.bar([x + (k - (len(peers) - 1) / 2) * width for x in at], medians, width, yerr=spread, label=peer,
-                 color=plt.get_cmap("tab10")(k), error_kw={"linewidth": 0.8})
+        axes.bar(
+            [x + (k - (len(peers) - 1) / 2) * width for x in at],
+            medians,
+            width,
+            yerr=spread,
+            label=peer,
+            color=plt.get_cmap("tab10")(k),
+            error_kw={"linewidth": 0.8},
+        )
     axes.axhline(1, color="black", linewidth=1)
     axes.set_yscale("log")
     axes.set_xticks(range(len(cases)), cases)

@@ -130,4 +130,4 @@ def _spread(values):
 
 
 if __name__ == "__main__":
-    print(json.dumps(measured(json.loads(sys.argv[1]))))
+    sys.stdout.write(json.dumps(measured(json.loads(sys.argv[1]))) + "\n")

@@ -42,8 +42,12 @@ def measured() -> dict:
         for peer in (peer.name for peer in installed(PEERS))
     }
     costs = {}
-    for module, package in (("fastbp", "fastbp"), ("sklearn.neural_network", "scikit-learn"), ("torch", "torch"),
-                            ("jax", "jaxlib")):
+    for module, package in (
+        ("fastbp", "fastbp"),
+        ("sklearn.neural_network", "scikit-learn"),
+        ("torch", "torch"),
+        ("jax", "jaxlib"),
+    ):
         try:
             seconds = min(float(_python(IMPORT.format(module))) for _ in range(3))
         except subprocess.CalledProcessError:
@@ -54,8 +58,9 @@ def measured() -> dict:
 
 def _python(code):
     environment = os.environ | dict.fromkeys((*VARIABLES, "FASTBP_NUM_THREADS"), "1")
-    return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True,
-                          check=True).stdout.splitlines()[-1]
+    return subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    ).stdout.splitlines()[-1]
 
 
 def _size(package):
@@ -97,7 +102,8 @@ def chart(scaling: dict, path) -> None:
 
     figure, panels = plt.subplots(2, 2, figsize=(10, 7.5), layout="constrained")
     titles = {
-        "width": "two layers of this width, 64 rows", "batch": "128-128-10, so many rows",
+        "width": "two layers of this width, 64 rows",
+        "batch": "128-128-10, so many rows",
         "depth": "so many layers 64 wide, 64 rows",
     }
     for axes, (sweep, by_peer) in zip(panels.flat, scaling["steps"].items(), strict=False):
@@ -109,7 +115,7 @@ def chart(scaling: dict, path) -> None:
         parameters = [2 * (int(w) ** 2 + int(w)) for w in by_width]
         axes.plot(parameters, [max(b, 1) / 2**20 for b in by_width.values()], marker="o", label=peer)
     axes.plot(parameters, [16 * p / 2**20 for p in parameters], "k--", linewidth=1, label="16 bytes a parameter")
-    axes.set(xscale="log", yscale="log", xlabel="parameters", ylabel="MB more at the peak", title="memory, Adam, 64 rows")
+    axes.set(xscale="log", yscale="log", xlabel="parameters", ylabel="MB more at the peak", title="memory with Adam")
     for axes in panels.flat:
         axes.grid(alpha=0.3)
         axes.legend(frameon=False, fontsize="small")

@@ -23,8 +23,14 @@ class Estimator:
         rate = LR * 2 / case.widths[-1] if case.optimizer == "sgd" else LR
         kind = MLPClassifier if self.classifies else MLPRegressor
         self.net = kind(
-            hidden_layer_sizes=case.widths[1:-1], activation=case.activation, solver=case.optimizer, alpha=0.0,
-            batch_size=case.rows, learning_rate_init=rate, momentum=0.0, shuffle=False,
+            hidden_layer_sizes=case.widths[1:-1],
+            activation=case.activation,
+            solver=case.optimizer,
+            alpha=0.0,
+            batch_size=case.rows,
+            learning_rate_init=rate,
+            momentum=0.0,
+            shuffle=False,
         )
         self.classes = {"classes": np.arange(case.widths[-1])} if self.classifies else {}
         self.y = [y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y for y in problem.y]

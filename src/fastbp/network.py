@@ -195,6 +195,9 @@ class Network:
         -------
         ndarray of shape (rows, outputs), or a tuple of them for several outputs
         """
+        Y = self.programs.quick_predict(X, threads)
+        if Y is not None:
+            return Y
         ys = self.programs.predict(self.as_inputs(X, check_finite), threads)
         return ys[0] if len(ys) == 1 else ys
 

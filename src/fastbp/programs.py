@@ -29,9 +29,12 @@ class Programs:
         self.draws = 0
         self.pending = 0
         self._lock = threading.Lock()
+        self._lane = None
         self._training, self._inference = (
             _engine.Program(dtype.name, widths, ops, inputs, outputs, self.params, self.grads) for _ in range(2)
         )
+        if len(inputs) == len(outputs) == 1:
+            self._lane = _engine.Lane(self._inference, self.params.dtype)
 
     def forward(self, xs: tuple, training: bool, threads: int | None = None) -> tuple:
         """Outputs; keeps what backward needs."""
@@ -46,6 +49,28 @@ class Programs:
         """Gradients of the inputs; fills grads."""
         with self._lock:
             return self._training.backward(dys, accumulate, True, for_engine(threads))
+
+    def quick_predict(self, X, threads: int | None = None) -> np.ndarray | None:
+        """Outputs of an X that needs no conversion, checked on the way; None if it does."""
+        if self._lane is None:
+            return None
+        with self._lock:
+            return self._lane.predict(X, for_engine(threads))
+
+    def lane(self, losses: tuple | None, chain) -> _engine.Lane | None:
+        """What `quick_step` takes; None for several inputs or outputs, or a loss written in Python."""
+        if self._lane is None or losses is None:
+            return None
+        return _engine.Lane(self._training, self.params.dtype, losses[0], chain)
+
+    def quick_step(self, lane, X, y, lr: float, threads: int | None = None) -> tuple[float, int] | None:
+        """Loss and status of a step on X and y that need no conversion, checked on the way; None if they do."""
+        with self._lock:
+            done = lane.step(X, y, lr, self.seed, self.draws, for_engine(threads))
+            if done is not None:
+                self.pending = 0
+                self.draws += done[1] == 0
+        return done
 
     def predict(self, xs: tuple, threads: int | None = None) -> tuple:
         """Outputs without dropout."""

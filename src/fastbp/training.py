@@ -60,6 +60,7 @@ class Trainer:
         self.chain = self.optimizer.chain_for(net)
         self._recipe = {"loss": loss, "metrics": metrics}
         self._loss = np.empty(1)
+        self._lane = net.programs.lane(self.objective.names, self.chain)
 
     def step(self, X, y, sample_weight=None, *, threads: int | None = None) -> float:
         """Train on one batch: forward, loss, backward, update, in one call of the engine.
@@ -83,6 +84,12 @@ class Trainer:
             If the loss or the update is not finite.
         """
         net = self.net
+        if self._lane is not None and sample_weight is None:
+            done = net.programs.quick_step(self._lane, X, y, self.optimizer.lr, threads)
+            if done is not None:
+                if done[1]:
+                    raise self._diverged(done[1], done[0], self.chain.t + (done[1] == 1))
+                return done[0]
         xs = net.as_inputs(X)
         rows = len(xs[0])
         ts = self.objective.targets(y, rows)
@@ -265,10 +272,13 @@ class Trainer:
                 threads,
             )
         if status:
-            what = f"the loss became {losses[batch]}" if status == 1 else "the update was not finite"
             where = f" ({where}, batch {batch + 1})" if where else ""
-            raise self.optimizer.diverged(f"{what} at step {before + batch - first + 1}{where}")
+            raise self._diverged(status, losses[batch], before + batch - first + 1, where)
         return batch
+
+    def _diverged(self, status, loss, step, where=""):
+        what = f"the loss became {loss}" if status == 1 else "the update was not finite"
+        return self.optimizer.diverged(f"{what} at step {step}{where}")
 
     def _batch_in_python(self, data, order, batch_size, batch, losses, outs, threads):
         programs = self.net.programs

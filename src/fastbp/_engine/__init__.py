@@ -6,6 +6,7 @@ README.md in this folder says how a training step runs through these files.
 from fastbp._engine import functional
 from fastbp._engine.chain import Chain
 from fastbp._engine.functional import first_nonfinite, first_outside, loss
+from fastbp._engine.lane import Lane
 from fastbp._engine.program import Program
 from fastbp._engine.selected import isa
 from fastbp._engine.tables import ACTIVATIONS, LOSSES, RULES, Activation, Loss, Rule
@@ -16,6 +17,7 @@ __all__ = [
     "RULES",
     "Activation",
     "Chain",
+    "Lane",
     "Loss",
     "Program",
     "Rule",

@@ -1,6 +1,7 @@
 """The compiled plan of a net: program.pyx."""
 from libc.stdint cimport int64_t, uint64_t
 
+from fastbp._engine.chain cimport Chain
 from fastbp._engine.kernels cimport ChainLink, Context, Kernels, LossKernel, Op, Targets, Tensor
 from fastbp._engine.memory cimport Arena
 
@@ -75,6 +76,9 @@ cdef class Program:
     cdef void want_inputs(self, bint wanted) noexcept nogil
     cdef int claim(self, int threads, Py_ssize_t rows) except -1
     cdef void begin(self, bint training, uint64_t seed, uint64_t step) noexcept nogil
+    cdef void predict_rows(self, Py_ssize_t N, int threads) except *
+    cdef int batch(self, Chain chain, double lr, uint64_t seed, uint64_t step, bint direct, int threads,
+                   double* loss) noexcept nogil
     cdef int chosen(self, int most) noexcept nogil
     cdef void timed(self, int threads, double seconds) noexcept nogil
     cdef void attach(self, Port* ports, Py_ssize_t n_ports, arrays, Py_ssize_t rows) except *

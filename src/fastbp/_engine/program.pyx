@@ -223,6 +223,31 @@ cdef class Program:
         else:
             self.tuner.steps += 1
 
+    cdef void predict_rows(self, Py_ssize_t N, int threads) except *:
+        """Outputs of the attached rows, in blocks: buffers for all of them are not needed."""
+        threads = self.claim(threads, N // PASSES if threads < 0 else N)
+        try:
+            self.reserve(threads * min((N + threads - 1) // threads, BLOCK_ROWS))
+            with nogil:
+                self.begin(False, 0, 0)
+                self.plan.rows = N
+                place_inputs(&self.plan, False, 0)
+                share(predict_task, &self.plan, threads)
+        finally:
+            leave(threads)
+
+    cdef int batch(self, Chain chain, double lr, uint64_t seed, uint64_t step, bint direct, int threads,
+                   double* loss) noexcept nogil:
+        """A training step on the rows from plan.first on: 0 fine, 1 its loss or 2 its update is not finite."""
+        self.begin(True, seed, step)
+        self.plan.links, self.plan.n_links = chain.links, chain.n_links
+        place_inputs(&self.plan, direct, self.plan.first)
+        loss[0] = batch_loss(&self.plan, threads)
+        if not isfinite(loss[0]):
+            return 1
+        chain.prepare(lr)
+        return 0 if gradients(&self.plan, False, threads) else 2
+
     # What Python calls.  Arrays come checked; the arguments are described in _engine/README.md.
 
     def forward(self, xs, bint training, uint64_t seed, uint64_t step, int threads=1):
@@ -258,18 +283,10 @@ cdef class Program:
     def predict(self, xs, int threads=1):
         """Outputs of any number of rows, block by block."""
         cdef Py_ssize_t N = len(xs[0])
-        threads = self.claim(threads, N // PASSES if threads < 0 else N)
-        try:
-            self.reserve(threads * min((N + threads - 1) // threads, BLOCK_ROWS))
-            self.attach(self.plan.sources, self.plan.n_sources, xs, N)
-            outputs = self.new_rows(self.plan.sinks, self.plan.n_sinks, N)
-            with nogil:
-                self.begin(False, 0, 0)
-                self.plan.rows = N
-                place_inputs(&self.plan, False, 0)
-                share(predict_task, &self.plan, threads)
-        finally:
-            leave(threads)
+        self.reserve(1)
+        self.attach(self.plan.sources, self.plan.n_sources, xs, N)
+        outputs = self.new_rows(self.plan.sinks, self.plan.n_sinks, N)
+        self.predict_rows(N, threads)
         return outputs
 
     def loss_and_gradient(self, xs, ts, weights, losses, uint64_t seed, uint64_t step, bint training, int threads=1):
@@ -311,21 +328,14 @@ cdef class Program:
         tries = tries and threads > 1
         direct = self.plan.all_dense and order is None
         with nogil:
-            self.plan.links, self.plan.n_links = chain.links, chain.n_links
             end = begun = clock_seconds()
-            while k < last and status == 0:
-                self.begin(True, seed, step + <uint64_t> (k - first))
+            while k < last:
                 self.plan.first = k * batch_size
                 self.plan.rows = min(batch_size, total - self.plan.first)
-                place_inputs(&self.plan, direct, self.plan.first)
                 used = self.chosen(threads) if tries else threads
-                batch_losses[k] = batch_loss(&self.plan, used)
-                if not isfinite(batch_losses[k]):
-                    status = 1
-                    break
-                chain.prepare(rate if one_rate else rates[k])
-                if not gradients(&self.plan, False, used):
-                    status = 2
+                status = self.batch(chain, rate if one_rate else rates[k], seed, step + <uint64_t> (k - first),
+                                    direct, used, &batch_losses[k])
+                if status:
                     break
                 k += 1
                 if seconds > 0 or tries:

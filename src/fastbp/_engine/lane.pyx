@@ -1,0 +1,119 @@
+"""The fast lane: one batch that needs no conversion, in a microsecond.
+
+A net of one input and one output is often trained and asked row by row, where the checks in Python cost ten
+times as much as the arithmetic.  The lane looks at the arrays itself and takes those that are right as they are:
+arrays of NumPy's, contiguous, of the net's type and width, finite.  For all else it returns None, with nothing
+done, and the way through checks.py converts or explains.
+"""
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdint cimport int64_t, uint64_t
+
+import numpy as np
+
+from fastbp._engine.program cimport Port
+from fastbp._engine.tables cimport row_named
+from fastbp._engine.threads cimport leave
+
+cdef object ndarray = np.ndarray
+cdef object empty = np.empty
+
+
+cdef class Lane:
+    """Trains with a loss and a chain, or predicts, which needs neither."""
+
+    def __init__(self, Program program, dtype, loss=None, Chain chain=None):
+        assert program.plan.n_sources == program.plan.n_sinks == 1
+        self.program, self.chain, self.dtype = program, chain, dtype
+        self.kind = b"f" if program.plan.kernels.item == 4 else b"d"
+        self.I, self.O = program.widths[program.inputs[0][0]], program.widths[program.outputs[0][0]]
+        self.loss = <const Loss*> row_named(program.plan.kernels.losses, sizeof(Loss), loss) if loss else NULL
+
+    cdef bint open_lane(self, array, Py_buffer* view) except -1:
+        """Whether it is an array in one piece; then its view wants to be released."""
+        if type(array) is not ndarray:
+            return False
+        try:
+            PyObject_GetBuffer(array, view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
+        except (BufferError, ValueError):
+            return False
+        return True
+
+    cdef bint is_rows(self, const Py_buffer* view, Py_ssize_t width) noexcept:
+        return (view.ndim == 2 and view.shape[0] > 0 and view.shape[1] == width and view.format[0] == self.kind
+                and view.format[1] == 0 and <size_t> view.buf % <size_t> view.itemsize == 0)
+
+    cdef bint is_target(self, const Py_buffer* view, Py_ssize_t rows) noexcept:
+        """Whether it is what the loss takes, in its range."""
+        cdef const int64_t* labels = <const int64_t*> view.buf
+        cdef Py_ssize_t n
+        if view.shape[0] != rows:
+            return False
+        if view.ndim == 1:
+            if self.loss.of_indices == NULL or view.format[0] != b"l" or view.format[1] != 0 or view.itemsize != 8:
+                return False
+            for n in range(rows):
+                if not 0 <= labels[n] < self.O:
+                    return False
+            return <size_t> view.buf % 8 == 0
+        if self.loss.of_values == NULL or not self.is_rows(view, self.O):
+            return False
+        if self.loss.unit:
+            return self.program.plan.kernels.first_outside(view.buf, rows * self.O, 0, 1) < 0
+        return self.program.plan.kernels.first_nonfinite(view.buf, rows * self.O) < 0
+
+    def step(self, X, y, double lr, uint64_t seed, uint64_t step, int threads):
+        """(loss, status) of a training step as `Program.run` has it, or None."""
+        cdef Py_buffer x, t
+        if not self.open_lane(X, &x):
+            return None
+        try:
+            if not self.is_rows(&x, self.I) or not self.open_lane(y, &t):
+                return None
+            try:
+                return self.checked_step(&x, &t, lr, seed, step, threads)
+            finally:
+                PyBuffer_Release(&t)
+        finally:
+            PyBuffer_Release(&x)
+
+    cdef checked_step(self, const Py_buffer* x, const Py_buffer* t, double lr, uint64_t seed, uint64_t step,
+                      int threads):
+        cdef Program program = self.program
+        cdef Py_ssize_t N = x.shape[0]
+        cdef Port* sink = program.plan.sinks
+        cdef int status, used
+        cdef double loss = 0
+        if program.plan.kernels.first_nonfinite(x.buf, N * self.I) >= 0 or not self.is_target(t, N):
+            return None
+        program.reserve(N)
+        program.plan.sources.array = <char*> x.buf
+        sink.array, sink.targets.weights, sink.targets.width = NULL, NULL, self.O
+        sink.targets.indices = <const int64_t*> t.buf if t.ndim == 1 else NULL
+        sink.targets.values = NULL if t.ndim == 1 else t.buf
+        sink.loss = self.loss.of_indices if t.ndim == 1 else self.loss.of_values
+        program.plan.order, program.plan.first, program.plan.rows = NULL, 0, N
+        program.plan.outputs_wanted = False
+        used = program.claim(threads, N)
+        with nogil:
+            status = program.batch(self.chain, lr, seed, step, program.plan.all_dense, used, &loss)
+            leave(used)
+        return loss, status
+
+    def predict(self, X, int threads):
+        """The outputs, or None."""
+        cdef Py_buffer x, y
+        cdef Py_ssize_t N
+        if not self.open_lane(X, &x):
+            return None
+        try:
+            N = x.shape[0] if x.ndim else 0
+            if not self.is_rows(&x, self.I) or self.program.plan.kernels.first_nonfinite(x.buf, N * self.I) >= 0:
+                return None
+            Y = empty((N, self.O), self.dtype)
+            PyObject_GetBuffer(Y, &y, PyBUF_C_CONTIGUOUS)
+            self.program.plan.sources.array, self.program.plan.sinks.array = <char*> x.buf, <char*> y.buf
+            PyBuffer_Release(&y)
+            self.program.predict_rows(N, threads)
+            return Y
+        finally:
+            PyBuffer_Release(&x)

@@ -1,0 +1,104 @@
+"""The benchmark itself: its oracle catches a wrong peer, its table says what was measured."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks import report, rounds  # noqa: E402
+from benchmarks.cases import CASES, Case, operations, problem  # noqa: E402
+from benchmarks.peers import installed  # noqa: E402
+
+PEERS = installed(["fastbp", "pure", "numpy"])
+SMALL = {
+    "tanh": Case((3, 5, 2), "tanh", 7, "mse"),
+    "relu": Case((3, 5, 4), "relu", 7),
+    "sgd": Case((3, 5, 2), "tanh", 1, "mse", "sgd"),
+    "gradient": Case((3, 5, 2), "tanh", 7, "mse", task="gradient", dtype="float64"),
+    "predict": Case((3, 5, 4), "relu", 7, task="predict"),
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_peers_agree(name: str, dtype: str) -> None:
+    runners, differences = rounds.checked(problem(SMALL[name], dtype), PEERS, 1)
+    assert set(runners) == {"fastbp", "pure", "numpy"}
+    assert max(differences.values()) < (1e-5 if dtype == "float32" else 1e-10)
+
+
+def test_a_wrong_peer_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmarks.peers import with_numpy
+
+    monkeypatch.setattr(with_numpy, "LR", 1.01e-3)
+    with pytest.raises(SystemExit, match="numpy and fastbp differ"):
+        rounds.checked(problem(SMALL["tanh"], "float64"), PEERS, 1)
+
+
+def test_operations_are_those_of_three_products() -> None:
+    # Forward 3 x 5 and 5 x 2, both dW, dX of the second layer only; a multiply and an add each.
+    assert operations(SMALL["tanh"]) == 2 * 7 * (2 * (15 + 10) + 10)
+    assert operations(SMALL["predict"]) == 2 * 7 * (15 + 20)
+
+
+def test_a_run_end_to_end(tmp_path: Path) -> None:
+    out = tmp_path / "results.json"
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks",
+        "--cases",
+        "online,predict_one",
+        "--peers",
+        "numpy",
+        "--quick",
+        "--rounds",
+        "3",
+        "--seconds",
+        "0.1",
+        "--out",
+        str(out),
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    results = json.loads(out.read_text())
+    assert [line.split("|")[1].strip() for line in done.stdout.splitlines()[2:]] == ["online", "predict_one"]
+    for result in results["threads"]["1"].values():
+        assert 0 < result["seconds"]["fastbp"] < 1
+        ratio = result["ratios"]["numpy"]
+        assert 0 < ratio["low"] <= ratio["median"] <= ratio["high"]
+        assert 0 < result["peak_fraction"]["median"] < 1
+
+
+@pytest.mark.parametrize("wrong", [["--cases", "nope"], ["--peers", "nope"], ["--threads", "0"], ["--threads", "a"]])
+def test_wrong_arguments_are_named(wrong: list[str]) -> None:
+    command = [sys.executable, "-m", "benchmarks", *wrong]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert wrong[1] in done.stderr
+
+
+def test_the_readme_has_room_for_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (ROOT / "benchmarks/README.md").read_text(encoding="utf-8")
+    (tmp_path / "README.md").write_text(text, encoding="utf-8")
+    monkeypatch.setattr(report, "HERE", tmp_path)
+    spread = {"median": 2.0, "low": 1.0, "high": 3.0}
+    result = {"seconds": {"fastbp": 1e-6, "numpy": 2e-6}, "ratios": {"numpy": spread}, "peak_fraction": spread}
+    whole = {
+        "machine": report.machine(),
+        "versions": {"fastbp": "0", "numpy": np.__version__},
+        "dtype": "float32",
+        "threads": {"1": dict.fromkeys(CASES, result)},
+    }
+    for _ in range(2):
+        report.write_readme(whole)
+    written = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert written.count("| rl | 1 | 1.00 |") == 1
+    assert written.startswith("# Benchmarks")
+    assert written.endswith(text[-40:])
