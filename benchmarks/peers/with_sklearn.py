@@ -1,5 +1,6 @@
 """scikit-learn: partial_fit of an MLP, one batch a call."""
 
+import math
 import warnings
 
 import numpy as np
@@ -52,6 +53,10 @@ class Estimator:
             X = self.problem.X[k]
             self.Y = self.net.predict_proba(X) if self.classifies else self.net.predict(X)
         else:
+            if self.problem.case.optimizer == "adam":
+                # Its epsilon stands before the correction of the bias, that of all others after it.
+                optimizer = self.net._optimizer
+                optimizer.epsilon = 1e-8 * math.sqrt(1 - 0.999 ** (optimizer.t + 1))
             self.net.partial_fit(self.problem.X[k], self.y[k])
 
     def result(self):
