@@ -13,12 +13,16 @@ volatile float sink;
 
 double operations(long rounds)
 {
-    vector sum[CHAINS] = {{0}}, factor = sum[0] + 0.999f, term = sum[0] + 0.001f;
+    vector sum[CHAINS], factor = (vector){0} + 0.999f, term = (vector){0} + 0.001f;
+#pragma GCC unroll 16
+    for (int i = 0; i < CHAINS; i++) /* equal chains would be computed once */
+        sum[i] = (vector){0} + (float)i;
     for (long round = 0; round < rounds; round++)
 #pragma GCC unroll 16
         for (int i = 0; i < CHAINS; i++)
             sum[i] = sum[i] * factor + term;
     float total = 0;
+#pragma GCC unroll 16
     for (int i = 0; i < CHAINS; i++)
         total += sum[i][0];
     sink = total;
