@@ -72,17 +72,11 @@ def one_hot(labels: np.ndarray, classes: int) -> np.ndarray:
     return np.eye(classes)[np.asarray(labels)]
 
 
-def loss(
-    name: str, Y: np.ndarray, t: np.ndarray, weights: np.ndarray | None = None
-) -> tuple[float, np.ndarray]:
+def loss(name: str, Y: np.ndarray, t: np.ndarray, weights: np.ndarray | None = None) -> tuple[float, np.ndarray]:
     """The weighted mean over the rows, and its derivative by Y."""
     rows, slope = LOSSES[name]
     Y = np.asarray(Y, dtype=np.float64)
-    t = (
-        one_hot(t, Y.shape[1])
-        if t.ndim == 1 and Y.shape[1] > 1
-        else np.asarray(t, np.float64).reshape(Y.shape)
-    )
+    t = one_hot(t, Y.shape[1]) if t.ndim == 1 and Y.shape[1] > 1 else np.asarray(t, np.float64).reshape(Y.shape)
     w = np.ones(len(Y)) if weights is None else np.asarray(weights, dtype=np.float64)
     return float((w * rows(Y, t)).sum() / w.sum()), (w / w.sum())[:, None] * slope(Y, t)
 
@@ -156,7 +150,7 @@ def mirror(net) -> tuple[Net, list]:
     for node in net.nodes:
         if not node.parents:
             continue
-        settings = node.layer.op(numbers[id(node)])
+        settings = node.layer.op(numbers[id(node)], node.parents[0].width)
         op = Op(numbers[id(node.parents[0])], numbers[id(node)], settings["activation"], settings["alpha"])
         if node.layer.kind == "dense":
             if node.layer not in layers:
@@ -182,16 +176,12 @@ def differences(f: Callable[[np.ndarray], float], x: np.ndarray) -> np.ndarray:
     return g
 
 
-def assert_gradient(
-    f: Callable[[np.ndarray], float], x: np.ndarray, g: np.ndarray, name: str = "gradient"
-) -> None:
+def assert_gradient(f: Callable[[np.ndarray], float], x: np.ndarray, g: np.ndarray, name: str = "gradient") -> None:
     """The gradient check of the whole suite: g is df/dx to one part in 100,000 of its largest element."""
     assert g.shape == x.shape, f"{name} has shape {g.shape}, its variable {x.shape}"
     wanted = differences(f, x)
     error, scale = np.abs(g - wanted).max(), np.abs(wanted).max()
-    assert error <= 1e-5 * scale + 1e-10, (
-        f"{name} is off by {error:.3g} where the largest slope is {scale:.3g}"
-    )
+    assert error <= 1e-5 * scale + 1e-10, f"{name} is off by {error:.3g} where the largest slope is {scale:.3g}"
 
 
 def ulps(got: np.ndarray, wanted: np.ndarray) -> np.ndarray:

@@ -21,7 +21,18 @@ FLOORS = [
     {"errors"},
     {"_engine"},
     {"checks", "functional", "threads"},
-    {"initializers", "graph", "layers", "programs", "network"},
+    {
+        "initializers",
+        "constraints",
+        "graph",
+        "layers",
+        "gates",
+        "normalization",
+        "custom",
+        "blocks",
+        "programs",
+        "network",
+    },
     {"losses", "optimizers", "metrics", "safetensors", "serialization"},
     {"history", "progress", "callbacks", "data", "fitting", "training"},
     {"model", "datasets", "tables", "encoding", "cli", "__main__"},
@@ -49,9 +60,7 @@ def imported(path: Path) -> set[str]:
             assert node.level <= 1, f"{path.name}:{node.lineno} reaches out of the package"
             base = ".".join(["fastbp"] * node.level + [node.module] * bool(node.module))
             found |= {f"{base}.{alias.name}" for alias in node.names}
-    names = {
-        name.split(".")[1] if "." in name else "fastbp" for name in found if name.split(".")[0] == "fastbp"
-    }
+    names = {name.split(".")[1] if "." in name else "fastbp" for name in found if name.split(".")[0] == "fastbp"}
     return {name for name in names if (SOURCES / f"{name}.py").exists() or name in ("_engine", "fastbp")}
 
 
@@ -109,16 +118,14 @@ def test_the_engine_imports_nothing_of_ours_above_it() -> None:
 
 
 @pytest.mark.parametrize("path", [SOURCES / "__init__.py", *MODULES], ids=lambda path: path.stem)
-@pytest.mark.parametrize("table", ["ACTIVATIONS", "LOSSES", "RULES"])
+@pytest.mark.parametrize("table", ["ACTIVATIONS", "CONSTRAINTS", "LOSSES", "RULES"])
 def test_no_second_list_of_names(path: Path, table: str) -> None:
     """No list, tuple, set or dict of a module above the engine holds two names of one of its tables."""
     names = set(getattr(_engine, table))
     for node in ast.walk(tree(path)):
         if isinstance(node, (ast.List, ast.Tuple, ast.Set, ast.Dict)):
             second = names & set(words(node))
-            assert len(second) < 2, (
-                f"{path.name}:{node.lineno} lists {sorted(second)}, which stand in {table}"
-            )
+            assert len(second) < 2, f"{path.name}:{node.lineno} lists {sorted(second)}, which stand in {table}"
 
 
 @pytest.mark.parametrize("path", [SOURCES / "__init__.py", *MODULES], ids=lambda path: path.stem)
@@ -162,6 +169,8 @@ def test_public_names() -> None:
     wanted = (
         "Input Dense Activation Dropout Model Sequential load Trainer History batches Adam AdamW SGD "
         "EarlyStopping Callback clip_by_global_norm losses metrics functional datasets initializers "
+        "Add Average Broadcast Concatenate Constant Maximum Minimum Multiply Rescaling Slice Subtract maximum minimum "
+        "BatchNorm LayerNorm RMSNorm Lambda GLU Highway Maxout Residual MaxNorm NonNegative "
         "get_num_threads set_num_threads ModelFormatError DivergenceError __version__"
     )
     assert set(wanted.split()) == set(fb.__all__)

@@ -1,32 +1,72 @@
 """Backpropagation for dense networks on the CPU, as fast as the machine allows."""
 
 from fastbp import datasets, functional, initializers, losses, metrics
+from fastbp.blocks import GLU, Highway, Maxout, Residual
 from fastbp.callbacks import Callback, EarlyStopping
+from fastbp.constraints import MaxNorm, NonNegative
+from fastbp.custom import Lambda
 from fastbp.data import batches
 from fastbp.errors import DivergenceError, ModelFormatError
+from fastbp.gates import (
+    Add,
+    Average,
+    Broadcast,
+    Concatenate,
+    Constant,
+    Maximum,
+    Minimum,
+    Multiply,
+    Rescaling,
+    Slice,
+    Subtract,
+    maximum,
+    minimum,
+)
 from fastbp.graph import Input
 from fastbp.history import History
 from fastbp.layers import Activation, Dense, Dropout
 from fastbp.model import Model, Sequential, load
+from fastbp.normalization import BatchNorm, LayerNorm, RMSNorm
 from fastbp.optimizers import SGD, Adam, AdamW, clip_by_global_norm
 from fastbp.threads import get_num_threads, set_num_threads
 from fastbp.training import Trainer
 
 __all__ = [
+    "GLU",
     "SGD",
     "Activation",
     "Adam",
     "AdamW",
+    "Add",
+    "Average",
+    "BatchNorm",
+    "Broadcast",
     "Callback",
+    "Concatenate",
+    "Constant",
     "Dense",
     "DivergenceError",
     "Dropout",
     "EarlyStopping",
+    "Highway",
     "History",
     "Input",
+    "Lambda",
+    "LayerNorm",
+    "MaxNorm",
+    "Maximum",
+    "Maxout",
+    "Minimum",
     "Model",
     "ModelFormatError",
+    "Multiply",
+    "NonNegative",
+    "RMSNorm",
+    "Rescaling",
+    "Residual",
     "Sequential",
+    "Slice",
+    "Subtract",
     "Trainer",
     "__version__",
     "batches",
@@ -37,7 +77,9 @@ __all__ = [
     "initializers",
     "load",
     "losses",
+    "maximum",
     "metrics",
+    "minimum",
     "set_num_threads",
 ]
 

@@ -33,14 +33,20 @@ def one_of(name, what: str, known: Collection[str], error=ValueError) -> str:
     return name
 
 
-def positive_int(value, name: str, low: int = 1) -> int:
-    """The value as an int of at least `low`."""
+def integer(value, name: str) -> int:
+    """The value as an int."""
     try:
         number = operator.index(value)
     except TypeError:
         number = None
     if number is None or isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be an integer, got {value!r}")
+    return number
+
+
+def positive_int(value, name: str, low: int = 1) -> int:
+    """The value as an int of at least `low`."""
+    number = integer(value, name)
     if number < low:
         raise ValueError(f"{name} must be at least {low}, got {number}")
     return number
@@ -300,9 +306,7 @@ def as_weights(weights, rows: int, dtype: np.dtype, name: str = "sample_weight")
 def as_class_weight(class_weight, classes: int) -> ndarray:
     """The weight of each class from a dict label -> weight; a class not named weighs 1."""
     if not isinstance(class_weight, Mapping):
-        raise TypeError(
-            f"class_weight must be a dict from label to weight or 'balanced', got {class_weight!r}"
-        )
+        raise TypeError(f"class_weight must be a dict from label to weight or 'balanced', got {class_weight!r}")
     weights = np.ones(classes)
     for label, weight in class_weight.items():
         if positive_int(label, "a label in class_weight", low=0) >= classes:
@@ -344,9 +348,7 @@ def _labels(array, width, loss, name):
     labels = _plain(array, LABEL)
     at = first_outside(labels, 0, width - 1)
     if at >= 0:
-        raise ValueError(
-            f"label {array[at]} at row {at} is outside 0 ... {width - 1} (the output has {width} classes)"
-        )
+        raise ValueError(f"label {array[at]} at row {at} is outside 0 ... {width - 1} (the output has {width} classes)")
     return labels
 
 
@@ -356,9 +358,7 @@ def _values(array, loss, dtype, name):
     if loss.unit:
         at = first_outside(values, 0.0, 1.0)
         if at >= 0:
-            raise ValueError(
-                f"{name} has {array.flat[at]} at {_where(at, array.shape)}; {loss.name} wants 0 ... 1"
-            )
+            raise ValueError(f"{name} has {array.flat[at]} at {_where(at, array.shape)}; {loss.name} wants 0 ... 1")
     return values
 
 

@@ -6,11 +6,12 @@ raises on its own line; lazy building on first data, as Keras has it, was reject
 twice has one set of parameters. Adding a layer is adding a class: files find it by its name.
 """
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import numpy as np
 
-from fastbp import checks, initializers
+from fastbp import checks, constraints, initializers
 from fastbp.graph import Node
 
 
@@ -44,6 +45,8 @@ class Layer:
     kind: ClassVar[str]
     arity: ClassVar[int | None] = 1  # nodes it is called on; None for any number
     parameters: ClassVar[tuple[str, ...]] = ()
+    statistics: ClassVar[tuple[str, ...]] = ()  # those among them that no gradient moves
+    storable: ClassVar[bool] = True  # whether a file can hold it
     classes: ClassVar[dict[str, type["Layer"]]] = {}
 
     def __init_subclass__(cls, **options):
@@ -51,19 +54,34 @@ class Layer:
         Layer.classes[cls.__name__] = cls
         for name in cls.parameters:
             setattr(cls, name, View(name))
-            setattr(cls, f"d{name}", View(f"d{name}"))
+            if name not in cls.statistics:
+                setattr(cls, f"d{name}", View(f"d{name}"))
 
-    def __init__(self, name: str | None = None):
+    def __init__(self, name: str | None = None, trainable: bool = True):
         self.name = checks.as_name(name, f"a {type(self).__name__}")
         self.fixed_shapes: dict[str, tuple[int, ...]] | None = None
         self.views: dict[str, np.ndarray] | None = None
+        self._trainable = bool(trainable)
+        self._tell_engine: Callable[[bool], None] | None = None
+        self._presets: dict[str, np.ndarray] = {}
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training moves the parameters; may be changed at any time."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, trainable):
+        self._trainable = bool(trainable)
+        if self._tell_engine is not None:
+            self._tell_engine(self._trainable)
 
     def __call__(self, *nodes: Node) -> Node:
         """The node this layer makes of others."""
         for node in nodes:
             checks.instance(node, Node, f"what a {type(self).__name__} is called on")
         if self.arity not in (None, len(nodes)):
-            raise TypeError(f"{self!r} is called on {self.arity} node, got {len(nodes)}")
+            raise TypeError(f"{self!r} is called on {self.arity} node{'s' * (self.arity != 1)}, got {len(nodes)}")
         if self.views is not None:
             raise ValueError(f"{self!r} belongs to a model already; make a new layer, or copy the model")
         widths = [node.width for node in nodes]
@@ -86,18 +104,32 @@ class Layer:
         """Start value of each parameter, in float64."""
         return {}
 
+    def start_values(self, rng: "np.random.Generator") -> dict[str, np.ndarray]:
+        """`start`, or the parameters of the layer that this is a clone of."""
+        return {**self.start(rng), **self._presets}
+
+    def clone(self) -> "Layer":
+        """A new layer without a name that starts with the parameters that this one has now."""
+        layer = type(self)(**{**self.settings(), "name": None})
+        layer._presets = {name: self.views[name].astype(np.float64) for name in self.fixed_shapes or ()}
+        return layer
+
     def settings(self) -> dict:
         """The constructor's arguments, as JSON has them."""
-        return {"name": self.name}
+        return {"name": self.name, **({"trainable": self.trainable} if self.parameters else {})}
 
-    def op(self, number: int) -> dict:
-        """The settings of the engine's op for the node of this number."""
+    def op(self, number: int, *widths: int) -> dict:
+        """The settings of the engine's op for the node of this number, made of nodes of these widths."""
         return {}
 
-    def bind(self, name: str, views: dict[str, np.ndarray]) -> None:
-        """Give the layer its name and its views into a network's vectors."""
+    def bind(self, name: str, views: dict[str, np.ndarray], tell_engine: Callable[[bool], None]) -> None:
+        """Give the layer its name, its views into a network's vectors, and whom to tell whether it is trained."""
         self.name = name
         self.views = views
+        if self.parameters:
+            self._tell_engine = tell_engine
+            if not self.trainable:
+                tell_engine(False)
 
     def describe(self) -> str:
         """What the layer is, in a word or two."""
@@ -123,8 +155,12 @@ class Dense(Layer):
         takes what suits the activation: He normal before relu's family, Glorot uniform else.
     alpha : float, optional
         Parameter of the activation, where it has one.
+    constraint : str or Constraint, optional
+        What holds for W after each update.
     name : str, optional
         Unique in the model; "dense_1" and so on if not given.
+    trainable : bool
+        Whether training moves W and b.
 
     Attributes
     ----------
@@ -152,9 +188,12 @@ class Dense(Layer):
         weights="auto",
         biases="zeros",
         alpha: float | None = None,
+        constraint: str | constraints.Constraint | None = None,
         name: str | None = None,
+        trainable: bool = True,
     ):
-        super().__init__(name)
+        super().__init__(name, trainable)
+        self.constraint = constraints.resolve(constraint)
         row, self.alpha = checks.as_activation(activation, alpha)
         self.units = checks.positive_int(units, "units")
         self.activation = row.name
@@ -181,17 +220,20 @@ class Dense(Layer):
 
     def settings(self):
         return {
-            "name": self.name,
+            **super().settings(),
             "units": self.units,
             "activation": self.activation,
             "alpha": self.alpha,
             "bias": self.bias,
             "weights": self.weights if isinstance(self.weights, str) else "auto",
             "biases": self.biases if isinstance(self.biases, str) else "zeros",
+            "constraint": None if self.constraint is None else self.constraint.settings(),
         }
 
-    def op(self, number):
-        return {"activation": self.activation, "alpha": self.alpha}
+    def op(self, number, *widths):
+        rule = self.constraint
+        constraint = {} if rule is None else {"constraint": (rule.kind, rule.limit)}
+        return {"activation": self.activation, "alpha": self.alpha, **constraint}
 
     def describe(self):
         return f"Dense {self.activation}"
@@ -230,7 +272,7 @@ class Activation(Layer):
             "alpha": self.alpha,
         }
 
-    def op(self, number):
+    def op(self, number, *widths):
         return {"activation": self.activation, "alpha": self.alpha}
 
     def describe(self):
@@ -266,8 +308,8 @@ class Dropout(Layer):
     def settings(self):
         return {"name": self.name, "rate": self.rate}
 
-    def op(self, number):
-        return {"rate": self.rate, "key": number}
+    def op(self, number, *widths):
+        return {"alpha": self.rate, "key": number}
 
     def describe(self):
         return f"Dropout {self.rate:g}"

@@ -10,6 +10,7 @@ import os
 import numpy as np
 
 from fastbp import checks, serialization
+from fastbp.blocks import Block
 from fastbp.graph import Input
 from fastbp.history import History
 from fastbp.layers import Layer
@@ -163,7 +164,7 @@ class Sequential(Model):
     Parameters
     ----------
     first : Input
-    *layers : Layer
+    *layers : Layer, block or Model
     dtype, seed, name
         As for `Model`.
 
@@ -180,10 +181,17 @@ class Sequential(Model):
     """
 
     def __init__(
-        self, first: Input, *layers: Layer, dtype="float32", seed: int | None = None, name: str | None = None
+        self,
+        first: Input,
+        *layers: Layer | Block | Network,
+        dtype="float32",
+        seed: int | None = None,
+        name: str | None = None,
     ):
         node = checks.instance(first, Input, "the first argument of Sequential")
-        for layer in checks.instances(layers, Layer, "layers"):
+        for k, layer in enumerate(layers):
+            if not isinstance(layer, (Layer, Block, Network)):
+                raise TypeError(f"layers[{k}] must be a Layer, a block or a model, got {type(layer).__name__} {layer!r}")
             node = layer(node)
         super().__init__(first, node, dtype=dtype, seed=seed, name=name)
 

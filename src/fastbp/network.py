@@ -6,6 +6,7 @@ Training sits floors above and only adds methods: a network can be understood wi
 """
 
 import math
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -56,6 +57,7 @@ class Network:
         self._build(inputs, outputs, dtype, seed, name, None)
 
     def _build(self, inputs, outputs, dtype, seed, name, arrays):
+        self._clones: dict[Layer, Layer] = {}
         self.inputs = checks.instances(inputs, Input, "inputs")
         self.outputs = checks.instances(outputs, Node, "outputs")
         self.nodes = _ordered(self.inputs, self.outputs)
@@ -86,7 +88,8 @@ class Network:
             slices = [self._slices.get(f"{names[node.layer]}.{name}") for name in node.layer.parameters]
             offsets = tuple(-1 if entry is None else entry[0].start for entry in slices)
             parents = tuple(numbers[parent] for parent in node.parents)
-            ops.append((node.layer.kind, parents, number, offsets, node.layer.op(number)))
+            widths = [parent.width for parent in node.parents]
+            ops.append((node.layer.kind, parents, number, offsets, node.layer.op(number, *widths)))
         size = max((part.stop for part, _ in self._slices.values()), default=0)
         ends = [[numbers[node] for node in nodes] for nodes in (self.inputs, self.outputs)]
         return Programs(self.dtype, [node.width for node in self.nodes], ops, *ends, size, self.seed)
@@ -96,11 +99,21 @@ class Network:
             node.name = names[node]
         for layer in self.layers:
             views = {}
+            parts = []
             for name in layer.fixed_shapes:
                 part, shape = self._slices[f"{names[layer]}.{name}"]
                 views[name] = self.params[part].reshape(shape)
                 views[f"d{name}"] = self.grads[part].reshape(shape)
-            layer.bind(names[layer], views)
+                parts.append((part.start, part.stop))
+            tensors = frozenset(k for k, node in enumerate(self.nodes) if node.layer is layer)
+            layer.bind(names[layer], views, partial(self.programs.set_trainable, tensors, parts))
+        self.programs.fix(
+            [
+                (part.start, part.stop)
+                for layer in self.layers
+                for part, _ in [self._slices[f"{names[layer]}.{name}"] for name in layer.statistics]
+            ]
+        )
         self._input_width = self.inputs[0].width if len(self.inputs) == 1 else None
 
     @property
@@ -122,6 +135,46 @@ class Network:
     def draws(self) -> int:
         """Forward passes in training so far, which number the dropout masks."""
         return self.programs.draws
+
+    def __call__(self, *nodes: Node) -> Node | tuple[Node, ...]:
+        """Use the network as a layer: its nodes again, on other inputs, in a graph that becomes another model.
+
+        The layers are new ones that start with the present parameters; this network stays as it is. Calls
+        before the other model is built share their layers, and so their parameters.
+
+        Parameters
+        ----------
+        *nodes : Node
+            One for each input, of its width.
+
+        Returns
+        -------
+        Node, or a tuple of them for several outputs
+
+        Examples
+        --------
+        >>> from fastbp import Dense, Input, Model, Sequential
+        >>> body = Sequential(Input(4), Dense(8, "tanh"), Dense(3), seed=0)
+        >>> a, b = Input(4), Input(4)
+        >>> siamese = Model([a, b], body(a) - body(b))
+        >>> siamese.params.size == body.params.size
+        True
+        """
+        if len(nodes) != len(self.inputs):
+            raise TypeError(f"{self!r} is called on {len(self.inputs)} nodes, got {len(nodes)}")
+        for node, own in zip(
+            checks.instances(list(nodes), Node, "what a model is called on"), self.inputs, strict=True
+        ):
+            if node.width != own.width:
+                raise ValueError(f"{self!r} wants a node of width {own.width} for {own.name}, got {node.width}")
+        if any(clone.views is not None for clone in self._clones.values()) or not self._clones:
+            self._clones = {layer: layer.clone() for layer in self.layers}
+        made = dict(zip(self.inputs, nodes, strict=True))
+        for node in self.nodes:
+            if node.layer is not None:
+                made[node] = Layer.__call__(self._clones[node.layer], *(made[parent] for parent in node.parents))
+        outputs = tuple(made[node] for node in self.outputs)
+        return outputs[0] if len(outputs) == 1 else outputs
 
     def forward(self, X, training: bool = True, check_finite: bool = True):
         """Compute the outputs and keep what `backward` needs.
@@ -338,7 +391,7 @@ def _nodes(config):
 
 def _started(layers, names, seed):
     rng = np.random.default_rng(seed)
-    return {f"{names[layer]}.{name}": value for layer in layers for name, value in layer.start(rng).items()}
+    return {f"{names[layer]}.{name}": value for layer in layers for name, value in layer.start_values(rng).items()}
 
 
 def _slices(layers, names):
@@ -357,9 +410,7 @@ def _check_arrays(arrays, slices, dtype):
         if array is None:
             raise ModelFormatError(f"there is no array {name!r}")
         if array.shape != shape or array.dtype != dtype:
-            raise ModelFormatError(
-                f"{name} must be {dtype} of shape {shape}, got {array.dtype} of shape {array.shape}"
-            )
+            raise ModelFormatError(f"{name} must be {dtype} of shape {shape}, got {array.dtype} of shape {array.shape}")
 
 
 def _size(layer):

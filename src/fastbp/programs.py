@@ -12,6 +12,7 @@ import numpy as np
 from fastbp import _engine
 from fastbp.threads import for_engine
 
+JOB_FIRST = 8  # where the first batch stands among the arguments of a job
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
 
 
@@ -30,6 +31,9 @@ class Programs:
         self.pending = 0
         self._lock = threading.Lock()
         self._lane = None
+        self._frozen: dict[frozenset[int], list] = {}
+        self._fixed: list = []
+        self._spans: list | None = None
         self._training, self._inference = (
             _engine.Program(dtype.name, widths, ops, inputs, outputs, self.params, self.grads) for _ in range(2)
         )
@@ -77,44 +81,12 @@ class Programs:
         with self._lock:
             return self._inference.predict(xs, for_engine(threads))
 
-    def run(
-        self,
-        xs,
-        ts,
-        weights,
-        losses,
-        chain,
-        lr,
-        order,
-        batch_size,
-        first,
-        last,
-        seconds,
-        batch_losses,
-        outs,
-        threads=None,
-    ) -> tuple[int, int]:
-        """Train batches first ... last - 1; the first batch not done (or the bad one), and the status."""
+    def run(self, *job, threads: int | None = None) -> tuple[int, int]:
+        """Train batches of a job: what `_engine.Program.run` takes before the seed. Next batch (or bad one), status."""
+        first = job[JOB_FIRST]
         with self._lock:
             self.pending = 0
-            batch, status = self._training.run(
-                xs,
-                ts,
-                weights,
-                losses,
-                chain,
-                lr,
-                order,
-                batch_size,
-                first,
-                last,
-                seconds,
-                batch_losses,
-                outs,
-                self.seed,
-                self.draws,
-                for_engine(threads),
-            )
+            batch, status = self._training.run(*job, self.seed, self.draws, for_engine(threads))
             self.draws += batch - first
         return batch, status
 
@@ -129,7 +101,33 @@ class Programs:
     def update(self, chain, lr: float) -> bool:
         """One step of an optimizer's chain; whether the update was finite."""
         with self._lock:
-            return chain.step(self.params, self.grads, lr)
+            fine = chain.step(self.params, self.grads, lr, self._spans)
+            self._training.constrain()
+        return fine
+
+    def set_trainable(self, tensors: frozenset[int], parts: list, trainable: bool) -> None:
+        """Whether training moves these parts of the parameters, of the layer that gives these tensors."""
+        with self._lock:
+            self._frozen.pop(tensors, None)
+            if not trainable:
+                self._frozen[tensors] = parts
+                for start, stop in parts:
+                    self.grads[start:stop] = 0
+            for program in (self._training, self._inference):
+                program.freeze(frozenset().union(*self._frozen))
+            self._find_spans()
+
+    def fix(self, parts: list) -> None:
+        """Says which parts of the parameters no optimizer ever moves."""
+        self._fixed = parts
+        self._find_spans()
+
+    def _find_spans(self):
+        """What an optimizer moves: None for all."""
+        kept = sorted([*self._fixed, *(part for parts in self._frozen.values() for part in parts)])
+        ends = [0, *(end for part in kept for end in part), self.params.size]
+        spans = list(zip(ends[::2], ends[1::2], strict=True))
+        self._spans = [span for span in spans if span[0] < span[1]] if kept else None
 
 
 def aligned_zeros(size: int, dtype: np.dtype) -> np.ndarray:

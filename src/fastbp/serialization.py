@@ -28,6 +28,9 @@ class Saved(NamedTuple):
 
 def save(path: str | os.PathLike, net: Network, arrays: dict, metadata: dict | None) -> None:
     """Write a network, with arrays and metadata added."""
+    for layer in net.layers:
+        if not layer.storable:
+            raise TypeError(f"{layer!r} is made of Python functions, which a file cannot hold")
     own = {"format": FORMAT, "fastbp.version": VERSION, GRAPH: encoded(net.config())}
     metadata = dict(metadata or {})
     checks.distinct([*own, *metadata], "the metadata key")

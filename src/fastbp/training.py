@@ -269,7 +269,7 @@ class Trainer:
                 seconds,
                 losses,
                 outs,
-                threads,
+                threads=threads,
             )
         if status:
             where = f" ({where}, batch {batch + 1})" if where else ""

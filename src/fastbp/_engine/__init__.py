@@ -9,11 +9,13 @@ from fastbp._engine.functional import first_nonfinite, first_outside, loss
 from fastbp._engine.lane import Lane
 from fastbp._engine.program import Program
 from fastbp._engine.selected import isa
-from fastbp._engine.tables import ACTIVATIONS, LOSSES, RULES, Activation, Loss, Rule
+from fastbp._engine.tables import ACTIVATIONS, CONSTRAINTS, LOSSES, OPS, RULES, Activation, Loss, Rule
 
 __all__ = [
     "ACTIVATIONS",
+    "CONSTRAINTS",
     "LOSSES",
+    "OPS",
     "RULES",
     "Activation",
     "Chain",

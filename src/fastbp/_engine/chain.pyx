@@ -50,16 +50,18 @@ cdef class Chain:
         for c in range(self.n_links):
             self.links[c].rule.prepare(self.links[c].parameters, lr, <double> self.t, self.links[c].scalars)
 
-    def step(self, params, grads, double lr):
-        """One step on flat vectors; False if part of it was not finite and so withheld."""
-        cdef Py_ssize_t size = self.n * self.kernels.item
+    def step(self, params, grads, double lr, spans=None):
+        """One step on flat vectors, or on stretches (start, stop) of them; False if part of it was not finite and so
+        withheld."""
+        cdef Py_ssize_t size = self.n * self.kernels.item, start, stop
         cdef void* P = address(params, size)
         cdef const void* G = address(grads, size)
         cdef fp_mode mode
-        cdef bint fine
-        with nogil:
-            mode = flush_subnormals()
-            self.prepare(lr)
-            fine = self.kernels.update(self.links, self.n_links, P, G, 0, self.n, self.scratch)
-            restore_mode(mode)
+        cdef bint fine = True
+        self.prepare(lr)
+        for start, stop in [(0, self.n)] if spans is None else spans:
+            with nogil:
+                mode = flush_subnormals()
+                fine &= self.kernels.update(self.links, self.n_links, P, G, start, stop, self.scratch)
+                restore_mode(mode)
         return fine

@@ -1,96 +1,182 @@
-"""What a node of the graph can be: a pair (forward, backward), a gradient where it has parameters, and a row."""
+"""Gates: what merges nodes of one width, element by element.
 
-cdef enum:
-    MOST_OPS = 64
+The pattern of the gradient is what a gate is: Add distributes it, Maximum routes it to the input that won (a
+tie is split evenly), Multiply switches: each input's gradient is scaled by the others.  Nodes of width 1 are
+broadcast by an op of their own before, so that every input here lies in memory as Y does.
+"""
 
-cdef OpKind[MOST_OPS] op_kinds
-cdef int n_ops = 0
-
-
-cdef op_kind(const char* name, RowsKernel forward, RowsKernel backward, GradientKernel gradient=NULL):
-    global n_ops
-    assert n_ops < MOST_OPS - 1
-    op_kinds[n_ops] = OpKind(name, forward, backward, gradient)
-    n_ops += 1
+cdef inline Py_ssize_t numbers_in(const Tensor* T, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """How many numbers rows start ... stop of a block hold, one after the other."""
+    return (stop - start) * T.pitch
 
 
-op_kind(b"dense", dense_forward, dense_backward, dense_gradient)
+cdef inline void scale_stretch(const real* A, real* C, Py_ssize_t n, real scale) noexcept nogil:
+    """C = scale A."""
+    cdef Py_ssize_t i
+    if scale == 1:
+        memcpy(C, A, n * sizeof(real))
+        return
+    for i in range(n):
+        C[i] = scale * A[i]
 
 
-cdef void activation_forward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """Y = f(X)."""
+cdef void affine_forward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Y = alpha X + beta."""
+    cdef Py_ssize_t block, i
+    cdef real scale = <real> op.alpha, shift = <real> op.beta
+    cdef const real* x
+    cdef real* y
+    for block in range(blocks(op.Y.width)):
+        x, y = block_of(op.X, start, block), block_of(&op.Y, start, block)
+        for i in range(numbers_in(&op.Y, start, stop)):
+            y[i] = scale * x[i] + shift
+
+cdef void affine_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """dX = alpha dY."""
     cdef Py_ssize_t block
     for block in range(blocks(op.Y.width)):
-        activate_block(op, op.X, block, start, stop)
-    if op.activation.rows_value != NULL:
-        op.activation.rows_value(&op.Y, start, stop)
+        scale_stretch(block_of(&op.dY, start, block), block_of(op.dX, start, block),
+                      numbers_in(&op.Y, start, stop), <real> op.alpha)
 
-cdef void activation_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """dX = dY f'(X)."""
-    copy_rows(&op.dY, op.dX, start, stop)
-    activation_slope(op, op.X, op.dX, start, stop)
-
-op_kind(b"activation", activation_forward, activation_backward)
+op_kind(b"affine", affine_forward, affine_backward)
 
 
-cdef inline uint64_t mixed(uint64_t x) noexcept nogil:
-    """The finalizer of SplitMix64 (Steele, Lea, Flood 2014): every bit of x moves every bit of the result."""
-    x = (x ^ (x >> 30)) * <uint64_t> 0xBF58476D1CE4E5B9
-    x = (x ^ (x >> 27)) * <uint64_t> 0x94D049BB133111EB
-    return x ^ (x >> 31)
-
-
-cdef inline void mask_rows(const Op* op, const Context* context, const Tensor* A, const Tensor* C, Py_ssize_t start,
-                           Py_ssize_t stop) noexcept nogil:
-    """C[n, j] = A[n, j] / (1 - rate) or 0: a draw for (seed, step, node, row, feature), whoever makes it."""
-    cdef uint64_t key
-    cdef uint32_t row_key, h
-    cdef uint32_t kept_below = <uint32_t> ((1 - op.alpha) * 4294967295.0)
-    cdef real scale = <real> (1 / (1 - op.alpha)), zero = 0
-    cdef Py_ssize_t n, block, k
-    cdef const real* a
-    cdef real* c
-    for n in range(start, stop):
-        key = mixed(mixed(mixed(context.seed) ^ context.step) ^ (op.key << 40) ^ <uint64_t> n)
-        row_key = <uint32_t> key
-        for block in range(blocks(C.width)):
-            a, c = block_of(A, n, block), block_of(C, n, block)
-            for k in range(C.pitch):
-                # The finalizer of MurmurHash3 on a Weyl sequence: 32 bits, so that it vectorises.
-                h = row_key + <uint32_t> (block * PANEL + k) * <uint32_t> 0x9E3779B9
-                h = (h ^ (h >> 16)) * <uint32_t> 0x85EBCA6B
-                h = (h ^ (h >> 13)) * <uint32_t> 0xC2B2AE35
-                h = h ^ (h >> 16)
-                c[k] = a[k] * (scale if h <= kept_below else zero)
-
-
-cdef void dropout_forward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """Y = X M / (1 - rate) in training, with M = 1 with probability 1 - rate; else Y = X."""
-    if context.training:
-        mask_rows(op, context, op.X, &op.Y, start, stop)
-    else:
-        copy_rows(op.X, &op.Y, start, stop)
-
-cdef void dropout_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """dX = dY M / (1 - rate) with the same M, drawn again; else dX = dY."""
-    if context.training:
-        mask_rows(op, context, &op.dY, op.dX, start, stop)
-    else:
-        copy_rows(&op.dY, op.dX, start, stop)
-
-op_kind(b"dropout", dropout_forward, dropout_backward)
-
-
-cdef void fan_out_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """A node used several times: dX[0] += dX[1] + dX[2] + ..., the gradients of its uses."""
-    cdef Py_ssize_t u, block, i
-    cdef real* total
-    cdef const real* share
-    for block in range(blocks(op.dX.width)):
-        total = block_of(op.dX, start, block)
+cdef void add_forward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Y = alpha (X[0] + X[1] + ...)."""
+    cdef Py_ssize_t block, u, i, n = numbers_in(&op.Y, start, stop)
+    cdef real scale = <real> op.alpha
+    cdef const real* x
+    cdef real* y
+    for block in range(blocks(op.Y.width)):
+        y = block_of(&op.Y, start, block)
+        memcpy(y, block_of(op.X, start, block), n * sizeof(real))
         for u in range(1, op.inputs):
-            share = block_of(&op.dX[u], start, block)
-            for i in range((stop - start) * op.dX.pitch):
-                total[i] += share[i]
+            x = block_of(&op.X[u], start, block)
+            for i in range(n):
+                y[i] += x[i]
+        if scale != 1:
+            for i in range(n):
+                y[i] *= scale
 
-op_kind(b"fan_out", NULL, fan_out_backward)
+cdef void add_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """dX[u] = alpha dY: the gradient is distributed."""
+    cdef Py_ssize_t u, block
+    for u in range(op.inputs):
+        if op.dX[u].data != NULL:
+            for block in range(blocks(op.Y.width)):
+                scale_stretch(block_of(&op.dY, start, block), block_of(&op.dX[u], start, block),
+                              numbers_in(&op.Y, start, stop), <real> op.alpha)
+
+op_kind(b"add", add_forward, add_backward)
+
+
+cdef void subtract_forward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Y = X[0] - X[1]."""
+    cdef Py_ssize_t block, i
+    cdef const real* a
+    cdef const real* b
+    cdef real* y
+    for block in range(blocks(op.Y.width)):
+        a, b = block_of(op.X, start, block), block_of(&op.X[1], start, block)
+        y = block_of(&op.Y, start, block)
+        for i in range(numbers_in(&op.Y, start, stop)):
+            y[i] = a[i] - b[i]
+
+cdef void subtract_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """dX[0] = dY, dX[1] = -dY."""
+    cdef Py_ssize_t u, block
+    for u in range(2):
+        if op.dX[u].data != NULL:
+            for block in range(blocks(op.Y.width)):
+                scale_stretch(block_of(&op.dY, start, block), block_of(&op.dX[u], start, block),
+                              numbers_in(&op.Y, start, stop), <real> (1 - 2 * u))
+
+op_kind(b"subtract", subtract_forward, subtract_backward)
+
+
+cdef inline void multiply_into(real* product, const Op* op, Py_ssize_t first, Py_ssize_t but, Py_ssize_t block,
+                               Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+    """product *= X[first] X[first + 1] ..., without X[but]."""
+    cdef Py_ssize_t u, i
+    cdef const real* x
+    for u in range(first, op.inputs):
+        if u != but:
+            x = block_of(&op.X[u], start, block)
+            for i in range(n):
+                product[i] *= x[i]
+
+cdef void multiply_forward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Y = X[0] X[1] ..."""
+    cdef Py_ssize_t block, n = numbers_in(&op.Y, start, stop)
+    cdef real* y
+    for block in range(blocks(op.Y.width)):
+        y = block_of(&op.Y, start, block)
+        memcpy(y, block_of(op.X, start, block), n * sizeof(real))
+        multiply_into(y, op, 1, -1, block, start, n)
+
+cdef void multiply_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """dX[u] = dY times all X but X[u]: a quotient Y / X[u] would fail at 0."""
+    cdef Py_ssize_t u, block, n = numbers_in(&op.Y, start, stop)
+    cdef real* dx
+    for u in range(op.inputs):
+        if op.dX[u].data == NULL:
+            continue
+        for block in range(blocks(op.Y.width)):
+            dx = block_of(&op.dX[u], start, block)
+            memcpy(dx, block_of(&op.dY, start, block), n * sizeof(real))
+            multiply_into(dx, op, 0, u, block, start, n)
+
+op_kind(b"multiply", multiply_forward, multiply_backward)
+
+
+cdef inline void extreme_rows(const Op* op, Py_ssize_t start, Py_ssize_t stop, real sign) noexcept nogil:
+    """Y = the input for which sign X is largest; a NaN stays one."""
+    cdef Py_ssize_t block, u, i, n = numbers_in(&op.Y, start, stop)
+    cdef const real* x
+    cdef real* y
+    for block in range(blocks(op.Y.width)):
+        y = block_of(&op.Y, start, block)
+        memcpy(y, block_of(op.X, start, block), n * sizeof(real))
+        for u in range(1, op.inputs):
+            x = block_of(&op.X[u], start, block)
+            for i in range(n):
+                y[i] = x[i] if (sign * x[i] > sign * y[i]) | (x[i] != x[i]) else y[i]
+
+cdef void extreme_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """dX[u] = dY / (inputs that equal Y) where X[u] = Y, else 0: the gradient is routed to the winners."""
+    cdef Py_ssize_t block, chunk, first, u, i, n = numbers_in(&op.Y, start, stop), m
+    cdef real[256] winners
+    cdef const real* x
+    cdef const real* y
+    cdef const real* dy
+    cdef real* dx
+    for block in range(blocks(op.Y.width)):
+        for chunk in range(parts(n, 256)):
+            first = chunk * 256
+            m, y, dy = least(256, n - first), block_of(&op.Y, start, block), block_of(&op.dY, start, block)
+            for i in range(m):
+                winners[i] = 0
+            for u in range(op.inputs):
+                x = block_of(&op.X[u], start, block)
+                for i in range(m):
+                    winners[i] += <real> (x[first + i] == y[first + i])
+            for u in range(op.inputs):
+                if op.dX[u].data == NULL:
+                    continue
+                x, dx = block_of(&op.X[u], start, block), block_of(&op.dX[u], start, block)
+                for i in range(m):
+                    dx[first + i] = dy[first + i] / winners[i] if x[first + i] == y[first + i] else 0
+
+
+cdef void maximum_forward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Y = max(X[0], X[1], ...)."""
+    extreme_rows(op, start, stop, 1)
+
+op_kind(b"maximum", maximum_forward, extreme_backward)
+
+
+cdef void minimum_forward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Y = min(X[0], X[1], ...)."""
+    extreme_rows(op, start, stop, -1)
+
+op_kind(b"minimum", minimum_forward, extreme_backward)

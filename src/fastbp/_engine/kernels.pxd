@@ -60,18 +60,32 @@ cdef struct Op:
     void* db
     bint adds_gradient          # dW and db already hold another op's share
     const Activation* activation
-    double alpha
+    double alpha, beta          # numbers that the kind has a use for
+    Py_ssize_t first, step      # of the columns that a slice takes
     uint64_t key                # tells the node from others in random draws
+    bint frozen                 # its parameters stay as they are
+    void* running_mean          # averages over the batches seen in training
+    void* running_variance
+    void* saved                 # numbers from the forward pass that the backward pass wants
+    void* owner                 # of a node in Python: the object that computes it
 
 ctypedef void (*RowsKernel)(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
 ctypedef void (*GradientKernel)(const Op* op, const Context* context, Py_ssize_t N,
                                 Py_ssize_t start, Py_ssize_t stop, bint bias) noexcept nogil
+
+ctypedef void (*FeaturesKernel)(const Op* op, const Context* context, Py_ssize_t N,
+                                Py_ssize_t first, Py_ssize_t last) noexcept nogil
 
 cdef struct OpKind:
     const char* name
     RowsKernel forward          # Y of rows start ... stop
     RowsKernel backward         # dX of rows start ... stop; may turn dY into dZ in place
     GradientKernel gradient     # dW of inputs start ... stop over N rows, and db; NULL without parameters
+    bint keeps_Z                # Z is memory of its own
+    int row_numbers             # that it saves for each row ...
+    int feature_numbers         # ... and for each feature
+    FeaturesKernel couple       # before forward in training, over all rows of blocks first ... last
+    FeaturesKernel couple_backward
 
 
 cdef struct Targets:
@@ -115,6 +129,14 @@ cdef struct ChainLink:
     void* states[MAX_STATES]
 
 
+ctypedef void (*ConstraintKernel)(void* W, Py_ssize_t I, Py_ssize_t O, Py_ssize_t start, Py_ssize_t stop,
+                                  double limit) noexcept nogil
+
+cdef struct Constraint:
+    const char* name
+    ConstraintKernel project    # the weights to outputs start ... stop
+
+
 cdef struct Kernels:
     const char* variant
     Py_ssize_t item             # bytes of a number
@@ -125,6 +147,7 @@ cdef struct Kernels:
     const Activation* activations
     const Loss* losses
     const Rule* rules
+    const Constraint* constraints
     void (*load_rows)(const void* A, Py_ssize_t pitch, const int64_t* order, const Tensor* X,
                       Py_ssize_t start, Py_ssize_t stop) noexcept nogil
     void (*store_rows)(const Tensor* Y, void* A, Py_ssize_t pitch, Py_ssize_t start, Py_ssize_t stop) noexcept nogil

@@ -9,9 +9,9 @@ from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from fastbp._engine.kernels cimport (
-    MAX_STATES, Activation, ChainLink, Context, GradientKernel, Kernels, Loss, LossKernel, Op, OpKind,
-    PrepareKernel, RowsKernel, RowsValueKernel, RowsVjpKernel, Rule, Targets, Tensor, UpdateKernel, ValueKernel,
-    VjpKernel,
+    MAX_STATES, Activation, ChainLink, Constraint, ConstraintKernel, Context, GradientKernel, Kernels, Loss,
+    LossKernel, Op, OpKind, PrepareKernel, RowsKernel, RowsValueKernel, RowsVjpKernel, Rule, Targets, Tensor,
+    UpdateKernel, ValueKernel, VjpKernel,
 )
 from fastbp._engine.scalar cimport exp, log, log1p_of_unit, sigmoid, square_root, tanh
 from fastbp._engine.tile cimport (
@@ -21,9 +21,14 @@ from fastbp._engine.tile cimport (
 include "tensors.pxi"
 include "activations.pxi"
 include "products.pxi"
+include "ops.pxi"
+include "dropout.pxi"
 include "gates.pxi"
+include "shapes.pxi"
+include "normalization.pxi"
 include "losses.pxi"
 include "updates.pxi"
+include "constraints.pxi"
 
 cdef Kernels table
 table.item = sizeof(real)
@@ -34,6 +39,7 @@ table.ops = op_kinds
 table.activations = activations
 table.losses = losses
 table.rules = rules
+table.constraints = constraints
 table.load_rows = load_rows
 table.store_rows = store_rows
 table.sum_weights = sum_weights

@@ -97,6 +97,7 @@ cdef class Lane:
         with nogil:
             status = program.batch(self.chain, lr, seed, step, program.plan.all_dense, used, &loss)
             leave(used)
+        program.raise_failed()
         return loss, status
 
     def predict(self, X, int threads):

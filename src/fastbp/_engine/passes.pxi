@@ -52,18 +52,48 @@ cdef void store(const Plan* plan, Py_ssize_t first, Py_ssize_t start, Py_ssize_t
                                 port.value.width, start, stop)
 
 
-cdef void forward_rows(const Plan* plan, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+cdef void forward_rows(const Plan* plan, const Context* context, Py_ssize_t first, Py_ssize_t last,
+                       Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Nodes first ... last - 1, in order."""
     cdef Py_ssize_t k
-    for k in range(plan.n_nodes):
+    for k in range(first, last):
         if plan.nodes[k].op.kind.forward != NULL:
             plan.nodes[k].op.kind.forward(&plan.nodes[k].op, context, start, stop)
 
 
-cdef void backward_rows(const Plan* plan, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+cdef void backward_rows(const Plan* plan, const Context* context, Py_ssize_t first, Py_ssize_t last,
+                        Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Nodes last - 1 ... first."""
     cdef Py_ssize_t k
-    for k in range(plan.n_nodes - 1, -1, -1):
+    for k in range(last - 1, first - 1, -1):
         if plan.inputs_wanted or plan.nodes[k].trains:
             plan.nodes[k].op.kind.backward(&plan.nodes[k].op, context, start, stop)
+
+
+cdef void loss_rows(const Plan* plan, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """The losses of rows, and the gradients of their outputs."""
+    cdef Py_ssize_t k
+    cdef const Port* port
+    memset(plan.row_losses + start, 0, (stop - start) * sizeof(double))
+    for k in range(plan.n_sinks):
+        port = plan.sinks + k
+        port.loss(&port.value, &port.targets, plan.scale, plan.row_losses, &port.gradient, start, stop)
+
+
+cdef void load_output_gradients(const Plan* plan, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    cdef Py_ssize_t k
+    cdef const Port* port
+    for k in range(plan.n_sinks):
+        port = plan.sinks + k
+        plan.kernels.load_rows(port.array, port.gradient.width, NULL, &port.gradient, start, stop)
+
+
+cdef void store_input_gradients(const Plan* plan, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    cdef Py_ssize_t k
+    cdef const Port* port
+    for k in range(plan.n_sources if plan.inputs_wanted else 0):
+        port = plan.sources + k
+        plan.kernels.store_rows(&port.gradient, port.array, port.gradient.width, start, stop)
 
 
 # The tasks: what a thread does of a pass.  Each flushes subnormals itself, since the mode belongs to a thread.
@@ -74,7 +104,7 @@ cdef void forward_task(void* job, int part, int of) noexcept nogil:
     cdef Py_ssize_t start = cut(plan.rows, part, of), stop = cut(plan.rows, part + 1, of)
     cdef fp_mode mode = flush_subnormals()
     load(plan, NULL, 0, start, stop)
-    forward_rows(plan, plan.contexts + part, start, stop)
+    forward_rows(plan, plan.contexts + part, 0, plan.n_nodes, start, stop)
     store(plan, 0, start, stop)
     restore_mode(mode)
 
@@ -91,7 +121,7 @@ cdef void predict_task(void* job, int part, int of) noexcept nogil:
             place_inputs(plan, True, n)
         else:
             load(plan, NULL, n - start, start, start + after - n)
-        forward_rows(plan, plan.contexts + part, start, start + after - n)
+        forward_rows(plan, plan.contexts + part, 0, plan.n_nodes, start, start + after - n)
         store(plan, n - start, start, start + after - n)
         n = after
     restore_mode(mode)
@@ -100,40 +130,157 @@ cdef void predict_task(void* job, int part, int of) noexcept nogil:
 cdef void backward_task(void* job, int part, int of) noexcept nogil:
     """From the gradients of the outputs to those of its rows of all inputs."""
     cdef const Plan* plan = <const Plan*> job
-    cdef Py_ssize_t start = cut(plan.rows, part, of), stop = cut(plan.rows, part + 1, of), k
-    cdef const Port* port
+    cdef Py_ssize_t start = cut(plan.rows, part, of), stop = cut(plan.rows, part + 1, of)
     cdef fp_mode mode = flush_subnormals()
-    for k in range(plan.n_sinks):
-        port = plan.sinks + k
-        plan.kernels.load_rows(port.array, port.gradient.width, NULL, &port.gradient, start, stop)
-    backward_rows(plan, plan.contexts + part, start, stop)
-    for k in range(plan.n_sources if plan.inputs_wanted else 0):
-        port = plan.sources + k
-        plan.kernels.store_rows(&port.gradient, port.array, port.gradient.width, start, stop)
+    load_output_gradients(plan, start, stop)
+    backward_rows(plan, plan.contexts + part, 0, plan.n_nodes, start, stop)
+    store_input_gradients(plan, start, stop)
     restore_mode(mode)
 
 
 cdef void rows_task(void* job, int part, int of) noexcept nogil:
     """Phase one of a training step over its rows of the batch: forward, losses, backward to every dZ."""
     cdef const Plan* plan = <const Plan*> job
-    cdef Py_ssize_t n = cut(plan.rows, part, of), stop = cut(plan.rows, part + 1, of), after, k
-    cdef const Port* port
+    cdef Py_ssize_t n = cut(plan.rows, part, of), stop = cut(plan.rows, part + 1, of), after
     cdef const Context* context = plan.contexts + part
     cdef fp_mode mode = flush_subnormals()
     while n < stop:
         after = n + BLOCK_ROWS if n + BLOCK_ROWS < stop else stop
         if not plan.direct:
             load(plan, plan.order, plan.first, n, after)
-        forward_rows(plan, context, n, after)
-        memset(plan.row_losses + n, 0, (after - n) * sizeof(double))
-        for k in range(plan.n_sinks):
-            port = plan.sinks + k
-            port.loss(&port.value, &port.targets, plan.scale, plan.row_losses, &port.gradient, n, after)
-        backward_rows(plan, context, n, after)
+        forward_rows(plan, context, 0, plan.n_nodes, n, after)
+        loss_rows(plan, n, after)
+        backward_rows(plan, context, 0, plan.n_nodes, n, after)
         if plan.outputs_wanted:
             store(plan, plan.first, n, after)
         n = after
     restore_mode(mode)
+
+
+# Stages: where a node couples rows, all rows must have come to it before one may go on.
+
+cdef inline bint staged(const Plan* plan) noexcept nogil:
+    return plan.n_coupled > 0 and plan.contexts.training
+
+
+cdef void load_task(void* job, int part, int of) noexcept nogil:
+    cdef const Plan* plan = <const Plan*> job
+    load(plan, plan.order, plan.first, cut(plan.rows, part, of), cut(plan.rows, part + 1, of))
+
+
+cdef void store_task(void* job, int part, int of) noexcept nogil:
+    cdef const Plan* plan = <const Plan*> job
+    store(plan, plan.first, cut(plan.rows, part, of), cut(plan.rows, part + 1, of))
+
+
+cdef void stage_task(void* job, int part, int of) noexcept nogil:
+    cdef const Plan* plan = <const Plan*> job
+    cdef fp_mode mode = flush_subnormals()
+    forward_rows(plan, plan.contexts + part, plan.first_node, plan.last_node,
+                 cut(plan.rows, part, of), cut(plan.rows, part + 1, of))
+    restore_mode(mode)
+
+
+cdef void stage_backward_task(void* job, int part, int of) noexcept nogil:
+    cdef const Plan* plan = <const Plan*> job
+    cdef fp_mode mode = flush_subnormals()
+    backward_rows(plan, plan.contexts + part, plan.first_node, plan.last_node,
+                  cut(plan.rows, part, of), cut(plan.rows, part + 1, of))
+    restore_mode(mode)
+
+
+cdef void couple_task(void* job, int part, int of) noexcept nogil:
+    """What the node at which the stage ended takes from all rows: a thread has a part of the features."""
+    cdef const Plan* plan = <const Plan*> job
+    cdef const Node* node = plan.nodes + plan.last_node
+    cdef Py_ssize_t blocks = (node.op.Y.width + plan.kernels.panel - 1) // plan.kernels.panel
+    cdef fp_mode mode = flush_subnormals()
+    node.op.kind.couple(&node.op, plan.contexts + part, plan.rows, cut(blocks, part, of), cut(blocks, part + 1, of))
+    restore_mode(mode)
+
+
+cdef void couple_backward_task(void* job, int part, int of) noexcept nogil:
+    cdef const Plan* plan = <const Plan*> job
+    cdef const Node* node = plan.nodes + plan.first_node - 1
+    cdef Py_ssize_t blocks = (node.op.Y.width + plan.kernels.panel - 1) // plan.kernels.panel
+    cdef fp_mode mode = flush_subnormals()
+    node.op.kind.couple_backward(&node.op, plan.contexts + part, plan.rows, cut(blocks, part, of),
+                                 cut(blocks, part + 1, of))
+    restore_mode(mode)
+
+
+cdef void loss_task(void* job, int part, int of) noexcept nogil:
+    cdef const Plan* plan = <const Plan*> job
+    cdef fp_mode mode = flush_subnormals()
+    loss_rows(plan, cut(plan.rows, part, of), cut(plan.rows, part + 1, of))
+    restore_mode(mode)
+
+
+cdef void load_gradients_task(void* job, int part, int of) noexcept nogil:
+    cdef const Plan* plan = <const Plan*> job
+    load_output_gradients(plan, cut(plan.rows, part, of), cut(plan.rows, part + 1, of))
+
+
+cdef void store_gradients_task(void* job, int part, int of) noexcept nogil:
+    cdef const Plan* plan = <const Plan*> job
+    store_input_gradients(plan, cut(plan.rows, part, of), cut(plan.rows, part + 1, of))
+
+
+cdef void forward_stages(Plan* plan, int threads) noexcept nogil:
+    cdef Py_ssize_t c
+    plan.last_node = 0
+    for c in range(plan.n_coupled + 1):
+        plan.first_node = plan.last_node
+        plan.last_node = plan.coupled[c] if c < plan.n_coupled else plan.n_nodes
+        share(stage_task, plan, threads)
+        if c < plan.n_coupled:
+            share(couple_task, plan, threads)
+
+
+cdef void backward_stages(Plan* plan, int threads) noexcept nogil:
+    cdef Py_ssize_t c
+    plan.first_node = plan.n_nodes
+    for c in range(plan.n_coupled, -1, -1):
+        plan.last_node = plan.first_node
+        plan.first_node = plan.coupled[c - 1] + 1 if c > 0 else 0
+        share(stage_backward_task, plan, threads)
+        if c > 0:
+            share(couple_backward_task, plan, threads)
+
+
+cdef void forward_pass(Plan* plan, int threads) noexcept nogil:
+    """Outputs of the attached rows; keeps what a backward pass needs."""
+    if not staged(plan):
+        share(forward_task, plan, threads)
+        return
+    plan.order, plan.first = NULL, 0
+    share(load_task, plan, threads)
+    forward_stages(plan, threads)
+    share(store_task, plan, threads)
+
+
+cdef void backward_pass(Plan* plan, int threads) noexcept nogil:
+    """Every dZ, and the inputs' gradients, from the attached gradients of the outputs."""
+    if not staged(plan):
+        share(backward_task, plan, threads)
+        return
+    share(load_gradients_task, plan, threads)
+    backward_stages(plan, threads)
+    share(store_gradients_task, plan, threads)
+
+
+cdef void loss_pass(Plan* plan, int threads) noexcept nogil:
+    """Phase one of a training step."""
+    if not staged(plan):
+        share(rows_task, plan, threads)
+        return
+    if not plan.direct:
+        share(load_task, plan, threads)
+    forward_stages(plan, threads)
+    share(loss_task, plan, threads)
+    backward_stages(plan, threads)
+    if plan.outputs_wanted:
+        share(store_task, plan, threads)
 
 
 cdef inline Py_ssize_t cut_inputs(Py_ssize_t I, Py_ssize_t O, int part, int of) noexcept nogil:
@@ -157,10 +304,10 @@ cdef void parameters_task(void* job, int part, int of) noexcept nogil:
     cdef fp_mode mode = flush_subnormals()
     for k in range(plan.n_nodes):
         node = plan.nodes + k
-        if node.op.kind.gradient == NULL:
+        if node.op.kind.gradient == NULL or node.op.frozen or node.weights < 0 and node.op.running_mean == NULL:
             continue
         O = node.op.Y.width
-        start, stop = cut_inputs(node.op.X.width, O, part, of), cut_inputs(node.op.X.width, O, part + 1, of)
+        start, stop = cut_inputs(node.weight_rows, O, part, of), cut_inputs(node.weight_rows, O, part + 1, of)
         node.op.kind.gradient(&node.op, context, plan.rows, start, stop, last)
         if plan.links == NULL or not node.last_of_parameters:
             continue
@@ -171,6 +318,19 @@ cdef void parameters_task(void* job, int part, int of) noexcept nogil:
                                         node.bias + O, context.scratch)
     context.fine = fine
     restore_mode(mode)
+
+
+cdef void constrain_task(void* job, int part, int of) noexcept nogil:
+    """The constraints of the weights, on a part of the outputs of each layer."""
+    cdef const Plan* plan = <const Plan*> job
+    cdef const Node* node
+    cdef Py_ssize_t k, O
+    for k in range(plan.n_nodes if plan.n_constrained > 0 else 0):
+        node = plan.nodes + k
+        if node.constraint != NULL and node.last_of_parameters and not node.op.frozen:
+            O = node.weight_columns
+            node.constraint.project(<void*> node.op.W, node.weight_rows, O, cut(O, part, of), cut(O, part + 1, of),
+                                    node.limit)
 
 
 cdef double batch_loss(Plan* plan, int threads) noexcept nogil:
@@ -187,7 +347,7 @@ cdef double batch_loss(Plan* plan, int threads) noexcept nogil:
         weights = plan.kernels.sum_weights(targets, plan.rows)
     # A batch without any weight has loss 0 and moves nothing.
     plan.scale = 1 / weights if weights > 0 else 0
-    share(rows_task, plan, threads)
+    loss_pass(plan, threads)
     for n in range(plan.rows):
         total += plan.row_losses[n]
     return total / weights if weights > 0 else 0
@@ -200,6 +360,8 @@ cdef bint gradients(Plan* plan, bint adds, int threads) noexcept nogil:
     for k in range(plan.n_nodes):
         plan.nodes[k].op.adds_gradient = adds or plan.nodes[k].shares_gradient
     share(parameters_task, plan, threads)
+    if plan.links != NULL and plan.n_constrained > 0:
+        share(constrain_task, plan, threads)
     for k in range(threads):
         fine &= plan.contexts[k].fine
     return fine

@@ -2,7 +2,7 @@
 from libc.stdint cimport int64_t, uint64_t
 
 from fastbp._engine.chain cimport Chain
-from fastbp._engine.kernels cimport ChainLink, Context, Kernels, LossKernel, Op, Targets, Tensor
+from fastbp._engine.kernels cimport ChainLink, Constraint, Context, Kernels, LossKernel, Op, Targets, Tensor
 from fastbp._engine.memory cimport Arena
 
 
@@ -12,6 +12,9 @@ cdef struct Node:
     bint shares_gradient        # an earlier node has the same parameters ...
     bint last_of_parameters     # ... no later one has
     Py_ssize_t weights, bias    # where they begin in the flat vector; -1: none
+    Py_ssize_t weight_rows, weight_columns
+    const Constraint* constraint    # of the weights, or NULL
+    double limit
 
 
 cdef struct Port:
@@ -36,6 +39,9 @@ cdef struct Plan:
     Tensor* X                   # of all nodes, one after the other
     Py_ssize_t* X_source        # the source that an operand is, or -1
     bint all_dense              # nothing but dense layers reads the sources
+    Py_ssize_t* coupled         # the nodes that couple rows in training
+    Py_ssize_t n_coupled, n_constrained
+    bint failed                 # a node in Python has raised
     Py_ssize_t capacity         # rows that the buffers hold
     Py_ssize_t rows             # rows of the last pass
     double* row_losses
@@ -45,6 +51,7 @@ cdef struct Plan:
     double scale                # 1 / (sum of the rows' weights)
     bint inputs_wanted, outputs_wanted
     bint direct                 # the callers' rows are read where they are
+    Py_ssize_t first_node, last_node    # of the stage that goes on: passes.pxi
     ChainLink* links            # NULL: gradients without an update
     int n_links
 
@@ -62,6 +69,7 @@ cdef class Program:
     cdef Tuner tuner
     cdef object dtype
     cdef list arrays            # kept alive: params and grads, and the structs below
+    cdef list in_python         # the nodes that Python computes
     cdef list widths, specs, gradient_widths, inputs, outputs
     cdef int n_contexts         # that have scratch memory
     cdef double row_seconds     # that one thread takes for a row, roughly
@@ -71,7 +79,9 @@ cdef class Program:
     cdef Arena buffers          # activations and their gradients
 
     cdef void* own(self, Py_ssize_t size) except NULL
-    cdef void place_parameters(self, Node* node) noexcept
+    cdef void place_parameters(self, Node* node, offsets) except *
+    cdef void raise_failed(self) except *
+    cdef Py_ssize_t saved_by(self, const Node* node, Py_ssize_t width, Py_ssize_t rows) noexcept
     cdef void reserve(self, Py_ssize_t rows) except *
     cdef void want_inputs(self, bint wanted) noexcept nogil
     cdef int claim(self, int threads, Py_ssize_t rows) except -1

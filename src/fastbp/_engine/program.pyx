@@ -3,7 +3,8 @@
 A step has two phases.  Phase one gives a thread a part of the rows, since rows do not depend on each other:
 all layers forward, the loss, all layers backward.  Phase two gives a thread a slice of every weight matrix:
 its dW summed over all rows, then its update.  Each number is summed in one order whoever computes it.
-The rejected option, a gradient for each thread and a sum of them, costs memory and makes bits depend on threads.
+Where a node couples rows, phase one falls into stages with a meeting of the threads between.  The rejected
+option, a gradient for each thread and a sum of them, costs memory and makes bits depend on threads.
 """
 from libc.math cimport isfinite
 from libc.stdint cimport int64_t, uint64_t
@@ -13,7 +14,7 @@ import numpy as np
 
 from fastbp._engine.chain cimport Chain
 from fastbp._engine.flush cimport flush_subnormals, fp_mode, restore_mode
-from fastbp._engine.kernels cimport Activation, Context, Loss, OpKind, Targets, Tensor
+from fastbp._engine.kernels cimport Activation, Constraint, Context, Loss, OpKind, Targets, Tensor
 from fastbp._engine.memory cimport Arena, address, aligned, kernels_of, numbers_of, pitch_of
 from fastbp._engine.tables cimport row_named
 from fastbp._engine.threads cimport MOST_THREADS, enter, leave, share
@@ -28,6 +29,7 @@ cdef extern from "<time.h>" nogil:
     enum: TIME_UTC
 
 include "passes.pxi"
+include "in_python.pxi"
 
 cdef enum:
     ROWS_EACH = 8               # at least, for a thread that the engine adds on its own
@@ -73,7 +75,10 @@ cdef class Program:
         self.plan.sinks = <Port*> self.own(self.plan.n_sinks * sizeof(Port))
         self.plan.contexts = <Context*> self.own(MOST_THREADS * sizeof(Context))
         self.n_contexts = 0
-        self.row_seconds = 6 * sum([widths[op[1][0]] * widths[op[2]] for op in ops]) / (
+        self.plan.coupled = <Py_ssize_t*> self.own(self.plan.n_nodes * sizeof(Py_ssize_t))
+        self.in_python = []
+        dense = [op for op in ops if op[0] == "dense"]
+        self.row_seconds = 6 * sum([widths[op[1][0]] * widths[op[2]] for op in dense]) / (
             PRODUCTS_A_LANE * self.plan.kernels.lanes)
         self.inputs = [(t, first[t]) for t in inputs]
         self.outputs = [(t, port) for t, port in zip(outputs, ports)]
@@ -90,44 +95,76 @@ cdef class Program:
         """What does not depend on the number of rows."""
         cdef Py_ssize_t operand = 0, k
         cdef Node* node
-        trains = [False] * len(self.widths)
         seen = {}
         source_of = {t: s for s, (t, _) in enumerate(self.inputs)}
         self.plan.all_dense = True
         for k, spec in enumerate(self.specs):
             node = self.plan.nodes + k
-            node.op.kind = <const OpKind*> row_named(self.plan.kernels.ops, sizeof(OpKind), spec.kind)
             node.op.inputs = len(spec.gradients)
             node.op.X, node.op.dX = self.plan.X + operand, self.dX + operand
+            if spec.kind == "python":
+                self.in_python.append(in_python(self, node, spec.settings["functions"]))
+            else:
+                node.op.kind = <const OpKind*> row_named(self.plan.kernels.ops, sizeof(OpKind), spec.kind)
             node.op.activation = <const Activation*> row_named(
                 self.plan.kernels.activations, sizeof(Activation), spec.settings.get("activation", "linear"))
-            node.op.alpha = spec.settings.get("alpha", 0) or spec.settings.get("rate", 0)
+            node.op.alpha, node.op.beta = spec.settings.get("alpha") or 0, spec.settings.get("beta", 0)
+            node.op.first, node.op.step = spec.settings.get("first", 0), spec.settings.get("step", 1)
             node.op.key = spec.settings.get("key", 0)
-            node.weights, node.bias = spec.offsets if spec.offsets else (-1, -1)
+            node.weight_rows = self.widths[spec.inputs[0]] if spec.kind == "dense" else 1
+            node.weight_columns = self.widths[spec.output]
+            if "constraint" in spec.settings:
+                name, node.limit = spec.settings["constraint"]
+                node.constraint = <const Constraint*> row_named(
+                    self.plan.kernels.constraints, sizeof(Constraint), name)
+                self.plan.n_constrained += 1
+            self.place_parameters(node, spec.offsets)
             if node.weights >= 0:
-                self.place_parameters(node)
                 node.shares_gradient = node.weights in seen
                 node.last_of_parameters = True
                 if node.shares_gradient:
                     self.plan.nodes[<Py_ssize_t> seen[node.weights]].last_of_parameters = False
                 seen[node.weights] = k
-            if spec.kind != "fan_out":
-                trains[spec.output] = node.weights >= 0 or any([trains[t] for t in spec.inputs])
-            node.trains = trains[spec.output]
             for t in spec.inputs:
-                self.dX_trains[operand] = trains[t]
                 self.plan.X_source[operand] = source_of.get(t, -1)
                 if t in source_of and spec.kind not in ("dense", "fan_out"):
                     self.plan.all_dense = False
                 operand += 1
+        self.freeze(frozenset())
+
+    def freeze(self, frozen):
+        """Keeps the parameters of the nodes that give these tensors as they are, and lets all others train."""
+        cdef Py_ssize_t operand = 0, k
+        cdef Node* node
+        trains = [False] * len(self.widths)
+        self.plan.n_coupled = 0
+        for k, spec in enumerate(self.specs):
+            node = self.plan.nodes + k
+            if spec.kind != "fan_out":
+                node.op.frozen = spec.output in frozen
+                trains[spec.output] = node.weights >= 0 and not node.op.frozen or any([trains[t] for t in spec.inputs])
+            node.trains = trains[spec.output]
+            if node.op.kind.couple != NULL and not node.op.frozen:
+                self.plan.coupled[self.plan.n_coupled] = k
+                self.plan.n_coupled += 1
+            for t in spec.inputs:
+                self.dX_trains[operand] = trains[t]
+                operand += 1
         self.want_inputs(False)
 
-    cdef void place_parameters(self, Node* node) noexcept:
-        node.op.W = self.plan.params + node.weights * self.plan.kernels.item
-        node.op.dW = self.plan.grads + node.weights * self.plan.kernels.item
+    cdef void place_parameters(self, Node* node, offsets) except *:
+        cdef Py_ssize_t item = self.plan.kernels.item
+        weights, bias, mean, variance = (*offsets, *[-1] * 4)[:4]
+        node.weights, node.bias = weights, bias
+        if node.weights >= 0:
+            node.op.W = self.plan.params + node.weights * item
+            node.op.dW = self.plan.grads + node.weights * item
         if node.bias >= 0:
-            node.op.b = self.plan.params + node.bias * self.plan.kernels.item
-            node.op.db = self.plan.grads + node.bias * self.plan.kernels.item
+            node.op.b = self.plan.params + node.bias * item
+            node.op.db = self.plan.grads + node.bias * item
+        if mean >= 0:
+            node.op.running_mean = self.plan.params + <Py_ssize_t> mean * item
+            node.op.running_variance = self.plan.params + <Py_ssize_t> variance * item
 
     cdef void reserve(self, Py_ssize_t rows) except *:
         """Buffers for so many rows; what was kept for a backward pass is gone if they grow."""
@@ -141,6 +178,8 @@ cdef class Program:
             held += 1
         for width in [*self.widths, *self.widths, *self.gradient_widths]:
             size += aligned(numbers_of(self.plan.kernels, width, held) * item)
+        for k, spec in enumerate(self.specs):
+            size += aligned(self.saved_by(self.plan.nodes + k, self.widths[spec.output], rows))
         self.plan.capacity = self.plan.rows = 0
         self.buffers = Arena(size)
         values = [self._tensor(w, held) for w in self.widths]
@@ -151,7 +190,8 @@ cdef class Program:
             node.op.Y = (<_Tensor> values[spec.output]).tensor
             node.op.dY = (<_Tensor> gradients[spec.gradient]).tensor
             node.op.Z = node.op.Y
-            if spec.kind == "dense" and node.op.activation.keeps_input:
+            node.op.saved = self.buffers.take(self.saved_by(node, self.widths[spec.output], rows))
+            if node.op.kind.keeps_Z or spec.kind == "dense" and node.op.activation.keeps_input:
                 node.op.Z = (<_Tensor> self._tensor(self.widths[spec.output], held)).tensor
             for t, g in zip(spec.inputs, spec.gradients):
                 self.plan.X[operand] = (<_Tensor> values[t]).tensor
@@ -165,6 +205,12 @@ cdef class Program:
             self.plan.sinks[k].value = (<_Tensor> values[t]).tensor
             self.plan.sinks[k].gradient = (<_Tensor> gradients[g]).tensor
         self.plan.capacity = rows
+
+    cdef Py_ssize_t saved_by(self, const Node* node, Py_ssize_t width, Py_ssize_t rows) noexcept:
+        """Bytes that a node saves for its backward pass."""
+        cdef Py_ssize_t panel = self.plan.kernels.panel
+        return self.plan.kernels.item * (node.op.kind.row_numbers * rows
+                                         + node.op.kind.feature_numbers * ((width + panel - 1) // panel * panel))
 
     def _tensor(self, Py_ssize_t width, Py_ssize_t held):
         cdef _Tensor holder = _Tensor()
@@ -235,14 +281,24 @@ cdef class Program:
                 share(predict_task, &self.plan, threads)
         finally:
             leave(threads)
+        self.raise_failed()
+
+    cdef void raise_failed(self) except *:
+        """Raises what a node in Python has raised during a pass."""
+        if self.plan.failed:
+            self.plan.failed = False
+            raise [node.error for node in self.in_python if node.error is not None][0]
 
     cdef int batch(self, Chain chain, double lr, uint64_t seed, uint64_t step, bint direct, int threads,
                    double* loss) noexcept nogil:
-        """A training step on the rows from plan.first on: 0 fine, 1 its loss or 2 its update is not finite."""
+        """A training step on the rows from plan.first on: 0 fine, 1 its loss or 2 its update is not finite, 3 a
+        node in Python failed."""
         self.begin(True, seed, step)
         self.plan.links, self.plan.n_links = chain.links, chain.n_links
         place_inputs(&self.plan, direct, self.plan.first)
         loss[0] = batch_loss(&self.plan, threads)
+        if self.plan.failed:
+            return 3
         if not isfinite(loss[0]):
             return 1
         chain.prepare(lr)
@@ -261,8 +317,9 @@ cdef class Program:
             self.begin(training, seed, step)
             self.plan.rows = N
             place_inputs(&self.plan, False, 0)
-            share(forward_task, &self.plan, threads)
+            forward_pass(&self.plan, threads)
             leave(threads)
+        self.raise_failed()
         return outputs
 
     def backward(self, dys, bint accumulate, bint input_gradients, int threads=1):
@@ -273,12 +330,19 @@ cdef class Program:
         threads = self.claim(threads, N)
         with nogil:
             self.want_inputs(input_gradients)
-            share(backward_task, &self.plan, threads)
+            backward_pass(&self.plan, threads)
             self.plan.links = NULL
-            gradients(&self.plan, accumulate, threads)
+            if not self.plan.failed:
+                gradients(&self.plan, accumulate, threads)
             self.want_inputs(False)
             leave(threads)
+        self.raise_failed()
         return dxs
+
+    def constrain(self):
+        """Applies the constraints of the weights, as a step does after its update."""
+        with nogil:
+            constrain_task(&self.plan, 0, 1)
 
     def predict(self, xs, int threads=1):
         """Outputs of any number of rows, block by block."""
@@ -302,8 +366,10 @@ cdef class Program:
             self.plan.links = NULL
             place_inputs(&self.plan, self.plan.all_dense, 0)
             loss = batch_loss(&self.plan, threads)
-            gradients(&self.plan, False, threads)
+            if not self.plan.failed:
+                gradients(&self.plan, False, threads)
             leave(threads)
+        self.raise_failed()
         return loss
 
     def run(self, xs, ts, weights, losses, Chain chain, lrs, order, Py_ssize_t batch_size, Py_ssize_t first,
@@ -345,6 +411,7 @@ cdef class Program:
                     if seconds > 0 and end - begun > seconds:
                         break
             leave(threads)
+        self.raise_failed()
         return k, status
 
     cdef void attach(self, Port* ports, Py_ssize_t n_ports, arrays, Py_ssize_t rows) except *:

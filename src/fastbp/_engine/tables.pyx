@@ -42,6 +42,20 @@ def _losses():
         row += 1
 
 
+def _ops():
+    cdef const c.OpKind* row = kernels_of(np.dtype("float64")).ops
+    while row.name != NULL:
+        yield row.name.decode()
+        row += 1
+
+
+def _constraints():
+    cdef const c.Constraint* row = kernels_of(np.dtype("float64")).constraints
+    while row.name != NULL:
+        yield row.name.decode()
+        row += 1
+
+
 def _rules():
     cdef const c.Rule* row = kernels_of(np.dtype("float64")).rules
     while row.name != NULL:
@@ -50,5 +64,7 @@ def _rules():
 
 
 ACTIVATIONS = {row.name: row for row in _activations()}
+CONSTRAINTS = tuple(_constraints())
+OPS = tuple(_ops())
 LOSSES = {row.name: row for row in _losses()}
 RULES = {row.name: row for row in _rules()}

@@ -1,0 +1,52 @@
+"""What a node of the graph can be: a pair (forward, backward), a gradient where it has parameters, and a row."""
+
+cdef enum:
+    MOST_OPS = 64
+
+cdef OpKind[MOST_OPS] op_kinds
+cdef int n_ops = 0
+
+
+cdef OpKind* op_kind(const char* name, RowsKernel forward, RowsKernel backward, GradientKernel gradient=NULL):
+    """Adds a row; what most kinds lack is set on the row that it returns."""
+    global n_ops
+    assert n_ops < MOST_OPS - 1
+    memset(&op_kinds[n_ops], 0, sizeof(OpKind))
+    op_kinds[n_ops].name = name
+    op_kinds[n_ops].forward, op_kinds[n_ops].backward, op_kinds[n_ops].gradient = forward, backward, gradient
+    n_ops += 1
+    return &op_kinds[n_ops - 1]
+
+
+op_kind(b"dense", dense_forward, dense_backward, dense_gradient)
+
+
+cdef void activation_forward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Y = f(X)."""
+    cdef Py_ssize_t block
+    for block in range(blocks(op.Y.width)):
+        activate_block(op, op.X, block, start, stop)
+    if op.activation.rows_value != NULL:
+        op.activation.rows_value(&op.Y, start, stop)
+
+cdef void activation_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """dX = dY f'(X)."""
+    copy_rows(&op.dY, op.dX, start, stop)
+    activation_slope(op, op.X, op.dX, start, stop)
+
+op_kind(b"activation", activation_forward, activation_backward)
+
+
+cdef void fan_out_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """A node used several times: dX[0] += dX[1] + dX[2] + ..., the gradients of its uses."""
+    cdef Py_ssize_t u, block, i
+    cdef real* total
+    cdef const real* share
+    for block in range(blocks(op.dX.width)):
+        total = block_of(op.dX, start, block)
+        for u in range(1, op.inputs):
+            share = block_of(&op.dX[u], start, block)
+            for i in range((stop - start) * op.dX.pitch):
+                total[i] += share[i]
+
+op_kind(b"fan_out", NULL, fan_out_backward)

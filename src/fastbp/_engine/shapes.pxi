@@ -1,0 +1,159 @@
+"""Ops that move features about: concatenate, slice, broadcast, the sum of a row, and constants."""
+
+cdef inline void copy_span(const Tensor* A, Py_ssize_t a, const Tensor* C, Py_ssize_t c, Py_ssize_t width,
+                           Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """C[n, c : c + width] = A[n, a : a + width], in pieces that lie in one block of both."""
+    cdef Py_ssize_t n, done = 0, piece
+    cdef const real* from_
+    cdef real* to
+    while done < width:
+        piece = least(width - done, least(PANEL - (a + done) % PANEL, PANEL - (c + done) % PANEL))
+        from_ = block_of(A, start, (a + done) // PANEL) + (a + done) % PANEL
+        to = block_of(C, start, (c + done) // PANEL) + (c + done) % PANEL
+        for n in range(stop - start):
+            copy_features(from_ + n * A.pitch, to + n * C.pitch, piece)
+        done += piece
+
+
+cdef inline void zero_rows(const Tensor* T, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    cdef Py_ssize_t block
+    for block in range(blocks(T.width)):
+        memset(block_of(T, start, block), 0, (stop - start) * T.pitch * sizeof(real))
+
+
+cdef inline real* at(const Tensor* T, Py_ssize_t n, Py_ssize_t j) noexcept nogil:
+    """Where T[n, j] lies."""
+    return block_of(T, n, j // PANEL) + j % PANEL
+
+
+cdef inline real row_sum(const Tensor* A, Py_ssize_t n) noexcept nogil:
+    """sum over j of A[n, j], in chains of one for each lane."""
+    cdef real[16] sums
+    cdef Py_ssize_t block, v, j, width
+    cdef const real* a
+    cdef real total = 0
+    memset(sums, 0, sizeof(sums))
+    for block in range(blocks(A.width)):
+        a, width = block_of(A, n, block), width_of(A.width, block)
+        for v in range(width // LANES):
+            for j in range(<Py_ssize_t> LANES):
+                sums[j] += a[v * LANES + j]
+        for j in range(width - width % LANES, width):
+            total += a[j]
+    for j in range(<Py_ssize_t> LANES):
+        total += sums[j]
+    return total
+
+
+cdef inline real row_dot(const Tensor* A, const Tensor* B, Py_ssize_t n) noexcept nogil:
+    """sum over j of A[n, j] B[n, j]."""
+    cdef real[16] sums
+    cdef Py_ssize_t block, v, j, width
+    cdef const real* a
+    cdef const real* b
+    cdef real total = 0
+    memset(sums, 0, sizeof(sums))
+    for block in range(blocks(A.width)):
+        a, b, width = block_of(A, n, block), block_of(B, n, block), width_of(A.width, block)
+        for v in range(width // LANES):
+            for j in range(<Py_ssize_t> LANES):
+                sums[j] += a[v * LANES + j] * b[v * LANES + j]
+        for j in range(width - width % LANES, width):
+            total += a[j] * b[j]
+    for j in range(<Py_ssize_t> LANES):
+        total += sums[j]
+    return total
+
+
+cdef inline void fill_row(const Tensor* C, Py_ssize_t n, real value) noexcept nogil:
+    """C[n, j] = value."""
+    cdef Py_ssize_t block, i
+    cdef real* c
+    for block in range(blocks(C.width)):
+        c = block_of(C, n, block)
+        for i in range(C.pitch):
+            c[i] = value
+
+
+cdef void concatenate_forward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Y = X[0] | X[1] | ..."""
+    cdef Py_ssize_t u, j = 0
+    for u in range(op.inputs):
+        copy_span(&op.X[u], 0, &op.Y, j, op.X[u].width, start, stop)
+        j += op.X[u].width
+
+cdef void concatenate_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """dX[u] = its columns of dY."""
+    cdef Py_ssize_t u, j = 0
+    for u in range(op.inputs):
+        if op.dX[u].data != NULL:
+            copy_span(&op.dY, j, &op.dX[u], 0, op.X[u].width, start, stop)
+        j += op.X[u].width
+
+op_kind(b"concatenate", concatenate_forward, concatenate_backward)
+
+
+cdef void slice_forward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Y[n, j] = X[n, first + j step]."""
+    cdef Py_ssize_t n, j
+    if op.step == 1:
+        copy_span(op.X, op.first, &op.Y, 0, op.Y.width, start, stop)
+        return
+    for n in range(start, stop):
+        for j in range(op.Y.width):
+            at(&op.Y, n, j)[0] = at(op.X, n, op.first + j * op.step)[0]
+
+cdef void slice_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """dX = 0 but in the columns that were taken."""
+    cdef Py_ssize_t n, j
+    zero_rows(op.dX, start, stop)
+    if op.step == 1:
+        copy_span(&op.dY, 0, op.dX, op.first, op.Y.width, start, stop)
+        return
+    for n in range(start, stop):
+        for j in range(op.Y.width):
+            at(op.dX, n, op.first + j * op.step)[0] = at(&op.dY, n, j)[0]
+
+op_kind(b"slice", slice_forward, slice_backward)
+
+
+cdef void broadcast_forward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Y[n, j] = X[n, 0]."""
+    cdef Py_ssize_t n
+    for n in range(start, stop):
+        fill_row(&op.Y, n, at(op.X, n, 0)[0])
+
+cdef void broadcast_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """dX[n, 0] = sum over j of dY[n, j]."""
+    cdef Py_ssize_t n
+    for n in range(start, stop):
+        at(op.dX, n, 0)[0] = row_sum(&op.dY, n)
+
+op_kind(b"broadcast", broadcast_forward, broadcast_backward)
+
+
+cdef void sum_forward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Y[n, 0] = alpha times the sum over j of X[n, j]."""
+    cdef Py_ssize_t n
+    for n in range(start, stop):
+        at(&op.Y, n, 0)[0] = <real> op.alpha * row_sum(op.X, n)
+
+cdef void sum_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """dX[n, j] = alpha dY[n, 0]."""
+    cdef Py_ssize_t n
+    for n in range(start, stop):
+        fill_row(op.dX, n, <real> op.alpha * at(&op.dY, n, 0)[0])
+
+op_kind(b"sum", sum_forward, sum_backward)
+
+
+cdef void constant_forward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Y = alpha."""
+    cdef Py_ssize_t n
+    for n in range(start, stop):
+        fill_row(&op.Y, n, <real> op.alpha)
+
+cdef void constant_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    pass
+
+op_kind(b"constant", constant_forward, constant_backward)
