@@ -4,8 +4,10 @@ from fastbp import datasets, functional, initializers, losses, metrics
 from fastbp.blocks import GLU, Highway, Maxout, Residual
 from fastbp.callbacks import Callback, EarlyStopping
 from fastbp.constraints import MaxNorm, NonNegative
+from fastbp.curvature import hessian, hvp
 from fastbp.custom import Lambda
 from fastbp.data import batches
+from fastbp.derivatives import input_gradient, jacobian, jvp, log_abs_det_jacobian, vjp
 from fastbp.errors import DivergenceError, ModelFormatError
 from fastbp.gates import (
     Add,
@@ -22,6 +24,7 @@ from fastbp.gates import (
     maximum,
     minimum,
 )
+from fastbp.gradients import check_gradients, per_sample_gradient_norms, per_sample_gradients
 from fastbp.graph import Input
 from fastbp.history import History
 from fastbp.layers import Activation, Dense, Dropout
@@ -70,17 +73,27 @@ __all__ = [
     "Trainer",
     "__version__",
     "batches",
+    "check_gradients",
     "clip_by_global_norm",
     "datasets",
     "functional",
     "get_num_threads",
+    "hessian",
+    "hvp",
     "initializers",
+    "input_gradient",
+    "jacobian",
+    "jvp",
     "load",
+    "log_abs_det_jacobian",
     "losses",
     "maximum",
     "metrics",
     "minimum",
+    "per_sample_gradient_norms",
+    "per_sample_gradients",
     "set_num_threads",
+    "vjp",
 ]
 
 

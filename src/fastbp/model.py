@@ -191,7 +191,8 @@ class Sequential(Model):
         node = checks.instance(first, Input, "the first argument of Sequential")
         for k, layer in enumerate(layers):
             if not isinstance(layer, (Layer, Block, Network)):
-                raise TypeError(f"layers[{k}] must be a Layer, a block or a model, got {type(layer).__name__} {layer!r}")
+                got = f"{type(layer).__name__} {layer!r}"
+                raise TypeError(f"layers[{k}] must be a Layer, a block or a model, got {got}")
             node = layer(node)
         super().__init__(first, node, dtype=dtype, seed=seed, name=name)
 

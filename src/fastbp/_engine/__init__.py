@@ -7,9 +7,10 @@ from fastbp._engine import functional
 from fastbp._engine.chain import Chain
 from fastbp._engine.functional import first_nonfinite, first_outside, loss
 from fastbp._engine.lane import Lane
-from fastbp._engine.program import Program
+from fastbp._engine.program import Program, parameter_second, pull, push, rows_gradients, second, vjp
 from fastbp._engine.selected import isa
 from fastbp._engine.tables import ACTIVATIONS, CONSTRAINTS, LOSSES, OPS, RULES, Activation, Loss, Rule
+from fastbp._engine.tangent import tangent
 
 __all__ = [
     "ACTIVATIONS",
@@ -28,4 +29,11 @@ __all__ = [
     "functional",
     "isa",
     "loss",
+    "parameter_second",
+    "pull",
+    "push",
+    "rows_gradients",
+    "second",
+    "tangent",
+    "vjp",
 ]

@@ -1,8 +1,9 @@
-"""Activations: a pair (value, vjp) and a row.
+"""Activations: value, vjp and curvature one under the other, and a row.
 
     name_value   Y = f(Z) in place: Y holds Z when it begins
     name_vjp     dZ = dY f'(Z) in place: dZ holds dY when it begins; the slope comes from Z or from Y, whichever
                  is cheaper, and a row with keeps_input = True has Z kept
+    name_curvature   dZ = dY f''(Z) in place, for second derivatives; a row without one is piecewise linear
 
 At a kink the slope is the left one.  In place, because a loop over two arrays that may be one does not
 vectorise.  Element by element where it can be: only softmax works by rows.
@@ -19,11 +20,11 @@ cdef int n_activations = 0
 
 
 cdef activation(const char* name, Value value, Vjp vjp, const char* start, double alpha=0, bint keeps_input=False,
-                RowsValueKernel rows_value=NULL, RowsVjpKernel rows_vjp=NULL):
+                Vjp curvature=NULL, RowsValueKernel rows_value=NULL, RowsVjpKernel rows_vjp=NULL):
     global n_activations
     assert n_activations < MOST_ACTIVATIONS - 1
     activations[n_activations] = Activation(name, start, alpha, keeps_input, <ValueKernel> value, <VjpKernel> vjp,
-                                            rows_value, rows_vjp)
+                                            <VjpKernel> curvature, rows_value, rows_vjp)
     n_activations += 1
 
 
@@ -40,7 +41,12 @@ cdef void sigmoid_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, doub
     for i in range(n):
         dZ[i] *= Y[i] * (<real> 1 - Y[i])
 
-activation(b"sigmoid", sigmoid_value, sigmoid_vjp, b"glorot_uniform")
+cdef void sigmoid_curvature(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        dZ[i] *= Y[i] * (<real> 1 - Y[i]) * (<real> 1 - <real> 2 * Y[i])
+
+activation(b"sigmoid", sigmoid_value, sigmoid_vjp, b"glorot_uniform", 0, False, sigmoid_curvature)
 
 
 cdef void tanh_value(real* Y, Py_ssize_t n, double alpha) noexcept nogil:
@@ -53,7 +59,12 @@ cdef void tanh_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double 
     for i in range(n):
         dZ[i] *= <real> 1 - Y[i] * Y[i]
 
-activation(b"tanh", tanh_value, tanh_vjp, b"glorot_uniform")
+cdef void tanh_curvature(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        dZ[i] *= <real> -2 * Y[i] * (<real> 1 - Y[i] * Y[i])
+
+activation(b"tanh", tanh_value, tanh_vjp, b"glorot_uniform", 0, False, tanh_curvature)
 
 
 cdef void relu_value(real* Y, Py_ssize_t n, double alpha) noexcept nogil:
@@ -158,7 +169,7 @@ cdef void softmax_vjp(const Tensor* Y, const Tensor* dZ, Py_ssize_t start, Py_ss
             for k in range(width_of(Y.width, block)):
                 dz[k] = y[k] * (dz[k] - dot)
 
-activation(b"softmax", NULL, NULL, b"glorot_uniform", 0, False, softmax_value, softmax_vjp)
+activation(b"softmax", NULL, NULL, b"glorot_uniform", 0, False, NULL, softmax_value, softmax_vjp)
 
 
 cdef inline void activate_block(const Op* op, const Tensor* Z, Py_ssize_t block, Py_ssize_t start,

@@ -32,6 +32,7 @@ cdef struct Activation:
     bint keeps_input            # its slope needs Z, not only Y
     ValueKernel value           # element by element ...
     VjpKernel vjp
+    VjpKernel curvature         # NULL: 0 everywhere
     RowsValueKernel rows_value  # ... or, where the features of a row depend on each other, by rows
     RowsVjpKernel rows_vjp
 
@@ -99,10 +100,14 @@ cdef struct Targets:
 ctypedef void (*LossKernel)(const Tensor* Y, const Targets* targets, double scale, double* losses,
                             const Tensor* dY, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
 
+ctypedef void (*LossTangentKernel)(const Tensor* Y, const Targets* targets, double scale, const Tensor* T,
+                                   const Tensor* dY, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
+
 cdef struct Loss:
     const char* name
     LossKernel of_indices       # NULL where it takes no class indices
     LossKernel of_values
+    LossTangentKernel tangent   # of its gradient along T: the loss's Hessian by Y, times T
     bint unit                   # its values must lie in 0 ... 1
 
 

@@ -10,8 +10,8 @@ from libc.string cimport memcpy, memset
 
 from fastbp._engine.kernels cimport (
     MAX_STATES, Activation, ChainLink, Constraint, ConstraintKernel, Context, GradientKernel, Kernels, Loss,
-    LossKernel, Op, OpKind, PrepareKernel, RowsKernel, RowsValueKernel, RowsVjpKernel, Rule, Targets, Tensor,
-    UpdateKernel, ValueKernel, VjpKernel,
+    LossKernel, LossTangentKernel, Op, OpKind, PrepareKernel, RowsKernel, RowsValueKernel, RowsVjpKernel, Rule,
+    Targets, Tensor, UpdateKernel, ValueKernel, VjpKernel,
 )
 from fastbp._engine.scalar cimport exp, log, log1p_of_unit, sigmoid, square_root, tanh
 from fastbp._engine.tile cimport (
@@ -26,6 +26,7 @@ include "dropout.pxi"
 include "gates.pxi"
 include "shapes.pxi"
 include "normalization.pxi"
+include "tangents.pxi"
 include "losses.pxi"
 include "updates.pxi"
 include "constraints.pxi"

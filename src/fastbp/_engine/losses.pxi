@@ -1,7 +1,8 @@
 """Losses: kernels that give each row's loss and its gradient together, and a row.
 
 A loss kernel adds weight[n] loss[n] to losses[n] and writes dY[n] = scale weight[n] dloss[n]/dY[n], where
-scale is 1 / (sum of the weights): the loss of a batch is the weighted mean over its rows.
+scale is 1 / (sum of the weights): the loss of a batch is the weighted mean over its rows.  Its tangent writes into
+dY what dY changes by along T: the Hessian of the row's loss times T.
 """
 
 cdef enum:
@@ -11,10 +12,11 @@ cdef Loss[MOST_LOSSES] losses
 cdef int n_losses = 0
 
 
-cdef loss(const char* name, LossKernel of_values, LossKernel of_indices=NULL, bint unit=False):
+cdef loss(const char* name, LossTangentKernel tangent, LossKernel of_values, LossKernel of_indices=NULL,
+          bint unit=False):
     global n_losses
     assert n_losses < MOST_LOSSES - 1
-    losses[n_losses] = Loss(name, of_indices, of_values, unit)
+    losses[n_losses] = Loss(name, of_indices, of_values, tangent, unit)
     n_losses += 1
 
 
@@ -58,7 +60,17 @@ cdef void mse_of_values(const Tensor* Y, const Targets* targets, double scale, d
                 dy[k] = factor * difference
         row_losses[n] += <double> weight * (total / O)
 
-loss(b"mse", mse_of_values)
+cdef void mse_tangent(const Tensor* Y, const Targets* targets, double scale, const Tensor* T, const Tensor* dY,
+                      Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """2 T / O."""
+    cdef Py_ssize_t n, block, k
+    for n in range(start, stop):
+        for block in range(blocks(Y.width)):
+            for k in range(width_of(Y.width, block)):
+                block_of(dY, n, block)[k] = <real> (2 * scale / Y.width) * weight_of(targets, n) * (
+                    block_of(T, n, block)[k])
+
+loss(b"mse", mse_tangent, mse_of_values)
 
 
 cdef inline real weighted_softmax(const Tensor* Y, const Tensor* dY, real shift, real factor,
@@ -104,7 +116,26 @@ cdef void cross_entropy_of_values(const Tensor* Y, const Targets* targets, doubl
                 dy[k] -= factor * t[k]
         row_losses[n] += <double> weight * total
 
-loss(b"cross_entropy", cross_entropy_of_values, cross_entropy_of_indices, True)
+cdef void cross_entropy_tangent(const Tensor* Y, const Targets* targets, double scale, const Tensor* T,
+                                const Tensor* dY, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """mass p (T - p'T), with p = softmax(Y) and mass the sum of the targets."""
+    cdef Py_ssize_t n, block, k
+    cdef real along, mass, factor
+    cdef real* dy
+    for n in range(start, stop):
+        weighted_softmax(Y, dY, largest(Y, n), 1, n)
+        along, mass = row_dot(dY, T, n), 1
+        if targets.values != NULL:
+            mass = 0
+            for k in range(Y.width):
+                mass += values_of(targets, n, 0)[k]
+        factor = <real> scale * mass * weight_of(targets, n)
+        for block in range(blocks(Y.width)):
+            dy = block_of(dY, n, block)
+            for k in range(width_of(Y.width, block)):
+                dy[k] *= factor * (block_of(T, n, block)[k] - along)
+
+loss(b"cross_entropy", cross_entropy_tangent, cross_entropy_of_values, cross_entropy_of_indices, True)
 
 
 cdef void binary_cross_entropy_of_values(const Tensor* Y, const Targets* targets, double scale, double* row_losses,
@@ -127,4 +158,16 @@ cdef void binary_cross_entropy_of_values(const Tensor* Y, const Targets* targets
                 dy[k] = factor * (sigmoid(y[k]) - t[k])
         row_losses[n] += <double> weight * (total / O)
 
-loss(b"binary_cross_entropy", binary_cross_entropy_of_values, NULL, True)
+cdef void binary_cross_entropy_tangent(const Tensor* Y, const Targets* targets, double scale, const Tensor* T,
+                                       const Tensor* dY, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """s (1 - s) T / O."""
+    cdef Py_ssize_t n, block, k
+    cdef real s
+    for n in range(start, stop):
+        for block in range(blocks(Y.width)):
+            for k in range(width_of(Y.width, block)):
+                s = sigmoid(block_of(Y, n, block)[k])
+                block_of(dY, n, block)[k] = <real> (scale / Y.width) * weight_of(targets, n) * (
+                    s * (<real> 1 - s) * block_of(T, n, block)[k])
+
+loss(b"binary_cross_entropy", binary_cross_entropy_tangent, binary_cross_entropy_of_values, NULL, True)

@@ -5,7 +5,7 @@ Batch normalization couples rows, so it has kernels `couple` that run between th
 rows of a part of the features.
 """
 
-cdef inline void scale_and_shift(const Op* op, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+cdef inline void scale_and_shift(const Op* op, const Tensor* Z, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     """Y = gamma Z + beta; without them Y = Z."""
     cdef Py_ssize_t block, n, j, width
     cdef const real* gamma
@@ -17,7 +17,7 @@ cdef inline void scale_and_shift(const Op* op, Py_ssize_t start, Py_ssize_t stop
         gamma = <const real*> op.W + block * PANEL if op.W != NULL else NULL
         beta = <const real*> op.b + block * PANEL if op.b != NULL else NULL
         for n in range(start, stop):
-            z, y = block_of(&op.Z, n, block), block_of(&op.Y, n, block)
+            z, y = block_of(Z, n, block), block_of(&op.Y, n, block)
             if gamma == NULL:
                 memcpy(y, z, width * sizeof(real))
             elif beta == NULL:
@@ -45,25 +45,46 @@ cdef inline void times_gamma(const Op* op, Py_ssize_t start, Py_ssize_t stop) no
                 dx[j] = gamma[j] * dy[j]
 
 
-cdef void normalization_gradient(const Op* op, const Context* context, Py_ssize_t N, Py_ssize_t start,
-                                 Py_ssize_t stop, bint bias) noexcept nogil:
-    """dgamma[j] = sum over n of dY[n, j] Z[n, j]; dbeta[j] = sum over n of dY[n, j]; for the one row of gamma."""
+cdef inline void scale_gradient(const Op* op, const Tensor* Z, Py_ssize_t N, bint gamma, bint beta) noexcept nogil:
+    """dgamma[j] = sum over n of dY[n, j] Z[n, j]; dbeta[j] = sum over n of dY[n, j]."""
     cdef Py_ssize_t block, n, j, width
     cdef real* dgamma
     cdef const real* dy
     cdef const real* z
     for block in range(blocks(op.Y.width)):
         width = width_of(op.Y.width, block)
-        if start < stop:
+        if gamma:
             dgamma = <real*> op.dW + block * PANEL
             if not op.adds_gradient:
                 memset(dgamma, 0, width * sizeof(real))
             for n in range(N):
-                dy, z = block_of(&op.dY, n, block), block_of(&op.Z, n, block)
+                dy, z = block_of(&op.dY, n, block), block_of(Z, n, block)
                 for j in range(width):
                     dgamma[j] += dy[j] * z[j]
-        if bias and op.db != NULL:
+        if beta and op.db != NULL:
             sum_rows(&op.dY, block, N, <real*> op.db + block * PANEL, op.adds_gradient)
+
+
+cdef void normalization_gradient(const Op* op, const Context* context, Py_ssize_t N, Py_ssize_t start,
+                                 Py_ssize_t stop, bint bias) noexcept nogil:
+    """Of gamma, which is one row of weights, and beta."""
+    scale_gradient(op, &op.Z, N, start < stop, bias)
+
+
+cdef void scale_forward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Y = gamma X + beta."""
+    scale_and_shift(op, op.X, start, stop)
+
+cdef void scale_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """dX = gamma dY."""
+    if op.dX.data != NULL:
+        times_gamma(op, start, stop)
+
+cdef void gradient_of_scale(const Op* op, const Context* context, Py_ssize_t N, Py_ssize_t start,
+                            Py_ssize_t stop, bint bias) noexcept nogil:
+    scale_gradient(op, op.X, N, start < stop, bias)
+
+op_kind(b"scale", scale_forward, scale_backward, gradient_of_scale)
 
 
 cdef inline void normalize_rows(const Op* op, Py_ssize_t start, Py_ssize_t stop, bint centred) noexcept nogil:
@@ -85,7 +106,7 @@ cdef inline void normalize_rows(const Op* op, Py_ssize_t start, Py_ssize_t stop,
             z = block_of(&op.Z, n, block)
             for j in range(width_of(op.Y.width, block)):
                 z[j] *= scale
-    scale_and_shift(op, start, stop)
+    scale_and_shift(op, &op.Z, start, stop)
 
 
 cdef inline void normalize_rows_backward(const Op* op, Py_ssize_t start, Py_ssize_t stop, bint centred) noexcept nogil:
@@ -169,7 +190,8 @@ cdef void batch_norm_statistics(const Op* op, const Context* context, Py_ssize_t
             scale[j] = <real> (1 / sqrt_double(<double> variance[j] + op.alpha))
 
 cdef void batch_norm_forward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """Z = (X - mean) / sqrt(variance + alpha), of the batch in training, of the running averages else."""
+    """Z = (X - mean) / sqrt(variance + alpha), of the batch in training, of the running averages else; with first = 1
+    without the mean, which is what happens to a tangent."""
     cdef Py_ssize_t block, n, j, width
     cdef const real* mean
     cdef const real* scale
@@ -188,8 +210,8 @@ cdef void batch_norm_forward(const Op* op, const Context* context, Py_ssize_t st
         for n in range(start, stop):
             x, z = block_of(op.X, n, block), block_of(&op.Z, n, block)
             for j in range(width):
-                z[j] = (x[j] - mean[j]) * scale[j]
-    scale_and_shift(op, start, stop)
+                z[j] = (x[j] - (mean[j] if op.first == 0 else 0)) * scale[j]
+    scale_and_shift(op, &op.Z, start, stop)
 
 cdef void batch_norm_gradient_statistics(const Op* op, const Context* context, Py_ssize_t N, Py_ssize_t first,
                                          Py_ssize_t last) noexcept nogil:

@@ -89,8 +89,7 @@ cdef class Program:
     cdef void predict_rows(self, Py_ssize_t N, int threads) except *
     cdef int batch(self, Chain chain, double lr, uint64_t seed, uint64_t step, bint direct, int threads,
                    double* loss) noexcept nogil
-    cdef int chosen(self, int most) noexcept nogil
-    cdef void timed(self, int threads, double seconds) noexcept nogil
     cdef void attach(self, Port* ports, Py_ssize_t n_ports, arrays, Py_ssize_t rows) except *
     cdef void attach_training(self, xs, ts, weights, losses, Py_ssize_t rows) except *
+    cdef void attach_targets(self, Py_ssize_t n_sinks, ts, weights, losses, Py_ssize_t rows) except *
     cdef new_rows(self, Port* ports, Py_ssize_t n_ports, Py_ssize_t rows)

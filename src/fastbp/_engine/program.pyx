@@ -6,7 +6,7 @@ its dW summed over all rows, then its update.  Each number is summed in one orde
 Where a node couples rows, phase one falls into stages with a meeting of the threads between.  The rejected
 option, a gradient for each thread and a sum of them, costs memory and makes bits depend on threads.
 """
-from libc.math cimport isfinite
+from libc.math cimport isfinite, sqrt
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memset
 
@@ -14,37 +14,25 @@ import numpy as np
 
 from fastbp._engine.chain cimport Chain
 from fastbp._engine.flush cimport flush_subnormals, fp_mode, restore_mode
-from fastbp._engine.kernels cimport Activation, Constraint, Context, Loss, OpKind, Targets, Tensor
+from fastbp._engine.kernels cimport (
+    Activation, Constraint, Context, Loss, LossTangentKernel, Op, OpKind, Targets, Tensor,
+)
 from fastbp._engine.memory cimport Arena, address, aligned, kernels_of, numbers_of, pitch_of
 from fastbp._engine.tables cimport row_named
-from fastbp._engine.threads cimport MOST_THREADS, enter, leave, share
+from fastbp._engine.threads cimport MOST_THREADS, Task, enter, leave, share
 
 from fastbp._engine.plan import lower
 
-cdef extern from "<time.h>" nogil:
-    struct timespec:
-        long long tv_sec
-        long tv_nsec
-    int timespec_get(timespec* now, int base)
-    enum: TIME_UTC
-
 include "passes.pxi"
+include "tuner.pxi"
 include "in_python.pxi"
 
 cdef enum:
     ROWS_EACH = 8               # at least, for a thread that the engine adds on its own
     PASSES = 3                  # products of a training step for each one of a forward pass
-    TRIALS = 6                  # steps that compare one thread with several, as often as the next says
-    STEPS_BETWEEN_TRIALS = 300
 
 cdef double WORTHWHILE = 200e-6     # seconds of a step from which on threads are tried
 cdef double PRODUCTS_A_LANE = 6e9   # floating-point operations of a vector's lane in a second, roughly
-
-
-cdef inline double clock_seconds() noexcept nogil:
-    cdef timespec now
-    timespec_get(&now, TIME_UTC)
-    return <double> now.tv_sec + 1e-9 * <double> now.tv_nsec
 
 
 cdef class _Tensor:
@@ -253,22 +241,6 @@ cdef class Program:
             self.plan.contexts[k].seed = seed
             self.plan.contexts[k].step = step
 
-    cdef int chosen(self, int most) noexcept nogil:
-        """One thread or all, whichever was faster in the last trials: cores may be busy, or not be real ones."""
-        if self.tuner.rows != self.plan.rows or self.tuner.steps >= STEPS_BETWEEN_TRIALS:
-            self.tuner = Tuner(0, [1e300, 1e300], self.plan.rows, 0)
-        if self.tuner.trials < TRIALS:
-            return most if self.tuner.trials % 2 == 0 else 1
-        return most if self.tuner.seconds[1] <= self.tuner.seconds[0] else 1
-
-    cdef void timed(self, int threads, double seconds) noexcept nogil:
-        cdef int several = threads > 1
-        if self.tuner.trials < TRIALS:
-            self.tuner.trials += 1
-            self.tuner.seconds[several] = min(self.tuner.seconds[several], seconds)
-        else:
-            self.tuner.steps += 1
-
     cdef void predict_rows(self, Py_ssize_t N, int threads) except *:
         """Outputs of the attached rows, in blocks: buffers for all of them are not needed."""
         threads = self.claim(threads, N // PASSES if threads < 0 else N)
@@ -398,7 +370,7 @@ cdef class Program:
             while k < last:
                 self.plan.first = k * batch_size
                 self.plan.rows = min(batch_size, total - self.plan.first)
-                used = self.chosen(threads) if tries else threads
+                used = chosen(&self.tuner, self.plan.rows, threads) if tries else threads
                 status = self.batch(chain, rate if one_rate else rates[k], seed, step + <uint64_t> (k - first),
                                     direct, used, &batch_losses[k])
                 if status:
@@ -406,7 +378,7 @@ cdef class Program:
                 k += 1
                 if seconds > 0 or tries:
                     if tries:
-                        self.timed(used, clock_seconds() - end)
+                        timed(&self.tuner, used, clock_seconds() - end)
                     end = clock_seconds()
                     if seconds > 0 and end - begun > seconds:
                         break
@@ -420,11 +392,14 @@ cdef class Program:
             ports[k].array = <char*> address(arrays[k], rows * ports[k].value.width * self.plan.kernels.item)
 
     cdef void attach_training(self, xs, ts, weights, losses, Py_ssize_t rows) except *:
+        self.attach(self.plan.sources, self.plan.n_sources, xs, rows)
+        self.attach_targets(self.plan.n_sinks, ts, weights, losses, rows)
+
+    cdef void attach_targets(self, Py_ssize_t n_sinks, ts, weights, losses, Py_ssize_t rows) except *:
         cdef Py_ssize_t k
         cdef Targets* targets
         cdef const Loss* loss
-        self.attach(self.plan.sources, self.plan.n_sources, xs, rows)
-        for k in range(self.plan.n_sinks):
+        for k in range(n_sinks):
             targets = &self.plan.sinks[k].targets
             loss = <const Loss*> row_named(self.plan.kernels.losses, sizeof(Loss), losses[k])
             targets.width = self.plan.sinks[k].value.width
@@ -442,3 +417,6 @@ cdef class Program:
         arrays = tuple([np.empty((rows, ports[k].value.width), self.dtype) for k in range(n_ports)])
         self.attach(ports, n_ports, arrays, rows)
         return arrays
+
+
+include "sweeps.pxi"

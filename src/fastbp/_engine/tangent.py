@@ -1,0 +1,216 @@
+"""The graph of a net's tangents: for each op one that says how its output moves when its inputs do.
+
+The result is a graph of ops like any other, so the engine's forward pass gives directional derivatives (forward
+mode), and its backward pass second derivatives (reverse over forward). Each rule gives (Y, T): the tensor of the
+value, and that of its tangent or None where it does not move. What does not depend on a direction is marked, so
+that it is computed once for many directions. Formulas: Pearlmutter 1994.
+"""
+
+RULES = {}
+
+
+def rule(kind):
+    """Registers the rule of a kind of op."""
+
+    def register(function):
+        RULES[kind] = function
+        return function
+
+    return register
+
+
+class Tangents:
+    """A graph that grows: tensors with their widths, ops, and which tensors move with the direction."""
+
+    def __init__(self, offset=None):
+        self.offset = offset  # of the direction in the vector of parameters; None: they stay
+        self.widths, self.ops, self.moving = [], [], []
+
+    def tensor(self, width, moves=False):
+        self.widths.append(width)
+        self.moving.append(moves)
+        return len(self.widths) - 1
+
+    def op(self, kind, parents, width=None, offsets=(), along=False, **settings):
+        """The tensor that an op makes; `along` says that its parameters are those of the direction."""
+        if along:
+            offsets = tuple(self.offset + start if start >= 0 else -1 for start in offsets)
+        moves = along or any(self.moving[t] for t in parents)
+        made = self.tensor(self.widths[parents[0]] if width is None else width, moves)
+        self.ops.append((kind, tuple(parents), made, tuple(offsets), settings))
+        return made
+
+    def sum(self, tangents):
+        """The sum of those that are not None; None for none."""
+        terms = [t for t in tangents if t is not None]
+        return self.op("add", terms, alpha=1.0) if len(terms) > 1 else terms[0] if terms else None
+
+    def scaled(self, T, scale):
+        return T if T is None or scale == 1 else self.op("affine", [T], alpha=scale)
+
+    def or_zero(self, T, width):
+        return self.op("constant", [], width, alpha=0.0) if T is None else T
+
+
+def tangent(widths, ops, inputs, outputs, offset=None):
+    """The graph (widths, ops, inputs, outputs), the tensors that move, and those that the direction's parameters make.
+
+    Its outputs are the values and then their tangents. Without an offset the inputs move, and directions of them are
+    inputs after the others; with one the parameters move, along those that begin there in the flat vector.
+    """
+    graph = Tangents(offset)
+    values = {t: graph.tensor(widths[t]) for t in inputs}
+    tangents = {t: graph.tensor(widths[t], True) if offset is None else None for t in inputs}
+    starts = [values[t] for t in inputs] + [tangents[t] for t in inputs if tangents[t] is not None]
+    for kind, parents, output, offsets, settings in ops:
+        if kind not in RULES:
+            raise NotImplementedError(kind)
+        xs, ts = [values[t] for t in parents], [tangents[t] for t in parents]
+        values[output], tangents[output] = RULES[kind](graph, xs, ts, widths[output], offsets, settings)
+    ends = [values[t] for t in outputs] + [graph.or_zero(tangents[t], widths[t]) for t in outputs]
+    along = [op[2] for op in graph.ops if op[3] and offset is not None and max(op[3]) >= offset]
+    return (graph.widths, graph.ops, starts, ends), graph.moving, along
+
+
+def _through(graph, Z, TZ, settings):
+    """Y = f(Z) and T = f'(Z) TZ."""
+    name, alpha = settings["activation"], settings["alpha"]
+    if name == "linear":
+        return Z, TZ
+    Y = graph.op("activation", [Z], activation=name, alpha=alpha)
+    if TZ is None:
+        return Y, None
+    if name == "softmax":
+        width = graph.widths[Y]
+        along = graph.op("sum", [graph.op("multiply", [Y, TZ])], 1, alpha=1.0)
+        centred = graph.op("subtract", [TZ, graph.op("broadcast", [along], width)])
+        return Y, graph.op("multiply", [Y, centred])
+    slope = graph.op("slope", [Z, Y], activation=name, alpha=alpha)
+    return Y, graph.op("multiply", [slope, TZ])
+
+
+@rule("dense")
+def _dense(graph, xs, ts, width, offsets, settings):
+    linear = {"activation": "linear", "alpha": 0.0}
+    Z = graph.op("dense", xs, width, offsets, **linear)
+    TZ = None if ts[0] is None else graph.op("dense", ts, width, (offsets[0], -1), **linear)
+    if graph.offset is not None:
+        TZ = graph.sum([TZ, graph.op("dense", xs, width, offsets, along=True, **linear)])
+    return _through(graph, Z, TZ, settings)
+
+
+@rule("activation")
+def _activation(graph, xs, ts, width, offsets, settings):
+    return _through(graph, xs[0], ts[0], settings)
+
+
+@rule("dropout")
+def _dropout(graph, xs, ts, width, offsets, settings):
+    return xs[0], ts[0]
+
+
+@rule("affine")
+def _affine(graph, xs, ts, width, offsets, settings):
+    return graph.op("affine", xs, **settings), graph.scaled(ts[0], settings["alpha"])
+
+
+@rule("add")
+def _add(graph, xs, ts, width, offsets, settings):
+    return graph.op("add", xs, **settings), graph.scaled(graph.sum(ts), settings["alpha"])
+
+
+@rule("subtract")
+def _subtract(graph, xs, ts, width, offsets, settings):
+    return graph.op("subtract", xs), graph.sum([ts[0], graph.scaled(ts[1], -1.0)])
+
+
+@rule("multiply")
+def _multiply(graph, xs, ts, width, offsets, settings):
+    terms = [graph.op("multiply", [*xs[:u], T, *xs[u + 1 :]]) for u, T in enumerate(ts) if T is not None]
+    return graph.op("multiply", xs), graph.sum(terms)
+
+
+def _extreme(kind):
+    @rule(kind)
+    def route(graph, xs, ts, width, offsets, settings):
+        Y = graph.op(kind, xs)
+        terms = [
+            graph.op("multiply", [graph.op("winner", [*xs, Y], first=u), T]) for u, T in enumerate(ts) if T is not None
+        ]
+        return Y, graph.sum(terms)
+
+
+_extreme("maximum")
+_extreme("minimum")
+
+
+@rule("concatenate")
+def _concatenate(graph, xs, ts, width, offsets, settings):
+    if all(T is None for T in ts):
+        return graph.op("concatenate", xs, width), None
+    parts = [graph.or_zero(T, graph.widths[x]) for x, T in zip(xs, ts, strict=True)]
+    return graph.op("concatenate", xs, width), graph.op("concatenate", parts, width)
+
+
+def _linear(kind):
+    @rule(kind)
+    def same(graph, xs, ts, width, offsets, settings):
+        T = None if ts[0] is None else graph.op(kind, ts, width, **settings)
+        return graph.op(kind, xs, width, **settings), T
+
+
+_linear("slice")
+_linear("broadcast")
+_linear("sum")
+
+
+@rule("constant")
+def _constant(graph, xs, ts, width, offsets, settings):
+    return graph.op("constant", [], width, **settings), None
+
+
+def _mean(graph, x, width, factor=1.0):
+    return graph.op("sum", [x], 1, alpha=factor / width)
+
+
+def _scale(graph, Z, TZ, offsets):
+    """Gamma Z + beta, of a normalization."""
+    if offsets[0] < 0:
+        return Z, TZ
+    T = None if TZ is None else graph.op("scale", [TZ], None, (offsets[0], -1))
+    if graph.offset is not None:
+        T = graph.sum([T, graph.op("scale", [Z], None, offsets[:2], along=True)])
+    return graph.op("scale", [Z], None, offsets[:2]), T
+
+
+def _row_norm(kind, centred):
+    @rule(kind)
+    def normalize(graph, xs, ts, width, offsets, settings):
+        def centre(x):
+            if x is None or not centred:
+                return x
+            return graph.op("subtract", [x, graph.op("broadcast", [_mean(graph, x, width)], width)])
+
+        def spread(column):
+            return graph.op("broadcast", [column], width)
+
+        C, TC = centre(xs[0]), centre(ts[0])
+        root = graph.op("reciprocal_root", [_mean(graph, graph.op("multiply", [C, C]), width)], alpha=settings["alpha"])
+        Z, TZ = graph.op("multiply", [C, spread(root)]), None
+        if TC is not None:
+            moved = _mean(graph, graph.op("multiply", [C, TC]), width, -1.0)
+            T_root = graph.op("multiply", [root, root, root, moved])
+            TZ = graph.sum([graph.op("multiply", [TC, spread(root)]), graph.op("multiply", [C, spread(T_root)])])
+        return _scale(graph, Z, TZ, offsets)
+
+
+_row_norm("layer_norm", True)
+_row_norm("rms_norm", False)
+
+
+@rule("batch_norm")
+def _batch_norm(graph, xs, ts, width, offsets, settings):
+    running = (-1, -1, *offsets[2:])
+    Z = graph.op("batch_norm", xs, None, running, **settings)
+    TZ = None if ts[0] is None else graph.op("batch_norm", ts, None, running, first=1, **settings)
+    return _scale(graph, Z, TZ, offsets)
