@@ -30,6 +30,7 @@ FLOORS = [
         "normalization",
         "custom",
         "blocks",
+        "derivative_programs",
         "programs",
         "network",
     },

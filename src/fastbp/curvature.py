@@ -74,10 +74,10 @@ def hessian(
     names = None if objective is None else objective.names
     if wrt == "inputs":
         out = np.empty(shape, net.dtype)
-        net.programs.second(xs, out, output, ts, names, checks.as_threads(threads))
+        net.programs.derivatives.second(xs, out, output, ts, names, checks.as_threads(threads))
         return out[0] if one else out
     directions = np.eye(net.params.size, dtype=net.dtype)
-    return np.stack([net.programs.parameter_second(xs, v, ts, names) for v in directions])
+    return np.stack([net.programs.derivatives.parameter_second(xs, v, ts, names) for v in directions])
 
 
 def hvp(
@@ -114,10 +114,12 @@ def hvp(
     objective, ts, output = _second(net, xs, y, loss, output, wrt)
     names = None if objective is None else objective.names
     if wrt == "params":
-        return net.programs.parameter_second(xs, checks.as_shaped(V, net.params.shape, net.dtype, "V"), ts, names)
+        return net.programs.derivatives.parameter_second(
+            xs, checks.as_shaped(V, net.params.shape, net.dtype, "V"), ts, names
+        )
     vs = vectors_beside(V, net.inputs, xs, one, net.dtype, "V")
     out = np.empty(xs[0].shape, net.dtype)
-    net.programs.second((*xs, *vs), out, output, ts, names, checks.as_threads(threads))
+    net.programs.derivatives.second((*xs, *vs), out, output, ts, names, checks.as_threads(threads))
     return out[0] if one else out
 
 

@@ -23,7 +23,8 @@ def jacobian(net: Network, X, *, mode: str = "auto", threads: int | None = None)
     net : Network
     X : array of shape (rows, inputs), or of one row (inputs,), or a tuple of them for several inputs
     mode : {"auto", "forward", "reverse"}
-        Forward goes along each input, reverse back from each output; "auto" takes the fewer.
+        Forward goes along each input, reverse back from each output. "auto" takes the fewer; of a net with one
+        hidden layer it forms the whole at once.
     threads : int, optional
         Of the engine; it chooses if not given.
 
@@ -49,8 +50,11 @@ def jacobian(net: Network, X, *, mode: str = "auto", threads: int | None = None)
     forward = mode == "forward"
     if mode == "auto" and not any(layer.kind == "python" for layer in net.layers):
         forward = sum(widths[0]) < sum(widths[1])
+    whole = net.programs.derivatives.whole_jacobian(xs, checks.as_threads(threads)) if mode == "auto" else None
+    if whole is not None:
+        return whole[0] if one else whole
     outs = [[np.empty((len(xs[0]), O, I), net.dtype) for I in widths[0]] for O in widths[1]]
-    net.programs.jacobian(xs, [out for line in outs for out in line], forward, checks.as_threads(threads))
+    net.programs.derivatives.jacobian(xs, [out for line in outs for out in line], forward, checks.as_threads(threads))
     outs = [[out[0] if one else out for out in line] for line in outs]
     return outs[0][0] if len(outs) == len(outs[0]) == 1 else tuple(tuple(line) for line in outs)
 
@@ -79,7 +83,7 @@ def vjp(net: Network, X, V, *, threads: int | None = None):
     """
     xs, one = rows_of(net, X)
     vs = vectors_beside(V, net.outputs, xs, one, net.dtype, "V")
-    return given(net.programs.vjp(xs, vs, checks.as_threads(threads)), one)
+    return given(net.programs.derivatives.vjp(xs, vs, checks.as_threads(threads)), one)
 
 
 def jvp(net: Network, X, U, *, threads: int | None = None):
@@ -105,7 +109,7 @@ def jvp(net: Network, X, U, *, threads: int | None = None):
     """
     xs, one = rows_of(net, X)
     us = vectors_beside(U, net.inputs, xs, one, net.dtype, "U")
-    return given(net.programs.jvp(xs, us, checks.as_threads(threads)), one)
+    return given(net.programs.derivatives.jvp(xs, us, checks.as_threads(threads)), one)
 
 
 def input_gradient(
@@ -145,7 +149,7 @@ def input_gradient(
         dys = (np.zeros((len(xs[0]), width), net.dtype),)
         largest = net.programs.predict(xs, threads)[0].argmax(axis=1) if output is None else None
         dys[0][np.arange(len(xs[0])), largest if output is None else column_of(output, width)] = 1
-    return given(net.programs.vjp(xs, dys, threads), one)
+    return given(net.programs.derivatives.vjp(xs, dys, threads), one)
 
 
 def log_abs_det_jacobian(net: Network, X, *, threads: int | None = None) -> tuple[np.ndarray, np.ndarray]:

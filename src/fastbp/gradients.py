@@ -33,7 +33,7 @@ def per_sample_gradients(net: Network, X, y, loss="mse", *, threads: int | None 
     """
     xs, dys = row_losses(net, X, y, loss)
     out = np.empty((len(xs[0]), net.params.size), net.dtype)
-    net.programs.rows_gradients(xs, dys, out, None, checks.as_threads(threads))
+    net.programs.derivatives.rows_gradients(xs, dys, out, None, checks.as_threads(threads))
     return out
 
 
@@ -53,7 +53,7 @@ def per_sample_gradient_norms(net: Network, X, y, loss="mse", *, threads: int | 
     """
     xs, dys = row_losses(net, X, y, loss)
     norms = np.empty(len(xs[0]))
-    net.programs.rows_gradients(xs, dys, None, norms, checks.as_threads(threads))
+    net.programs.derivatives.rows_gradients(xs, dys, None, norms, checks.as_threads(threads))
     return norms
 
 

@@ -10,10 +10,10 @@ import threading
 import numpy as np
 
 from fastbp import _engine
+from fastbp.derivative_programs import DerivativePrograms, aligned_zeros
 from fastbp.threads import for_engine
 
 JOB_FIRST = 8  # where the first batch stands among the arguments of a job
-ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
 
 
 class Programs:
@@ -34,11 +34,11 @@ class Programs:
         self._frozen: dict[frozenset[int], list] = {}
         self._fixed: list = []
         self._spans: list | None = None
-        self._graph = (widths, ops, inputs, outputs)
-        self._tangent_programs: dict[bool, tuple] = {}
         self._training, self._inference = (
             _engine.Program(dtype.name, widths, ops, inputs, outputs, self.params, self.grads) for _ in range(2)
         )
+        graph = (widths, ops, inputs, outputs)
+        self.derivatives = DerivativePrograms(graph, self.params, self._inference, self._lock)
         if len(inputs) == len(outputs) == 1:
             self._lane = _engine.Lane(self._inference, self.params.dtype)
 
@@ -107,66 +107,6 @@ class Programs:
             self._training.constrain()
         return fine
 
-    # Derivatives of the outputs. They run in programs other than training's, so that `grads` and `pending` stay.
-
-    def vjp(self, xs: tuple, dys: tuple, threads: int | None = None) -> tuple:
-        """Gradients of the inputs."""
-        with self._lock:
-            return _engine.vjp(self._inference, xs, dys, for_engine(threads))
-
-    def jvp(self, xs: tuple, directions: tuple, threads: int | None = None) -> tuple:
-        """How the outputs move along directions of the inputs."""
-        with self._lock:
-            program, _ = self._tangents(False)
-            return program.predict((*xs, *directions), for_engine(threads))[len(self._graph[3]) :]
-
-    def jacobian(self, xs: tuple, outs: list, forward: bool, threads: int | None = None) -> None:
-        """Fill outs, one array (rows, output, input) for each output and input."""
-        with self._lock:
-            if forward:
-                _engine.push(*self._tangents(False), xs, outs, for_engine(threads))
-            else:
-                _engine.pull(self._inference, xs, outs, for_engine(threads))
-
-    def second(self, xs: tuple, out, feature: int, ts, losses, threads: int | None = None) -> None:
-        """Fill out with Hessians by the input, or with their products with a direction after it in xs."""
-        with self._lock:
-            _engine.second(*self._tangents(False), xs, out, feature, ts, losses, for_engine(threads))
-
-    def parameter_second(self, xs: tuple, direction: np.ndarray, ts: tuple, losses: tuple) -> np.ndarray:
-        """The Hessian of the batch's loss by the parameters, times a direction."""
-        size = self.params.size
-        with self._lock:
-            program, _ = self._tangents(True)
-            params, grads = self._tangent_programs[True][2:]
-            params[:size], params[size:] = self.params, direction
-            _engine.parameter_second(program, xs, ts, losses)
-            return grads[:size].copy()
-
-    def rows_gradients(self, xs: tuple, dys: tuple, out, norms, threads: int | None = None) -> None:
-        """Fill out with the gradient of each row, or norms with their norms."""
-        with self._lock:
-            if out is not None and self._spans is not None:
-                out[...] = 0
-            _engine.rows_gradients(self._inference, xs, dys, out, norms, self.params.size, for_engine(threads))
-
-    def _tangents(self, of_parameters):
-        """The program of the graph's tangents and the tensors in it that move, compiled when first wanted."""
-        if of_parameters not in self._tangent_programs:
-            size = self.params.size
-            try:
-                graph, moving, along = _engine.tangent(*self._graph, size if of_parameters else None)
-            except NotImplementedError:
-                raise ValueError(
-                    "no tangents go through a Lambda: its net has derivatives in reverse mode only"
-                ) from None
-            params = aligned_zeros(2 * size, self.params.dtype) if of_parameters else self.params
-            grads = aligned_zeros(params.size, self.params.dtype)
-            program = _engine.Program(self.params.dtype.name, *graph, params, grads)
-            program.freeze(frozenset(along))
-            self._tangent_programs[of_parameters] = (program, moving, params, grads)
-        return self._tangent_programs[of_parameters][:2]
-
     def set_trainable(self, tensors: frozenset[int], parts: list, trainable: bool) -> None:
         """Whether training moves these parts of the parameters, of the layer that gives these tensors."""
         with self._lock:
@@ -190,10 +130,3 @@ class Programs:
         ends = [0, *(end for part in kept for end in part), self.params.size]
         spans = list(zip(ends[::2], ends[1::2], strict=True))
         self._spans = [span for span in spans if span[0] < span[1]] if kept else None
-
-
-def aligned_zeros(size: int, dtype: np.dtype) -> np.ndarray:
-    """A zero vector that begins on a cache line."""
-    raw = np.zeros(size * dtype.itemsize + ALIGNMENT, np.uint8)
-    first = -raw.ctypes.data % ALIGNMENT
-    return raw[first : first + size * dtype.itemsize].view(dtype)

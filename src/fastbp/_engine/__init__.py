@@ -10,7 +10,7 @@ from fastbp._engine.lane import Lane
 from fastbp._engine.program import Program, parameter_second, pull, push, rows_gradients, second, vjp
 from fastbp._engine.selected import isa
 from fastbp._engine.tables import ACTIVATIONS, CONSTRAINTS, LOSSES, OPS, RULES, Activation, Loss, Rule
-from fastbp._engine.tangent import tangent
+from fastbp._engine.tangent import one_hidden_layer, tangent
 
 __all__ = [
     "ACTIVATIONS",
@@ -29,6 +29,7 @@ __all__ = [
     "functional",
     "isa",
     "loss",
+    "one_hidden_layer",
     "parameter_second",
     "pull",
     "push",

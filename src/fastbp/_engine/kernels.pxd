@@ -83,6 +83,7 @@ cdef struct OpKind:
     RowsKernel backward         # dX of rows start ... stop; may turn dY into dZ in place
     GradientKernel gradient     # dW of inputs start ... stop over N rows, and db; NULL without parameters
     bint keeps_Z                # Z is memory of its own
+    bint stacks                 # but for the slope it is linear, and its rows may be of any number of seeds
     int row_numbers             # that it saves for each row ...
     int feature_numbers         # ... and for each feature
     FeaturesKernel couple       # before forward in training, over all rows of blocks first ... last
@@ -159,5 +160,7 @@ cdef struct Kernels:
     double (*sum_weights)(const Targets* targets, Py_ssize_t N) noexcept nogil
     bint (*update)(ChainLink* chain, int links, void* P, const void* G, Py_ssize_t start, Py_ssize_t stop,
                    void* scratch) noexcept nogil
+    double (*sum_of_squares)(const void* A, Py_ssize_t n) noexcept nogil
+    void (*stream)(const void* A, void* C, Py_ssize_t n) noexcept nogil     # a copy that passes by the caches
     Py_ssize_t (*first_nonfinite)(const void* A, Py_ssize_t n) noexcept nogil
     Py_ssize_t (*first_outside)(const void* A, Py_ssize_t n, double low, double high) noexcept nogil

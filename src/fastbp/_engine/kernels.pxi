@@ -15,7 +15,8 @@ from fastbp._engine.kernels cimport (
 )
 from fastbp._engine.scalar cimport exp, log, log1p_of_unit, sigmoid, square_root, tanh
 from fastbp._engine.tile cimport (
-    BLOCKED, COLUMNS, FROM_BIAS, FROM_C, FROM_ZERO, HEIGHTS, LANES, PANEL, PLAIN, TILE_ROWS, TILES, real, transpose,
+    BLOCKED, COLUMNS, FROM_BIAS, FROM_C, FROM_ZERO, HEIGHTS, LANES, PANEL, PLAIN, TILE_ROWS, TILES, real,
+    stream_line, transpose,
 )
 
 include "tensors.pxi"
@@ -45,6 +46,8 @@ table.load_rows = load_rows
 table.store_rows = store_rows
 table.sum_weights = sum_weights
 table.update = update
+table.sum_of_squares = sum_of_squares
+table.stream = stream
 table.first_nonfinite = first_nonfinite
 table.first_outside = first_outside
 

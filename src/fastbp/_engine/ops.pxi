@@ -18,7 +18,8 @@ cdef OpKind* op_kind(const char* name, RowsKernel forward, RowsKernel backward, 
     return &op_kinds[n_ops - 1]
 
 
-op_kind(b"dense", dense_forward, dense_backward, dense_gradient)
+cdef OpKind* dense = op_kind(b"dense", dense_forward, dense_backward, dense_gradient)
+dense.stacks = True
 
 
 cdef void activation_forward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:

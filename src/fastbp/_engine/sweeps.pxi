@@ -5,16 +5,26 @@
     second   reverse over forward, of the graph of tangents
     rows     the parameters' gradient of each row by itself
 
-Each thread has its rows, and takes them in blocks that stay in its second-level cache.  No gradient of the
-parameters is touched.
+Each thread has its rows, and takes them in blocks that stay in its cache.  The rows of several seeds lie one seed
+after the other in the tensors that depend on the seed: a product takes them all at once, with W packed once, and
+all other kernels take the rows of one seed, since what they read of the block is the same for each.  No gradient
+of the parameters is touched.
 """
 
 cdef enum:
-    SWEEP_ROWS = 128
+    SWEEP_ROWS = 128            # of a block, at most
+    MOST_SEEDS = 16
+    SWEEP_BYTES = 1 << 18       # that the widest tensor of a block holds for all its seeds, roughly
 
 cdef struct Sweep:
     Plan* plan
     Py_ssize_t at_once          # rows of a block
+    Py_ssize_t seeds            # of one block at once
+    const Activation* linear
+    const bint* operand_moves   # which operands of the nodes depend on the direction ...
+    const bint* sink_moves      # ... and which sinks
+    Tensor* shifted             # operands of a node for one seed; `operands` for each thread
+    Py_ssize_t operands
     Py_ssize_t most             # the greatest width
     const char* line            # most zeros, a 1, most zeros: any row with one 1 lies in it
     char** outs
@@ -25,6 +35,7 @@ cdef struct Sweep:
     bint each_direction         # one after the other; else the given one
     const LossTangentKernel* tangents
     char* columns               # a row for each thread
+    Py_ssize_t n_params
     double* norms
 
 
@@ -44,6 +55,61 @@ cdef void load_sources(const Plan* plan, Py_ssize_t first, Py_ssize_t last, Py_s
         port = plan.sources + k
         plan.kernels.load_rows(port.array + (row - start) * port.value.width * plan.kernels.item, port.value.width,
                                NULL, &port.value, start, stop)
+
+
+cdef inline Tensor of_seed(const Tensor* T, Py_ssize_t rows, Py_ssize_t item) noexcept nogil:
+    """The tensor that begins so many rows later."""
+    cdef Tensor later = T[0]
+    if T.data != NULL:
+        later.data = <char*> T.data + rows * T.pitch * item
+    return later
+
+
+cdef void backward_of_seeds(const Sweep* sweep, const Context* context, int part, Py_ssize_t seeds, Py_ssize_t start,
+                            Py_ssize_t rows) noexcept nogil:
+    """All nodes backward, for the gradients of several seeds; rows start ... hold the values."""
+    cdef const Plan* plan = sweep.plan
+    cdef Py_ssize_t k, s, u, item = plan.kernels.item
+    cdef Tensor* dX = sweep.shifted + part * sweep.operands
+    cdef Op op
+    for k in range(plan.n_nodes - 1, -1, -1):
+        op = plan.nodes[k].op
+        op.dX = dX
+        for s in range(seeds):
+            op.dY = of_seed(&plan.nodes[k].op.dY, s * rows, item)
+            for u in range(op.inputs):
+                dX[u] = of_seed(&plan.nodes[k].op.dX[u], s * rows, item)
+            if op.kind.stacks:
+                # Only the slope, in dY's place: the product follows for all seeds.
+                dX.data = NULL
+            op.kind.backward(&op, context, start, start + rows)
+        if op.kind.stacks and plan.nodes[k].op.dX.data != NULL:
+            op.dY, op.activation = plan.nodes[k].op.dY, sweep.linear
+            dX[0] = plan.nodes[k].op.dX[0]
+            op.kind.backward(&op, context, start, start + seeds * rows)
+
+
+cdef void forward_of_seeds(const Sweep* sweep, const Context* context, int part, Py_ssize_t seeds, Py_ssize_t start,
+                           Py_ssize_t rows) noexcept nogil:
+    """The nodes that move, for the tangents of several seeds."""
+    cdef const Plan* plan = sweep.plan
+    cdef Py_ssize_t k, s, u, item = plan.kernels.item, operand
+    cdef Tensor* X = sweep.shifted + part * sweep.operands
+    cdef Op op
+    for k in range(plan.n_nodes):
+        if not sweep.moving[k] or plan.nodes[k].op.kind.forward == NULL:
+            continue
+        op = plan.nodes[k].op
+        if op.kind.stacks:
+            op.kind.forward(&op, context, start, start + seeds * rows)
+            continue
+        operand = op.X - plan.X
+        op.X = X
+        for s in range(seeds):
+            op.Y, op.Z = of_seed(&plan.nodes[k].op.Y, s * rows, item), of_seed(&plan.nodes[k].op.Z, s * rows, item)
+            for u in range(op.inputs):
+                X[u] = of_seed(&plan.X[operand + u], s * rows if sweep.operand_moves[operand + u] else 0, item)
+            op.kind.forward(&op, context, start, start + rows)
 
 
 cdef void forward_part(const Sweep* sweep, const Context* context, bint moving, Py_ssize_t start,
@@ -74,8 +140,9 @@ cdef void pull_task(void* job, int part, int of) noexcept nogil:
     cdef const Sweep* sweep = <const Sweep*> job
     cdef const Plan* plan = sweep.plan
     cdef const Context* context = plan.contexts + part
-    cdef Py_ssize_t n = cut(plan.rows, part, of), stop = cut(plan.rows, part + 1, of), start = sweep.at_once * part
-    cdef Py_ssize_t rows, p, q, o, s, O, I, item = plan.kernels.item
+    cdef Py_ssize_t n = cut(plan.rows, part, of), stop = cut(plan.rows, part + 1, of)
+    cdef Py_ssize_t start = sweep.at_once * sweep.seeds * part
+    cdef Py_ssize_t rows, p, q, o, k, s, O, I, first, seeds, item = plan.kernels.item
     cdef char* out
     cdef fp_mode mode = flush_subnormals()
     while n < stop:
@@ -83,15 +150,21 @@ cdef void pull_task(void* job, int part, int of) noexcept nogil:
         load_sources(plan, 0, plan.n_sources, n, start, start + rows)
         forward_rows(plan, context, 0, plan.n_nodes, start, start + rows)
         for p in range(plan.n_sinks):
-            O = plan.sinks[p].value.width
-            for o in range(O):
+            O, o = plan.sinks[p].value.width, 0
+            while o < O:
+                seeds = min(sweep.seeds, O - o)
                 for q in range(plan.n_sinks):
-                    one_hot(sweep, &plan.sinks[q].gradient, o if p == q else -1, start, start + rows)
-                backward_rows(plan, context, 0, plan.n_nodes, start, start + rows)
+                    for k in range(seeds):
+                        first = start + k * rows
+                        one_hot(sweep, &plan.sinks[q].gradient, o + k if p == q else -1, first, first + rows)
+                backward_of_seeds(sweep, context, part, seeds, start, rows)
                 for s in range(plan.n_sources):
                     I = plan.sources[s].value.width
-                    out = sweep.outs[p * plan.n_sources + s] + ((n - start) * O + o) * I * item
-                    plan.kernels.store_rows(&plan.sources[s].gradient, out, O * I, start, start + rows)
+                    for k in range(seeds):
+                        first = start + k * rows
+                        out = sweep.outs[p * plan.n_sources + s] + ((n - first) * O + o + k) * I * item
+                        plan.kernels.store_rows(&plan.sources[s].gradient, out, O * I, first, first + rows)
+                o += seeds
         n += rows
     restore_mode(mode)
 
@@ -101,28 +174,31 @@ cdef void push_task(void* job, int part, int of) noexcept nogil:
     cdef const Sweep* sweep = <const Sweep*> job
     cdef const Plan* plan = sweep.plan
     cdef const Context* context = plan.contexts + part
-    cdef Py_ssize_t n = cut(plan.rows, part, of), stop = cut(plan.rows, part + 1, of), start = sweep.at_once * part
-    cdef Py_ssize_t rows, p, s, i, I
-    cdef const Tensor* direction
+    cdef Py_ssize_t n = cut(plan.rows, part, of), stop = cut(plan.rows, part + 1, of)
+    cdef Py_ssize_t start = sweep.at_once * sweep.seeds * part
+    cdef Py_ssize_t rows, p, s, q, i, I, k, first, seeds
     cdef char* row = sweep.columns + part * sweep.most * plan.kernels.item
+    cdef char* out
     cdef fp_mode mode = flush_subnormals()
     while n < stop:
         rows = min(sweep.at_once, stop - n)
         load_sources(plan, 0, sweep.n_given, n, start, start + rows)
-        for s in range(sweep.n_given, plan.n_sources):
-            one_hot(sweep, &plan.sources[s].value, -1, start, start + rows)
         forward_part(sweep, context, False, start, start + rows)
         for s in range(sweep.n_given, plan.n_sources):
-            direction = &plan.sources[s].value
-            I = direction.width
-            for i in range(I):
-                one_hot(sweep, direction, i, start, start + rows)
-                forward_part(sweep, context, True, start, start + rows)
+            I, i = plan.sources[s].value.width, 0
+            while i < I:
+                seeds = min(sweep.seeds, I - i)
+                for q in range(sweep.n_given, plan.n_sources):
+                    for k in range(seeds):
+                        first = start + k * rows
+                        one_hot(sweep, &plan.sources[q].value, i + k if q == s else -1, first, first + rows)
+                forward_of_seeds(sweep, context, part, seeds, start, rows)
                 for p in range(sweep.n_values, plan.n_sinks):
-                    store_columns(sweep, &plan.sinks[p].value,
-                                  sweep.outs[(p - sweep.n_values) * sweep.n_given + s - sweep.n_given], I, i, row,
-                                  n, start, start + rows)
-            one_hot(sweep, direction, -1, start, start + rows)
+                    out = sweep.outs[(p - sweep.n_values) * sweep.n_given + s - sweep.n_given]
+                    for k in range(seeds):
+                        first = start + k * rows if sweep.sink_moves[p] else start
+                        store_columns(sweep, &plan.sinks[p].value, out, I, i + k, row, n, first, first + rows)
+                i += seeds
         n += rows
     restore_mode(mode)
 
@@ -193,14 +269,13 @@ cdef void parameters_of_row(const Plan* plan, const Context* context, Py_ssize_t
 
 
 cdef void rows_gradient_task(void* job, int part, int of) noexcept nogil:
-    """out[n] = the gradient of row n; or only norms[n], its Euclidean norm.  `most` is the number of parameters."""
+    """out[n] = the gradient of row n; or only norms[n], its Euclidean norm."""
     cdef const Sweep* sweep = <const Sweep*> job
     cdef const Plan* plan = sweep.plan
     cdef const Context* context = plan.contexts + part
     cdef Py_ssize_t n = cut(plan.rows, part, of), stop = cut(plan.rows, part + 1, of), start = sweep.at_once * part
-    cdef Py_ssize_t rows, r, i, P = sweep.most, item = plan.kernels.item, k
-    cdef double total
-    cdef char* out
+    cdef Py_ssize_t rows, r, P = sweep.n_params, item = plan.kernels.item, k
+    cdef char* own = sweep.columns + part * P * item
     cdef const Port* port
     cdef fp_mode mode = flush_subnormals()
     while n < stop:
@@ -213,43 +288,65 @@ cdef void rows_gradient_task(void* job, int part, int of) noexcept nogil:
                                    &port.gradient, start, start + rows)
         backward_rows(plan, context, 0, plan.n_nodes, start, start + rows)
         for r in range(rows):
-            out = sweep.outs[0] + (n + r) * P * item if sweep.norms == NULL else sweep.columns + part * P * item
-            parameters_of_row(plan, context, start + r, out)
+            parameters_of_row(plan, context, start + r, own)
             if sweep.norms != NULL:
-                total = 0
-                for i in range(P):
-                    total += (<double*> out)[i] ** 2 if item == 8 else <double> (<float*> out)[i] ** 2
-                sweep.norms[n + r] = sqrt(total)
+                sweep.norms[n + r] = sqrt(plan.kernels.sum_of_squares(own, P))
+            else:
+                plan.kernels.stream(own, sweep.outs[0] + (n + r) * P * item, P)
         n += rows
     restore_mode(mode)
 
 
 cdef class _Sweeper:
-    """The arrays of a sweep, and its start and end."""
+    """The sweep of a program: what of it does not change from one call to the next, and its start and end."""
     cdef Sweep sweep
     cdef Program program
     cdef list kept
-    cdef char** outs
+    cdef object outs, columns
+    cdef Py_ssize_t n_outs, n_columns, n_shifted
+    cdef char** addresses
     cdef LossTangentKernel* tangents
 
-    def __init__(self, Program program, outs, moving=None):
-        cdef Py_ssize_t k
-        self.program, self.kept = program, [outs]
-        self.sweep.plan = &program.plan
-        self.sweep.most = max(program.widths)
-        self.outs = <char**> self.own(max(1, len(outs)) * sizeof(char*))
+    def __init__(self, Program program, moving):
+        self.program, self.kept, self.n_outs, self.n_columns, self.n_shifted = program, [], 0, 0, 0
+        self.sweep.plan, self.sweep.most = &program.plan, max(program.widths)
+        self.sweep.operands = max([len(spec.inputs) for spec in program.specs]) + 1
         self.tangents = <LossTangentKernel*> self.own(program.plan.n_sinks * sizeof(LossTangentKernel))
-        self.sweep.outs, self.sweep.tangents = self.outs, self.tangents
-        for k, out in enumerate(outs):
-            self.outs[k] = <char*> address(out, out.nbytes)
+        self.sweep.tangents = self.tangents
         line = np.zeros(2 * self.sweep.most + 1, program.dtype)
         line[self.sweep.most] = 1
         self.kept.append(line)
         self.sweep.line = <const char*> address(line, line.nbytes)
+        self.sweep.linear = <const Activation*> row_named(
+            program.plan.kernels.activations, sizeof(Activation), "linear")
         if moving is not None:
-            flags = np.array([moving[spec.output] for spec in program.specs], np.intc)
-            self.kept.append(flags)
-            self.sweep.moving = <const bint*> address(flags, flags.nbytes)
+            self.sweep.moving = self.flags([moving[spec.output] for spec in program.specs])
+            self.sweep.operand_moves = self.flags([moving[t] for spec in program.specs for t in spec.inputs])
+            self.sweep.sink_moves = self.flags([moving[t] for t, _ in program.outputs])
+
+    def aim(self, outs):
+        """Where the results go."""
+        cdef Py_ssize_t k
+        if len(outs) > self.n_outs:
+            self.n_outs = len(outs)
+            self.addresses = <char**> self.own(self.n_outs * sizeof(char*))
+        for k, out in enumerate(outs):
+            self.addresses[k] = <char*> address(out, out.nbytes)
+        self.outs, self.sweep.outs, self.sweep.norms = outs, self.addresses, NULL
+        self.sweep.seeds, self.sweep.at_once = 1, SWEEP_ROWS
+        self.n_columns = 0
+
+    cdef const bint* flags(self, values) except NULL:
+        array = np.array(values, np.intc)
+        self.kept.append(array)
+        return <const bint*> address(array, array.nbytes)
+
+    cdef void stack(self, Port* ports, Py_ssize_t first, Py_ssize_t last) noexcept:
+        """Several seeds at once, but no more than a port has, and than keeps the block small."""
+        cdef Py_ssize_t row = self.sweep.most * self.program.plan.kernels.item, k
+        for k in range(first, last):
+            self.sweep.seeds = max(self.sweep.seeds, min(ports[k].value.width, <Py_ssize_t> MOST_SEEDS))
+        self.sweep.at_once = max(8, min(<Py_ssize_t> SWEEP_ROWS, SWEEP_BYTES // (row * self.sweep.seeds)))
 
     cdef void* own(self, Py_ssize_t size) except NULL:
         cdef Arena arena = Arena(size)
@@ -262,10 +359,15 @@ cdef class _Sweeper:
         cdef Program program = self.program
         threads = program.claim(threads, N)
         try:
-            self.sweep.at_once = min(SWEEP_ROWS, (N + threads - 1) // threads)
-            program.reserve(threads * self.sweep.at_once)
-            columns = np.zeros((threads, max(1, width_of_columns)), program.dtype)
-            self.sweep.columns = <char*> address(columns, columns.nbytes)
+            self.sweep.at_once = min(self.sweep.at_once, (N + threads - 1) // threads)
+            program.reserve(threads * self.sweep.at_once * self.sweep.seeds)
+            if threads > self.n_shifted:
+                self.n_shifted = threads
+                self.sweep.shifted = <Tensor*> self.own(threads * self.sweep.operands * sizeof(Tensor))
+            if threads * width_of_columns > self.n_columns:
+                self.n_columns = threads * width_of_columns
+                self.columns = np.zeros(self.n_columns, program.dtype)
+                self.sweep.columns = <char*> address(self.columns, self.columns.nbytes)
             with nogil:
                 program.begin(False, 0, 0)
                 program.plan.rows = N
@@ -275,32 +377,42 @@ cdef class _Sweeper:
                 program.want_inputs(False)
         finally:
             leave(threads)
+            self.outs = None
         program.raise_failed()
+
+
+cdef _Sweeper sweeper_of(Program program, moving, outs):
+    if program.sweeper is None:
+        program.sweeper = _Sweeper(program, moving)
+    program.sweeper.aim(outs)
+    return program.sweeper
 
 
 # What Python calls.  Arrays come checked; outs are new arrays of the right shapes.
 
 def pull(Program program, xs, outs, int threads=1):
     """Jacobians by reverse mode: outs[p * inputs + s] of shape (N, O_p, I_s)."""
-    cdef _Sweeper sweeper = _Sweeper(program, outs)
+    cdef _Sweeper sweeper = sweeper_of(program, None, outs)
     program.reserve(1)
     program.attach(program.plan.sources, program.plan.n_sources, xs, len(xs[0]))
+    sweeper.stack(program.plan.sinks, 0, program.plan.n_sinks)
     sweeper.run(pull_task, len(xs[0]), True, threads)
 
 
 def push(Program program, moving, xs, outs, int threads=1):
     """Jacobians by forward mode, of the program of the tangents: outs as for `pull`."""
-    cdef _Sweeper sweeper = _Sweeper(program, outs, moving)
+    cdef _Sweeper sweeper = sweeper_of(program, moving, outs)
     program.reserve(1)
     sweeper.sweep.n_given, sweeper.sweep.n_values = len(xs), program.plan.n_sinks // 2
     program.attach(program.plan.sources, len(xs), xs, len(xs[0]))
+    sweeper.stack(program.plan.sources, len(xs), program.plan.n_sources)
     sweeper.run(push_task, len(xs[0]), False, threads, sweeper.sweep.most)
 
 
 def second(Program program, moving, xs, out, Py_ssize_t feature, ts, losses, int threads=1):
     """Hessians (N, I, I) of an output, or with feature -1 of each row's loss, by the program of the tangents; with
     a direction after the input in xs, their products (N, I) with it."""
-    cdef _Sweeper sweeper = _Sweeper(program, [out], moving)
+    cdef _Sweeper sweeper = sweeper_of(program, moving, [out])
     cdef Py_ssize_t N = len(xs[0])
     program.reserve(1)
     sweeper.sweep.n_given, sweeper.sweep.n_values = 1, program.plan.n_sinks // 2
@@ -320,7 +432,7 @@ cdef void attach_losses(Program program, _Sweeper sweeper, ts, losses, Py_ssize_
 
 def parameter_second(Program program, xs, ts, losses, int threads=1):
     """grads = the Hessian of the batch's loss by the parameters, times their direction in the program's params."""
-    cdef _Sweeper sweeper = _Sweeper(program, [])
+    cdef _Sweeper sweeper = sweeper_of(program, None, [])
     cdef Py_ssize_t N = len(xs[0])
     cdef fp_mode mode
     program.reserve(N)
@@ -344,17 +456,17 @@ def parameter_second(Program program, xs, ts, losses, int threads=1):
 
 def rows_gradients(Program program, xs, dys, out, norms, Py_ssize_t size, int threads=1):
     """out (N, size) = the gradient of each row from that of its outputs; or only norms (N,), float64."""
-    cdef _Sweeper sweeper = _Sweeper(program, [] if out is None else [out])
+    cdef _Sweeper sweeper = sweeper_of(program, None, [] if out is None else [out])
     cdef Py_ssize_t N = len(xs[0])
     cdef double[::1] view
     program.reserve(1)
     if norms is not None:
         view = norms
         sweeper.sweep.norms = &view[0]
-    sweeper.sweep.most = size
+    sweeper.sweep.n_params = size
     program.attach(program.plan.sources, program.plan.n_sources, xs, N)
     program.attach(program.plan.sinks, program.plan.n_sinks, dys, N)
-    sweeper.run(rows_gradient_task, N, False, threads, size if out is None else 0)
+    sweeper.run(rows_gradient_task, N, False, threads, size)
 
 
 def vjp(Program program, xs, dys, int threads=1):

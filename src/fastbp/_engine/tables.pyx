@@ -9,7 +9,7 @@ import numpy as np
 from fastbp._engine cimport kernels as c
 from fastbp._engine.memory cimport kernels_of
 
-Activation = namedtuple("Activation", "name start alpha")
+Activation = namedtuple("Activation", "name start alpha by_rows")
 Loss = namedtuple("Loss", "name indices values unit")
 Rule = namedtuple("Rule", "name states scalars")
 
@@ -31,7 +31,7 @@ cdef const void* row_named(const void* rows, Py_ssize_t size, name) except NULL:
 def _activations():
     cdef const c.Activation* row = kernels_of(np.dtype("float64")).activations
     while row.name != NULL:
-        yield Activation(row.name.decode(), row.start.decode(), row.alpha)
+        yield Activation(row.name.decode(), row.start.decode(), row.alpha, row.rows_value != NULL)
         row += 1
 
 

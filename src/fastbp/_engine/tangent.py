@@ -6,6 +6,8 @@ value, and that of its tangent or None where it does not move. What does not dep
 that it is computed once for many directions. Formulas: Pearlmutter 1994.
 """
 
+from fastbp._engine.tables import ACTIVATIONS
+
 RULES = {}
 
 
@@ -70,6 +72,29 @@ def tangent(widths, ops, inputs, outputs, offset=None):
     ends = [values[t] for t in outputs] + [graph.or_zero(tangents[t], widths[t]) for t in outputs]
     along = [op[2] for op in graph.ops if op[3] and offset is not None and max(op[3]) >= offset]
     return (graph.widths, graph.ops, starts, ends), graph.moving, along
+
+
+def one_hidden_layer(widths, ops, inputs, outputs, offset):
+    """The graph of the whole Jacobian of a net X -> f(X W + b) V + c, and where W and V begin; None for other nets.
+
+    dY[o]/dX[i] is the sum over h of f'(Z[h]) W[i, h] V[h, o]: one product of the slopes with a matrix of (hidden,
+    outputs * inputs), which begins at the offset. It costs less than a pass for each output or input.
+    """
+    kinds = [op[0] for op in ops]
+    if kinds != ["dense", "dense"] or len(inputs) != 1 or list(outputs) != [ops[1][2]] or ops[1][1] != (ops[0][2],):
+        return None
+    (_, _, hidden, first, settings), (_, _, output, last, after) = ops
+    name = settings["activation"]
+    if after["activation"] != "linear" or name == "linear" or ACTIVATIONS[name].by_rows:
+        return None
+    graph = Tangents()
+    X = graph.tensor(widths[inputs[0]])
+    Z = graph.op("dense", [X], widths[hidden], first, activation="linear", alpha=0.0)
+    Y = graph.op("activation", [Z], activation=name, alpha=settings["alpha"])
+    slope = graph.op("slope", [Z, Y], activation=name, alpha=settings["alpha"])
+    size = widths[inputs[0]] * widths[output]
+    J = graph.op("dense", [slope], size, (offset, -1), activation="linear", alpha=0.0)
+    return (graph.widths, graph.ops, [X], [J]), first[0], last[0]
 
 
 def _through(graph, Z, TZ, settings):
@@ -177,10 +202,12 @@ def _scale(graph, Z, TZ, offsets):
     """Gamma Z + beta, of a normalization."""
     if offsets[0] < 0:
         return Z, TZ
+    # The value first: who comes later adds to its gradients, and only it has beta.
+    Y = graph.op("scale", [Z], None, offsets[:2])
     T = None if TZ is None else graph.op("scale", [TZ], None, (offsets[0], -1))
     if graph.offset is not None:
         T = graph.sum([T, graph.op("scale", [Z], None, offsets[:2], along=True)])
-    return graph.op("scale", [Z], None, offsets[:2]), T
+    return Y, T
 
 
 def _row_norm(kind, centred):

@@ -91,6 +91,34 @@ cdef inline bint all_finite(const real* A, Py_ssize_t n) noexcept nogil:
     return most_double < 0x7FF0000000000000LL
 
 
+cdef double sum_of_squares(const void* A, Py_ssize_t n) noexcept nogil:
+    cdef const real* a = <const real*> A
+    cdef double[16] sums
+    cdef double total = 0
+    cdef Py_ssize_t v, j
+    memset(sums, 0, sizeof(sums))
+    for v in range(n // 16):
+        for j in range(16):
+            sums[j] += <double> a[v * 16 + j] * <double> a[v * 16 + j]
+    for j in range(n - n % 16, n):
+        total += <double> a[j] * <double> a[j]
+    for j in range(16):
+        total += sums[j]
+    return total
+
+
+cdef void stream(const void* A, void* C, Py_ssize_t n) noexcept nogil:
+    """C = A for numbers that nobody reads soon: whole lines go to memory without being fetched first."""
+    cdef const char* a = <const char*> A
+    cdef char* c = <char*> C
+    cdef Py_ssize_t size = n * sizeof(real), head = least(size, -<Py_ssize_t> (<size_t> c % 64) & 63), k
+    memcpy(c, a, head)
+    for k in range((size - head) // 64):
+        stream_line(a + head + k * 64, c + head + k * 64)
+    head += (size - head) // 64 * 64
+    memcpy(c + head, a + head, size - head)
+
+
 cdef Py_ssize_t first_nonfinite(const void* A, Py_ssize_t n) noexcept nogil:
     cdef const real* a = <const real*> A
     cdef Py_ssize_t stretch, i

@@ -11,3 +11,4 @@ cdef extern from "tile.h" nogil:
     enum: BLOCKED, PLAIN, COLUMNS
     enum: FROM_ZERO, FROM_BIAS, FROM_C
     void transpose(const real* S, Py_ssize_t s_row, real* T, Py_ssize_t t_row)
+    void stream_line(const void* A, void* C) noexcept nogil

@@ -1,0 +1,119 @@
+"""The programs that compute derivatives of a network's outputs, compiled when first wanted.
+
+They are others than training's, so that `grads` and what a backward pass needs stay as they are.
+"""
+
+import threading
+
+import numpy as np
+
+from fastbp import _engine
+from fastbp.threads import for_engine
+
+ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
+
+
+class DerivativePrograms:
+    """The programs of one graph (widths, ops, inputs, outputs), over the network's live parameters.
+
+    Arrays come checked. `inference` is the network's own program for predictions; `lock` is the network's.
+    """
+
+    def __init__(self, graph: tuple, params: np.ndarray, inference: _engine.Program, lock: threading.Lock):
+        self._graph = graph
+        self._params = params
+        self._inference = inference
+        self._lock = lock
+        self._tangent_programs: dict[bool, tuple] = {}
+        self._hidden: tuple | None = None
+
+    def vjp(self, xs: tuple, dys: tuple, threads: int | None = None) -> tuple:
+        """Gradients of the inputs."""
+        with self._lock:
+            return _engine.vjp(self._inference, xs, dys, for_engine(threads))
+
+    def jvp(self, xs: tuple, directions: tuple, threads: int | None = None) -> tuple:
+        """How the outputs move along directions of the inputs."""
+        with self._lock:
+            program, _ = self._tangents(False)
+            return program.predict((*xs, *directions), for_engine(threads))[len(self._graph[3]) :]
+
+    def jacobian(self, xs: tuple, outs: list, forward: bool, threads: int | None = None) -> None:
+        """Fill outs, one array (rows, output, input) for each output and input."""
+        with self._lock:
+            if forward:
+                _engine.push(*self._tangents(False), xs, outs, for_engine(threads))
+            else:
+                _engine.pull(self._inference, xs, outs, for_engine(threads))
+
+    def whole_jacobian(self, xs: tuple, threads: int | None = None) -> np.ndarray | None:
+        """The Jacobian of a net of one hidden layer as one product; None for other nets."""
+        if self._hidden is None:
+            self._hidden = self._compile_hidden()
+        if not self._hidden:
+            return None
+        program, params, W, V, products = self._hidden
+        with self._lock:
+            params[: self._params.size] = self._params
+            np.multiply(V[:, :, None], W.T[:, None, :], out=products)
+            J = program.predict(xs, for_engine(threads))[0]
+        return J.reshape(len(J), V.shape[1], W.shape[0])
+
+    def second(self, xs: tuple, out, feature: int, ts, losses, threads: int | None = None) -> None:
+        """Fill out with Hessians by the input, or with their products with a direction after it in xs."""
+        with self._lock:
+            _engine.second(*self._tangents(False), xs, out, feature, ts, losses, for_engine(threads))
+
+    def parameter_second(self, xs: tuple, direction: np.ndarray, ts: tuple, losses: tuple) -> np.ndarray:
+        """The Hessian of the batch's loss by the parameters, times a direction."""
+        size = self._params.size
+        with self._lock:
+            program, _ = self._tangents(True)
+            params, grads = self._tangent_programs[True][2:]
+            params[:size], params[size:] = self._params, direction
+            _engine.parameter_second(program, xs, ts, losses)
+            return grads[:size].copy()
+
+    def rows_gradients(self, xs: tuple, dys: tuple, out, norms, threads: int | None = None) -> None:
+        """Fill out with the gradient of each row, or norms with their norms."""
+        with self._lock:
+            _engine.rows_gradients(self._inference, xs, dys, out, norms, self._params.size, for_engine(threads))
+
+    def _tangents(self, of_parameters):
+        """The program of the graph's tangents and the tensors in it that move."""
+        if of_parameters not in self._tangent_programs:
+            size = self._params.size
+            try:
+                graph, moving, along = _engine.tangent(*self._graph, size if of_parameters else None)
+            except NotImplementedError:
+                why = "no tangents go through a Lambda: its net has derivatives in reverse mode only"
+                raise ValueError(why) from None
+            params = aligned_zeros(2 * size, self._params.dtype) if of_parameters else self._params
+            program, grads = self._program(graph, params)
+            program.freeze(frozenset(along))
+            self._tangent_programs[of_parameters] = (program, moving, params, grads)
+        return self._tangent_programs[of_parameters][:2]
+
+    def _compile_hidden(self):
+        """The program of `whole_jacobian` and its parameters: the network's, then the products of its weights."""
+        size = self._params.size
+        found = _engine.one_hidden_layer(*self._graph, size)
+        if found is None:
+            return ()
+        graph, first, last = found
+        widths, ops, inputs, outputs = self._graph
+        I, H, O = widths[inputs[0]], widths[ops[0][2]], widths[outputs[0]]
+        params = aligned_zeros(size + H * O * I, self._params.dtype)
+        W, V = self._params[first : first + I * H].reshape(I, H), self._params[last : last + H * O].reshape(H, O)
+        return self._program(graph, params)[0], params, W, V, params[size:].reshape(H, O, I)
+
+    def _program(self, graph, params):
+        grads = aligned_zeros(params.size, params.dtype)
+        return _engine.Program(params.dtype.name, *graph, params, grads), grads
+
+
+def aligned_zeros(size: int, dtype: np.dtype) -> np.ndarray:
+    """A zero vector that begins on a cache line."""
+    raw = np.zeros(size * dtype.itemsize + ALIGNMENT, np.uint8)
+    first = -raw.ctypes.data % ALIGNMENT
+    return raw[first : first + size * dtype.itemsize].view(dtype)
