@@ -30,12 +30,26 @@ FLOORS = [
         "normalization",
         "custom",
         "blocks",
+        "drawing",
         "derivative_programs",
         "programs",
         "network",
     },
     {"losses", "optimizers", "metrics", "safetensors", "serialization"},
-    {"history", "progress", "callbacks", "data", "derivatives", "curvature", "gradients", "fitting", "training"},
+    {
+        "history",
+        "progress",
+        "callbacks",
+        "data",
+        "derivatives",
+        "curvature",
+        "gradients",
+        "diagnostics",
+        "explanation",
+        "monitor",
+        "fitting",
+        "training",
+    },
     {"model", "datasets", "tables", "encoding", "cli", "__main__"},
 ]
 OPTIONAL = {"pandas", "tqdm", "sklearn", "matplotlib", "scipy", "torch", "safetensors"}
@@ -171,6 +185,7 @@ def test_public_names() -> None:
         "Input Dense Activation Dropout Model Sequential load Trainer History batches Adam AdamW SGD "
         "EarlyStopping Callback clip_by_global_norm losses metrics functional datasets initializers "
         "Add Average Broadcast Concatenate Constant Maximum Minimum Multiply Rescaling Slice Subtract maximum minimum "
+        "Diagnosis diagnose Explanation explain GradientMonitor "
         "check_gradients hessian hvp input_gradient jacobian jvp log_abs_det_jacobian per_sample_gradient_norms "
         "per_sample_gradients vjp BatchNorm LayerNorm RMSNorm Lambda GLU Highway Maxout Residual MaxNorm NonNegative "
         "get_num_threads set_num_threads ModelFormatError DivergenceError __version__"

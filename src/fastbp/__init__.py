@@ -4,10 +4,8 @@ from fastbp import datasets, functional, initializers, losses, metrics
 from fastbp.blocks import GLU, Highway, Maxout, Residual
 from fastbp.callbacks import Callback, EarlyStopping
 from fastbp.constraints import MaxNorm, NonNegative
-from fastbp.curvature import hessian, hvp
 from fastbp.custom import Lambda
 from fastbp.data import batches
-from fastbp.derivatives import input_gradient, jacobian, jvp, log_abs_det_jacobian, vjp
 from fastbp.errors import DivergenceError, ModelFormatError
 from fastbp.gates import (
     Add,
@@ -24,7 +22,6 @@ from fastbp.gates import (
     maximum,
     minimum,
 )
-from fastbp.gradients import check_gradients, per_sample_gradient_norms, per_sample_gradients
 from fastbp.graph import Input
 from fastbp.history import History
 from fastbp.layers import Activation, Dense, Dropout
@@ -48,9 +45,12 @@ __all__ = [
     "Concatenate",
     "Constant",
     "Dense",
+    "Diagnosis",
     "DivergenceError",
     "Dropout",
     "EarlyStopping",
+    "Explanation",
+    "GradientMonitor",
     "Highway",
     "History",
     "Input",
@@ -76,6 +76,8 @@ __all__ = [
     "check_gradients",
     "clip_by_global_norm",
     "datasets",
+    "diagnose",
+    "explain",
     "functional",
     "get_num_threads",
     "hessian",
@@ -97,9 +99,29 @@ __all__ = [
 ]
 
 
+LATE = {
+    "curvature": ("hessian", "hvp"),
+    "derivatives": ("input_gradient", "jacobian", "jvp", "log_abs_det_jacobian", "vjp"),
+    "diagnostics": ("Diagnosis", "diagnose"),
+    "explanation": ("Explanation", "explain"),
+    "gradients": ("check_gradients", "per_sample_gradient_norms", "per_sample_gradients"),
+    "monitor": ("GradientMonitor",),
+}  # modules that are loaded when one of their names is first touched
+
+
 def __getattr__(name):
     if name == "__version__":
         from importlib.metadata import version
 
         return version("fastbp")
+    for module, names in LATE.items():
+        if name in names:
+            from importlib import import_module
+
+            value = globals()[name] = getattr(import_module(f"fastbp.{module}"), name)
+            return value
     raise AttributeError(f"module 'fastbp' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

@@ -1,8 +1,11 @@
 """Callbacks: code of the user's at the turns of a fit, and early stopping, which is one.
 
-A hook that returns True stops the fit. A fit leaves the engine after each batch only if a callback overrides
-`on_batch_end`; else it comes back once an epoch, or every 50 ms.
+A hook that returns True stops the fit. A fit leaves the engine for `on_batch_end` only if a callback overrides
+it, and then as often as the callback's `every` says; else it comes back once an epoch, or every 50 ms.
 """
+
+import math
+from typing import ClassVar
 
 import numpy as np
 
@@ -20,6 +23,8 @@ class Callback:
     ...         return logs["loss"] < 0.1
     """
 
+    every: ClassVar[int] = 1  # batches from one call of on_batch_end to the next
+
     def on_train_begin(self, trainer, history: History) -> bool | None:
         """Before the first epoch."""
 
@@ -33,7 +38,7 @@ class Callback:
         """After an epoch, with its loss, metrics and validation."""
 
     def on_batch_end(self, trainer, batch: int, logs: dict[str, float]) -> bool | None:
-        """After a batch, with its loss; they count from 0 in each epoch."""
+        """After a batch (or `every` so many of the fit), with its loss; they count from 0 in each epoch."""
 
 
 class Callbacks:
@@ -41,14 +46,27 @@ class Callbacks:
 
     def __init__(self, callbacks):
         self._callbacks = checks.instances(callbacks, Callback, "callbacks")
-        self.each_batch = any(
-            type(callback).on_batch_end is not Callback.on_batch_end for callback in self._callbacks
-        )
+        self._by_batch = [
+            callback for callback in self._callbacks if type(callback).on_batch_end is not Callback.on_batch_end
+        ]
+        self._stride = math.gcd(*(callback.every for callback in self._by_batch))
+        self._batches = 0
+
+    def until_next(self, left: int) -> int:
+        """How many of the batches left in an epoch may pass before somebody wants to be called."""
+        return min(left, self._stride - self._batches % self._stride) if self._stride else left
+
+    def batches_done(self, trainer, count: int, last: int, loss: float) -> bool:
+        """Tell those who want to know of the last of so many batches; whether one of them wants to stop."""
+        self._batches += count
+        due = [callback for callback in self._by_batch if self._batches % callback.every == 0]
+        answers = [callback.on_batch_end(trainer, last, {"loss": float(loss)}) for callback in due]
+        return _any_true(answers)
 
     def call(self, hook: str, *args) -> bool:
         """Call a hook of all; whether one of them wants to stop."""
         answers = [getattr(callback, hook)(*args) for callback in self._callbacks]
-        return any(isinstance(answer, (bool, np.bool_)) and answer for answer in answers)
+        return _any_true(answers)
 
 
 class EarlyStopping(Callback):
@@ -123,3 +141,7 @@ class EarlyStopping(Callback):
         if self._params is not None:
             trainer.net.params = self._params
             self._params = None
+
+
+def _any_true(answers):
+    return any(isinstance(answer, (bool, np.bool_)) and answer for answer in answers)

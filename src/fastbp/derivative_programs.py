@@ -26,6 +26,8 @@ class DerivativePrograms:
         self._lock = lock
         self._tangent_programs: dict[bool, tuple] = {}
         self._hidden: tuple | None = None
+        self._observer: _engine.Program | None = None
+        self._explainer: tuple | None = None
 
     def vjp(self, xs: tuple, dys: tuple, threads: int | None = None) -> tuple:
         """Gradients of the inputs."""
@@ -79,6 +81,41 @@ class DerivativePrograms:
         with self._lock:
             _engine.rows_gradients(self._inference, xs, dys, out, norms, self._params.size, for_engine(threads))
 
+    def figures(self, xs: tuple, ts: tuple, objective) -> tuple:
+        """Loss, table of figures, largest slopes of the ops, and values, of one pass without dropout."""
+        with self._lock:
+            if self._observer is None:
+                self._observer = self._program(self._graph, self._params)[0]
+            value = _pass(self._observer, xs, ts, objective)
+            table = np.empty((len(self._graph[1]), len(_engine.FIGURES)))
+            _engine.describe(self._observer, table)
+            values, _, _ = _engine.values_and_gradients(self._observer)
+            return value, table, _engine.slope_bounds(self._observer), values
+
+    def explained(self, xs: tuple, ts: tuple, objective) -> tuple:
+        """Loss, and by tensor: values, gradients, what its op sent to each parent, and Z before an activation.
+
+        An activation is an op of its own here, so that both the gradient that comes to it and dZ are kept.
+        """
+        widths, ops, inputs, outputs = self._graph
+        with self._lock:
+            if self._explainer is None:
+                graph = _activations_apart(widths, ops)
+                self._explainer = self._program((*graph, inputs, outputs), self._params)[0], graph[1]
+            program, apart = self._explainer
+            value = _pass(program, xs, ts, objective)
+            values, totals, edges = _engine.values_and_gradients(program)
+        made = {op[2]: k for k, op in enumerate(apart)}
+        sent, Z = {}, {}
+        for kind, parents, output, _, _ in ops:
+            last = made[output]
+            first = made[apart[last][1][0]] if kind == "dense" and apart[last][0] == "activation" else last
+            sent[output] = edges[first]
+            if apart[last][0] == "activation":
+                Z[output] = values[apart[last][1][0]]
+            assert len(sent[output]) == len(parents)
+        return value, values, totals, sent, Z
+
     def _tangents(self, of_parameters):
         """The program of the graph's tangents and the tensors in it that move."""
         if of_parameters not in self._tangent_programs:
@@ -110,6 +147,27 @@ class DerivativePrograms:
     def _program(self, graph, params):
         grads = aligned_zeros(params.size, params.dtype)
         return _engine.Program(params.dtype.name, *graph, params, grads), grads
+
+
+def _pass(program, xs, ts, objective):
+    """Forward, the objective, backward by the inputs too; the loss."""
+    ys = program.forward(xs, False, 0, 0)
+    value, dys = objective(ys, ts, None)
+    program.backward(dys, False, True)
+    return value
+
+
+def _activations_apart(widths, ops):
+    """The graph with each dense layer cut in two: the product, and the activation."""
+    widths, apart = list(widths), []
+    for kind, parents, output, offsets, settings in ops:
+        if kind == "dense" and settings["activation"] != "linear":
+            widths.append(widths[output])
+            Z = len(widths) - 1
+            apart.append((kind, parents, Z, offsets, {**settings, "activation": "linear", "alpha": 0.0}))
+            kind, parents, offsets = "activation", (Z,), ()
+        apart.append((kind, parents, output, offsets, settings))
+    return widths, apart
 
 
 def aligned_zeros(size: int, dtype: np.dtype) -> np.ndarray:

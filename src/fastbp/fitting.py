@@ -65,13 +65,11 @@ class Fit(NamedTuple):
         losses = np.empty(len(starts))
         batch, stop = 0, False
         while batch < len(starts) and not stop:
-            first, last = batch, batch + 1 if self.callbacks.each_batch else len(starts)
+            first, last = batch, batch + self.callbacks.until_next(len(starts) - batch)
             batch = self.trainer.run(
                 self.data, order, self.batch_size, first, last, SLICE, losses, outs, f"epoch {epoch + 1}", self.threads
             )
-            if self.callbacks.each_batch:
-                logs = {"loss": float(losses[first])}
-                stop = self.callbacks.call("on_batch_end", self.trainer, first, logs)
+            stop = self.callbacks.batches_done(self.trainer, batch - first, batch - 1, losses[batch - 1])
             self.shown.show(int(starts[batch - 1] + sizes[batch - 1]), losses[batch - 1])
         done = sizes[:batch].sum()
         return float((losses[:batch] * sizes[:batch]).sum() / done), int(done), stop

@@ -29,6 +29,7 @@ class Broadcast(Layer):
     """
 
     kind = "broadcast"
+    verb = "summed"
 
     def __init__(self, width: int, *, name: str | None = None):
         super().__init__(name)
@@ -186,6 +187,7 @@ class Add(Merge):
     """
 
     kind = "add"
+    verb = "distributed"
 
     def op(self, number, *widths):
         return {"alpha": 1.0}
@@ -203,6 +205,7 @@ class Average(Merge):
     """
 
     kind = "add"
+    verb = "distributed"
 
     def op(self, number, *widths):
         return {"alpha": 1 / len(widths)}
@@ -219,6 +222,7 @@ class Subtract(Merge):
     """
 
     kind = "subtract"
+    verb = "distributed"
     arity = 2
 
 
@@ -233,6 +237,7 @@ class Multiply(Merge):
     """
 
     kind = "multiply"
+    verb = "switched"
 
 
 class Maximum(Merge):
@@ -246,6 +251,7 @@ class Maximum(Merge):
     """
 
     kind = "maximum"
+    verb = "routed"
 
 
 class Minimum(Merge):
@@ -259,6 +265,7 @@ class Minimum(Merge):
     """
 
     kind = "minimum"
+    verb = "routed"
 
 
 class Concatenate(Merge):
@@ -272,6 +279,7 @@ class Concatenate(Merge):
     """
 
     kind = "concatenate"
+    verb = "split"
 
     def aligned(self, nodes):
         return list(nodes)

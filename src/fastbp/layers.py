@@ -47,6 +47,7 @@ class Layer:
     parameters: ClassVar[tuple[str, ...]] = ()
     statistics: ClassVar[tuple[str, ...]] = ()  # those among them that no gradient moves
     storable: ClassVar[bool] = True  # whether a file can hold it
+    verb: ClassVar[str] = ""  # what it does with a gradient, where one word says it
     classes: ClassVar[dict[str, type["Layer"]]] = {}
 
     def __init_subclass__(cls, **options):

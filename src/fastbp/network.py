@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from fastbp import checks
+from fastbp import checks, drawing
 from fastbp.errors import ModelFormatError
 from fastbp.graph import Input, Node, names_for, topological_order
 from fastbp.layers import Layer
@@ -324,9 +324,10 @@ class Network:
         layers = {layer.name: layer for layer in self.layers}
         return layers[checks.one_of(name, "layer", layers, KeyError)]
 
-    def summary(self) -> str:
-        """A table of the nodes: name, op, width, parameters, parents."""
-        rows = [("node", "op", "width", "parameters", "parents")]
+    def table(self) -> list:
+        """A title, the heads of the columns, and a row for each node: name, op, width, parameters, parents."""
+        title = f"{self.name}: {len(self.nodes)} nodes, {self.params.size:,} parameters, {self.dtype}"
+        rows = [title, ("node", "op", "width", "parameters", "parents")]
         counted = set()
         for node in self.nodes:
             rows.append(
@@ -340,14 +341,29 @@ class Network:
             )
             if node.layer is not None and node.layer.fixed_shapes:
                 counted.add(node.layer)
+        return rows
+
+    def summary(self) -> str:
+        """A table of the nodes: name, op, width, parameters, parents."""
+        title, *rows = self.table()
         sizes = [max(map(len, column)) for column in zip(*rows, strict=True)]
         align = "<<>><"
         lines = [
             "  ".join(f"{cell:{side}{size}}" for cell, side, size in zip(row, align, sizes, strict=True))
             for row in rows
         ]
-        title = f"{self.name}: {len(self.nodes)} nodes, {self.params.size:,} parameters, {self.dtype}"
         return "\n".join(line.rstrip() for line in (title, *lines))
+
+    def to_dot(self) -> str:
+        """The graph in the DOT language, for Graphviz."""
+        return drawing.to_dot(self)
+
+    def plot(self, ax=None):
+        """Draw the graph with matplotlib: names, ops, widths. Returns the Axes."""
+        return drawing.draw(self, ax)
+
+    def _repr_html_(self):
+        return drawing.to_html(self)
 
     def __str__(self):
         return self.summary()

@@ -100,6 +100,13 @@ class Programs:
                 xs, ts, weights, losses, self.seed, self.draws, False, for_engine(threads)
             )
 
+    def figures(self, ops: int) -> np.ndarray:
+        """The engine's figures of each op, of the last training pass."""
+        table = np.empty((ops, len(_engine.FIGURES)))
+        with self._lock:
+            _engine.describe(self._training, table)
+        return table
+
     def update(self, chain, lr: float) -> bool:
         """One step of an optimizer's chain; whether the update was finite."""
         with self._lock:

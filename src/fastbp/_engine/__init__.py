@@ -7,7 +7,19 @@ from fastbp._engine import functional
 from fastbp._engine.chain import Chain
 from fastbp._engine.functional import first_nonfinite, first_outside, loss
 from fastbp._engine.lane import Lane
-from fastbp._engine.program import Program, parameter_second, pull, push, rows_gradients, second, vjp
+from fastbp._engine.program import (
+    FIGURES,
+    Program,
+    describe,
+    parameter_second,
+    pull,
+    push,
+    rows_gradients,
+    second,
+    slope_bounds,
+    values_and_gradients,
+    vjp,
+)
 from fastbp._engine.selected import isa
 from fastbp._engine.tables import ACTIVATIONS, CONSTRAINTS, LOSSES, OPS, RULES, Activation, Loss, Rule
 from fastbp._engine.tangent import one_hidden_layer, tangent
@@ -15,6 +27,7 @@ from fastbp._engine.tangent import one_hidden_layer, tangent
 __all__ = [
     "ACTIVATIONS",
     "CONSTRAINTS",
+    "FIGURES",
     "LOSSES",
     "OPS",
     "RULES",
@@ -24,6 +37,7 @@ __all__ = [
     "Loss",
     "Program",
     "Rule",
+    "describe",
     "first_nonfinite",
     "first_outside",
     "functional",
@@ -35,6 +49,8 @@ __all__ = [
     "push",
     "rows_gradients",
     "second",
+    "slope_bounds",
     "tangent",
+    "values_and_gradients",
     "vjp",
 ]

@@ -19,13 +19,16 @@ cdef Activation[MOST_ACTIVATIONS] activations
 cdef int n_activations = 0
 
 
-cdef activation(const char* name, Value value, Vjp vjp, const char* start, double alpha=0, bint keeps_input=False,
-                Vjp curvature=NULL, RowsValueKernel rows_value=NULL, RowsVjpKernel rows_vjp=NULL):
+cdef Activation* activation(const char* name, Value value, Vjp vjp, const char* start, double alpha=0,
+                            bint keeps_input=False,
+                            Vjp curvature=NULL, RowsValueKernel rows_value=NULL, RowsVjpKernel rows_vjp=NULL):
+    """Adds a row; what most lack is set on the row that it returns."""
     global n_activations
     assert n_activations < MOST_ACTIVATIONS - 1
     activations[n_activations] = Activation(name, start, alpha, keeps_input, <ValueKernel> value, <VjpKernel> vjp,
-                                            <VjpKernel> curvature, rows_value, rows_vjp)
+                                            <VjpKernel> curvature, rows_value, rows_vjp, 1, 0, 0, False)
     n_activations += 1
+    return &activations[n_activations - 1]
 
 
 activation(b"linear", NULL, NULL, b"glorot_uniform")
@@ -46,7 +49,9 @@ cdef void sigmoid_curvature(const real* Z, const real* Y, real* dZ, Py_ssize_t n
     for i in range(n):
         dZ[i] *= Y[i] * (<real> 1 - Y[i]) * (<real> 1 - <real> 2 * Y[i])
 
-activation(b"sigmoid", sigmoid_value, sigmoid_vjp, b"glorot_uniform", 0, False, sigmoid_curvature)
+cdef Activation* row
+row = activation(b"sigmoid", sigmoid_value, sigmoid_vjp, b"glorot_uniform", 0, False, sigmoid_curvature)
+row.bound, row.low, row.high = 0.25, 0.0126606, 0.9873394
 
 
 cdef void tanh_value(real* Y, Py_ssize_t n, double alpha) noexcept nogil:
@@ -64,7 +69,8 @@ cdef void tanh_curvature(const real* Z, const real* Y, real* dZ, Py_ssize_t n, d
     for i in range(n):
         dZ[i] *= <real> -2 * Y[i] * (<real> 1 - Y[i] * Y[i])
 
-activation(b"tanh", tanh_value, tanh_vjp, b"glorot_uniform", 0, False, tanh_curvature)
+row = activation(b"tanh", tanh_value, tanh_vjp, b"glorot_uniform", 0, False, tanh_curvature)
+row.low, row.high = -0.9746794, 0.9746794
 
 
 cdef void relu_value(real* Y, Py_ssize_t n, double alpha) noexcept nogil:
@@ -77,7 +83,8 @@ cdef void relu_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double 
     for i in range(n):
         dZ[i] = 0 if Y[i] <= 0 else dZ[i]
 
-activation(b"relu", relu_value, relu_vjp, b"he_normal")
+row = activation(b"relu", relu_value, relu_vjp, b"he_normal")
+row.dies = True
 
 
 cdef void leaky_relu_value(real* Y, Py_ssize_t n, double alpha) noexcept nogil:
@@ -169,7 +176,8 @@ cdef void softmax_vjp(const Tensor* Y, const Tensor* dZ, Py_ssize_t start, Py_ss
             for k in range(width_of(Y.width, block)):
                 dz[k] = y[k] * (dz[k] - dot)
 
-activation(b"softmax", NULL, NULL, b"glorot_uniform", 0, False, NULL, softmax_value, softmax_vjp)
+row = activation(b"softmax", NULL, NULL, b"glorot_uniform", 0, False, NULL, softmax_value, softmax_vjp)
+row.bound = 0.5
 
 
 cdef inline void activate_block(const Op* op, const Tensor* Z, Py_ssize_t block, Py_ssize_t start,

@@ -35,6 +35,9 @@ cdef struct Activation:
     VjpKernel curvature         # NULL: 0 everywhere
     RowsValueKernel rows_value  # ... or, where the features of a row depend on each other, by rows
     RowsVjpKernel rows_vjp
+    double bound                # the largest slope
+    double low, high            # outside them it is saturated: its slope is below 5 % of the bound; equal: never
+    bint dies                   # a column that is nowhere above 0 gets no gradient
 
 
 cdef struct Context:
@@ -160,6 +163,7 @@ cdef struct Kernels:
     double (*sum_weights)(const Targets* targets, Py_ssize_t N) noexcept nogil
     bint (*update)(ChainLink* chain, int links, void* P, const void* G, Py_ssize_t start, Py_ssize_t stop,
                    void* scratch) noexcept nogil
+    void (*describe)(const Tensor* T, Py_ssize_t N, double low, double high, double* out) noexcept nogil
     double (*sum_of_squares)(const void* A, Py_ssize_t n) noexcept nogil
     void (*stream)(const void* A, void* C, Py_ssize_t n) noexcept nogil     # a copy that passes by the caches
     Py_ssize_t (*first_nonfinite)(const void* A, Py_ssize_t n) noexcept nogil

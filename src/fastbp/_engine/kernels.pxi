@@ -46,6 +46,7 @@ table.load_rows = load_rows
 table.store_rows = store_rows
 table.sum_weights = sum_weights
 table.update = update
+table.describe = describe
 table.sum_of_squares = sum_of_squares
 table.stream = stream
 table.first_nonfinite = first_nonfinite

@@ -70,6 +70,8 @@ cdef class Program:
     cdef object dtype
     cdef list arrays            # kept alive: params and grads, and the structs below
     cdef list in_python         # the nodes that Python computes
+    cdef list tensors, gradients    # of the buffers
+    cdef list owns              # (tensor, its first gradient)
     cdef object sweeper         # sweeps.pxi, when first wanted
     cdef list widths, specs, gradient_widths, inputs, outputs
     cdef int n_contexts         # that have scratch memory

@@ -6,7 +6,7 @@ its dW summed over all rows, then its update.  Each number is summed in one orde
 Where a node couples rows, phase one falls into stages with a meeting of the threads between.  The rejected
 option, a gradient for each thread and a sum of them, costs memory and makes bits depend on threads.
 """
-from libc.math cimport isfinite, sqrt
+from libc.math cimport NAN, isfinite, sqrt
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memset
 
@@ -49,6 +49,7 @@ cdef class Program:
         self.widths, self.arrays = list(widths), [params, grads]
         self.inputs, self.outputs = list(inputs), list(outputs)
         self.specs, self.gradient_widths, first, ports = lower(widths, ops, inputs, outputs)
+        self.owns = list(enumerate(first))
         self.plan.params = <char*> address(params, params.nbytes)
         self.plan.grads = <char*> address(grads, grads.nbytes)
         self.plan.n_nodes, self.plan.n_sources, self.plan.n_sinks = len(self.specs), len(inputs), len(outputs)
@@ -170,8 +171,8 @@ cdef class Program:
             size += aligned(self.saved_by(self.plan.nodes + k, self.widths[spec.output], rows))
         self.plan.capacity = self.plan.rows = 0
         self.buffers = Arena(size)
-        values = [self._tensor(w, held) for w in self.widths]
-        gradients = [self._tensor(w, held) for w in self.gradient_widths]
+        self.tensors = values = [self._tensor(w, held) for w in self.widths]
+        self.gradients = gradients = [self._tensor(w, held) for w in self.gradient_widths]
         self.plan.row_losses = <double*> self.buffers.take(rows * sizeof(double))
         for k, spec in enumerate(self.specs):
             node = self.plan.nodes + k
@@ -420,3 +421,5 @@ cdef class Program:
 
 
 include "sweeps.pxi"
+include "sweeper.pxi"
+include "describe.pxi"

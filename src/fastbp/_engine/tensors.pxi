@@ -91,6 +91,33 @@ cdef inline bint all_finite(const real* A, Py_ssize_t n) noexcept nogil:
     return most_double < 0x7FF0000000000000LL
 
 
+cdef void describe(const Tensor* T, Py_ssize_t N, double low, double high, double* out) noexcept nogil:
+    """Sum, sum of squares, how many numbers are not within low ... high, how many columns are nowhere above 0."""
+    cdef Py_ssize_t block, n, j, width
+    cdef double[64] total, squares, outside
+    cdef real[64] most
+    cdef const real* t
+    cdef real below = <real> low, above = <real> high
+    for j in range(4):
+        out[j] = 0
+    for block in range(blocks(T.width)):
+        width = width_of(T.width, block)
+        for j in range(width):
+            total[j], squares[j], outside[j], most[j] = 0, 0, 0, block_of(T, 0, block)[j]
+        for n in range(N):
+            t = block_of(T, n, block)
+            for j in range(width):
+                total[j] += <double> t[j]
+                squares[j] += <double> t[j] * <double> t[j]
+                outside[j] += <double> ((t[j] < below) | (t[j] > above))
+                most[j] = t[j] if t[j] > most[j] else most[j]
+        for j in range(width):
+            out[0] += total[j]
+            out[1] += squares[j]
+            out[2] += outside[j]
+            out[3] += <double> (most[j] <= 0)
+
+
 cdef double sum_of_squares(const void* A, Py_ssize_t n) noexcept nogil:
     cdef const real* a = <const real*> A
     cdef double[16] sums

@@ -1,0 +1,64 @@
+"""Figures of the last pass: what the nodes gave, and which gradients came to them.  For diagnosis and explanation."""
+
+# The columns of `describe`.
+FIGURES = ("mean", "std", "saturated", "dead", "gradient", "weight", "weight_gradient")
+
+
+def describe(Program program, double[:, ::1] out):
+    """A row of FIGURES for each op, of the last pass over training rows.
+
+    Saturated and dead are shares, of the numbers and of the columns, or NaN where the activation can be neither; the
+    gradient is the root mean square over rows and columns of that of the batch's loss, before the slope where the
+    op has one of its own: dZ.  The norms of the weights are NaN without weights.
+    """
+    cdef Py_ssize_t k, row = 0, N = program.plan.rows, size
+    cdef const Node* node
+    cdef const Activation* f
+    cdef double[4] sums
+    cdef double count
+    for k, spec in enumerate(program.specs):
+        if spec.kind == "fan_out":
+            continue
+        node, f = program.plan.nodes + k, program.plan.nodes[k].op.activation
+        count = <double> N * node.op.Y.width
+        program.plan.kernels.describe(&node.op.Y, N, f.low, f.high, sums)
+        out[row, 0], out[row, 1] = sums[0] / count, sqrt(max(0, sums[1] / count - (sums[0] / count) ** 2))
+        out[row, 2] = sums[2] / count if f.low < f.high else NAN
+        out[row, 3] = sums[3] / <double> node.op.Y.width if f.dies else NAN
+        program.plan.kernels.describe(&node.op.dY, N, 0, 0, sums)
+        out[row, 4] = sqrt(sums[1] / count)
+        size = node.weight_rows * node.weight_columns
+        out[row, 5] = sqrt(program.plan.kernels.sum_of_squares(node.op.W, size)) if node.weights >= 0 else NAN
+        out[row, 6] = sqrt(program.plan.kernels.sum_of_squares(node.op.dW, size)) if node.weights >= 0 else NAN
+        row += 1
+
+
+def slope_bounds(Program program):
+    """The largest slope that the activation of each op has."""
+    return [program.plan.nodes[k].op.activation.bound for k, spec in enumerate(program.specs)
+            if spec.kind != "fan_out"]
+
+
+def values_and_gradients(Program program):
+    """Of the last forward and backward pass: the value of each tensor, and dLoss/d(value) of each of its uses.
+
+    A use is an operand of an op, in their order, then an output; a tensor without a use has no gradient.
+    """
+    cdef Py_ssize_t N = program.plan.rows
+    values = [rows_of_tensor(program, holder, N) for holder in program.tensors]
+    uses = [rows_of_tensor(program, holder, N) for holder in program.gradients]
+    shares = [[] for _ in values]
+    firsts = {spec.gradients[0]: spec.gradients for spec in program.specs if spec.kind == "fan_out"}
+    for first, others in firsts.items():
+        # A fan_out has summed all shares into the first.
+        uses[first] = uses[first] - sum([uses[g] for g in others[1:]])
+    operands = [(spec.inputs, spec.gradients) for spec in program.specs if spec.kind != "fan_out"]
+    edges = [[uses[g] for g in gradients] for _, gradients in operands]
+    totals = {t: sum([uses[g] for g in firsts.get(own, (own,))]) for t, own in program.owns}
+    return values, totals, edges
+
+
+cdef rows_of_tensor(Program program, _Tensor holder, Py_ssize_t N):
+    array = np.empty((N, holder.tensor.width), program.dtype)
+    program.plan.kernels.store_rows(&holder.tensor, address(array, array.nbytes), holder.tensor.width, 0, N)
+    return array

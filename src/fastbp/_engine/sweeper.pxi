@@ -1,0 +1,189 @@
+"""What Python calls of the sweeps (sweeps.pxi): arrays attached, memory reserved, threads claimed."""
+
+cdef class _Sweeper:
+    """The sweep of a program: what of it does not change from one call to the next, and its start and end."""
+    cdef Sweep sweep
+    cdef Program program
+    cdef list kept
+    cdef object outs, columns
+    cdef Py_ssize_t n_outs, n_columns, n_shifted
+    cdef char** addresses
+    cdef LossTangentKernel* tangents
+
+    def __init__(self, Program program, moving):
+        self.program, self.kept, self.n_outs, self.n_columns, self.n_shifted = program, [], 0, 0, 0
+        self.sweep.plan, self.sweep.most = &program.plan, max(program.widths)
+        self.sweep.operands = max([len(spec.inputs) for spec in program.specs]) + 1
+        self.tangents = <LossTangentKernel*> self.own(program.plan.n_sinks * sizeof(LossTangentKernel))
+        self.sweep.tangents = self.tangents
+        line = np.zeros(2 * self.sweep.most + 1, program.dtype)
+        line[self.sweep.most] = 1
+        self.kept.append(line)
+        self.sweep.line = <const char*> address(line, line.nbytes)
+        self.sweep.linear = <const Activation*> row_named(
+            program.plan.kernels.activations, sizeof(Activation), "linear")
+        if moving is not None:
+            self.sweep.moving = self.flags([moving[spec.output] for spec in program.specs])
+            self.sweep.operand_moves = self.flags([moving[t] for spec in program.specs for t in spec.inputs])
+            self.sweep.sink_moves = self.flags([moving[t] for t, _ in program.outputs])
+
+    def aim(self, outs):
+        """Where the results go."""
+        cdef Py_ssize_t k
+        if len(outs) > self.n_outs:
+            self.n_outs = len(outs)
+            self.addresses = <char**> self.own(self.n_outs * sizeof(char*))
+        for k, out in enumerate(outs):
+            self.addresses[k] = <char*> address(out, out.nbytes)
+        self.outs, self.sweep.outs, self.sweep.norms = outs, self.addresses, NULL
+        self.sweep.seeds, self.sweep.at_once = 1, SWEEP_ROWS
+        self.n_columns = 0
+
+    cdef const bint* flags(self, values) except NULL:
+        array = np.array(values, np.intc)
+        self.kept.append(array)
+        return <const bint*> address(array, array.nbytes)
+
+    cdef void stack(self, Port* ports, Py_ssize_t first, Py_ssize_t last) noexcept:
+        """Several seeds at once, but no more than a port has, and than keeps the block small."""
+        cdef Py_ssize_t row = self.sweep.most * self.program.plan.kernels.item, k
+        for k in range(first, last):
+            self.sweep.seeds = max(self.sweep.seeds, min(ports[k].value.width, <Py_ssize_t> MOST_SEEDS))
+        self.sweep.at_once = max(8, min(<Py_ssize_t> SWEEP_ROWS, SWEEP_BYTES // (row * self.sweep.seeds)))
+
+    cdef void* own(self, Py_ssize_t size) except NULL:
+        cdef Arena arena = Arena(size)
+        self.kept.append(arena)
+        return arena.take(size)
+
+    cdef void run(self, Task task, Py_ssize_t N, bint inputs, int threads,
+                  Py_ssize_t width_of_columns=0) except *:
+        """All rows, in blocks, on some threads; the sources (and what the task asks for else) are attached."""
+        cdef Program program = self.program
+        threads = program.claim(threads, N)
+        try:
+            self.sweep.at_once = min(self.sweep.at_once, (N + threads - 1) // threads)
+            program.reserve(threads * self.sweep.at_once * self.sweep.seeds)
+            if threads > self.n_shifted:
+                self.n_shifted = threads
+                self.sweep.shifted = <Tensor*> self.own(threads * self.sweep.operands * sizeof(Tensor))
+            if threads * width_of_columns > self.n_columns:
+                self.n_columns = threads * width_of_columns
+                self.columns = np.zeros(self.n_columns, program.dtype)
+                self.sweep.columns = <char*> address(self.columns, self.columns.nbytes)
+            with nogil:
+                program.begin(False, 0, 0)
+                program.plan.rows = N
+                place_inputs(&program.plan, False, 0)
+                program.want_inputs(inputs)
+                share(task, &self.sweep, threads)
+                program.want_inputs(False)
+        finally:
+            leave(threads)
+            self.outs = None
+        program.raise_failed()
+
+
+cdef _Sweeper sweeper_of(Program program, moving, outs):
+    if program.sweeper is None:
+        program.sweeper = _Sweeper(program, moving)
+    program.sweeper.aim(outs)
+    return program.sweeper
+
+
+# What Python calls.  Arrays come checked; outs are new arrays of the right shapes.
+
+def pull(Program program, xs, outs, int threads=1):
+    """Jacobians by reverse mode: outs[p * inputs + s] of shape (N, O_p, I_s)."""
+    cdef _Sweeper sweeper = sweeper_of(program, None, outs)
+    program.reserve(1)
+    program.attach(program.plan.sources, program.plan.n_sources, xs, len(xs[0]))
+    sweeper.stack(program.plan.sinks, 0, program.plan.n_sinks)
+    sweeper.run(pull_task, len(xs[0]), True, threads)
+
+
+def push(Program program, moving, xs, outs, int threads=1):
+    """Jacobians by forward mode, of the program of the tangents: outs as for `pull`."""
+    cdef _Sweeper sweeper = sweeper_of(program, moving, outs)
+    program.reserve(1)
+    sweeper.sweep.n_given, sweeper.sweep.n_values = len(xs), program.plan.n_sinks // 2
+    program.attach(program.plan.sources, len(xs), xs, len(xs[0]))
+    sweeper.stack(program.plan.sources, len(xs), program.plan.n_sources)
+    sweeper.run(push_task, len(xs[0]), False, threads, sweeper.sweep.most)
+
+
+def second(Program program, moving, xs, out, Py_ssize_t feature, ts, losses, int threads=1):
+    """Hessians (N, I, I) of an output, or with feature -1 of each row's loss, by the program of the tangents; with
+    a direction after the input in xs, their products (N, I) with it."""
+    cdef _Sweeper sweeper = sweeper_of(program, moving, [out])
+    cdef Py_ssize_t N = len(xs[0])
+    program.reserve(1)
+    sweeper.sweep.n_given, sweeper.sweep.n_values = 1, program.plan.n_sinks // 2
+    sweeper.sweep.feature, sweeper.sweep.each_direction = feature, len(xs) == 1
+    program.attach(program.plan.sources, len(xs), xs, N)
+    if feature < 0:
+        attach_losses(program, sweeper, ts, losses, N)
+    sweeper.run(second_task, N, True, threads)
+
+
+cdef void attach_losses(Program program, _Sweeper sweeper, ts, losses, Py_ssize_t N) except *:
+    """Targets of the values, which are the first half of the sinks."""
+    program.attach_targets(program.plan.n_sinks // 2, ts, None, losses, N)
+    for k, name in enumerate(losses):
+        sweeper.tangents[k] = (<const Loss*> row_named(program.plan.kernels.losses, sizeof(Loss), name)).tangent
+
+
+def parameter_second(Program program, xs, ts, losses, int threads=1):
+    """grads = the Hessian of the batch's loss by the parameters, times their direction in the program's params."""
+    cdef _Sweeper sweeper = sweeper_of(program, None, [])
+    cdef Py_ssize_t N = len(xs[0])
+    cdef fp_mode mode
+    program.reserve(N)
+    sweeper.sweep.n_values, sweeper.sweep.feature = program.plan.n_sinks // 2, -1
+    program.attach(program.plan.sources, program.plan.n_sources, xs, N)
+    attach_losses(program, sweeper, ts, losses, N)
+    program.claim(1, N)
+    with nogil:
+        mode = flush_subnormals()
+        program.begin(False, 0, 0)
+        program.plan.rows, program.plan.links = N, NULL
+        place_inputs(&program.plan, False, 0)
+        load_sources(&program.plan, 0, program.plan.n_sources, 0, 0, N)
+        forward_rows(&program.plan, program.plan.contexts, 0, program.plan.n_nodes, 0, N)
+        seed_second(&sweeper.sweep, 0, 0, N, 1.0 / <double> N)
+        backward_rows(&program.plan, program.plan.contexts, 0, program.plan.n_nodes, 0, N)
+        gradients(&program.plan, False, 1)
+        restore_mode(mode)
+        leave(1)
+
+
+def rows_gradients(Program program, xs, dys, out, norms, Py_ssize_t size, int threads=1):
+    """out (N, size) = the gradient of each row from that of its outputs; or only norms (N,), float64."""
+    cdef _Sweeper sweeper = sweeper_of(program, None, [] if out is None else [out])
+    cdef Py_ssize_t N = len(xs[0])
+    cdef double[::1] view
+    program.reserve(1)
+    if norms is not None:
+        view = norms
+        sweeper.sweep.norms = &view[0]
+    sweeper.sweep.n_params = size
+    program.attach(program.plan.sources, program.plan.n_sources, xs, N)
+    program.attach(program.plan.sinks, program.plan.n_sinks, dys, N)
+    sweeper.run(rows_gradient_task, N, False, threads, size)
+
+
+def vjp(Program program, xs, dys, int threads=1):
+    """The inputs' gradients from the outputs'; the parameters' are left alone."""
+    cdef Py_ssize_t N = len(xs[0])
+    program.reserve(N)
+    program.forward(xs, False, 0, 0, threads)
+    program.attach(program.plan.sinks, program.plan.n_sinks, dys, N)
+    dxs = program.new_rows(program.plan.sources, program.plan.n_sources, N)
+    threads = program.claim(threads, N)
+    with nogil:
+        program.want_inputs(True)
+        backward_pass(&program.plan, threads)
+        program.want_inputs(False)
+        leave(threads)
+    program.raise_failed()
+    return dxs
