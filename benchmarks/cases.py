@@ -10,7 +10,8 @@ LR = 1e-3
 class Case(NamedTuple):
     """A net and what is timed: one call of `step` on one batch.
 
-    `task` is "train" (a training step), "gradient" (loss and gradient) or "predict". `aim` is how many times
+    `task` is "train" (a training step), "gradient" (loss and gradient), "predict", "jacobian" (of each row) or
+    "rows" (the gradient of each row by itself). `aim` is how many times
     faster than the fastest peer we mean to be with one thread, `peak` the fraction of the FMA peak.
     """
 
@@ -37,6 +38,9 @@ CASES = {
     "online": Case((16, 32, 1), "tanh", 1, "mse", "sgd", aim=30),
     "predict_one": Case((4, 64, 64, 2), "tanh", 1, "mse", task="predict", aim=10),
     "predict_many": Case((784, 128, 10), "relu", 1024, task="predict", aim=1.2, peak=0.80),
+    "jacobian": Case((3, 64, 5), "tanh", 128, "mse", task="jacobian", dtype="float64", aim=5),
+    "jacobian_wide": Case((6, 128, 128, 6), "tanh", 1024, "mse", task="jacobian", dtype="float64", aim=1.5),
+    "row_gradients": Case((20, 64, 64, 1), "tanh", 256, "mse", task="rows", dtype="float64", aim=3),
 }
 
 
@@ -72,4 +76,6 @@ def operations(case: Case) -> float:
     products = [i * o for i, o in zip(case.widths, case.widths[1:], strict=False)]
     if case.task == "predict":
         return 2.0 * case.rows * sum(products)
+    if case.task == "jacobian":  # forward, and backward from each output
+        return 2.0 * case.rows * sum(products) * (1 + case.widths[-1])
     return 2.0 * case.rows * (3 * sum(products) - products[0])

@@ -81,7 +81,7 @@ def checked(given: Problem, peers: list[Peer], threads: int) -> tuple[dict, dict
     """The peers that can run the case and agree with ours after some steps; how far each is from it."""
     runners, results, differences = {}, {}, {}
     for peer in peers:
-        runner = peer.start(given, threads)
+        runner = peer.start(given, threads) if given.case.task in peer.tasks else None
         if runner is None:
             continue
         steps = CHECKED_STEPS if given.case.task == "train" else 1

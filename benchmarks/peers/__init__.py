@@ -1,4 +1,6 @@
-"""One module a peer.  Each has `start(problem, threads)`, which returns a Runner or None where it cannot.
+"""One module a peer, with `start(problem, threads)`, which returns a Runner or None where it cannot.
+
+`TASKS` says what it does, if that is other than training, gradients and predictions.
 
 Each is written the way its own users would write it to be fast.
 """
@@ -16,6 +18,7 @@ PEERS = {
     "torch": ("with_torch", "torch"),
     "compile": ("with_torch_compile", "torch"),
     "jax": ("with_jax", "jax"),
+    "jax_forward": ("with_jax_forward", "jax"),
 }
 
 
@@ -38,6 +41,7 @@ class Peer(NamedTuple):
     name: str
     version: str
     start: object
+    tasks: tuple[str, ...]
 
 
 def installed(names) -> list[Peer]:
@@ -47,7 +51,8 @@ def installed(names) -> list[Peer]:
         module, package = PEERS[name]
         try:
             at = version(package) if package else ""
-            found.append(Peer(name, at, import_module(f"benchmarks.peers.{module}").start))
+            peer = import_module(f"benchmarks.peers.{module}")
+            found.append(Peer(name, at, peer.start, getattr(peer, "TASKS", ("train", "gradient", "predict"))))
         except (ImportError, PackageNotFoundError):
             continue
     return found

@@ -2,9 +2,12 @@
 
 import fastbp as fb
 
+TASKS = ("train", "gradient", "predict", "jacobian", "rows")
+
 
 def start(problem, threads):
-    return {"train": Train, "gradient": Gradient, "predict": Predict}[problem.case.task](problem, threads)
+    kinds = {"train": Train, "gradient": Gradient, "predict": Predict, "jacobian": Jacobian, "rows": RowGradients}
+    return kinds[problem.case.task](problem, threads)
 
 
 class _Net:
@@ -51,3 +54,19 @@ class Predict(_Net):
 
     def result(self):
         return [self.Y]
+
+
+class Jacobian(_Net):
+    def step(self, k):
+        self.J = fb.jacobian(self.net, self.problem.X[k])
+
+    def result(self):
+        return [self.J]
+
+
+class RowGradients(_Net):
+    def step(self, k):
+        self.rows = fb.per_sample_gradients(self.net, self.problem.X[k], self.problem.y[k], self.problem.case.loss)
+
+    def result(self):
+        return [self.rows]

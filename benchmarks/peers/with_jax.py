@@ -5,6 +5,8 @@ import jax.numpy as jnp
 
 from benchmarks.cases import LR
 
+TASKS = ("train", "gradient", "predict", "jacobian", "rows")
+
 
 def start(problem, threads):
     jax.config.update("jax_enable_x64", problem.dtype.name == "float64")
@@ -47,12 +49,20 @@ class Jitted:
         self.train = jax.jit(train, donate_argnums=(0, 1))
         self.forward = jax.jit(forward)
         self.gradient = jax.jit(jax.value_and_grad(objective))
+        self.jacobian = jax.jit(jax.vmap(self.mode(forward, argnums=1), in_axes=(None, 0)))
+        self.rows = jax.jit(jax.vmap(jax.grad(objective), in_axes=(None, 0, 0)))
+
+    mode = staticmethod(jax.jacrev)
 
     def step(self, k):
         if self.case.task == "train":
             self.params, self.state, self.last = self.train(self.params, self.state, self.X[k], self.y[k])
         elif self.case.task == "gradient":
             self.last = self.gradient(self.params, self.X[k], self.y[k])
+        elif self.case.task == "jacobian":
+            self.last = self.jacobian(self.params, self.X[k])
+        elif self.case.task == "rows":
+            self.last = self.rows(self.params, self.X[k], self.y[k])
         else:
             self.last = self.forward(self.params, self.X[k])
 
@@ -60,6 +70,9 @@ class Jitted:
         jax.block_until_ready((self.params, self.last))
 
     def result(self):
-        if self.case.task == "predict":
+        if self.case.task in ("predict", "jacobian"):
             return [self.last]
+        if self.case.task == "rows":
+            rows = [part.reshape(self.case.rows, -1) for part in jax.tree.leaves(self.last)]
+            return [jnp.concatenate(rows, axis=1)]
         return jax.tree.leaves(self.params if self.case.task == "train" else self.last[1])

@@ -5,6 +5,8 @@ from torch import nn
 
 from benchmarks.cases import LR
 
+TASKS = ("train", "gradient", "predict", "jacobian", "rows")
+
 
 def start(problem, threads):
     return Eager(problem, threads)
@@ -29,6 +31,11 @@ class Eager:
         self.y = [torch.from_numpy(y) for y in problem.y]
         self.forward = self.net
         self.objective = lambda X, y: self.loss(self.net(X), y)
+        call, parameters = torch.func.functional_call, dict(self.net.named_parameters())
+        self.detached = {name: p.detach() for name, p in parameters.items()}
+        self.jacobian = torch.func.vmap(torch.func.jacrev(lambda x: call(self.net, self.detached, (x,))))
+        of_row = torch.func.grad(lambda p, x, y: self.loss(call(self.net, p, (x,)), y))
+        self.rows = torch.func.vmap(of_row, in_dims=(None, 0, 0))
 
     def wait(self):
         pass
@@ -38,13 +45,22 @@ class Eager:
             with torch.inference_mode():
                 self.Y = self.forward(self.X[k])
             return
+        if self.case.task == "jacobian":
+            self.Y = self.jacobian(self.X[k])
+            return
+        if self.case.task == "rows":
+            self.Y = self.rows(self.detached, self.X[k], self.y[k])
+            return
         self.optimizer.zero_grad()
         self.objective(self.X[k], self.y[k]).backward()
         if self.case.task == "train":
             self.optimizer.step()
 
     def result(self):
-        if self.case.task == "predict":
+        if self.case.task in ("predict", "jacobian"):
             return [self.Y.numpy()]
+        if self.case.task == "rows":  # a weight of PyTorch's is ours transposed
+            parts = [part.transpose(-1, -2) if part.ndim == 3 else part for part in self.Y.values()]
+            return [torch.cat([part.reshape(self.case.rows, -1) for part in parts], dim=1).numpy()]
         parts = [p if self.case.task == "train" else p.grad for p in self.net.parameters()]
         return [p.detach().numpy().T for p in parts]

@@ -1,0 +1,52 @@
+"""The pages of docs/: their Python runs, their figures are those that the script draws."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+import fastbp as fb
+from fastbp import _engine
+from test_readme import blocks
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+PAGES = sorted(DOCS.glob("*.md"))
+LINK = re.compile(r"!\[[^\]]+\]\(([^)]+)\)")
+
+
+def drawing():
+    spec = importlib.util.spec_from_file_location("draw_figures", DOCS / "draw_figures.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_code_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    namespace = {"__name__": "__main__"}
+    for line, code in blocks(page.read_text(encoding="utf-8")):
+        exec(compile("\n" * (line - 1) + code, str(page), "exec"), namespace)
+
+
+def test_each_figure_is_shown_and_drawn(tmp_path: Path) -> None:
+    shown = {name for page in PAGES for name in LINK.findall(page.read_text(encoding="utf-8"))}
+    module = drawing()
+    assert shown == {f"figures/{name}.png" for name in module.FIGURES}
+    assert {path.name for path in (DOCS / "figures").iterdir()} == {f"{name}.png" for name in module.FIGURES}
+    module.main(tmp_path)
+    for name in module.FIGURES:
+        assert (tmp_path / f"{name}.png").stat().st_size > 5000
+
+
+def test_the_table_of_activations_is_complete() -> None:
+    text = (DOCS / "backpropagation.md").read_text(encoding="utf-8")
+    table = text[text.index("## Activation functions") :]
+    assert re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE) == list(_engine.ACTIVATIONS)
+
+
+def test_the_table_of_gates_names_what_exists() -> None:
+    text = (DOCS / "backpropagation.md").read_text(encoding="utf-8")
+    for name in re.findall(r"`fb\.(\w+)", text):
+        assert hasattr(fb, name)
