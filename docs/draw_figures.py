@@ -49,6 +49,7 @@ def gradient_by_depth():
         nodes = [node for node in fb.diagnose(net, X, y, "cross_entropy").nodes if node.weight > 0]
         ax.plot(range(1, len(nodes) + 1), [node.relative for node in nodes], style, markersize=3.5, label=name)
     ax.set_yscale("log")
+    ax.set_xticks(range(1, 22, 4))
     ax.set_xlabel("layer, from the input")
     ax.set_ylabel("gradient, relative to the last")
     ax.legend(fontsize=8, loc="center right")

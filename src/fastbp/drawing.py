@@ -86,7 +86,7 @@ def draw(net, ax=None, texts: dict | None = None, edges: dict | None = None):
         for place, parent in enumerate(node.parents):
             (x0, y0), (x1, y1) = places[parent], places[node]
             long = y1 - y0 > 1
-            bend = 0.25 if long and x0 <= x1 else -0.25 if long else 0.08 * (place - (len(node.parents) - 1) / 2)
+            bend = 0.5 if long and x0 <= x1 else -0.5 if long else 0.08 * (place - (len(node.parents) - 1) / 2)
             ax.annotate(
                 "",
                 (x1, y1 - 0.27),

@@ -145,7 +145,7 @@ def _short(array):
     """Up to four numbers; of more the norm and the number."""
     array = np.asarray(array).reshape(-1)
     if array.size <= 4:
-        return ", ".join(f"{number:.4g}" for number in array)
+        return ", ".join(f"{number + 0.0:.4g}" for number in array)  # no -0
     return f"norm {np.linalg.norm(array):.4g} over {array.size}"
 
 

@@ -117,6 +117,9 @@ cdef void dense_gradient(const Op* op, const Context* context, Py_ssize_t N, Py_
                          bint bias) noexcept nogil:
     """dW[start : stop] = X' dZ over N rows; db = sum of dZ's rows."""
     cdef Py_ssize_t O = op.Y.width, block, part, width
+    if N == 1:
+        outer_product(op, start, stop, bias)
+        return
     for block in range(blocks(O)):
         width = width_of(O, block)
         for part in range(parts(N, DEPTH)):
@@ -124,6 +127,28 @@ cdef void dense_gradient(const Op* op, const Context* context, Py_ssize_t N, Py_
                                 <real*> context.scratch, part > 0 or op.adds_gradient)
         if bias and op.db != NULL:
             sum_rows(&op.dY, block, N, <real*> op.db + block * PANEL, op.adds_gradient)
+
+
+cdef inline void outer_product(const Op* op, Py_ssize_t start, Py_ssize_t stop, bint bias) noexcept nogil:
+    """The same for one row, by plain loops: a tile would be all beginning and end."""
+    cdef Py_ssize_t O = op.Y.width, block, i, j, width
+    cdef const real* dz
+    cdef real* dw
+    cdef real x
+    for block in range(blocks(O)):
+        dz, width = block_of(&op.dY, 0, block), width_of(O, block)
+        for i in range(start, stop):
+            x, dw = block_of(op.X, 0, i // PANEL)[i % PANEL], <real*> op.dW + i * O + block * PANEL
+            if op.adds_gradient:
+                for j in range(width):
+                    dw[j] += x * dz[j]
+            else:
+                for j in range(width):
+                    dw[j] = x * dz[j]
+        if bias and op.db != NULL:
+            dw = <real*> op.db + block * PANEL
+            for j in range(width):
+                dw[j] = (dw[j] if op.adds_gradient else 0) + dz[j]
 
 
 cdef inline void columns_times_panel(const Op* op, Py_ssize_t n, Py_ssize_t depth, Py_ssize_t block, Py_ssize_t width,
