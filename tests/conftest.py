@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import fastbp
+from fastbp import tables
 
 SOURCES = Path(fastbp.__file__).resolve().parent
 
@@ -56,3 +57,28 @@ def python() -> Callable[..., subprocess.CompletedProcess]:
         )
 
     return run
+
+
+# Tables
+
+
+@pytest.fixture(params=["csv", "pandas"])
+def reader(request, monkeypatch):
+    """Read with pandas, and as if it were not installed."""
+    if request.param == "pandas":
+        pytest.importorskip("pandas")
+    else:
+        monkeypatch.setitem(sys.modules, "pandas", None)
+    return request.param
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Make a table of a text."""
+
+    def read(text):
+        path = tmp_path / "data.csv"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return tables.read(path)
+
+    return read

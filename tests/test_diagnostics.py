@@ -199,6 +199,10 @@ def test_the_monitor_sees_what_training_does(dtype: np.dtype, rng: np.random.Gen
     np.testing.assert_array_equal(other.params, net.params)
 
 
+def test_figures_before_a_pass_are_missing() -> None:
+    assert np.isnan(small_net().programs.figures(3)).all()
+
+
 def test_the_monitor_warns_once() -> None:
     X, y = data()
     with warnings.catch_warnings(record=True) as caught:

@@ -57,7 +57,7 @@ class DerivativePrograms:
         program, params, W, V, products = self._hidden
         with self._lock:
             params[: self._params.size] = self._params
-            np.multiply(V[:, :, None], W.T[:, None, :], out=products)
+            _engine.weight_products(W, V, products)
             J = program.predict(xs, for_engine(threads))[0]
         return J.reshape(len(J), V.shape[1], W.shape[0])
 
@@ -76,10 +76,14 @@ class DerivativePrograms:
             _engine.parameter_second(program, xs, ts, losses)
             return grads[:size].copy()
 
-    def rows_gradients(self, xs: tuple, dys: tuple, out, norms, threads: int | None = None) -> None:
-        """Fill out with the gradient of each row, or norms with their norms."""
+    def rows_gradients(self, xs: tuple, ts: tuple, losses, out, norms, threads: int | None = None) -> None:
+        """Fill out with the gradient of each row's loss, or norms with their norms.
+
+        Without names of losses, ts holds the gradients of the outputs.
+        """
+        size = self._params.size
         with self._lock:
-            _engine.rows_gradients(self._inference, xs, dys, out, norms, self._params.size, for_engine(threads))
+            _engine.rows_gradients(self._inference, xs, ts, losses, out, norms, size, for_engine(threads))
 
     def figures(self, xs: tuple, ts: tuple, objective) -> tuple:
         """Loss, table of figures, largest slopes of the ops, and values, of one pass without dropout."""

@@ -143,7 +143,9 @@ def input_gradient(
     xs, one = rows_of(net, X)
     threads = checks.as_threads(threads)
     if loss is not None:
-        xs, dys = row_losses(net, xs if len(xs) > 1 else xs[0], [y] if one and np.ndim(y) == 0 else y, loss)
+        objective = Objective(loss, net)
+        ts = objective.targets([y] if one and np.ndim(y) == 0 else y, len(xs[0]))
+        dys = row_seeds(net, xs, ts, objective)
     else:
         width = only(net.outputs, "output", "input_gradient without a loss").width
         dys = (np.zeros((len(xs[0]), width), net.dtype),)
@@ -236,9 +238,19 @@ def column_of(output, width):
 
 
 def row_losses(net, X, y, loss):
-    """Inputs checked, and the gradient of each row's own loss by the outputs."""
+    """Inputs checked, and what the engine makes each row's gradient of: targets and names of losses.
+
+    Of a loss in Python: the gradients of the outputs, and None.
+    """
     xs, _ = rows_of(net, X)
     objective = Objective(loss, net)
     ts = objective.targets(y, len(xs[0]))
+    if objective.names is not None:
+        return xs, ts, objective.names
+    return xs, row_seeds(net, xs, ts, objective), None
+
+
+def row_seeds(net, xs, ts, objective):
+    """The gradient of each row's own loss by the outputs."""
     _, dys = objective(net.programs.predict(xs), ts, None)
-    return xs, tuple(dy * net.dtype.type(len(xs[0])) for dy in dys)
+    return tuple(dy * net.dtype.type(len(xs[0])) for dy in dys)

@@ -31,9 +31,9 @@ def per_sample_gradients(net: Network, X, y, loss="mse", *, threads: int | None 
     array([[2., 2.],
            [8., 4.]])
     """
-    xs, dys = row_losses(net, X, y, loss)
+    xs, ts, names = row_losses(net, X, y, loss)
     out = np.empty((len(xs[0]), net.params.size), net.dtype)
-    net.programs.derivatives.rows_gradients(xs, dys, out, None, checks.as_threads(threads))
+    net.programs.derivatives.rows_gradients(xs, ts, names, out, None, checks.as_threads(threads))
     return out
 
 
@@ -51,9 +51,9 @@ def per_sample_gradient_norms(net: Network, X, y, loss="mse", *, threads: int | 
     >>> per_sample_gradient_norms(net, [[1.0], [2.0]], [0.0, 0.0])
     array([ 6., 24.])
     """
-    xs, dys = row_losses(net, X, y, loss)
+    xs, ts, names = row_losses(net, X, y, loss)
     norms = np.empty(len(xs[0]))
-    net.programs.derivatives.rows_gradients(xs, dys, None, norms, checks.as_threads(threads))
+    net.programs.derivatives.rows_gradients(xs, ts, names, None, norms, checks.as_threads(threads))
     return norms
 
 

@@ -19,6 +19,7 @@ from fastbp._engine.program import (
     slope_bounds,
     values_and_gradients,
     vjp,
+    weight_products,
 )
 from fastbp._engine.selected import isa
 from fastbp._engine.tables import ACTIVATIONS, CONSTRAINTS, LOSSES, OPS, RULES, Activation, Loss, Rule
@@ -53,4 +54,5 @@ __all__ = [
     "tangent",
     "values_and_gradients",
     "vjp",
+    "weight_products",
 ]

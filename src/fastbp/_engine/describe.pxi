@@ -9,13 +9,16 @@ def describe(Program program, double[:, ::1] out):
 
     Saturated and dead are shares, of the numbers and of the columns, or NaN where the activation can be neither; the
     gradient is the root mean square over rows and columns of that of the batch's loss, before the slope where the
-    op has one of its own: dZ.  The norms of the weights are NaN without weights.
+    op has one of its own: dZ.  The norms of the weights are NaN without weights; all is NaN before a pass.
     """
     cdef Py_ssize_t k, row = 0, N = program.plan.rows, size
     cdef const Node* node
     cdef const Activation* f
     cdef double[4] sums
     cdef double count
+    if N == 0:
+        out[:, :] = NAN
+        return
     for k, spec in enumerate(program.specs):
         if spec.kind == "fan_out":
             continue

@@ -157,8 +157,9 @@ def parameter_second(Program program, xs, ts, losses, int threads=1):
         leave(1)
 
 
-def rows_gradients(Program program, xs, dys, out, norms, Py_ssize_t size, int threads=1):
-    """out (N, size) = the gradient of each row from that of its outputs; or only norms (N,), float64."""
+def rows_gradients(Program program, xs, ts, losses, out, norms, Py_ssize_t size, int threads=1):
+    """out (N, size) = the gradient of each row's loss; or only norms (N,), float64.  Without names of losses ts holds
+    the gradients of the outputs."""
     cdef _Sweeper sweeper = sweeper_of(program, None, [] if out is None else [out])
     cdef Py_ssize_t N = len(xs[0])
     cdef double[::1] view
@@ -168,7 +169,11 @@ def rows_gradients(Program program, xs, dys, out, norms, Py_ssize_t size, int th
         sweeper.sweep.norms = &view[0]
     sweeper.sweep.n_params = size
     program.attach(program.plan.sources, program.plan.n_sources, xs, N)
-    program.attach(program.plan.sinks, program.plan.n_sinks, dys, N)
+    sweeper.sweep.by_loss = losses is not None
+    if losses is None:
+        program.attach(program.plan.sinks, program.plan.n_sinks, ts, N)
+    else:
+        program.attach_targets(program.plan.n_sinks, ts, None, losses, N)
     sweeper.run(rows_gradient_task, N, False, threads, size)
 
 
@@ -187,3 +192,22 @@ def vjp(Program program, xs, dys, int threads=1):
         leave(threads)
     program.raise_failed()
     return dxs
+
+
+def weight_products(W, V, out):
+    """out[h, o, i] = W[i, h] V[h, o]."""
+    cdef Py_ssize_t I = W.shape[0], H = W.shape[1], O = V.shape[1], h, o, i
+    cdef Py_ssize_t item = W.dtype.itemsize
+    cdef const char* w = <const char*> address(W, W.nbytes)
+    cdef const char* v = <const char*> address(V, V.nbytes)
+    cdef char* c = <char*> address(out, I * H * O * item)
+    if item == 8:
+        for h in range(H):
+            for o in range(O):
+                for i in range(I):
+                    (<double*> c)[(h * O + o) * I + i] = (<const double*> w)[i * H + h] * (<const double*> v)[h * O + o]
+        return
+    for h in range(H):
+        for o in range(O):
+            for i in range(I):
+                (<float*> c)[(h * O + o) * I + i] = (<const float*> w)[i * H + h] * (<const float*> v)[h * O + o]

@@ -36,6 +36,7 @@ cdef struct Sweep:
     const LossTangentKernel* tangents
     char* columns               # a row for each thread
     Py_ssize_t n_params
+    bint by_loss                # the seeds are the gradients of the rows' losses; else the caller gives them
     double* norms
 
 
@@ -203,6 +204,19 @@ cdef void push_task(void* job, int part, int of) noexcept nogil:
     restore_mode(mode)
 
 
+cdef void seed_losses(const Plan* plan, Py_ssize_t n, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """The gradient of each row's own loss by its outputs."""
+    cdef Py_ssize_t k
+    cdef const Port* port
+    cdef Targets targets
+    memset(plan.row_losses + start, 0, (stop - start) * sizeof(double))
+    for k in range(plan.n_sinks):
+        port = plan.sinks + k
+        targets = port.targets
+        targets.first, targets.order = n - start, NULL
+        port.loss(&port.value, &targets, 1, plan.row_losses, &port.gradient, start, stop)
+
+
 cdef void seed_second(const Sweep* sweep, Py_ssize_t n, Py_ssize_t start, Py_ssize_t stop, double scale) noexcept nogil:
     """The gradients of the values and the tangents: of one output's tangent, or of the loss's along the direction."""
     cdef const Plan* plan = sweep.plan
@@ -282,7 +296,9 @@ cdef void rows_gradient_task(void* job, int part, int of) noexcept nogil:
         rows = min(sweep.at_once, stop - n)
         load_sources(plan, 0, plan.n_sources, n, start, start + rows)
         forward_rows(plan, context, 0, plan.n_nodes, start, start + rows)
-        for k in range(plan.n_sinks):
+        if sweep.by_loss:
+            seed_losses(plan, n, start, start + rows)
+        for k in range(0 if sweep.by_loss else plan.n_sinks):
             port = plan.sinks + k
             plan.kernels.load_rows(port.array + (n - start) * port.gradient.width * item, port.gradient.width, NULL,
                                    &port.gradient, start, start + rows)
