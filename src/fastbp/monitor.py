@@ -6,10 +6,10 @@ import numpy as np
 
 from fastbp import _engine, checks
 from fastbp.callbacks import Callback
-from fastbp.diagnostics import DEAD, EXPLODED, VANISHED, last_gradient
+from fastbp.diagnostics import DEAD, EXPLODED, GRADIENT, VANISHED, WEIGHT
 from fastbp.drawing import pyplot
 
-PLACES = [_engine.FIGURES.index(name) for name in ("gradient", "weight", "dead")]
+DEAD_SHARE = _engine.FIGURES.index("dead")
 
 
 class GradientMonitor(Callback):
@@ -67,15 +67,15 @@ class GradientMonitor(Callback):
 
     def _look(self, table):
         # Plain floats: on a handful of nodes NumPy would cost more than the pass that it looks at.
-        last = last_gradient(table)
-        for name, figures in zip(self.names, table.tolist(), strict=True):
-            gradient, weight, dead = (figures[k] for k in PLACES)
-            if dead >= DEAD:
+        rows = table.tolist()
+        last = next((figures[GRADIENT] for figures in reversed(rows) if figures[WEIGHT] == figures[WEIGHT]), 0.0)
+        for name, figures in zip(self.names, rows, strict=True):
+            if figures[DEAD_SHARE] >= DEAD:
                 self._tell(name, "most of its units", "died")
-            elif weight == weight and last > 0:
-                if gradient < VANISHED * last:
+            elif last > 0 and figures[WEIGHT] == figures[WEIGHT]:
+                if figures[GRADIENT] < VANISHED * last:
                     self._tell(name, "its gradient", "vanished")
-                elif gradient > EXPLODED * last:
+                elif figures[GRADIENT] > EXPLODED * last:
                     self._tell(name, "its gradient", "exploded")
 
     def _tell(self, name, subject, what):

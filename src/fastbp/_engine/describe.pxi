@@ -28,8 +28,7 @@ def describe(Program program, double[:, ::1] out):
         out[row, 0], out[row, 1] = sums[0] / count, sqrt(max(0, sums[1] / count - (sums[0] / count) ** 2))
         out[row, 2] = sums[2] / count if f.low < f.high else NAN
         out[row, 3] = sums[3] / <double> node.op.Y.width if f.dies else NAN
-        program.plan.kernels.describe(&node.op.dY, N, 0, 0, sums)
-        out[row, 4] = sqrt(sums[1] / count)
+        out[row, 4] = sqrt(program.plan.kernels.squares_of(&node.op.dY, N) / count)
         size = node.weight_rows * node.weight_columns
         out[row, 5] = sqrt(program.plan.kernels.sum_of_squares(node.op.W, size)) if node.weights >= 0 else NAN
         out[row, 6] = sqrt(program.plan.kernels.sum_of_squares(node.op.dW, size)) if node.weights >= 0 else NAN

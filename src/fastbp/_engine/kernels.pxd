@@ -164,6 +164,7 @@ cdef struct Kernels:
     bint (*update)(ChainLink* chain, int links, void* P, const void* G, Py_ssize_t start, Py_ssize_t stop,
                    void* scratch) noexcept nogil
     void (*describe)(const Tensor* T, Py_ssize_t N, double low, double high, double* out) noexcept nogil
+    double (*squares_of)(const Tensor* T, Py_ssize_t N) noexcept nogil
     double (*sum_of_squares)(const void* A, Py_ssize_t n) noexcept nogil
     void (*stream)(const void* A, void* C, Py_ssize_t n) noexcept nogil     # a copy that passes by the caches
     Py_ssize_t (*first_nonfinite)(const void* A, Py_ssize_t n) noexcept nogil

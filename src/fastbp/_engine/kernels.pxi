@@ -47,6 +47,7 @@ table.store_rows = store_rows
 table.sum_weights = sum_weights
 table.update = update
 table.describe = describe
+table.squares_of = squares_of
 table.sum_of_squares = sum_of_squares
 table.stream = stream
 table.first_nonfinite = first_nonfinite

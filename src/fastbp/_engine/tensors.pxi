@@ -118,6 +118,24 @@ cdef void describe(const Tensor* T, Py_ssize_t N, double low, double high, doubl
             out[3] += <double> (most[j] <= 0)
 
 
+cdef double squares_of(const Tensor* T, Py_ssize_t N) noexcept nogil:
+    """The sum of the squares of all numbers of N rows."""
+    cdef Py_ssize_t block, n, j, width
+    cdef double[64] squares
+    cdef double total = 0
+    cdef const real* t
+    for block in range(blocks(T.width)):
+        width = width_of(T.width, block)
+        memset(squares, 0, sizeof(squares))
+        for n in range(N):
+            t = block_of(T, n, block)
+            for j in range(width):
+                squares[j] += <double> t[j] * <double> t[j]
+        for j in range(width):
+            total += squares[j]
+    return total
+
+
 cdef double sum_of_squares(const void* A, Py_ssize_t n) noexcept nogil:
     cdef const real* a = <const real*> A
     cdef double[16] sums
