@@ -20,7 +20,7 @@ SOURCES = Path(fb.__file__).resolve().parent
 FLOORS = [
     {"errors"},
     {"_engine"},
-    {"checks", "functional", "threads"},
+    {"checks", "functional", "optional", "threads"},
     {
         "initializers",
         "constraints",

@@ -325,6 +325,7 @@ BAD = {
     "output": (lambda n, m: fb.hessian(n, X43, output=2), ValueError, ["output", "0 ... 1", "2"]),
     "wrt": (lambda n, m: fb.hessian(n, X43, wrt="weights"), ValueError, ["wrt", "params"]),
     "no loss": (lambda n, m: fb.hessian(n, X43, wrt="params"), ValueError, ["loss", "y"]),
+    "y alone": (lambda n, m: fb.hessian(n, X43, X43[:, :2]), ValueError, ["y", "without a loss"]),
     "own loss": (
         lambda n, m: fb.hessian(n, X43, X43, loss=lambda Y, t: (0.0, Y)), ValueError, ["fastbp's own", "function"],
     ),

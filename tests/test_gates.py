@@ -150,6 +150,7 @@ def test_operators_are_the_gates(rng: np.random.Generator) -> None:
         (lambda x, h: fb.maximum(1, 2), TypeError, ["maximum", "a node"]),
         (lambda x, h: fb.maximum(x, None), TypeError, ["Maximum"]),
         (lambda x, h: fb.Residual(fb.Dense(5))(x), ValueError, ["widths 5 and 3"]),
+        (lambda x, h: fb.Residual("relu"), TypeError, ["Residual", "'relu'"]),
         (lambda x, h: fb.Maxout(4, pieces=1), ValueError, ["pieces", "at least 2"]),
         (lambda x, h: fb.BatchNorm(momentum=2.0), ValueError, ["momentum"]),
         (lambda x, h: fb.LayerNorm(eps=-1.0), ValueError, ["eps"]),

@@ -118,6 +118,9 @@ class Residual(Block):
     def __init__(self, *layers):
         if not layers:
             raise ValueError("Residual wants a layer or more, got none")
+        for layer in layers:
+            if not callable(layer):
+                raise TypeError(f"Residual wants layers, blocks or models, got {layer!r}")
         self.layers = layers
 
     def __call__(self, node):

@@ -127,6 +127,8 @@ def _second(net, xs, y, loss, output, wrt):
     """Objective, targets and output column of a second derivative."""
     checks.one_of(wrt, "wrt", WRT)
     if loss is None:
+        if y is not None:
+            raise ValueError("y is given without a loss")
         if wrt == "params":
             raise ValueError('wrt="params" wants a loss and y')
         return None, None, column_of(output, net.outputs[0].width)

@@ -10,9 +10,9 @@ import numpy as np
 
 from fastbp import _engine, checks
 from fastbp.derivatives import rows_of
-from fastbp.drawing import pyplot
 from fastbp.losses import Objective
 from fastbp.network import Network
+from fastbp.optional import package
 
 VANISHED = 1e-3  # of the last layer's gradient
 EXPLODED = 1e3
@@ -101,10 +101,7 @@ class Diagnosis:
         ImportError
             If pandas is not installed.
         """
-        try:
-            import pandas
-        except ImportError as error:
-            raise ImportError("Diagnosis.to_frame needs pandas: pip install pandas") from error
+        pandas = package("pandas", "Diagnosis.to_frame")
         return pandas.DataFrame([node._asdict() for node in self.nodes]).set_index("name")
 
     def plot(self, axes=None):
@@ -118,7 +115,7 @@ class Diagnosis:
         -------
         The Axes.
         """
-        plt = pyplot("Diagnosis.plot")
+        plt = package("matplotlib.pyplot", "Diagnosis.plot")
         height = max(2.6, 0.24 * len(self.nodes) + 1.2)
         if axes is None:
             _, axes = plt.subplots(1, 3, figsize=(11, height), layout="constrained", sharey=True)

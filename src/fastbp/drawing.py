@@ -6,16 +6,9 @@ the mean of its parents. Graphviz does this better, and is seldom installed.
 
 from collections import defaultdict
 
+from fastbp.optional import package
+
 COLORS = {"input": "#dbe9f6", "layer": "#f3f0e6", "gate": "#e3f1df", "output": "#f8e0d6"}
-
-
-def pyplot(who: str):
-    """matplotlib.pyplot, or an error that says how to get it."""
-    try:
-        from matplotlib import pyplot as plt
-    except ImportError as error:
-        raise ImportError(f"{who} needs matplotlib: pip install matplotlib") from error
-    return plt
 
 
 def kind_of(net, node) -> str:
@@ -75,7 +68,7 @@ def positions(net) -> dict:
 
 def draw(net, ax=None, texts: dict | None = None, edges: dict | None = None):
     """Draw the graph; `texts` replaces labels of nodes, `edges` labels (parent, node). Returns the Axes."""
-    plt = pyplot("plot")
+    plt = package("matplotlib.pyplot", "plot")
     places = positions(net)
     columns = [x for x, _ in places.values()]
     deepest = max(row for _, row in places.values())

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+from fastbp.optional import package
+
 
 class History:
     """Losses and metrics of a fit.
@@ -52,10 +54,7 @@ class History:
         ImportError
             If pandas is not installed.
         """
-        try:
-            import pandas
-        except ImportError as error:
-            raise ImportError("History.to_frame needs pandas: pip install pandas") from error
+        pandas = package("pandas", "History.to_frame")
         return pandas.DataFrame(self.history, index=pandas.Index(self.epoch, name="epoch"))
 
     def __repr__(self):

@@ -7,7 +7,7 @@ import numpy as np
 from fastbp import _engine, checks
 from fastbp.callbacks import Callback
 from fastbp.diagnostics import DEAD, EXPLODED, GRADIENT, VANISHED, WEIGHT
-from fastbp.drawing import pyplot
+from fastbp.optional import package
 
 DEAD_SHARE = _engine.FIGURES.index("dead")
 
@@ -86,7 +86,7 @@ class GradientMonitor(Callback):
 
     def plot(self, ax=None):
         """Draw the gradient of each layer with weights against the batches. Returns the Axes."""
-        plt = pyplot("GradientMonitor.plot")
+        plt = package("matplotlib.pyplot", "GradientMonitor.plot")
         if ax is None:
             _, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
         figures = self.figures

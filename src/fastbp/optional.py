@@ -1,0 +1,13 @@
+"""Packages that fastbp can use and does not need: loaded when wanted, or an error that says how to get them."""
+
+from importlib import import_module
+
+
+def package(name: str, who: str):
+    """The module of this name, which `who` needs."""
+    root = name.partition(".")[0]
+    try:
+        import_module(root)
+        return import_module(name)
+    except ImportError as error:
+        raise ImportError(f"{who} needs {root}: pip install {root}") from error
