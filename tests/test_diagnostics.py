@@ -220,6 +220,18 @@ def test_the_monitor_warns_once() -> None:
         )
 
 
+def test_a_frozen_layer_has_not_vanished() -> None:
+    X, y = data()
+    net = fb.Sequential(fb.Input(10), fb.Dense(8, "tanh", trainable=False), fb.Dense(3), seed=0)
+    monitor = fb.GradientMonitor(every=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        net.fit(X, y, loss="cross_entropy", epochs=1, callbacks=[monitor])
+    assert np.isnan(monitor.figures[:, 0, 4]).all()
+    assert (monitor.figures[:, 1, 4] > 0).all()
+    assert fb.diagnose(net, X, y, "cross_entropy").verdict == "healthy"
+
+
 @pytest.mark.parametrize("build", GATED)
 def test_an_explanation_has_torchs_gradients(build, rng: np.random.Generator) -> None:
     net = build()

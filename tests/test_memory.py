@@ -70,8 +70,8 @@ def test_a_run_holds_nothing_however_many_steps() -> None:
 
     def run(batch_size: int) -> None:
         batches = -(-ROWS // batch_size)
-        arguments = ((X,), (y,), weights, ("cross_entropy",), chain, 1e-3, order, batch_size, 0, batches, 0.0)
-        assert programs.run(*arguments, losses, outs) == (batches, 0)
+        data, plan = ((X,), (y,), weights), (("cross_entropy",), chain, 1e-3, order, batch_size)
+        assert programs.run(data, plan, 0, batches, 0.0, losses, outs) == (batches, 0)
 
     run(ROWS)
     run(1)

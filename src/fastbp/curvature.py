@@ -76,8 +76,12 @@ def hessian(
         out = np.empty(shape, net.dtype)
         net.programs.derivatives.second(xs, out, output, ts, names, checks.as_threads(threads))
         return out[0] if one else out
-    directions = np.eye(net.params.size, dtype=net.dtype)
-    return np.stack([net.programs.derivatives.parameter_second(xs, v, ts, names) for v in directions])
+    out, direction = np.empty(shape, net.dtype), np.zeros(net.params.size, net.dtype)
+    for k in range(len(out)):
+        direction[k] = 1
+        out[k] = net.programs.derivatives.parameter_second(xs, direction, ts, names)
+        direction[k] = 0
+    return out
 
 
 def hvp(

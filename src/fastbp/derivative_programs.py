@@ -92,9 +92,8 @@ class DerivativePrograms:
                 self._observer = self._program(self._graph, self._params)[0]
             value = _pass(self._observer, xs, ts, objective)
             table = np.empty((len(self._graph[1]), len(_engine.FIGURES)))
-            _engine.describe(self._observer, table)
-            values, _, _ = _engine.values_and_gradients(self._observer)
-            return value, table, _engine.slope_bounds(self._observer), values
+            _engine.describe(self._observer, table, True)
+            return value, table, _engine.slope_bounds(self._observer), _engine.values(self._observer)
 
     def explained(self, xs: tuple, ts: tuple, objective) -> tuple:
         """Loss, and by tensor: values, gradients, what its op sent to each parent, and Z before an activation.
@@ -108,7 +107,7 @@ class DerivativePrograms:
                 self._explainer = self._program((*graph, inputs, outputs), self._params)[0], graph[1]
             program, apart = self._explainer
             value = _pass(program, xs, ts, objective)
-            values, totals, edges = _engine.values_and_gradients(program)
+            values, (totals, edges) = _engine.values(program), _engine.tensor_gradients(program)
         made = {op[2]: k for k, op in enumerate(apart)}
         sent, Z = {}, {}
         for kind, parents, output, _, _ in ops:

@@ -50,11 +50,12 @@ def jacobian(net: Network, X, *, mode: str = "auto", threads: int | None = None)
     forward = mode == "forward"
     if mode == "auto" and not any(layer.kind == "python" for layer in net.layers):
         forward = sum(widths[0]) < sum(widths[1])
-    whole = net.programs.derivatives.whole_jacobian(xs, checks.as_threads(threads)) if mode == "auto" else None
+    threads, programs = checks.as_threads(threads), net.programs.derivatives
+    whole = programs.whole_jacobian(xs, threads) if mode == "auto" else None
     if whole is not None:
         return whole[0] if one else whole
     outs = [[np.empty((len(xs[0]), O, I), net.dtype) for I in widths[0]] for O in widths[1]]
-    net.programs.derivatives.jacobian(xs, [out for line in outs for out in line], forward, checks.as_threads(threads))
+    programs.jacobian(xs, [out for line in outs for out in line], forward, threads)
     outs = [[out[0] if one else out for out in line] for line in outs]
     return outs[0][0] if len(outs) == len(outs[0]) == 1 else tuple(tuple(line) for line in outs)
 

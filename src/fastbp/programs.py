@@ -13,8 +13,6 @@ from fastbp import _engine
 from fastbp.derivative_programs import DerivativePrograms, aligned_zeros
 from fastbp.threads import for_engine
 
-JOB_FIRST = 8  # where the first batch stands among the arguments of a job
-
 
 class Programs:
     """The parameters, gradients and programs of one graph.
@@ -83,12 +81,14 @@ class Programs:
         with self._lock:
             return self._inference.predict(xs, for_engine(threads))
 
-    def run(self, *job, threads: int | None = None) -> tuple[int, int]:
-        """Train batches of a job: what `_engine.Program.run` takes before the seed. Next batch (or bad one), status."""
-        first = job[JOB_FIRST]
+    def run(self, data: tuple, plan: tuple, first: int, *rest, threads: int | None = None) -> tuple[int, int]:
+        """Train batches from `first` on; the next one (or the bad one), and the status.
+
+        `data`, `plan` and `rest` are what `_engine.Program.run` takes before and after it.
+        """
         with self._lock:
             self.pending = 0
-            batch, status = self._training.run(*job, self.seed, self.draws, for_engine(threads))
+            batch, status = self._training.run(*data, *plan, first, *rest, self.seed, self.draws, for_engine(threads))
             self.draws += batch - first
         return batch, status
 

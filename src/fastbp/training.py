@@ -257,20 +257,8 @@ class Trainer:
         if self.objective.names is None:
             batch, status = self._batch_in_python(data, order, batch_size, first, losses, outs, threads)
         else:
-            batch, status = self.net.programs.run(
-                *data,
-                self.objective.names,
-                self.chain,
-                self.optimizer.lr,
-                order,
-                batch_size,
-                first,
-                last,
-                seconds,
-                losses,
-                outs,
-                threads=threads,
-            )
+            plan = (self.objective.names, self.chain, self.optimizer.lr, order, batch_size)
+            batch, status = self.net.programs.run(data, plan, first, last, seconds, losses, outs, threads=threads)
         if status:
             where = f" ({where}, batch {batch + 1})" if where else ""
             raise self._diverged(status, losses[batch], before + batch - first + 1, where)

@@ -17,7 +17,8 @@ from fastbp._engine.program import (
     rows_gradients,
     second,
     slope_bounds,
-    values_and_gradients,
+    tensor_gradients,
+    values,
     vjp,
     weight_products,
 )
@@ -52,7 +53,8 @@ __all__ = [
     "second",
     "slope_bounds",
     "tangent",
-    "values_and_gradients",
+    "tensor_gradients",
+    "values",
     "vjp",
     "weight_products",
 ]

@@ -4,12 +4,13 @@
 FIGURES = ("mean", "std", "saturated", "dead", "gradient", "weight", "weight_gradient")
 
 
-def describe(Program program, double[:, ::1] out):
+def describe(Program program, double[:, ::1] out, bint inputs=False):
     """A row of FIGURES for each op, of the last pass over training rows.
 
     Saturated and dead are shares, of the numbers and of the columns, or NaN where the activation can be neither; the
     gradient is the root mean square over rows and columns of that of the batch's loss, before the slope where the
-    op has one of its own: dZ.  The norms of the weights are NaN without weights; all is NaN before a pass.
+    op has one of its own: dZ.  The norms of the weights are NaN without weights; all is NaN before a
+    pass, and the gradient where none was wanted: `inputs` says that the pass went down to the inputs.
     """
     cdef Py_ssize_t k, row = 0, N = program.plan.rows, size
     cdef const Node* node
@@ -28,7 +29,9 @@ def describe(Program program, double[:, ::1] out):
         out[row, 0], out[row, 1] = sums[0] / count, sqrt(max(0, sums[1] / count - (sums[0] / count) ** 2))
         out[row, 2] = sums[2] / count if f.low < f.high else NAN
         out[row, 3] = sums[3] / <double> node.op.Y.width if f.dies else NAN
-        out[row, 4] = sqrt(program.plan.kernels.squares_of(&node.op.dY, N) / count)
+        out[row, 4] = NAN
+        if inputs or node.trains:
+            out[row, 4] = sqrt(program.plan.kernels.squares_of(&node.op.dY, N) / count)
         size = node.weight_rows * node.weight_columns
         out[row, 5] = sqrt(program.plan.kernels.sum_of_squares(node.op.W, size)) if node.weights >= 0 else NAN
         out[row, 6] = sqrt(program.plan.kernels.sum_of_squares(node.op.dW, size)) if node.weights >= 0 else NAN
@@ -41,23 +44,23 @@ def slope_bounds(Program program):
             if spec.kind != "fan_out"]
 
 
-def values_and_gradients(Program program):
-    """Of the last forward and backward pass: the value of each tensor, and dLoss/d(value) of each of its uses.
-
-    A use is an operand of an op, in their order, then an output; a tensor without a use has no gradient.
-    """
+def values(Program program):
+    """What each tensor held in the last pass."""
     cdef Py_ssize_t N = program.plan.rows
-    values = [rows_of_tensor(program, holder, N) for holder in program.tensors]
+    return [rows_of_tensor(program, holder, N) for holder in program.tensors]
+
+
+def tensor_gradients(Program program):
+    """Of the last backward pass: dLoss/d(value) of each tensor, and what each op sent to each of its operands."""
+    cdef Py_ssize_t N = program.plan.rows
     uses = [rows_of_tensor(program, holder, N) for holder in program.gradients]
-    shares = [[] for _ in values]
     firsts = {spec.gradients[0]: spec.gradients for spec in program.specs if spec.kind == "fan_out"}
     for first, others in firsts.items():
         # A fan_out has summed all shares into the first.
         uses[first] = uses[first] - sum([uses[g] for g in others[1:]])
-    operands = [(spec.inputs, spec.gradients) for spec in program.specs if spec.kind != "fan_out"]
-    edges = [[uses[g] for g in gradients] for _, gradients in operands]
+    sent = [[uses[g] for g in spec.gradients] for spec in program.specs if spec.kind != "fan_out"]
     totals = {t: sum([uses[g] for g in firsts.get(own, (own,))]) for t, own in program.owns}
-    return values, totals, edges
+    return totals, sent
 
 
 cdef rows_of_tensor(Program program, _Tensor holder, Py_ssize_t N):

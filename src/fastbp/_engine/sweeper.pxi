@@ -3,7 +3,6 @@
 cdef class _Sweeper:
     """The sweep of a program: what of it does not change from one call to the next, and its start and end."""
     cdef Sweep sweep
-    cdef Program program
     cdef list kept
     cdef object outs, columns
     cdef Py_ssize_t n_outs, n_columns, n_shifted
@@ -11,7 +10,7 @@ cdef class _Sweeper:
     cdef LossTangentKernel* tangents
 
     def __init__(self, Program program, moving):
-        self.program, self.kept, self.n_outs, self.n_columns, self.n_shifted = program, [], 0, 0, 0
+        self.kept, self.n_outs, self.n_columns, self.n_shifted = [], 0, 0, 0
         self.sweep.plan, self.sweep.most = &program.plan, max(program.widths)
         self.sweep.operands = max([len(spec.inputs) for spec in program.specs]) + 1
         self.tangents = <LossTangentKernel*> self.own(program.plan.n_sinks * sizeof(LossTangentKernel))
@@ -44,9 +43,9 @@ cdef class _Sweeper:
         self.kept.append(array)
         return <const bint*> address(array, array.nbytes)
 
-    cdef void stack(self, Port* ports, Py_ssize_t first, Py_ssize_t last) noexcept:
+    cdef void stack(self, Program program, Port* ports, Py_ssize_t first, Py_ssize_t last) noexcept:
         """Several seeds at once, but no more than a port has, and than keeps the block small."""
-        cdef Py_ssize_t row = self.sweep.most * self.program.plan.kernels.item, k
+        cdef Py_ssize_t row = self.sweep.most * program.plan.kernels.item, k
         for k in range(first, last):
             self.sweep.seeds = max(self.sweep.seeds, min(ports[k].value.width, <Py_ssize_t> MOST_SEEDS))
         self.sweep.at_once = max(8, min(<Py_ssize_t> SWEEP_ROWS, SWEEP_BYTES // (row * self.sweep.seeds)))
@@ -56,10 +55,9 @@ cdef class _Sweeper:
         self.kept.append(arena)
         return arena.take(size)
 
-    cdef void run(self, Task task, Py_ssize_t N, bint inputs, int threads,
+    cdef void run(self, Program program, Task task, Py_ssize_t N, bint inputs, int threads,
                   Py_ssize_t width_of_columns=0) except *:
         """All rows, in blocks, on some threads; the sources (and what the task asks for else) are attached."""
-        cdef Program program = self.program
         threads = program.claim(threads, N)
         try:
             self.sweep.at_once = min(self.sweep.at_once, (N + threads - 1) // threads)
@@ -98,8 +96,8 @@ def pull(Program program, xs, outs, int threads=1):
     cdef _Sweeper sweeper = sweeper_of(program, None, outs)
     program.reserve(1)
     program.attach(program.plan.sources, program.plan.n_sources, xs, len(xs[0]))
-    sweeper.stack(program.plan.sinks, 0, program.plan.n_sinks)
-    sweeper.run(pull_task, len(xs[0]), True, threads)
+    sweeper.stack(program, program.plan.sinks, 0, program.plan.n_sinks)
+    sweeper.run(program, pull_task, len(xs[0]), True, threads)
 
 
 def push(Program program, moving, xs, outs, int threads=1):
@@ -108,8 +106,8 @@ def push(Program program, moving, xs, outs, int threads=1):
     program.reserve(1)
     sweeper.sweep.n_given, sweeper.sweep.n_values = len(xs), program.plan.n_sinks // 2
     program.attach(program.plan.sources, len(xs), xs, len(xs[0]))
-    sweeper.stack(program.plan.sources, len(xs), program.plan.n_sources)
-    sweeper.run(push_task, len(xs[0]), False, threads, sweeper.sweep.most)
+    sweeper.stack(program, program.plan.sources, len(xs), program.plan.n_sources)
+    sweeper.run(program, push_task, len(xs[0]), False, threads, sweeper.sweep.most)
 
 
 def second(Program program, moving, xs, out, Py_ssize_t feature, ts, losses, int threads=1):
@@ -123,7 +121,7 @@ def second(Program program, moving, xs, out, Py_ssize_t feature, ts, losses, int
     program.attach(program.plan.sources, len(xs), xs, N)
     if feature < 0:
         attach_losses(program, sweeper, ts, losses, N)
-    sweeper.run(second_task, N, True, threads)
+    sweeper.run(program, second_task, N, True, threads)
 
 
 cdef void attach_losses(Program program, _Sweeper sweeper, ts, losses, Py_ssize_t N) except *:
@@ -133,7 +131,7 @@ cdef void attach_losses(Program program, _Sweeper sweeper, ts, losses, Py_ssize_
         sweeper.tangents[k] = (<const Loss*> row_named(program.plan.kernels.losses, sizeof(Loss), name)).tangent
 
 
-def parameter_second(Program program, xs, ts, losses, int threads=1):
+def parameter_second(Program program, xs, ts, losses):
     """grads = the Hessian of the batch's loss by the parameters, times their direction in the program's params."""
     cdef _Sweeper sweeper = sweeper_of(program, None, [])
     cdef Py_ssize_t N = len(xs[0])
@@ -174,7 +172,7 @@ def rows_gradients(Program program, xs, ts, losses, out, norms, Py_ssize_t size,
         program.attach(program.plan.sinks, program.plan.n_sinks, ts, N)
     else:
         program.attach_targets(program.plan.n_sinks, ts, None, losses, N)
-    sweeper.run(rows_gradient_task, N, False, threads, size)
+    sweeper.run(program, rows_gradient_task, N, False, threads, size)
 
 
 def vjp(Program program, xs, dys, int threads=1):
