@@ -18,7 +18,7 @@ from fastbp import _engine
 
 SOURCES = Path(fb.__file__).resolve().parent
 FLOORS = [
-    {"errors"},
+    {"annotations", "errors"},
     {"_engine"},
     {"checks", "functional", "optional", "threads"},
     {

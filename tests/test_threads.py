@@ -8,10 +8,10 @@ import time
 
 import numpy as np
 import pytest
-from fastbp._engine.threads import started
 
 import fastbp as fb
 from fastbp import threads
+from fastbp._engine.threads import started
 
 COUNTS = [2, 3, 8]
 

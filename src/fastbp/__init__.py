@@ -1,5 +1,7 @@
 """Backpropagation for dense networks on the CPU, as fast as the machine allows."""
 
+from typing import TYPE_CHECKING
+
 from fastbp import datasets, functional, initializers, losses, metrics
 from fastbp.blocks import GLU, Highway, Maxout, Residual
 from fastbp.callbacks import Callback, EarlyStopping
@@ -98,6 +100,15 @@ __all__ = [
     "vjp",
 ]
 
+if TYPE_CHECKING:  # what LATE has, for those who read types before anything runs
+    from fastbp.curvature import hessian, hvp
+    from fastbp.derivatives import input_gradient, jacobian, jvp, log_abs_det_jacobian, vjp
+    from fastbp.diagnostics import Diagnosis, diagnose
+    from fastbp.explanation import Explanation, explain
+    from fastbp.gradients import check_gradients, per_sample_gradient_norms, per_sample_gradients
+    from fastbp.monitor import GradientMonitor
+
+    __version__: str
 
 LATE = {
     "curvature": ("hessian", "hvp"),
@@ -109,18 +120,20 @@ LATE = {
 }  # modules that are loaded when one of their names is first touched
 
 
-def __getattr__(name):
-    if name == "__version__":
-        from importlib.metadata import version
+if not TYPE_CHECKING:  # a checker would take any name for one of ours
 
-        return version("fastbp")
-    for module, names in LATE.items():
-        if name in names:
-            from importlib import import_module
+    def __getattr__(name):
+        if name == "__version__":
+            from importlib.metadata import version
 
-            value = globals()[name] = getattr(import_module(f"fastbp.{module}"), name)
-            return value
-    raise AttributeError(f"module 'fastbp' has no attribute {name!r}")
+            return version("fastbp")
+        for module, names in LATE.items():
+            if name in names:
+                from importlib import import_module
+
+                value = globals()[name] = getattr(import_module(f"fastbp.{module}"), name)
+                return value
+        raise AttributeError(f"module 'fastbp' has no attribute {name!r}")
 
 
 def __dir__():

@@ -4,6 +4,8 @@ A block makes nodes of layers and gates that exist; a model, its table and its f
 needs nothing from the floors above.
 """
 
+from collections.abc import Callable
+
 from fastbp import checks
 from fastbp.gates import Maximum
 from fastbp.graph import Node
@@ -115,7 +117,7 @@ class Residual(Block):
     20
     """
 
-    def __init__(self, *layers):
+    def __init__(self, *layers: Callable[[Node], Node]):
         if not layers:
             raise ValueError("Residual wants a layer or more, got none")
         for layer in layers:

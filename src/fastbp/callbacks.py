@@ -5,7 +5,7 @@ it, and then as often as the callback's `every` says; else it comes back once an
 """
 
 import math
-from typing import ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -19,25 +19,25 @@ class Callback:
     Examples
     --------
     >>> class StopBelow(Callback):
-    ...     def on_epoch_end(self, trainer, epoch, logs):
+    ...     def on_epoch_end(self, trainer: Any, epoch, logs):
     ...         return logs["loss"] < 0.1
     """
 
-    every: ClassVar[int] = 1  # batches from one call of on_batch_end to the next
+    every: int = 1  # batches from one call of on_batch_end to the next
 
-    def on_train_begin(self, trainer, history: History) -> bool | None:
+    def on_train_begin(self, trainer: Any, history: History) -> bool | None:
         """Before the first epoch."""
 
-    def on_train_end(self, trainer, history: History) -> None:
+    def on_train_end(self, trainer: Any, history: History) -> None:
         """After the last epoch, also if a hook stopped the fit; not after an exception."""
 
-    def on_epoch_begin(self, trainer, epoch: int) -> bool | None:
+    def on_epoch_begin(self, trainer: Any, epoch: int) -> bool | None:
         """Before an epoch; they count from 0."""
 
-    def on_epoch_end(self, trainer, epoch: int, logs: dict[str, float]) -> bool | None:
+    def on_epoch_end(self, trainer: Any, epoch: int, logs: dict[str, float]) -> bool | None:
         """After an epoch, with its loss, metrics and validation."""
 
-    def on_batch_end(self, trainer, batch: int, logs: dict[str, float]) -> bool | None:
+    def on_batch_end(self, trainer: Any, batch: int, logs: dict[str, float]) -> bool | None:
         """After a batch (or `every` so many of the fit), with its loss; they count from 0 in each epoch."""
 
 

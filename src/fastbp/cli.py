@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
         arguments.command(arguments)
         sys.stdout.flush()
     except SystemExit as stop:  # argparse's way out, for --help and for usage
-        return stop.code or 0
+        return int(stop.code or 0)
     except BrokenPipeError:  # the reader of our output has gone; no further word can reach it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

@@ -9,6 +9,7 @@ import math
 import numpy as np
 
 from fastbp import checks, losses
+from fastbp.annotations import ArrayLike, Arrays
 from fastbp.derivatives import column_of, single, vectors_beside
 from fastbp.losses import Objective
 from fastbp.network import Network
@@ -18,8 +19,8 @@ WRT = ("inputs", "params")
 
 def hessian(
     net: Network,
-    X,
-    y=None,
+    X: Arrays,
+    y: Arrays | None = None,
     *,
     loss: str | None = None,
     output: int = 0,
@@ -86,9 +87,9 @@ def hessian(
 
 def hvp(
     net: Network,
-    X,
-    V,
-    y=None,
+    X: Arrays,
+    V: ArrayLike,
+    y: Arrays | None = None,
     *,
     loss: str | None = None,
     output: int = 0,

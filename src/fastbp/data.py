@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastbp import checks
+from fastbp.annotations import Arrays, OneOrMore
 
 
 class Data(NamedTuple):
@@ -36,7 +37,15 @@ def take(arrays: tuple[np.ndarray, ...], order: np.ndarray | None, rows: slice) 
     return tuple(array[chosen] for array in arrays)
 
 
-def batches(X, y, batch_size: int, *, seed=None, shuffle: bool = True, drop_last: bool = False) -> Iterator:
+def batches(
+    X: Arrays,
+    y: Arrays,
+    batch_size: int,
+    *,
+    seed: int | np.random.Generator | None = None,
+    shuffle: bool = True,
+    drop_last: bool = False,
+) -> Iterator[tuple[OneOrMore, OneOrMore]]:
     """Go once through the rows of X and y.
 
     Parameters

@@ -19,7 +19,13 @@ class DerivativePrograms:
     Arrays come checked. `inference` is the network's own program for predictions; `lock` is the network's.
     """
 
-    def __init__(self, graph: tuple, params: np.ndarray, inference: _engine.Program, lock: threading.Lock):
+    def __init__(
+        self,
+        graph: tuple[list, list, list, list],
+        params: np.ndarray,
+        inference: _engine.Program,
+        lock: threading.Lock,
+    ):
         self._graph = graph
         self._params = params
         self._inference = inference
@@ -119,7 +125,7 @@ class DerivativePrograms:
             assert len(sent[output]) == len(parents)
         return value, values, totals, sent, Z
 
-    def _tangents(self, of_parameters):
+    def _tangents(self, of_parameters: bool) -> tuple[_engine.Program, list[bool]]:
         """The program of the graph's tangents and the tensors in it that move."""
         if of_parameters not in self._tangent_programs:
             size = self._params.size

@@ -6,16 +6,19 @@ than inputs, else forward along each input, over a graph of tangents. Rejected: 
 time what the graph says already.
 """
 
+from typing import Any
+
 import numpy as np
 
 from fastbp import checks
+from fastbp.annotations import ArrayLike, Arrays, LossLike, OneOrMore
 from fastbp.losses import Objective
 from fastbp.network import Network
 
 MODES = ("auto", "forward", "reverse")
 
 
-def jacobian(net: Network, X, *, mode: str = "auto", threads: int | None = None):
+def jacobian(net: Network, X: Arrays, *, mode: str = "auto", threads: int | None = None) -> OneOrMore:
     """The derivative of each output by each input, row by row.
 
     Parameters
@@ -60,7 +63,7 @@ def jacobian(net: Network, X, *, mode: str = "auto", threads: int | None = None)
     return outs[0][0] if len(outs) == len(outs[0]) == 1 else tuple(tuple(line) for line in outs)
 
 
-def vjp(net: Network, X, V, *, threads: int | None = None):
+def vjp(net: Network, X: Arrays, V: Arrays, *, threads: int | None = None) -> OneOrMore:
     """The product of row vectors V with the Jacobian: the gradient of the inputs for gradients V of the outputs.
 
     Parameters
@@ -87,7 +90,7 @@ def vjp(net: Network, X, V, *, threads: int | None = None):
     return given(net.programs.derivatives.vjp(xs, vs, checks.as_threads(threads)), one)
 
 
-def jvp(net: Network, X, U, *, threads: int | None = None):
+def jvp(net: Network, X: Arrays, U: Arrays, *, threads: int | None = None) -> OneOrMore:
     """The product of the Jacobian with column vectors U: how the outputs move when the inputs move along U.
 
     Parameters
@@ -114,7 +117,13 @@ def jvp(net: Network, X, U, *, threads: int | None = None):
 
 
 def input_gradient(
-    net: Network, X, y=None, *, loss=None, output: int | None = None, threads: int | None = None
+    net: Network,
+    X: ArrayLike,
+    y: Any = None,
+    *,
+    loss: LossLike | None = None,
+    output: int | None = None,
+    threads: int | None = None,
 ) -> np.ndarray:
     """The gradient of one output, or of each row's own loss, by the inputs: which of them matter (saliency).
 
@@ -155,7 +164,9 @@ def input_gradient(
     return given(net.programs.derivatives.vjp(xs, dys, threads), one)
 
 
-def log_abs_det_jacobian(net: Network, X, *, threads: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+def log_abs_det_jacobian(
+    net: Network, X: ArrayLike, *, threads: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Sign and logarithm of the size of the Jacobian's determinant: how the net changes volume at each row.
 
     Parameters

@@ -4,11 +4,13 @@ The limits below are conventions: far from what ordinary nets show, so that a ve
 """
 
 import math
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastbp import _engine, checks
+from fastbp.annotations import Arrays, Axes, DataFrame, LossLike
 from fastbp.derivatives import rows_of
 from fastbp.losses import Objective
 from fastbp.network import Network
@@ -93,7 +95,7 @@ class Diagnosis:
             "nodes": nodes,
         }
 
-    def to_frame(self):
+    def to_frame(self) -> DataFrame:
         """The figures as a pandas DataFrame, a row a node.
 
         Raises
@@ -104,7 +106,7 @@ class Diagnosis:
         pandas = package("pandas", "Diagnosis.to_frame")
         return pandas.DataFrame([node._asdict() for node in self.nodes]).set_index("name")
 
-    def plot(self, axes=None):
+    def plot(self, axes: Sequence[Axes] | None = None) -> Sequence[Axes]:
         """Draw gradients by layer, shares of dead and saturated units, and histograms of the activations.
 
         Parameters
@@ -165,7 +167,9 @@ class Diagnosis:
         return f"<Diagnosis {self.verdict}: {self.reason}>"
 
 
-def diagnose(net: Network, X, y, loss="mse", *, lr: float | None = None, max_rows: int = 4096) -> Diagnosis:
+def diagnose(
+    net: Network, X: Arrays, y: Arrays, loss: LossLike = "mse", *, lr: float | None = None, max_rows: int = 4096
+) -> Diagnosis:
     """Look at one forward and backward pass, without dropout; nothing of the network changes.
 
     Parameters
@@ -212,7 +216,7 @@ def judged(nodes, table: np.ndarray, bounds, lr: float | None) -> list[Figures]:
     paths = _path_bounds(nodes, bounds)
     found = []
     for k, node in enumerate(nodes):
-        own = {name: float(column[k]) for name, column in columns.items()}
+        own: dict[str, Any] = {name: float(column[k]) for name, column in columns.items()}
         update = own["weight_gradient"] / own["weight"] if own["weight"] > 0 else math.nan
         update *= 1.0 if lr is None else lr
         relative = own["gradient"] / last if last > 0 else math.nan

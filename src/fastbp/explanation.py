@@ -1,10 +1,11 @@
 """Explanation: for one row, what every node did with its value and with the gradient that came to it."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastbp import _engine, drawing
+from fastbp.annotations import Arrays, Axes, LossLike
 from fastbp.derivatives import rows_of
 from fastbp.losses import Objective
 from fastbp.network import Network
@@ -41,7 +42,7 @@ class Explanation:
         """Everything, as JSON has it."""
         return {"loss": self.loss, "nodes": [_plain(step) for step in self.steps]}
 
-    def plot(self, ax=None):
+    def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the graph with values in the nodes and gradients on the edges. Returns the Axes."""
         texts = {
             node: f"{drawing.label_of(node)}\ny = {_short(step.value)}"
@@ -66,7 +67,7 @@ class Explanation:
         return "\n".join(lines)
 
 
-def explain(net: Network, x, t, loss="mse") -> Explanation:
+def explain(net: Network, x: Arrays, t: Any, loss: LossLike = "mse") -> Explanation:
     """Go through one row forward and backward, and say what each node did.
 
     Parameters

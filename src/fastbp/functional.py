@@ -7,11 +7,14 @@ faster, because it keeps its own.
 import numpy as np
 
 from fastbp import _engine, checks
+from fastbp.annotations import ArrayLike
 
 _kernels = _engine.functional
 
 
-def dense_forward(X, W, b=None, activation: str = "linear", alpha: float | None = None) -> np.ndarray:
+def dense_forward(
+    X: ArrayLike, W: ArrayLike, b: ArrayLike | None = None, activation: str = "linear", alpha: float | None = None
+) -> np.ndarray:
     """Y = f(X W + b).
 
     Parameters
@@ -38,7 +41,13 @@ def dense_forward(X, W, b=None, activation: str = "linear", alpha: float | None 
 
 
 def dense_backward(
-    dY, X, W, b, Y, activation: str = "linear", alpha: float | None = None
+    dY: ArrayLike,
+    X: ArrayLike,
+    W: ArrayLike,
+    b: ArrayLike | None,
+    Y: ArrayLike,
+    activation: str = "linear",
+    alpha: float | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Gradients of `dense_forward`: dX = dZ W', dW = X' dZ, db = the sum of dZ's rows, with dZ = f'(Z) dY.
 
@@ -69,7 +78,7 @@ def dense_backward(
     return _kernels.dense_backward(dY, X, W, b, Y, *_activation(activation, alpha))
 
 
-def activation_forward(Z, activation: str, alpha: float | None = None) -> np.ndarray:
+def activation_forward(Z: ArrayLike, activation: str, alpha: float | None = None) -> np.ndarray:
     """Y = f(Z), element by element (softmax: row by row).
 
     Parameters
@@ -92,7 +101,9 @@ def activation_forward(Z, activation: str, alpha: float | None = None) -> np.nda
     return _kernels.activation_forward(checks.as_floats(Z, "Z"), *_activation(activation, alpha))
 
 
-def activation_backward(dY, Z, Y, activation: str, alpha: float | None = None) -> np.ndarray:
+def activation_backward(
+    dY: ArrayLike, Z: ArrayLike, Y: ArrayLike, activation: str, alpha: float | None = None
+) -> np.ndarray:
     """Gradient of `activation_forward`: dZ = f'(Z) dY.
 
     Parameters

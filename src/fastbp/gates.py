@@ -6,6 +6,7 @@ docstring: that pattern is what it is for.
 """
 
 import numbers
+from typing import ClassVar
 
 from fastbp import checks
 from fastbp.graph import Node
@@ -154,7 +155,7 @@ class Slice(Layer):
 class Merge(Layer):
     """Base of the gates: called on two nodes or more, of one width or of width 1."""
 
-    arity = None
+    arity: ClassVar[int | None] = None
 
     def __call__(self, *nodes: Node) -> Node:
         """The node this gate makes of others; a list of them will do too."""
@@ -345,7 +346,7 @@ def _divide(self, other):
     return Rescaling(1 / other)(self)
 
 
-def _columns(self, key):
+def _columns(self: Node, key: tuple[slice, slice | int]) -> Node:
     if not isinstance(key, tuple) or len(key) != 2 or key[0] != slice(None):
         raise TypeError(f"a node is sliced as node[:, columns], got {key!r}")
     columns = key[1]
@@ -357,13 +358,18 @@ def _columns(self, key):
     return Slice(columns.start, columns.stop, columns.step)(self)
 
 
-# graph.py knows no layers, so the operators that make some are given to its nodes here.
-Node.__add__ = Node.__radd__ = _operator(Add, lambda c: 1.0, lambda c: c)
-Node.__sub__ = _operator(Subtract, lambda c: 1.0, lambda c: -c)
-Node.__rsub__ = _operator(None, lambda c: -1.0, lambda c: c)
-Node.__mul__ = Node.__rmul__ = _operator(Multiply, lambda c: c, lambda c: 0.0)
-Node.__truediv__ = _divide
-Node.__neg__ = lambda self: Rescaling(-1.0)(self)
-Node.__getitem__ = _columns
-Node.__iter__ = None  # x[0], x[1] ... are no rows
-Node.__array_ufunc__ = None  # so that a number of NumPy's on the left leaves the operator to the node
+OPERATORS = {
+    "__add__": _operator(Add, lambda c: 1.0, lambda c: c),
+    "__radd__": _operator(Add, lambda c: 1.0, lambda c: c),
+    "__sub__": _operator(Subtract, lambda c: 1.0, lambda c: -c),
+    "__rsub__": _operator(None, lambda c: -1.0, lambda c: c),
+    "__mul__": _operator(Multiply, lambda c: c, lambda c: 0.0),
+    "__rmul__": _operator(Multiply, lambda c: c, lambda c: 0.0),
+    "__truediv__": _divide,
+    "__neg__": lambda self: Rescaling(-1.0)(self),
+    "__getitem__": _columns,
+    "__iter__": None,  # x[0], x[1] ... are no rows
+    "__array_ufunc__": None,  # so that a number of NumPy's on the left leaves the operator to the node
+}
+for name, operator in OPERATORS.items():  # graph.py knows no layers: those that make some are given to its nodes here
+    setattr(Node, name, operator)

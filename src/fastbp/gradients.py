@@ -3,12 +3,15 @@
 import numpy as np
 
 from fastbp import checks
+from fastbp.annotations import Arrays, LossLike
 from fastbp.derivatives import row_losses
 from fastbp.losses import Objective
 from fastbp.network import Network
 
 
-def per_sample_gradients(net: Network, X, y, loss="mse", *, threads: int | None = None) -> np.ndarray:
+def per_sample_gradients(
+    net: Network, X: Arrays, y: Arrays, loss: LossLike = "mse", *, threads: int | None = None
+) -> np.ndarray:
     """The gradient of each row's own loss by all parameters; their mean is the gradient of the batch.
 
     Parameters
@@ -37,7 +40,9 @@ def per_sample_gradients(net: Network, X, y, loss="mse", *, threads: int | None 
     return out
 
 
-def per_sample_gradient_norms(net: Network, X, y, loss="mse", *, threads: int | None = None) -> np.ndarray:
+def per_sample_gradient_norms(
+    net: Network, X: Arrays, y: Arrays, loss: LossLike = "mse", *, threads: int | None = None
+) -> np.ndarray:
     """The Euclidean norm of each row of `per_sample_gradients`, without storing these.
 
     Returns
@@ -57,7 +62,16 @@ def per_sample_gradient_norms(net: Network, X, y, loss="mse", *, threads: int | 
     return norms
 
 
-def check_gradients(net: Network, X, y, loss="mse", *, rtol: float = 1e-5, samples: int = 100, seed: int = 0) -> float:
+def check_gradients(
+    net: Network,
+    X: Arrays,
+    y: Arrays,
+    loss: LossLike = "mse",
+    *,
+    rtol: float = 1e-5,
+    samples: int = 100,
+    seed: int = 0,
+) -> float:
     """Compare backpropagation with finite differences, block by block of the parameters and for the inputs.
 
     A copy in float64 is checked, without dropout. Where a step would cross a kink, as relu has one at 0, the

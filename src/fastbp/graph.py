@@ -7,6 +7,7 @@ start values. A depth-first walk was rejected: it orders by accident of the outp
 
 import itertools
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from fastbp import checks
 
@@ -39,11 +40,25 @@ class Node:
         """The layer's name."""
         return self.layer.name
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         layer = self.__dict__.get("layer")
         if layer is None or name.startswith("_"):
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
         return getattr(layer, name)
+
+    if TYPE_CHECKING:  # gates.py makes them
+        __iter__: None
+        __array_ufunc__: None
+
+        def __add__(self, other: "Node | float") -> "Node": ...
+        def __radd__(self, other: float) -> "Node": ...
+        def __sub__(self, other: "Node | float") -> "Node": ...
+        def __rsub__(self, other: float) -> "Node": ...
+        def __mul__(self, other: "Node | float") -> "Node": ...
+        def __rmul__(self, other: float) -> "Node": ...
+        def __truediv__(self, other: float) -> "Node": ...
+        def __neg__(self) -> "Node": ...
+        def __getitem__(self, key: tuple[slice, slice | int]) -> "Node": ...
 
     def __repr__(self):
         return f"<{type(self.layer).__name__} node {self.name or '(no name yet)'}, width {self.width}>"
@@ -65,7 +80,7 @@ class Input(Node):
     20
     """
 
-    name = None  # an attribute here, where a computed node asks its layer
+    name: str | None = None  # an attribute here, where a computed node asks its layer
 
     def __init__(self, width: int, name: str | None = None):
         super().__init__(None, (), checks.positive_int(width, "the width of an Input"))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from fastbp.annotations import DataFrame
 from fastbp.optional import package
 
 
@@ -46,7 +47,7 @@ class History:
         self.seconds += seconds
         self.samples += samples
 
-    def to_frame(self):
+    def to_frame(self) -> DataFrame:
         """The history as a pandas DataFrame, a row an epoch.
 
         Raises

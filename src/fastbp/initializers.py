@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from fastbp import checks
+from fastbp.annotations import ArrayLike
 
 Initializer = Callable[[tuple[int, ...], "np.random.Generator"], np.ndarray]
 INITIALIZERS: dict[str, Initializer] = {}
@@ -20,54 +21,54 @@ def _row(function):
 
 
 @_row
-def zeros(shape, rng):
+def zeros(shape: tuple[int, ...], rng: "np.random.Generator") -> np.ndarray:
     """Nothing but 0."""
     return np.zeros(shape)
 
 
 @_row
-def ones(shape, rng):
+def ones(shape: tuple[int, ...], rng: "np.random.Generator") -> np.ndarray:
     """Nothing but 1."""
     return np.ones(shape)
 
 
 @_row
-def glorot_uniform(shape, rng):
+def glorot_uniform(shape: tuple[int, ...], rng: "np.random.Generator") -> np.ndarray:
     """Uniform of variance 2 / (inputs + outputs); Glorot and Bengio 2010."""
     return _uniform(shape, rng, 2 / (shape[0] + shape[-1]))
 
 
 @_row
-def glorot_normal(shape, rng):
+def glorot_normal(shape: tuple[int, ...], rng: "np.random.Generator") -> np.ndarray:
     """Normal of variance 2 / (inputs + outputs); Glorot and Bengio 2010."""
     return _normal(shape, rng, 2 / (shape[0] + shape[-1]))
 
 
 @_row
-def he_uniform(shape, rng):
+def he_uniform(shape: tuple[int, ...], rng: "np.random.Generator") -> np.ndarray:
     """Uniform of variance 2 / inputs; He et al. 2015."""
     return _uniform(shape, rng, 2 / shape[0])
 
 
 @_row
-def he_normal(shape, rng):
+def he_normal(shape: tuple[int, ...], rng: "np.random.Generator") -> np.ndarray:
     """Normal of variance 2 / inputs; He et al. 2015."""
     return _normal(shape, rng, 2 / shape[0])
 
 
 @_row
-def lecun_uniform(shape, rng):
+def lecun_uniform(shape: tuple[int, ...], rng: "np.random.Generator") -> np.ndarray:
     """Uniform of variance 1 / inputs; LeCun et al. 1998."""
     return _uniform(shape, rng, 1 / shape[0])
 
 
 @_row
-def lecun_normal(shape, rng):
+def lecun_normal(shape: tuple[int, ...], rng: "np.random.Generator") -> np.ndarray:
     """Normal of variance 1 / inputs; LeCun et al. 1998."""
     return _normal(shape, rng, 1 / shape[0])
 
 
-def resolve(start, what: str = "initializer") -> Initializer:
+def resolve(start: str | Initializer | ArrayLike, what: str = "initializer") -> Initializer:
     """The function for a name, a function, or an array of start values.
 
     Examples

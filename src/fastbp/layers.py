@@ -7,11 +7,12 @@ twice has one set of parameters. Adding a layer is adding a class: files find it
 """
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from fastbp import checks, constraints, initializers
+from fastbp.annotations import ArrayLike
 from fastbp.graph import Node
 
 
@@ -57,6 +58,10 @@ class Layer:
             setattr(cls, name, View(name))
             if name not in cls.statistics:
                 setattr(cls, f"d{name}", View(f"d{name}"))
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> np.ndarray: ...  # the views of its parameters
 
     def __init__(self, name: str | None = None, trainable: bool = True):
         self.name = checks.as_name(name, f"a {type(self).__name__}")
@@ -112,7 +117,7 @@ class Layer:
     def clone(self) -> "Layer":
         """A new layer without a name that starts with the parameters that this one has now."""
         layer = type(self)(**{**self.settings(), "name": None})
-        layer._presets = {name: self.views[name].astype(np.float64) for name in self.fixed_shapes or ()}
+        layer._presets = {name: (self.views or {})[name].astype(np.float64) for name in self.fixed_shapes or ()}
         return layer
 
     def settings(self) -> dict:
@@ -186,8 +191,8 @@ class Dense(Layer):
         activation: str = "linear",
         *,
         bias: bool = True,
-        weights="auto",
-        biases="zeros",
+        weights: str | initializers.Initializer | ArrayLike = "auto",
+        biases: str | initializers.Initializer | ArrayLike = "zeros",
         alpha: float | None = None,
         constraint: str | constraints.Constraint | None = None,
         name: str | None = None,

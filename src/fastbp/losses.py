@@ -6,10 +6,12 @@ Python. Rejected: a class for each loss, as Keras has it, for what is one formul
 """
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastbp import _engine, checks
+from fastbp.annotations import ArrayLike, Arrays, LossLike
 from fastbp.network import Network
 
 
@@ -28,11 +30,13 @@ class Loss:
     array([[1., 2.]])
     """
 
-    def __init__(self, row):
+    def __init__(self, row: _engine.Loss):
         self.row = row
         self.__name__ = row.name
 
-    def __call__(self, Y, t, sample_weight=None) -> tuple[float, np.ndarray]:
+    def __call__(
+        self, Y: ArrayLike, t: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> tuple[float, np.ndarray]:
         """Loss of outputs Y for targets t.
 
         Parameters
@@ -62,12 +66,17 @@ class Loss:
         return f"<loss {self.__name__}>"
 
 
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Loss: ...  # each row of the table
+
+
 globals().update({name: Loss(row) for name, row in _engine.LOSSES.items()})
 
 __all__ = ["Loss", "Objective", "resolve", *_engine.LOSSES]
 
 
-def resolve(loss) -> Callable:
+def resolve(loss: str | Callable) -> Callable:
     """The loss for a name, or the function itself."""
     if isinstance(loss, str):
         return globals()[checks.one_of(loss, "loss", _engine.LOSSES)]
@@ -80,14 +89,14 @@ class Objective:
     `names` holds the names of the losses if the engine has them all, else None.
     """
 
-    def __init__(self, loss, net: Network):
+    def __init__(self, loss: LossLike, net: Network):
         self.losses = tuple(resolve(one) for one in checks.one_each(loss, len(net.outputs), "loss"))
         compiled = all(isinstance(loss, Loss) for loss in self.losses)
         self.names = tuple(loss.__name__ for loss in self.losses) if compiled else None
         self.nodes = net.outputs
         self._dtype = net.dtype
 
-    def targets(self, y, rows: int, name: str = "y") -> tuple[np.ndarray, ...]:
+    def targets(self, y: Arrays, rows: int, name: str = "y") -> tuple[np.ndarray, ...]:
         """Targets checked: one array for each output."""
         if len(self.losses) == 1:
             return (self._target(self.losses[0], y, rows, self.nodes[0].width, name),)
@@ -100,7 +109,7 @@ class Objective:
             return checks.as_targets(y, rows, width, loss.row, self._dtype, name)
         return checks.as_plain_targets(y, rows, name)
 
-    def __call__(self, ys: tuple, ts: tuple, weights) -> tuple[float, tuple[np.ndarray, ...]]:
+    def __call__(self, ys: tuple, ts: tuple, weights: np.ndarray | None) -> tuple[float, tuple[np.ndarray, ...]]:
         """Value and gradients for checked outputs and targets."""
         total, dys = 0.0, []
         for loss, Y, t in zip(self.losses, ys, ts, strict=True):
@@ -109,7 +118,9 @@ class Objective:
             dys.append(dY)
         return total, tuple(dys)
 
-    def loss_and_gradient(self, net: Network, xs: tuple, ts: tuple, weights=None) -> float:
+    def loss_and_gradient(
+        self, net: Network, xs: tuple, ts: tuple, weights: np.ndarray | None = None
+    ) -> float:
         """The loss without dropout; fills `net.grads`."""
         if self.names is not None:
             return net.programs.loss_and_gradient(xs, ts, weights, self.names)

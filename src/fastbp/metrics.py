@@ -10,9 +10,10 @@ from typing import NamedTuple
 import numpy as np
 
 from fastbp import checks
+from fastbp.annotations import ArrayLike, MetricsLike
 from fastbp.losses import Loss, Objective
 
-Metric = Callable[[np.ndarray, np.ndarray], float]
+Metric = Callable[..., float]
 METRICS: dict[str, Metric] = {}
 
 
@@ -26,7 +27,7 @@ def _row(mode):
 
 
 @_row("max")
-def accuracy(y, output) -> float:
+def accuracy(y: ArrayLike, output: ArrayLike) -> float:
     """Share of rows whose greatest output is the label's; y holds labels or probabilities.
 
     Examples
@@ -42,7 +43,7 @@ def accuracy(y, output) -> float:
 
 
 @_row("max")
-def binary_accuracy(y, output) -> float:
+def binary_accuracy(y: ArrayLike, output: ArrayLike) -> float:
     """Share of logits whose sign is right; y holds 0 or 1.
 
     Examples
@@ -55,7 +56,7 @@ def binary_accuracy(y, output) -> float:
 
 
 @_row("min")
-def mae(y, output) -> float:
+def mae(y: ArrayLike, output: ArrayLike) -> float:
     """Mean of |output - y|.
 
     Examples
@@ -68,7 +69,7 @@ def mae(y, output) -> float:
 
 
 @_row("min")
-def mse(y, output) -> float:
+def mse(y: ArrayLike, output: ArrayLike) -> float:
     """Mean of (output - y)**2.
 
     Examples
@@ -81,7 +82,7 @@ def mse(y, output) -> float:
 
 
 @_row("max")
-def r2(y, output) -> float:
+def r2(y: ArrayLike, output: ArrayLike) -> float:
     """Coefficient of determination, 1 - residual / total sum of squares; the mean over the outputs.
 
     An output whose targets are all the same counts 1 if it is met exactly and 0 if not, as in scikit-learn.
@@ -106,7 +107,7 @@ class Measured(NamedTuple):
     output: int
 
 
-def resolve(metrics, objective: Objective) -> dict[str, Measured]:
+def resolve(metrics: MetricsLike, objective: Objective) -> dict[str, Measured]:
     """The metrics of a network's outputs by the names they are shown by.
 
     With several outputs there is a list of metrics for each, and the names begin with the output's.

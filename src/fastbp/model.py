@@ -6,16 +6,21 @@ floors upside down.
 """
 
 import os
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 import numpy as np
 
 from fastbp import checks, serialization
+from fastbp.annotations import ArrayLike, Arrays, DTypeLike, LossLike, MetricsLike
 from fastbp.blocks import Block
+from fastbp.callbacks import Callback
 from fastbp.graph import Input
 from fastbp.history import History
 from fastbp.layers import Layer
 from fastbp.losses import Objective
 from fastbp.network import Network
+from fastbp.optimizers import Optimizer
 from fastbp.training import Trainer
 
 
@@ -33,18 +38,18 @@ class Model(Network):
 
     def fit(
         self,
-        X,
-        y,
+        X: Arrays,
+        y: Arrays,
         *,
-        loss="mse",
-        optimizer="adam",
+        loss: LossLike = "mse",
+        optimizer: str | Optimizer = "adam",
         epochs: int = 1,
         batch_size: int = 32,
-        validation_data=None,
-        metrics=(),
-        sample_weight=None,
-        class_weight=None,
-        callbacks=(),
+        validation_data: tuple[Any, ...] | None = None,
+        metrics: MetricsLike = (),
+        sample_weight: ArrayLike | None = None,
+        class_weight: Mapping[int, float] | str | None = None,
+        callbacks: Sequence[Callback] = (),
         shuffle: bool = True,
         seed: int | None = None,
         threads: int | None = None,
@@ -83,7 +88,15 @@ class Model(Network):
             check_finite=check_finite,
         )
 
-    def evaluate(self, X, y, *, loss="mse", metrics=(), sample_weight=None) -> dict[str, float]:
+    def evaluate(
+        self,
+        X: Arrays,
+        y: Arrays,
+        *,
+        loss: LossLike = "mse",
+        metrics: MetricsLike = (),
+        sample_weight: ArrayLike | None = None,
+    ) -> dict[str, float]:
         """Loss and metrics, without dropout.
 
         Parameters
@@ -105,7 +118,9 @@ class Model(Network):
         """
         return Trainer(self, loss, metrics=metrics).evaluate(X, y, sample_weight)
 
-    def value_and_grad(self, theta, X, y, loss="mse") -> tuple[float, np.ndarray]:
+    def value_and_grad(
+        self, theta: ArrayLike, X: Arrays, y: Arrays, loss: LossLike = "mse"
+    ) -> tuple[float, np.ndarray]:
         """The loss at parameters theta, without dropout, and its gradient, for `scipy.optimize`.
 
         Parameters
@@ -184,11 +199,11 @@ class Sequential(Model):
         self,
         first: Input,
         *layers: Layer | Block | Network,
-        dtype="float32",
+        dtype: DTypeLike = "float32",
         seed: int | None = None,
         name: str | None = None,
     ):
-        node = checks.instance(first, Input, "the first argument of Sequential")
+        node: Any = checks.instance(first, Input, "the first argument of Sequential")
         for k, layer in enumerate(layers):
             if not isinstance(layer, (Layer, Block, Network)):
                 got = f"{type(layer).__name__} {layer!r}"
@@ -205,4 +220,4 @@ def load(path: str | os.PathLike) -> Model:
     ModelFormatError
         If the file is damaged or is not one.
     """
-    return serialization.load(path).net
+    return cast(Model, serialization.load(path).net)

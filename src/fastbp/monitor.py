@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 
 from fastbp import _engine, checks
+from fastbp.annotations import Axes
 from fastbp.callbacks import Callback
 from fastbp.diagnostics import DEAD, EXPLODED, GRADIENT, VANISHED, WEIGHT
 from fastbp.optional import package
@@ -84,7 +85,7 @@ class GradientMonitor(Callback):
             message = f"{name}: {subject} {what} by batch {self.steps[-1]}; see fastbp.diagnose"
             warnings.warn(message, RuntimeWarning, stacklevel=2)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the gradient of each layer with weights against the batches. Returns the Axes."""
         plt = package("matplotlib.pyplot", "GradientMonitor.plot")
         if ax is None:

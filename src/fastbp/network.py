@@ -6,12 +6,14 @@ Training sits floors above and only adds methods: a network can be understood wi
 """
 
 import math
+from collections.abc import Sequence
 from functools import partial
 from typing import ClassVar
 
 import numpy as np
 
 from fastbp import checks, drawing
+from fastbp.annotations import Arrays, Axes, DTypeLike, OneOrMore
 from fastbp.errors import ModelFormatError
 from fastbp.graph import Input, Node, names_for, topological_order
 from fastbp.layers import Layer
@@ -53,7 +55,15 @@ class Network:
         super().__init_subclass__(**options)
         Network.classes[cls.__name__] = cls
 
-    def __init__(self, inputs, outputs, *, dtype="float32", seed: int | None = None, name: str | None = None):
+    def __init__(
+        self,
+        inputs: Input | Sequence[Input],
+        outputs: Node | Sequence[Node],
+        *,
+        dtype: DTypeLike = "float32",
+        seed: int | None = None,
+        name: str | None = None,
+    ):
         self._build(inputs, outputs, dtype, seed, name, None)
 
     def _build(self, inputs, outputs, dtype, seed, name, arrays):
@@ -176,7 +186,7 @@ class Network:
         outputs = tuple(made[node] for node in self.outputs)
         return outputs[0] if len(outputs) == 1 else outputs
 
-    def forward(self, X, training: bool = True, check_finite: bool = True):
+    def forward(self, X: Arrays, training: bool = True, check_finite: bool = True) -> OneOrMore:
         """Compute the outputs and keep what `backward` needs.
 
         Parameters
@@ -194,7 +204,7 @@ class Network:
         ys = self.programs.forward(self.as_inputs(X, check_finite), bool(training))
         return ys[0] if len(ys) == 1 else ys
 
-    def backward(self, dY, accumulate: bool = False):
+    def backward(self, dY: Arrays, accumulate: bool = False) -> OneOrMore:
         """Compute all gradients from those of the outputs of the last `forward`.
 
         Parameters
@@ -233,7 +243,7 @@ class Network:
         dxs = self.programs.backward(dys, bool(accumulate))
         return dxs[0] if len(dxs) == 1 else dxs
 
-    def predict(self, X, *, check_finite: bool = True, threads: int | None = None):
+    def predict(self, X: Arrays, *, check_finite: bool = True, threads: int | None = None) -> OneOrMore:
         """Compute the outputs, without dropout and without touching what `backward` needs.
 
         Parameters
@@ -254,7 +264,7 @@ class Network:
         ys = self.programs.predict(self.as_inputs(X, check_finite), threads)
         return ys[0] if len(ys) == 1 else ys
 
-    def as_inputs(self, X, check_finite: bool = True, name: str = "X") -> tuple[np.ndarray, ...]:
+    def as_inputs(self, X: Arrays, check_finite: bool = True, name: str = "X") -> tuple[np.ndarray, ...]:
         """X checked: one array for each input."""
         if self._input_width is not None:
             return (checks.as_rows(X, self._input_width, self.dtype, name, check_finite),)
@@ -302,9 +312,9 @@ class Network:
         try:
             kind = Network.classes[checks.one_of(config["class"], "class of model", Network.classes)]
             nodes = _nodes(config)
-            ends = ([nodes[k] for k in config[key]] for key in ("inputs", "outputs"))
+            inputs, outputs = ([nodes[k] for k in config[key]] for key in ("inputs", "outputs"))
             net = kind.__new__(kind)
-            net._build(*ends, config["dtype"], config["seed"], config["name"], arrays)
+            net._build(inputs, outputs, config["dtype"], config["seed"], config["name"], arrays)
         except ModelFormatError:
             raise
         except DAMAGE as error:
@@ -358,7 +368,7 @@ class Network:
         """The graph in the DOT language, for Graphviz."""
         return drawing.to_dot(self)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the graph with matplotlib: names, ops, widths. Returns the Axes."""
         return drawing.draw(self, ax)
 

@@ -6,7 +6,7 @@ but `lr` are fixed when it is made, because the compiled chains hold copies of t
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import ClassVar
 from weakref import WeakKeyDictionary
@@ -29,7 +29,7 @@ class Optimizer:
         All others, read-only.
     """
 
-    classes: ClassVar[dict[str, type["Optimizer"]]] = {}
+    classes: ClassVar[dict[str, Callable[..., "Optimizer"]]] = {}
     decay: ClassVar[str] = "l2"  # the rule that `weight_decay` goes to
 
     def __init_subclass__(cls, **options):

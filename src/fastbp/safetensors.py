@@ -11,13 +11,14 @@ The format: https://github.com/huggingface/safetensors#format
 import contextlib
 import os
 from collections.abc import Iterator, Mapping
+from io import BufferedReader
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
 from .errors import ModelFormatError
 
-DTYPES = {
+DTYPES: dict[str, np.dtype] = {
     "F64": np.dtype("<f8"),
     "F32": np.dtype("<f4"),
     "F16": np.dtype("<f2"),
@@ -167,7 +168,7 @@ def _encode_header(buffers: Mapping[str, np.ndarray], names: Mapping, metadata: 
     for name, array in buffers.items():
         offsets[name] = [end, end + array.nbytes]
         end += array.nbytes
-    header = {METADATA: dict(metadata)} if metadata else {}
+    header: dict[str, object] = {METADATA: dict(metadata)} if metadata else {}
     for name in names:
         array = buffers[name]
         header[name] = {
@@ -187,10 +188,10 @@ def _encode_header(buffers: Mapping[str, np.ndarray], names: Mapping, metadata: 
 def _write_parts(file: BinaryIO, header: bytes, buffers: Mapping[str, np.ndarray]) -> None:
     file.write(header)
     for array in buffers.values():
-        file.write(array.reshape(-1).view(np.uint8))
+        file.write(array.reshape(-1).view(np.uint8).data)
 
 
-def _read(file: BinaryIO, size: int) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def _read(file: BufferedReader, size: int) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     if size < PREFIX + 2:
         raise ModelFormatError(f"{size} bytes are too few for a safetensors file")
     length = int.from_bytes(file.read(PREFIX), "little")
@@ -252,7 +253,8 @@ def _entry(name: str, entry: object) -> _Entry:
         raise ModelFormatError(f"{what} has a shape that is not a list of at most {MAX_DIMENSIONS} sizes")
     if not _are_sizes(offsets) or len(offsets) != 2:
         raise ModelFormatError(f"{what} has data_offsets that are not two sizes")
-    dtype, (begin, end) = DTYPES[code], offsets
+    dtype = DTYPES[code]
+    begin, end = offsets
 
     wanted = dtype.itemsize
     for width in shape:  # zeros left out first: NumPy wants the product of the others to be a size, too
@@ -284,10 +286,10 @@ def _in_file_order(entries: Mapping[str, _Entry], size: int) -> list[str]:
     return names
 
 
-def _read_array(file: BinaryIO, name: str, entry: _Entry) -> np.ndarray:
+def _read_array(file: BufferedReader, name: str, entry: _Entry) -> np.ndarray:
     array = np.empty(entry.shape, entry.dtype)
     raw = array.reshape(-1).view(np.uint8)
-    if file.readinto(raw) != raw.size:
+    if file.readinto(raw.data) != raw.size:
         raise ModelFormatError(f"array {name!r} ends with the file, before its last byte")
     if array.dtype.kind == "b" and raw.size and raw.max() > 1:
         raise ModelFormatError(f"array {name!r} has a byte that is neither true nor false")

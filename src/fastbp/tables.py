@@ -65,7 +65,7 @@ class Table:
         values = [number(cell) for cell in cells]
         others = [row for row, value in enumerate(values) if value is None]
         if not others:
-            if all(map(math.isnan, values)):
+            if all(value != value for value in values):
                 raise ValueError(f"{self.path}: column {name!r} holds no values (--ignore leaves it out)")
             return True
         cell = cells[others[0]]
@@ -194,13 +194,14 @@ def _split_by_pandas(text: str, delimiter: str) -> tuple | None:
 
 def _split_by_csv(path: str, text: str, delimiter: str) -> tuple:
     reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
-    header, rows, lines, end = None, [], [], 0
+    header: list[str] = []
+    rows, lines, end = [], [], 0
     try:
         for row in reader:
             begin, end = end + 1, reader.line_num  # a quoted cell may run over several lines
             if not row:
                 continue
-            if header is None:
+            if not header:
                 header = row
                 continue
             if len(row) != len(header):

@@ -7,11 +7,14 @@ constructor, and a model that is not compiled yet is half a model.
 
 import math
 import os
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from fastbp import checks, optimizers, serialization
-from fastbp.callbacks import Callbacks
+from fastbp.annotations import ArrayLike, Arrays, LossLike, MetricsLike
+from fastbp.callbacks import Callback, Callbacks
 from fastbp.data import Data
 from fastbp.errors import ModelFormatError
 from fastbp.fitting import Fit
@@ -51,7 +54,15 @@ class Trainer:
     True
     """
 
-    def __init__(self, net: Network, loss="mse", optimizer="adam", *, metrics=(), seed: int | None = None):
+    def __init__(
+        self,
+        net: Network,
+        loss: LossLike = "mse",
+        optimizer: str | optimizers.Optimizer = "adam",
+        *,
+        metrics: MetricsLike = (),
+        seed: int | None = None,
+    ):
         self.net = checks.instance(net, Network, "net")
         self.objective = Objective(loss, net)
         self.optimizer = optimizers.resolve(optimizer)
@@ -62,7 +73,9 @@ class Trainer:
         self._loss = np.empty(1)
         self._lane = net.programs.lane(self.objective.names, self.chain)
 
-    def step(self, X, y, sample_weight=None, *, threads: int | None = None) -> float:
+    def step(
+        self, X: Arrays, y: Arrays, sample_weight: ArrayLike | None = None, *, threads: int | None = None
+    ) -> float:
         """Train on one batch: forward, loss, backward, update, in one call of the engine.
 
         Parameters
@@ -100,15 +113,15 @@ class Trainer:
 
     def fit(
         self,
-        X,
-        y,
+        X: Arrays,
+        y: Arrays,
         *,
         epochs: int = 1,
         batch_size: int = 32,
-        validation_data=None,
-        sample_weight=None,
-        class_weight=None,
-        callbacks=(),
+        validation_data: tuple[Any, ...] | None = None,
+        sample_weight: ArrayLike | None = None,
+        class_weight: Mapping[int, float] | str | None = None,
+        callbacks: Sequence[Callback] = (),
         shuffle: bool = True,
         seed: int | None = None,
         threads: int | None = None,
@@ -173,7 +186,7 @@ class Trainer:
             Fit(self, data, validation, batch_size, shuffle, callbacks, history, shown, threads).epochs(epochs)
         return history
 
-    def evaluate(self, X, y, sample_weight=None) -> dict[str, float]:
+    def evaluate(self, X: Arrays, y: Arrays, sample_weight: ArrayLike | None = None) -> dict[str, float]:
         """Loss and metrics, without dropout.
 
         Parameters
@@ -247,7 +260,19 @@ class Trainer:
         self.net.programs.draws = checks.as_count(state["draws"], "draws")
         self.rng.bit_generator.state = state["rng"]
 
-    def run(self, data: Data, order, batch_size, first, last, seconds, losses, outs, where="", threads=None) -> int:
+    def run(
+        self,
+        data: Data,
+        order: np.ndarray | None,
+        batch_size: int,
+        first: int,
+        last: int,
+        seconds: float,
+        losses: np.ndarray,
+        outs: tuple[np.ndarray, ...] | None,
+        where: str = "",
+        threads: int | None = None,
+    ) -> int:
         """Train on batches first ... last - 1 of checked data; the first batch that was not done.
 
         Comes back after about so many seconds (0: when all is done). Writes each batch's loss, and outputs if

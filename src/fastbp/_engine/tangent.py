@@ -6,9 +6,11 @@ value, and that of its tangent or None where it does not move. What does not dep
 that it is computed once for many directions. Formulas: Pearlmutter 1994.
 """
 
+from collections.abc import Callable
+
 from fastbp._engine.tables import ACTIVATIONS
 
-RULES = {}
+RULES: dict[str, Callable] = {}
 
 
 def rule(kind):

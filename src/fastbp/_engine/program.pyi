@@ -1,0 +1,97 @@
+"""Types of program.pyx and the files it includes; README.md describes the arguments."""
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+
+from fastbp._engine.chain import Chain
+
+_Arrays: TypeAlias = Sequence[np.ndarray]
+_Op: TypeAlias = tuple[str, tuple[int, ...], int, tuple[int, ...], dict]
+
+FIGURES: tuple[str, ...]
+
+class InPython:
+    error: BaseException | None
+
+class Program:
+    def __init__(
+        self,
+        dtype: str,
+        widths: Sequence[int],
+        ops: Sequence[_Op],
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        params: np.ndarray,
+        grads: np.ndarray,
+    ) -> None: ...
+    def freeze(self, frozen: frozenset[int]) -> None: ...
+    def forward(
+        self, xs: _Arrays, training: bool, seed: int, step: int, threads: int = 1
+    ) -> tuple[np.ndarray, ...]: ...
+    def backward(
+        self, dys: _Arrays, accumulate: bool, input_gradients: bool, threads: int = 1
+    ) -> tuple[np.ndarray, ...] | None: ...
+    def constrain(self) -> None: ...
+    def predict(self, xs: _Arrays, threads: int = 1) -> tuple[np.ndarray, ...]: ...
+    def loss_and_gradient(
+        self,
+        xs: _Arrays,
+        ts: _Arrays,
+        weights: np.ndarray | None,
+        losses: Sequence[str],
+        seed: int,
+        step: int,
+        training: bool,
+        threads: int = 1,
+    ) -> float: ...
+    def run(
+        self,
+        xs: _Arrays,
+        ts: _Arrays,
+        weights: np.ndarray | None,
+        losses: Sequence[str],
+        chain: Chain,
+        lrs: float | np.ndarray,
+        order: np.ndarray | None,
+        batch_size: int,
+        first: int,
+        last: int,
+        seconds: float,
+        batch_losses: np.ndarray,
+        outs: _Arrays | None,
+        seed: int,
+        step: int,
+        threads: int = 1,
+    ) -> tuple[int, int]: ...
+
+def describe(program: Program, out: np.ndarray, inputs: bool = False) -> None: ...
+def slope_bounds(program: Program) -> list[float]: ...
+def values(program: Program) -> list[np.ndarray]: ...
+def tensor_gradients(program: Program) -> tuple[dict[int, np.ndarray], list[list[np.ndarray]]]: ...
+def pull(program: Program, xs: _Arrays, outs: _Arrays, threads: int = 1) -> None: ...
+def push(program: Program, moving: Sequence[bool], xs: _Arrays, outs: _Arrays, threads: int = 1) -> None: ...
+def second(
+    program: Program,
+    moving: Sequence[bool],
+    xs: _Arrays,
+    out: np.ndarray,
+    feature: int,
+    ts: _Arrays | None,
+    losses: Sequence[str] | None,
+    threads: int = 1,
+) -> None: ...
+def parameter_second(program: Program, xs: _Arrays, ts: _Arrays, losses: Sequence[str]) -> None: ...
+def rows_gradients(
+    program: Program,
+    xs: _Arrays,
+    ts: _Arrays,
+    losses: Sequence[str] | None,
+    out: np.ndarray | None,
+    norms: np.ndarray | None,
+    size: int,
+    threads: int = 1,
+) -> None: ...
+def vjp(program: Program, xs: _Arrays, dys: _Arrays, threads: int = 1) -> tuple[np.ndarray, ...]: ...
+def weight_products(W: np.ndarray, V: np.ndarray, out: np.ndarray) -> None: ...

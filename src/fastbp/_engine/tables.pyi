@@ -1,0 +1,26 @@
+"""Types of tables.pyx."""
+
+from typing import NamedTuple
+
+class Activation(NamedTuple):
+    name: str
+    start: str
+    alpha: float
+    by_rows: bool
+
+class Loss(NamedTuple):
+    name: str
+    indices: bool
+    values: bool
+    unit: bool
+
+class Rule(NamedTuple):
+    name: str
+    states: int
+    scalars: int
+
+ACTIVATIONS: dict[str, Activation]
+CONSTRAINTS: tuple[str, ...]
+LOSSES: dict[str, Loss]
+OPS: tuple[str, ...]
+RULES: dict[str, Rule]

@@ -1,0 +1,3 @@
+"""Types of threads.pyx."""
+
+def started() -> int: ...

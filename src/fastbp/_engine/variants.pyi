@@ -1,0 +1,3 @@
+"""Types of variants.pyx."""
+
+def supported() -> list[str]: ...

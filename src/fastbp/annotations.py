@@ -1,0 +1,34 @@
+"""Names for annotations: what a user may pass where arrays, a loss or metrics are wanted, and what he gets.
+
+They are for type checkers alone. At run time each is Any, because `numpy.typing` costs a fifth of `import fastbp`
+and matplotlib and pandas are optional.
+"""
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from matplotlib.axes import Axes
+    from numpy.typing import ArrayLike, DTypeLike
+    from pandas import DataFrame
+
+    Arrays: TypeAlias = ArrayLike | tuple[ArrayLike, ...]
+    LossLike: TypeAlias = str | Callable[..., Any] | Sequence[str | Callable[..., Any]]
+    MetricsLike: TypeAlias = Iterable[str | Callable[..., Any] | Iterable[str | Callable[..., Any]]]
+else:
+    ArrayLike = Arrays = Axes = DataFrame = DTypeLike = LossLike = MetricsLike = Any
+
+# One array, or a tuple of them for several inputs or outputs: a union would make every caller tell them apart.
+OneOrMore: TypeAlias = Any
+
+__all__ = [
+    "ArrayLike",
+    "Arrays",
+    "Axes",
+    "DTypeLike",
+    "DataFrame",
+    "LossLike",
+    "MetricsLike",
+    "OneOrMore",
+]

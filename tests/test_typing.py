@@ -1,0 +1,169 @@
+"""Types: every public signature is annotated, and mypy agrees with the library and with those who use it.
+
+What is public is read from `__all__`, and what is compiled from the sources. That the stubs are true to the compiled
+modules is for `mypy.stubtest` to say, which .ci/run calls.
+"""
+
+import ast
+import inspect
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import fastbp as fb
+from test_readme import README, blocks
+
+ROOT = README.parent
+SOURCES = Path(fb.__file__).resolve().parent
+FIXED = {"__call__", "__init__", "__getitem__"}  # of the methods with underscores, those that users call
+
+
+def public_things() -> Iterator[tuple[str, object]]:
+    """Public names with what they stand for, those of public modules among them."""
+    for name in sorted(set(fb.__all__) - {"__version__"}):
+        thing = getattr(fb, name)
+        if inspect.ismodule(thing):
+            yield from ((f"{name}.{each}", getattr(thing, each)) for each in public_names(thing))
+        else:
+            yield name, thing
+
+
+def public_names(module: object) -> list[str]:
+    """What a module has of its own."""
+    own = [name for name, thing in vars(module).items() if getattr(thing, "__module__", None) == module.__name__]
+    return [name for name in getattr(module, "__all__", own) if not name.startswith("_")]
+
+
+def functions_of(thing: object) -> Iterator[tuple[str, object]]:
+    """The functions that a user calls of a public thing: itself, or the methods of a class."""
+    if inspect.isfunction(thing):
+        yield "", thing
+    elif inspect.isclass(thing):
+        for base in thing.__mro__:
+            if base.__module__.startswith("fastbp"):
+                for name, member in vars(base).items():
+                    function = getattr(member, "fget", None) or getattr(member, "__func__", member)
+                    if inspect.isfunction(function) and (name in FIXED or not name.startswith("_")):
+                        yield f".{name}", function
+
+
+def gaps_of(function: object, method: bool) -> list[str]:
+    """Parameters without an annotation, and "return" without one; a method's first parameter needs none."""
+    signature = inspect.signature(function)
+    parameters = list(signature.parameters.values())[method and "." in function.__qualname__ :]
+    lacking = [p.name for p in parameters if p.annotation is p.empty]
+    if signature.return_annotation is signature.empty and function.__name__ != "__init__":
+        lacking.append("return")
+    return lacking
+
+
+def overrides(thing: type, name: str, function: object) -> bool:
+    """Whether a method takes the place of an annotated one, whose types are its own."""
+    others = [vars(base).get(name) for base in thing.__mro__]
+    return any(other is not function and inspect.isfunction(other) and not gaps_of(other, True) for other in others)
+
+
+@pytest.mark.parametrize("name", [name for name, _ in public_things()])
+def test_public_signatures_are_annotated(name: str) -> None:
+    thing = dict(public_things())[name]
+    for member, function in functions_of(thing):
+        lacking = gaps_of(function, bool(member))
+        if lacking and not (inspect.isclass(thing) and overrides(thing, member[1:], function)):
+            pytest.fail(f"{name}{member} has no annotation for {', '.join(lacking)}")
+
+
+def test_every_compiled_module_has_a_stub_and_the_package_says_so() -> None:
+    compiled = {path.stem for path in (ROOT / "src" / "fastbp" / "_engine").glob("*.pyx")}
+    assert compiled
+    assert {path.stem for path in (SOURCES / "_engine").glob("*.pyi")} == compiled
+    assert (SOURCES / "py.typed").read_bytes() == b""
+
+
+def test_a_checker_knows_the_names_that_load_late() -> None:
+    """It reads imports, the interpreter a table; they must say the same."""
+    (block,) = [
+        node
+        for node in ast.parse((SOURCES / "__init__.py").read_text(encoding="utf-8")).body
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    ]
+    shown = {
+        node.module.removeprefix("fastbp."): tuple(alias.name for alias in node.names)
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+    }
+    assert shown == fb.LATE
+
+
+def mypy(folder: Path, *arguments: str) -> list[str]:
+    """What it finds, a line each."""
+    path = str(SOURCES.parent) if SOURCES.parent.name == "src" else ""
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--no-error-summary", "--no-color-output", *arguments],
+        env={**os.environ, "MYPYPATH": path},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert not done.stderr, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_the_library_itself() -> None:
+    assert mypy(ROOT, "--cache-dir", str(ROOT / "build" / "mypy")) == []
+
+
+USE = """
+import numpy as np
+import fastbp as fb
+
+
+class Watch(fb.Callback):
+    def on_epoch_end(self, trainer: fb.Trainer, epoch: int, logs: dict[str, float]) -> bool:
+        return trainer.net.params.size > 3 and logs["loss"] < 0.1
+
+
+def error(Y: np.ndarray, t: np.ndarray) -> tuple[float, np.ndarray]:
+    return float(np.sum(Y - t)), np.ones_like(Y)
+
+
+def build(width: int) -> fb.Model:
+    a, b = fb.Input(width), fb.Input(1)
+    return fb.Model([a, b], [a * b + 1, -a[:, 1] / 2])
+
+
+def report(net: fb.Model, X: list[list[float]], y: np.ndarray) -> fb.Diagnosis:
+    history: fb.History = net.fit(X, y, loss=error, callbacks=[Watch(), fb.EarlyStopping()], metrics=["mae"])
+    print(history.history["loss"][-1] + 1.0, net["dense_1"].W.shape, net.layers[0].trainable)
+    value, dY = fb.losses.mse(net.predict(X), y)
+    print(value + dY.sum(), fb.metrics.r2(y, dY), fb.initializers.ones((2, 3), np.random.default_rng(0)))
+    return fb.diagnose(net, X, y, "mse", lr=1e-3)
+"""
+WRONG = """
+import fastbp as fb
+
+net = fb.Sequential(fb.Input(2), fb.Dense("3"))  # arg-type
+net.fit([[1.0, 2.0]])  # call-arg
+fb.nonsense  # attr-defined
+fb.diagnose(net, [[1.0]], [1.0]).verdict + 1  # operator
+fb.Input(2) + "x"  # operator
+fb.EarlyStopping(patients=3)  # call-arg
+"""
+
+
+def test_code_that_uses_it(tmp_path: Path) -> None:
+    """The README's and a user's are fine in strict mode; each mistake is found."""
+    (tmp_path / "use.py").write_text(USE)
+    (tmp_path / "wrong.py").write_text(WRONG)
+    (tmp_path / "readme.py").write_text("\n".join(code for _, code in blocks(README.read_text(encoding="utf-8"))))
+    cache = str(ROOT / "build" / "mypy_strict")
+    found = mypy(tmp_path, "--strict", "--cache-dir", cache, "use.py", "readme.py", "wrong.py")
+    wanted = [(k, line.split("# ")[1]) for k, line in enumerate(WRONG.splitlines(), 1) if "  # " in line]
+    assert [line for line in found if not line.startswith("wrong.py")] == []
+    errors = [line.split(":", 2) for line in found if ": error: " in line]
+    assert [(int(line), text.rsplit("[", 1)[1].rstrip("]")) for _, line, text in errors] == wanted
