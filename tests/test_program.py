@@ -162,3 +162,12 @@ def test_the_inputs_gradient_costs_nothing_to_leave_out(dtype: np.dtype) -> None
         assert (dxs is not None) == inputs
     for grads in results[1:]:
         np.testing.assert_array_equal(grads, results[0])
+
+
+def test_a_step_does_without_the_gradient_of_the_inputs(dtype: np.dtype) -> None:
+    """It costs as much as a layer, and nobody looks at it."""
+    bench = Bench(dtype)
+    bench.run(0, 2)
+    totals, _ = _engine.tensor_gradients(bench.program)
+    assert not totals[0].any()
+    assert totals[1].any()

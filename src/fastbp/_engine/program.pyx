@@ -193,6 +193,7 @@ cdef class Program:
         for k, (t, g) in enumerate(self.outputs):
             self.plan.sinks[k].value = (<_Tensor> values[t]).tensor
             self.plan.sinks[k].gradient = (<_Tensor> gradients[g]).tensor
+        self.want_inputs(self.plan.inputs_wanted)
         self.plan.capacity = rows
 
     cdef Py_ssize_t saved_by(self, const Node* node, Py_ssize_t width, Py_ssize_t rows) noexcept:
