@@ -20,7 +20,7 @@ SOURCES = Path(fb.__file__).resolve().parent
 FLOORS = [
     {"annotations", "errors"},
     {"_engine"},
-    {"checks", "functional", "optional", "threads"},
+    {"checks", "configured", "functional", "optional", "threads"},
     {
         "initializers",
         "constraints",
@@ -35,7 +35,7 @@ FLOORS = [
         "programs",
         "network",
     },
-    {"losses", "optimizers", "metrics", "safetensors", "serialization"},
+    {"losses", "optimizers", "metrics", "metrics_base", "safetensors", "serialization"},
     {
         "history",
         "progress",

@@ -64,6 +64,13 @@ def in_range(value, name: str, low: float = -np.inf, high: float = np.inf) -> fl
     return number
 
 
+def as_bool(value, name: str) -> bool:
+    """True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
 def as_seed(seed, name: str = "seed") -> int:
     """A seed as an int; None draws one."""
     if seed is None:
@@ -333,13 +340,23 @@ def as_loss_result(result, shape: tuple[int, ...], dtype: np.dtype, name: str) -
 
 
 def as_scores(y, Y) -> tuple[ndarray, ndarray]:
-    """Targets and outputs for a metric: y is (rows,) or has the shape of Y, which has 2 dimensions."""
-    Y = as_floats(Y, "output")
+    """Targets and outputs for a metric: y is (rows,) or has the shape of Y; a Y of (rows,) becomes a column."""
+    Y = as_numbers(Y, "output")
+    Y = as_floats(Y[:, None] if Y.ndim == 1 else Y, "output")
     y = as_numbers(y, "y")
     same_rows(y, len(Y), "y", "output")
     if y.ndim != 1 and y.shape != Y.shape:
         raise ValueError(f"y must have shape {Y.shape[:1]} or {Y.shape}, got {y.shape}")
     return y, Y
+
+
+def as_classes(y: ndarray, classes: int, name: str = "y") -> ndarray:
+    """Class labels for a metric, as int64."""
+    labels = _plain(y, LABEL)
+    at = first_outside(labels, 0, classes - 1)
+    if at >= 0:
+        raise ValueError(f"{name} has label {labels[at]} at row {at}; there are outputs for 0 ... {classes - 1}")
+    return labels
 
 
 def _labels(array, width, loss, name):

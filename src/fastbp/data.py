@@ -25,10 +25,10 @@ class Data(NamedTuple):
         """How many there are."""
         return len(self.xs[0])
 
-    def take(self, order: np.ndarray | None, rows: slice) -> "Data":
+    def take(self, order: np.ndarray | None, rows: slice, inputs: bool = True) -> "Data":
         """The rows at these positions of the order; None is the order they are in."""
         weights = None if self.weights is None else take((self.weights,), order, rows)[0]
-        return Data(take(self.xs, order, rows), take(self.ts, order, rows), weights)
+        return Data(take(self.xs, order, rows) if inputs else (), take(self.ts, order, rows), weights)
 
 
 def take(arrays: tuple[np.ndarray, ...], order: np.ndarray | None, rows: slice) -> tuple[np.ndarray, ...]:

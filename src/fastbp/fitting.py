@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastbp.callbacks import Callbacks
-from fastbp.data import Data, take
+from fastbp.data import Data
 from fastbp.history import History
 from fastbp.progress import Silent
 
@@ -49,8 +49,8 @@ class Fit(NamedTuple):
         loss, done, stop = self._batches(epoch, order, outs)
         logs = {"loss": loss}
         if outs is not None:
-            ts = take(self.data.ts, order, slice(done))
-            logs |= trainer.measure(ts, tuple(out[:done] for out in outs))
+            seen = self.data.take(order, slice(done), inputs=False)
+            logs |= trainer.measure(seen.ts, tuple(out[:done] for out in outs), seen.weights)
         if self.validation is not None:
             values = trainer.evaluate_data(self.validation, self.threads)
             logs |= {f"val_{name}": value for name, value in values.items()}

@@ -1,75 +1,213 @@
 """How parameters start: functions (shape, rng) -> float64 array, and the table of them by name.
 
 Everything is drawn in float64 from one NumPy generator, so a float32 and a float64 net of the same seed
-start from the same weights. The normal distributions are not truncated, as in PyTorch; Keras truncates.
+start from the same weights. Shapes are (inputs, outputs), so fan-in comes first. The normal distributions of the
+glorot, he and lecun families are not truncated, as in PyTorch; Keras truncates.
 """
 
+import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Self, overload
 
 import numpy as np
 
 from fastbp import checks
 from fastbp.annotations import ArrayLike
+from fastbp.configured import Configured
 
-Initializer = Callable[[tuple[int, ...], "np.random.Generator"], np.ndarray]
+Draw = Callable[[tuple[int, ...], "np.random.Generator"], np.ndarray]
+FANS = {"in": 0, "out": -1}  # which axis of a shape
+
+
+class Initializer(Configured):
+    """A row of the table: called with a shape and a generator it draws; called with settings it takes these.
+
+    Examples
+    --------
+    >>> narrow = truncated_normal(std=0.02)
+    >>> narrow
+    truncated_normal(std=0.02)
+    >>> narrow((2, 3), np.random.default_rng(0)).shape
+    (2, 3)
+    """
+
+    @overload
+    def __call__(self, shape: tuple[int, ...], rng: "np.random.Generator", /) -> np.ndarray: ...
+
+    @overload
+    def __call__(self, *values: float | str, **settings: float | str) -> "Initializer": ...
+
+    def __call__(self, *arguments: Any, **settings: Any) -> "np.ndarray | Initializer":
+        """Draw, or take settings."""
+        if len(arguments) == 2 and isinstance(arguments[1], np.random.Generator) and not settings:
+            return self.function(*arguments, **self.settings)
+        return self.configured(*arguments, **settings)
+
+    def configured(self, *values: Any, **settings: Any) -> Self:
+        """The same with these settings, checked; a first draw finds those that do not go together."""
+        new = super().configured(*values, **settings)
+        new((1, 1), np.random.default_rng(0))
+        return new
+
+    def __reduce__(self):
+        return _configured, (self.__name__, dict(self.given))
+
+
 INITIALIZERS: dict[str, Initializer] = {}
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Initializer: ...  # the synonyms
 
 
-def _row(function):
-    INITIALIZERS[function.__name__] = function
-    return function
+def _row(*synonyms, **rules):
+    """Register a function under its name and the names that PyTorch and Keras have for it."""
+
+    def add(function: Callable) -> Initializer:
+        row = Initializer(function, rules, {})
+        for name in (function.__name__, *synonyms):
+            INITIALIZERS[name] = globals()[name] = row
+        return row
+
+    return add
 
 
-@_row
-def zeros(shape: tuple[int, ...], rng: "np.random.Generator") -> np.ndarray:
+def _share(value, name):
+    return checks.in_range(value, name, 0.0, np.nextafter(1, 2))
+
+
+def _not_negative(value, name):
+    return checks.in_range(value, name, 0.0)
+
+
+def _cut(value, name):
+    return checks.in_range(value, name, 0.5)
+
+
+def _fan(value, name):
+    return checks.one_of(value, name, FANS)
+
+
+@_row()
+def zeros(shape, rng):
     """Nothing but 0."""
     return np.zeros(shape)
 
 
-@_row
-def ones(shape: tuple[int, ...], rng: "np.random.Generator") -> np.ndarray:
+@_row()
+def ones(shape, rng):
     """Nothing but 1."""
     return np.ones(shape)
 
 
-@_row
-def glorot_uniform(shape: tuple[int, ...], rng: "np.random.Generator") -> np.ndarray:
-    """Uniform of variance 2 / (inputs + outputs); Glorot and Bengio 2010."""
-    return _uniform(shape, rng, 2 / (shape[0] + shape[-1]))
+@_row(value=checks.in_range)
+def constant(shape, rng, *, value=0.0):
+    """Nothing but `value`."""
+    return np.full(shape, value)
 
 
-@_row
-def glorot_normal(shape: tuple[int, ...], rng: "np.random.Generator") -> np.ndarray:
-    """Normal of variance 2 / (inputs + outputs); Glorot and Bengio 2010."""
-    return _normal(shape, rng, 2 / (shape[0] + shape[-1]))
+@_row("random_uniform", low=checks.in_range, high=checks.in_range)
+def uniform(shape, rng, *, low=-0.05, high=0.05):
+    """Uniform in [low, high)."""
+    if not low < high:
+        raise ValueError(f"uniform wants low < high, got {low:g} and {high:g}")
+    return rng.uniform(low, high, shape)
 
 
-@_row
-def he_uniform(shape: tuple[int, ...], rng: "np.random.Generator") -> np.ndarray:
-    """Uniform of variance 2 / inputs; He et al. 2015."""
-    return _uniform(shape, rng, 2 / shape[0])
+@_row("random_normal", mean=checks.in_range, std=_not_negative)
+def normal(shape, rng, *, mean=0.0, std=0.05):
+    """Normal of this mean and standard deviation."""
+    return rng.normal(mean, std, shape)
 
 
-@_row
-def he_normal(shape: tuple[int, ...], rng: "np.random.Generator") -> np.ndarray:
-    """Normal of variance 2 / inputs; He et al. 2015."""
-    return _normal(shape, rng, 2 / shape[0])
+@_row("trunc_normal", mean=checks.in_range, std=_not_negative, cut=_cut)
+def truncated_normal(shape, rng, *, mean=0.0, std=0.05, cut=2.0):
+    """Normal, drawn again where it is further than `cut` standard deviations from the mean; cut >= 0.5.
+
+    `std` is that of the normal distribution before the cut, as in PyTorch and Keras; at cut = 2 the numbers drawn
+    have 0.88 of it.
+    """
+    Z = rng.standard_normal(shape)
+    while (outside := np.abs(Z) > cut).any():
+        Z[outside] = rng.standard_normal(np.count_nonzero(outside))
+    return mean + std * Z
 
 
-@_row
-def lecun_uniform(shape: tuple[int, ...], rng: "np.random.Generator") -> np.ndarray:
+@_row("xavier_uniform", gain=_not_negative)
+def glorot_uniform(shape, rng, *, gain=1.0):
+    """Uniform of variance gain**2 * 2 / (inputs + outputs); Glorot and Bengio 2010."""
+    return _uniform(shape, rng, gain**2 * 2 / (shape[0] + shape[-1]))
+
+
+@_row("xavier_normal", gain=_not_negative)
+def glorot_normal(shape, rng, *, gain=1.0):
+    """Normal of variance gain**2 * 2 / (inputs + outputs); Glorot and Bengio 2010."""
+    return _normal(shape, rng, gain**2 * 2 / (shape[0] + shape[-1]))
+
+
+@_row("kaiming_uniform", alpha=checks.in_range, fan=_fan)
+def he_uniform(shape, rng, *, alpha=0.0, fan="in"):
+    """Uniform of variance 2 / ((1 + alpha**2) * inputs), for a leaky relu of slope alpha; He et al. 2015.
+
+    With fan="out" the outputs stand for the inputs.
+    """
+    return _uniform(shape, rng, 2 / ((1 + alpha**2) * shape[FANS[fan]]))
+
+
+@_row("kaiming_normal", alpha=checks.in_range, fan=_fan)
+def he_normal(shape, rng, *, alpha=0.0, fan="in"):
+    """Normal of variance 2 / ((1 + alpha**2) * inputs), for a leaky relu of slope alpha; He et al. 2015.
+
+    With fan="out" the outputs stand for the inputs.
+    """
+    return _normal(shape, rng, 2 / ((1 + alpha**2) * shape[FANS[fan]]))
+
+
+@_row()
+def lecun_uniform(shape, rng):
     """Uniform of variance 1 / inputs; LeCun et al. 1998."""
     return _uniform(shape, rng, 1 / shape[0])
 
 
-@_row
-def lecun_normal(shape: tuple[int, ...], rng: "np.random.Generator") -> np.ndarray:
+@_row()
+def lecun_normal(shape, rng):
     """Normal of variance 1 / inputs; LeCun et al. 1998."""
     return _normal(shape, rng, 1 / shape[0])
 
 
-def resolve(start: str | Initializer | ArrayLike, what: str = "initializer") -> Initializer:
-    """The function for a name, a function, or an array of start values.
+@_row(gain=checks.in_range)
+def orthogonal(shape, rng, *, gain=1.0):
+    """`gain` times a matrix with orthonormal columns, or rows if these are fewer; Saxe et al. 2014.
+
+    Uniform over all such matrices: the Q of a normal matrix, with the signs that make the diagonal of R positive.
+    """
+    inputs, outputs = _matrix(shape, "orthogonal")
+    Q, R = np.linalg.qr(rng.standard_normal((max(inputs, outputs), min(inputs, outputs))))
+    Q = Q * np.where(np.diag(R) < 0, -1.0, 1.0)
+    return gain * (Q if inputs >= outputs else Q.T)
+
+
+@_row("eye", gain=checks.in_range)
+def identity(shape, rng, *, gain=1.0):
+    """`gain` on the diagonal and 0 elsewhere; Le et al. 2015."""
+    return gain * np.eye(*_matrix(shape, "identity"))
+
+
+@_row(sparsity=_share, std=_not_negative)
+def sparse(shape, rng, *, sparsity=0.9, std=0.01):
+    """Normal of deviation `std`, with the same share of zeros in the weights of each output; Martens 2010.
+
+    Of n weights of an output ceil(sparsity * n) are 0.
+    """
+    inputs, outputs = _matrix(shape, "sparse")
+    W = rng.normal(0.0, std, shape)
+    order = rng.permuted(np.tile(np.arange(inputs), (outputs, 1)), axis=1).T
+    zeros_each = math.ceil(round(sparsity * inputs, 9))  # 0.7 * 10 is more than 7
+    np.put_along_axis(W, order[:zeros_each], 0.0, axis=0)
+    return W
+
+
+def resolve(start: str | Draw | ArrayLike, what: str = "initializer") -> Draw:
+    """The function for a name, a function, or an array (or one number) of start values.
 
     Examples
     --------
@@ -82,7 +220,17 @@ def resolve(start: str | Initializer | ArrayLike, what: str = "initializer") -> 
     if callable(start):
         return start
     array = checks.as_numbers(start, what)
-    return lambda shape, rng: array
+    return lambda shape, rng: np.broadcast_to(array, shape) if array.ndim == 0 else array
+
+
+def _configured(name, settings):
+    return INITIALIZERS[name].configured(**settings)
+
+
+def _matrix(shape, name):
+    if len(shape) != 2:
+        raise ValueError(f"{name} starts a matrix, got shape {shape}")
+    return shape
 
 
 def _uniform(shape, rng, variance):

@@ -156,8 +156,8 @@ class Dense(Layer):
         Name of f.
     bias : bool
         Whether there is a b.
-    weights, biases : str, function or array
-        Start values: the name of an initializer, a function (shape, rng) -> array, or the values. "auto"
+    weights, biases : str, function, array or number
+        Start values: an initializer or its name, a function (shape, rng) -> array, or the values. "auto"
         takes what suits the activation: He normal before relu's family, Glorot uniform else.
     alpha : float, optional
         Parameter of the activation, where it has one.
@@ -191,8 +191,8 @@ class Dense(Layer):
         activation: str = "linear",
         *,
         bias: bool = True,
-        weights: str | initializers.Initializer | ArrayLike = "auto",
-        biases: str | initializers.Initializer | ArrayLike = "zeros",
+        weights: str | initializers.Draw | ArrayLike = "auto",
+        biases: str | initializers.Draw | ArrayLike = "zeros",
         alpha: float | None = None,
         constraint: str | constraints.Constraint | None = None,
         name: str | None = None,

@@ -20,8 +20,8 @@ from fastbp.errors import ModelFormatError
 from fastbp.fitting import Fit
 from fastbp.history import History
 from fastbp.losses import Loss, Objective
-from fastbp.metrics import METRICS
 from fastbp.metrics import resolve as resolve_metrics
+from fastbp.metrics_base import Metric
 from fastbp.network import DAMAGE, Network
 from fastbp.progress import progress_for
 
@@ -194,7 +194,7 @@ class Trainer:
         X : array of shape (rows, inputs), or a tuple of them
         y : array of labels or values, or a tuple of them
         sample_weight : array of shape (rows,), optional
-            Weights of the loss; metrics are not weighted.
+            Weights of the loss, and of metrics that are `weighted`.
 
         Returns
         -------
@@ -312,11 +312,11 @@ class Trainer:
         """Loss and metrics of checked data."""
         ys = self.net.programs.predict(data.xs, threads)
         value, _ = self.objective(ys, data.ts, data.weights)
-        return {"loss": value, **self.measure(data.ts, ys)}
+        return {"loss": value, **self.measure(data.ts, ys, data.weights)}
 
-    def measure(self, ts: tuple, ys: tuple) -> dict[str, float]:
+    def measure(self, ts: tuple, ys: tuple, weights: np.ndarray | None) -> dict[str, float]:
         """Metrics of targets and outputs."""
-        return {name: float(function(ts[k], ys[k])) for name, (function, k) in self.metrics.items()}
+        return {name: metric.of(ts[metric.output], ys[metric.output], weights) for name, metric in self.metrics.items()}
 
     def new_outputs(self, rows: int) -> tuple[np.ndarray, ...]:
         """Memory for the outputs of so many rows."""
@@ -357,8 +357,10 @@ class Trainer:
 def _names(recipe):
     if isinstance(recipe, (list, tuple)):
         return [_names(one) for one in recipe]
-    if isinstance(recipe, Loss) or recipe in METRICS.values():
+    if isinstance(recipe, Loss):
         return recipe.__name__
+    if isinstance(recipe, Metric):
+        return recipe.config()
     if not isinstance(recipe, str):
         raise TypeError(f"only losses and metrics of fastbp's own can be saved, got {recipe!r}")
     return recipe
