@@ -35,7 +35,16 @@ FLOORS = [
         "programs",
         "network",
     },
-    {"losses", "optimizers", "metrics", "metrics_base", "safetensors", "serialization"},
+    {
+        "losses",
+        "optimization",
+        "adaptive",
+        "optimizers",
+        "metrics",
+        "metrics_base",
+        "safetensors",
+        "serialization",
+    },
     {
         "history",
         "progress",
@@ -183,6 +192,7 @@ def test_files_begin_with_what_they_hold_and_stay_short(path: Path) -> None:
 def test_public_names() -> None:
     wanted = (
         "Input Dense Activation Dropout Model Sequential load Trainer History batches Adam AdamW SGD "
+        "Adadelta Adagrad Adamax Adan Lion NAdam RAdam RMSprop Rprop "
         "EarlyStopping Callback clip_by_global_norm losses metrics functional datasets initializers "
         "Add Average Broadcast Concatenate Constant Maximum Minimum Multiply Rescaling Slice Subtract maximum minimum "
         "Diagnosis diagnose Explanation explain GradientMonitor "

@@ -143,7 +143,7 @@ def test_hessians_of_losses(build, loss: str, rng: np.random.Generator) -> None:
         directions = rng.normal(size=(3, theta.size))
         for layer in net.layers:  # running averages have no gradient, so no second one
             for name in layer.statistics:
-                part = net._slices[f"{layer.name}.{name}"][0]
+                part = net.slices[f"{layer.name}.{name}"][0]
                 directions[:, part] = 0
         H = fb.hessian(net, X, t, loss=loss, wrt="params")
         assert H.shape == (theta.size, theta.size)
@@ -193,7 +193,7 @@ def test_gradients_of_rows_with_shared_and_frozen_layers(rng: np.random.Generato
     rows = fb.per_sample_gradients(net, tuple(xs), tuple(ts), ("mse", "mse"))
     g = net.value_and_grad(net.params.copy(), tuple(xs), tuple(ts), loss=("mse", "mse"))[1]
     np.testing.assert_allclose(rows.mean(axis=0), g, rtol=0, atol=1e-12)
-    assert (rows[:, net._slices["dense_2.W"][0]] == 0).all()
+    assert (rows[:, net.slices["dense_2.W"][0]] == 0).all()
 
 
 def test_gradients_of_rows_for_a_loss_in_python(rng: np.random.Generator) -> None:

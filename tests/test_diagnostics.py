@@ -190,7 +190,7 @@ def test_the_monitor_sees_what_training_does(dtype: np.dtype, rng: np.random.Gen
     assert [batch for batch, _ in calls] == [*range(6)] * 3
     assert monitor.steps == [4, 8, 12, 16]
     for k, step in enumerate(monitor.steps):
-        dW = calls[step - 1][1][net._slices["dense_2.W"][0]]
+        dW = calls[step - 1][1][net.slices["dense_2.W"][0]]
         assert monitor.figures[k, 1, 6] == pytest.approx(np.linalg.norm(dW), rel=1e-5)
     assert len(monitor.plot().lines) == 3
     alone, other = fb.GradientMonitor(every=4), small_net(dtype.name)

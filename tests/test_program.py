@@ -16,7 +16,7 @@ SIZE = INPUTS * HIDDEN + HIDDEN + HIDDEN * OUTPUTS
 class Bench:
     """A program of two layers with its vectors, a chain and a data set."""
 
-    def __init__(self, dtype: np.dtype, rules: tuple = (("momentum", (0.9,)),), dropout: float = 0.0) -> None:
+    def __init__(self, dtype: np.dtype, rules: tuple = (("momentum", (0.9, 0.0)),), dropout: float = 0.0) -> None:
         rng = np.random.default_rng(1)
         self.params, self.grads = rng.normal(size=SIZE).astype(dtype) * 0.3, np.zeros(SIZE, dtype=dtype)
         offsets = (0, INPUTS * HIDDEN), (INPUTS * HIDDEN + HIDDEN, -1)
@@ -27,7 +27,7 @@ class Bench:
         ]
         widths = [INPUTS, HIDDEN, HIDDEN, OUTPUTS]
         self.program = _engine.Program(dtype.name, widths, ops, [0], [3], self.params, self.grads)
-        self.chain = _engine.Chain(dtype.name, list(rules), SIZE)
+        self.chain = _engine.Chain(dtype.name, [(1.0, list(rules))], SIZE)
         self.X = rng.normal(size=(ROWS, INPUTS)).astype(dtype)
         self.t = rng.integers(OUTPUTS, size=ROWS)
         self.order = rng.permutation(ROWS)

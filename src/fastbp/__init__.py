@@ -29,7 +29,21 @@ from fastbp.history import History
 from fastbp.layers import Activation, Dense, Dropout
 from fastbp.model import Model, Sequential, load
 from fastbp.normalization import BatchNorm, LayerNorm, RMSNorm
-from fastbp.optimizers import SGD, Adam, AdamW, clip_by_global_norm
+from fastbp.optimizers import (
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    Adan,
+    Lion,
+    NAdam,
+    RAdam,
+    RMSprop,
+    Rprop,
+    clip_by_global_norm,
+)
 from fastbp.threads import get_num_threads, set_num_threads
 from fastbp.training import Trainer
 
@@ -37,8 +51,12 @@ __all__ = [
     "GLU",
     "SGD",
     "Activation",
+    "Adadelta",
+    "Adagrad",
     "Adam",
     "AdamW",
+    "Adamax",
+    "Adan",
     "Add",
     "Average",
     "BatchNorm",
@@ -58,6 +76,7 @@ __all__ = [
     "Input",
     "Lambda",
     "LayerNorm",
+    "Lion",
     "MaxNorm",
     "Maximum",
     "Maxout",
@@ -65,10 +84,14 @@ __all__ = [
     "Model",
     "ModelFormatError",
     "Multiply",
+    "NAdam",
     "NonNegative",
+    "RAdam",
     "RMSNorm",
+    "RMSprop",
     "Rescaling",
     "Residual",
+    "Rprop",
     "Sequential",
     "Slice",
     "Subtract",

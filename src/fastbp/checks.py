@@ -156,6 +156,11 @@ def one_each(values, count: int, name: str) -> tuple:
     return tuple(values)
 
 
+def fractions(values, count: int, name: str) -> tuple[float, ...]:
+    """A tuple of `count` numbers from 0 to below 1."""
+    return tuple(in_range(value, f"each of {name}", 0.0, 1.0) for value in one_each(values, count, name))
+
+
 def each_name(name: str, nodes: tuple) -> tuple[str, ...]:
     """How errors call the part of an argument that belongs to each node."""
     return (name,) if len(nodes) == 1 else tuple(f"{name} ({node.name})" for node in nodes)

@@ -122,7 +122,7 @@ def check_gradients(
     frozen = {f"{layer.name}.{name}" for layer in copy.layers if not layer.trainable for name in layer.fixed_shapes}
     blocks = [
         (name, view, copy.grads[part].reshape(view.shape))
-        for (name, view), (part, _) in zip(copy.arrays().items(), copy._slices.values(), strict=True)
+        for (name, view), (part, _) in zip(copy.arrays().items(), copy.slices.values(), strict=True)
         if name not in fixed | frozen
     ]
     blocks += [(node.name, x, dx) for node, x, dx in zip(copy.inputs, xs, dxs, strict=True)]

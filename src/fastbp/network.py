@@ -42,7 +42,7 @@ class Network:
     Attributes
     ----------
     params, grads : ndarray of shape (n,)
-        All parameters and their gradients: flat, live.
+        All parameters and their gradients: flat, live. `slices` has the (slice, shape) of each by its full name.
     inputs, outputs, nodes : tuple of Node
         Nodes in topological order.
     layers : tuple of Layer
@@ -79,13 +79,13 @@ class Network:
             if layer.views is not None:
                 raise ValueError(f"{layer!r} belongs to a model already; make a new layer, or copy the model")
         names = names_for([*self.inputs, *self.layers])
-        self._slices = _slices(self.layers, names)
+        self.slices = _slices(self.layers, names)
         if arrays is None:
             arrays = _started(self.layers, names, self.seed)
         else:
-            _check_arrays(arrays, self._slices, self.dtype)
+            _check_arrays(arrays, self.slices, self.dtype)
         self.programs = self._compile(names)
-        for full_name, (part, _) in self._slices.items():
+        for full_name, (part, _) in self.slices.items():
             self.params[part] = arrays[full_name].reshape(-1)
         self._bind(names)
 
@@ -95,12 +95,12 @@ class Network:
         for node, number in numbers.items():
             if node.layer is None:
                 continue
-            slices = [self._slices.get(f"{names[node.layer]}.{name}") for name in node.layer.parameters]
+            slices = [self.slices.get(f"{names[node.layer]}.{name}") for name in node.layer.parameters]
             offsets = tuple(-1 if entry is None else entry[0].start for entry in slices)
             parents = tuple(numbers[parent] for parent in node.parents)
             widths = [parent.width for parent in node.parents]
             ops.append((node.layer.kind, parents, number, offsets, node.layer.op(number, *widths)))
-        size = max((part.stop for part, _ in self._slices.values()), default=0)
+        size = max((part.stop for part, _ in self.slices.values()), default=0)
         ends = [[numbers[node] for node in nodes] for nodes in (self.inputs, self.outputs)]
         return Programs(self.dtype, [node.width for node in self.nodes], ops, *ends, size, self.seed)
 
@@ -111,7 +111,7 @@ class Network:
             views = {}
             parts = []
             for name in layer.fixed_shapes:
-                part, shape = self._slices[f"{names[layer]}.{name}"]
+                part, shape = self.slices[f"{names[layer]}.{name}"]
                 views[name] = self.params[part].reshape(shape)
                 views[f"d{name}"] = self.grads[part].reshape(shape)
                 parts.append((part.start, part.stop))
@@ -121,7 +121,7 @@ class Network:
             [
                 (part.start, part.stop)
                 for layer in self.layers
-                for part, _ in [self._slices[f"{names[layer]}.{name}"] for name in layer.statistics]
+                for part, _ in [self.slices[f"{names[layer]}.{name}"] for name in layer.statistics]
             ]
         )
         self._input_width = self.inputs[0].width if len(self.inputs) == 1 else None
@@ -272,7 +272,7 @@ class Network:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Every parameter by its full name, such as "dense_1.W": live views."""
-        return {name: self.params[part].reshape(shape) for name, (part, shape) in self._slices.items()}
+        return {name: self.params[part].reshape(shape) for name, (part, shape) in self.slices.items()}
 
     def config(self) -> dict:
         """The graph and all settings, as JSON has them; without the parameters."""

@@ -1,149 +1,102 @@
-"""Optimizers: defaults and a chain of the engine's rules; the rules hold the arithmetic.
+"""The optimizers: a class for each, with the names, defaults and forms of PyTorch where PyTorch has it.
 
-Decay is a rule of its own in the chain, before the rule that moves the parameters, never a flag inside one.
-An optimizer keeps its state for each network it has stepped, and lets go of it with the network. Settings
-but `lr` are fixed when it is made, because the compiled chains hold copies of them.
+What all of them can do besides, weight decay by layer and more, is told by their base, `Optimizer`. Those of Adam's
+family but Adam stand in `adaptive.py`.
 """
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
-from typing import ClassVar
-from weakref import WeakKeyDictionary
+from typing import Unpack
 
-import numpy as np
+from fastbp import checks
+from fastbp.adaptive import Adadelta, Adagrad, Adamax, Adan, NAdam, RAdam, RMSprop
+from fastbp.optimization import Common, Optimizer, clip_by_global_norm, from_config, resolve
 
-from fastbp import _engine, checks
-from fastbp.errors import DivergenceError
-from fastbp.network import Network
-
-
-class Optimizer:
-    """Base of the optimizers: a subclass names its settings and gives its `rules`.
-
-    Attributes
-    ----------
-    lr : float
-        The learning rate; may be changed at any time.
-    settings : mapping
-        All others, read-only.
-    """
-
-    classes: ClassVar[dict[str, Callable[..., "Optimizer"]]] = {}
-    decay: ClassVar[str] = "l2"  # the rule that `weight_decay` goes to
-
-    def __init_subclass__(cls, **options):
-        super().__init_subclass__(**options)
-        Optimizer.classes[cls.__name__.lower()] = cls
-
-    def __init__(self, lr: float, **settings):
-        self.lr = lr
-        self.settings: Mapping = MappingProxyType(settings)
-        self._chains: WeakKeyDictionary[Network, _engine.Chain] = WeakKeyDictionary()
-
-    @property
-    def lr(self) -> float:
-        """The learning rate."""
-        return self._lr
-
-    @lr.setter
-    def lr(self, lr):
-        self._lr = checks.in_range(lr, "lr", 0.0)
-
-    def rules(self) -> list[tuple[str, tuple[float, ...]]]:
-        """The engine's rules and their scalars, in the order in which they are applied."""
-        raise NotImplementedError
-
-    def decay_rules(self) -> list[tuple[str, tuple[float, ...]]]:
-        """The rule for `weight_decay`, if there is any."""
-        weight_decay = self.settings["weight_decay"]
-        return [(self.decay, (weight_decay,))] if weight_decay else []
-
-    def chain_for(self, net: Network) -> "_engine.Chain":
-        """The compiled rules and their state for a network."""
-        chain = self._chains.get(net)
-        if chain is None:
-            chain = _engine.Chain(net.dtype.name, self.rules(), net.params.size)
-            self._chains[net] = chain
-        return chain
-
-    def step(self, net: Network) -> None:
-        """Move `net.params` by `net.grads`.
-
-        Raises
-        ------
-        DivergenceError
-            If a parameter would not be finite; it stays as it was.
-        """
-        chain = self.chain_for(checks.instance(net, Network, "net"))
-        if not net.programs.update(chain, self.lr):
-            raise self.diverged("the update is not finite")
-
-    def diverged(self, what: str) -> DivergenceError:
-        """The error for a loss or an update that is not finite."""
-        return DivergenceError(
-            f"{what}; the parameters are the last finite ones. Try a smaller learning rate than {self.lr}, "
-            "or inputs and targets of a scale near 1"
-        )
-
-    def config(self) -> dict:
-        """Name and settings, as JSON has them."""
-        return {"name": type(self).__name__.lower(), "lr": self.lr, **self.settings}
-
-    def __reduce__(self):
-        return _from_config, (type(self), {"lr": self.lr, **self.settings})
-
-    def __repr__(self):
-        settings = {"lr": self.lr, **self.settings}
-        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in settings.items())})"
+__all__ = [
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Adan",
+    "Lion",
+    "NAdam",
+    "Optimizer",
+    "RAdam",
+    "RMSprop",
+    "Rprop",
+    "clip_by_global_norm",
+    "from_config",
+    "resolve",
+]
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent: p -= lr * v, with v = momentum * v + g.
+    """Stochastic gradient descent: p -= lr * v, with v = momentum * v + (1 - dampening) * g, at first g.
 
-    Nesterov's variant moves by g + momentum * v. Weight decay is coupled (g + weight_decay * p), as in
-    PyTorch.
+    Nesterov's variant moves by g + momentum * v.
 
     Parameters
     ----------
-    lr, momentum, weight_decay : float
+    lr, momentum : float
     nesterov : bool
+    weight_decay : float
+        Coupled (g + weight_decay * p).
+    dampening : float
+    **common
+        As for `Optimizer`.
 
     Examples
     --------
     >>> SGD(lr=0.1, momentum=0.9)
-    SGD(lr=0.1, momentum=0.9, nesterov=False, weight_decay=0.0)
+    SGD(lr=0.1, momentum=0.9, nesterov=False, dampening=0.0, weight_decay=0.0)
     """
 
     def __init__(
-        self, lr: float = 1e-2, momentum: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0
+        self,
+        lr: float = 1e-2,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+        dampening: float = 0.0,
+        **common: Unpack[Common],
     ):
         super().__init__(
             lr,
+            weight_decay,
+            common,
             momentum=checks.in_range(momentum, "momentum", 0.0, 1.0),
             nesterov=bool(nesterov),
-            weight_decay=checks.in_range(weight_decay, "weight_decay", 0.0),
+            dampening=checks.in_range(dampening, "dampening", 0.0, 1.0),
         )
-        if nesterov and not momentum:
-            raise ValueError("nesterov wants a momentum above 0, got 0.0")
+        if nesterov and (not momentum or dampening):
+            got = f"momentum={self.settings['momentum']}, dampening={self.settings['dampening']}"
+            raise ValueError(f"nesterov wants a momentum above 0 and no dampening, got {got}")
 
     def rules(self):
-        momentum, nesterov = self.settings["momentum"], self.settings["nesterov"]
-        if not momentum:
-            return [*self.decay_rules(), ("sgd", ())]
-        return [*self.decay_rules(), ("nesterov" if nesterov else "momentum", (momentum,))]
+        momentum, dampening = self.settings["momentum"], self.settings["dampening"]
+        if self.settings["nesterov"]:
+            return [("nesterov", (momentum,))]
+        return [("momentum", (momentum, dampening))] if momentum else [("sgd", ())]
 
 
 class Adam(Optimizer):
     """Adam: steps of about lr, scaled by running means of g and g**2. Kingma and Ba 2015, algorithm 1.
 
-    Weight decay is coupled (g + weight_decay * p), as in PyTorch; AdamW has it decoupled.
-
     Parameters
     ----------
-    lr, eps, weight_decay : float
+    lr, eps : float
     betas : tuple of two floats
         How much of the means of g and g**2 a step keeps.
+    weight_decay : float
+        Coupled (g + weight_decay * p); AdamW has it decoupled.
+    amsgrad : bool
+        Whether the largest mean of g**2 so far stands in the place of the present one (Reddi et al. 2018).
+    eps_hat : bool
+        Whether eps is what their section 2 calls epsilon hat: added to the root of the mean of g**2 before the
+        bias of its start is corrected, as scikit-learn and Keras do. With b1, b2 the betas and m, v the means:
+        p -= lr * sqrt(1 - b2**t) / (1 - b1**t) * m / (sqrt(v) + eps).
+    **common
+        As for `Optimizer`.
 
     Examples
     --------
@@ -157,17 +110,25 @@ class Adam(Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
+        amsgrad: bool = False,
+        eps_hat: bool = False,
+        **common: Unpack[Common],
     ):
-        betas = checks.one_each(betas, 2, "betas")
         super().__init__(
             lr,
-            betas=tuple(checks.in_range(beta, "each of betas", 0.0, 1.0) for beta in betas),
+            weight_decay,
+            common,
+            betas=checks.fractions(betas, 2, "betas"),
             eps=checks.in_range(eps, "eps", 0.0),
-            weight_decay=checks.in_range(weight_decay, "weight_decay", 0.0),
+            amsgrad=bool(amsgrad),
+            eps_hat=bool(eps_hat),
         )
+        if amsgrad and eps_hat:
+            raise ValueError("amsgrad and eps_hat do not go together")
 
     def rules(self):
-        return [*self.decay_rules(), ("adam", (*self.settings["betas"], self.settings["eps"]))]
+        name = "amsgrad" if self.settings["amsgrad"] else "adam_eps_hat" if self.settings["eps_hat"] else "adam"
+        return [(name, (*self.settings["betas"], self.settings["eps"]))]
 
 
 class AdamW(Adam):
@@ -178,6 +139,10 @@ class AdamW(Adam):
     lr, eps, weight_decay : float
     betas : tuple of two floats
         How much of the means of g and g**2 a step keeps.
+    amsgrad, eps_hat : bool
+        As for `Adam`.
+    **common
+        As for `Optimizer`.
 
     Examples
     --------
@@ -185,7 +150,7 @@ class AdamW(Adam):
     0.01
     """
 
-    decay = "weight_decay"
+    decay = "decoupled_decay"
 
     def __init__(
         self,
@@ -193,57 +158,87 @@ class AdamW(Adam):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        eps_hat: bool = False,
+        **common: Unpack[Common],
     ):
-        super().__init__(lr, betas, eps, weight_decay)
+        super().__init__(lr, betas, eps, weight_decay, amsgrad, eps_hat, **common)
 
 
-def resolve(optimizer) -> Optimizer:
-    """A new optimizer with its defaults for a name, or the optimizer itself."""
-    if isinstance(optimizer, str):
-        return Optimizer.classes[checks.one_of(optimizer, "optimizer", Optimizer.classes)]()
-    return checks.instance(optimizer, Optimizer, "optimizer")
+class Rprop(Optimizer):
+    """Resilient propagation, for full batches: each parameter's step grows while its gradient keeps its sign.
 
-
-def from_config(config: dict) -> Optimizer:
-    """The optimizer that `config()` describes."""
-    config = dict(config)
-    cls = Optimizer.classes[checks.one_of(config.pop("name"), "optimizer", Optimizer.classes)]
-    return _from_config(cls, config)
-
-
-def clip_by_global_norm(grads: np.ndarray | Sequence[np.ndarray], max_norm: float) -> float:
-    """Scale gradients in place so that their Euclidean norm is at most `max_norm`.
-
-    Gradients with a NaN or infinity are left alone; a step with them raises.
+    After a change of sign the step shrinks and the parameter stays where it is. Igel and Huesken 2003, iRprop-.
 
     Parameters
     ----------
-    grads : ndarray, or a sequence of them
-        Such as `net.grads`.
-    max_norm : float
-
-    Returns
-    -------
-    float
-        The norm before.
+    lr : float
+        The steps at the start.
+    etas : tuple of two floats
+        The factors by which a step shrinks and grows.
+    step_sizes : tuple of two floats
+        The smallest and the largest step.
+    weight_decay : float
+        Coupled (g + weight_decay * p).
+    **common
+        As for `Optimizer`.
 
     Examples
     --------
-    >>> grads = np.array([3.0, 4.0])
-    >>> clip_by_global_norm(grads, 1.0)
-    5.0
-    >>> grads
-    array([0.6, 0.8])
+    >>> Rprop()
+    Rprop(lr=0.01, etas=(0.5, 1.2), step_sizes=(1e-06, 50.0), weight_decay=0.0)
     """
-    parts = checks.instances(grads, np.ndarray, "grads")
-    max_norm = checks.in_range(max_norm, "max_norm", 0.0)
-    # einsum, not dot: a BLAS would let its number of threads choose the order of the sum
-    norm = math.sqrt(sum(float(np.einsum("i,i", *[g.reshape(-1)] * 2, dtype=np.float64)) for g in parts))
-    if max_norm < norm < math.inf:
-        for part in parts:
-            part *= max_norm / norm
-    return norm
+
+    def __init__(
+        self,
+        lr: float = 1e-2,
+        etas: tuple[float, float] = (0.5, 1.2),
+        step_sizes: tuple[float, float] = (1e-6, 50.0),
+        weight_decay: float = 0.0,
+        **common: Unpack[Common],
+    ):
+        down, up = (checks.in_range(eta, "each of etas", 0.0) for eta in checks.one_each(etas, 2, "etas"))
+        if not 0 < down < 1 < up:
+            raise ValueError(f"etas must be a factor between 0 and 1 and one above 1, got ({down}, {up})")
+        sizes = checks.one_each(step_sizes, 2, "step_sizes")
+        low, high = (checks.in_range(size, "each of step_sizes", 0.0) for size in sizes)
+        if low > high:
+            raise ValueError(f"step_sizes must be the smallest and the largest step, got ({low}, {high})")
+        super().__init__(lr, weight_decay, common, etas=(down, up), step_sizes=(low, high))
+
+    def rules(self):
+        return [("rprop", (*self.settings["etas"], *self.settings["step_sizes"]))]
 
 
-def _from_config(cls, settings):
-    return cls(**settings)
+class Lion(Optimizer):
+    """Steps of lr against the sign of a mean of g: p -= lr * sign(b1 * m + (1 - b1) * g). Chen et al. 2023.
+
+    Parameters
+    ----------
+    lr : float
+    betas : tuple of two floats
+        How much of the mean counts in the step, and how much of it a step keeps.
+    weight_decay : float
+        Decoupled: p *= 1 - lr * weight_decay first.
+    **common
+        As for `Optimizer`.
+
+    Examples
+    --------
+    >>> Lion()
+    Lion(lr=0.0001, betas=(0.9, 0.99), weight_decay=0.0)
+    """
+
+    decay = "decoupled_decay"
+
+    def __init__(
+        self,
+        lr: float = 1e-4,
+        betas: tuple[float, float] = (0.9, 0.99),
+        weight_decay: float = 0.0,
+        **common: Unpack[Common],
+    ):
+        super().__init__(lr, weight_decay, common, betas=checks.fractions(betas, 2, "betas"))
+
+    def rules(self):
+        return [("lion", self.settings["betas"])]

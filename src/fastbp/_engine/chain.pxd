@@ -1,13 +1,38 @@
 """A chain of optimizer rules with its state: chain.pyx."""
-from fastbp._engine.kernels cimport MAX_RULES, ChainLink, Kernels
+from fastbp._engine.kernels cimport MAX_RULES, ChainLink, Kernels, Step
+
+
+cdef struct Group:
+    # The rules of some of the parameters.
+    ChainLink[MAX_RULES] links
+    int n_links
+    double lr_scale
+
+cdef struct Segment:
+    # A part of the flat vector, from where the one before it stops.
+    Py_ssize_t stop
+    Group* group
+
+cdef struct Rules:
+    # What a pass needs of a chain.
+    const Kernels* kernels
+    Segment* segments
+    int n_segments
+
+
+cdef bint update_span(const Rules* rules, void* P, const void* G, Py_ssize_t start, Py_ssize_t stop,
+                      void* scratch) noexcept nogil
 
 
 cdef class Chain:
-    cdef const Kernels* kernels
-    cdef ChainLink[MAX_RULES] links
-    cdef int n_links
+    cdef Rules rules
+    cdef Group* groups
+    cdef int n_groups
     cdef Py_ssize_t n
+    cdef list arrays            # kept alive: the structs, the scratch memory
     cdef readonly object states
     cdef public long long t
-    cdef char* scratch
+    cdef void* scratch
+    cdef void* own(self, Py_ssize_t size) except NULL
+    cdef void fill(self, Group* group, rules) except *
     cdef void prepare(self, double lr) noexcept nogil

@@ -115,7 +115,12 @@ cdef struct Loss:
     bint unit                   # its values must lie in 0 ... 1
 
 
-ctypedef void (*PrepareKernel)(const double* parameters, double lr, double t, double* scalars) noexcept nogil
+cdef struct Step:
+    # What a rule may know of a step beside its stretch of the vectors.
+    double lr
+    double t                    # 1 for the first
+
+ctypedef void (*PrepareKernel)(const double* parameters, const Step* step, double* scalars) noexcept nogil
 ctypedef const void* (*UpdateKernel)(const double* scalars, void* P, const void* G, void** states,
                                      void* scratch, Py_ssize_t n) noexcept nogil
 
@@ -123,11 +128,11 @@ cdef struct Rule:
     const char* name
     int states                  # vectors of the size of the parameters
     int parameters
-    PrepareKernel prepare       # from the parameters, lr and the step number: the scalars of this step
+    PrepareKernel prepare       # from the parameters and the step: its scalars, which stay until the next
     UpdateKernel update         # returns the gradient that the next rule in the chain sees
 
 cdef enum:
-    MAX_RULES = 8
+    MAX_RULES = 12
     MAX_SCALARS = 8
     MAX_STATES = 4
 

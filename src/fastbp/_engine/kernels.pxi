@@ -10,7 +10,7 @@ from libc.string cimport memcpy, memset
 
 from fastbp._engine.kernels cimport (
     MAX_STATES, Activation, ChainLink, Constraint, ConstraintKernel, Context, GradientKernel, Kernels, Loss,
-    LossKernel, LossTangentKernel, Op, OpKind, PrepareKernel, RowsKernel, RowsValueKernel, RowsVjpKernel, Rule,
+    LossKernel, LossTangentKernel, Op, OpKind, PrepareKernel, RowsKernel, RowsValueKernel, RowsVjpKernel, Rule, Step,
     Targets, Tensor, UpdateKernel, ValueKernel, VjpKernel,
 )
 from fastbp._engine.scalar cimport exp, log, log1p_of_unit, sigmoid, square_root, tanh
@@ -30,6 +30,9 @@ include "normalization.pxi"
 include "tangents.pxi"
 include "losses.pxi"
 include "updates.pxi"
+include "adaptive.pxi"
+include "signs.pxi"
+include "decays.pxi"
 include "constraints.pxi"
 
 cdef Kernels table

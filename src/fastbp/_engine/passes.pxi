@@ -309,13 +309,12 @@ cdef void parameters_task(void* job, int part, int of) noexcept nogil:
         O = node.op.Y.width
         start, stop = cut_inputs(node.weight_rows, O, part, of), cut_inputs(node.weight_rows, O, part + 1, of)
         node.op.kind.gradient(&node.op, context, plan.rows, start, stop, last)
-        if plan.links == NULL or not node.last_of_parameters:
+        if plan.rules == NULL or not node.last_of_parameters:
             continue
-        fine &= plan.kernels.update(plan.links, plan.n_links, plan.params, plan.grads, node.weights + start * O,
-                                    node.weights + stop * O, context.scratch)
+        fine &= update_span(plan.rules, plan.params, plan.grads, node.weights + start * O, node.weights + stop * O,
+                            context.scratch)
         if last and node.bias >= 0:
-            fine &= plan.kernels.update(plan.links, plan.n_links, plan.params, plan.grads, node.bias,
-                                        node.bias + O, context.scratch)
+            fine &= update_span(plan.rules, plan.params, plan.grads, node.bias, node.bias + O, context.scratch)
     context.fine = fine
     restore_mode(mode)
 
@@ -360,7 +359,7 @@ cdef bint gradients(Plan* plan, bint adds, int threads) noexcept nogil:
     for k in range(plan.n_nodes):
         plan.nodes[k].op.adds_gradient = adds or plan.nodes[k].shares_gradient
     share(parameters_task, plan, threads)
-    if plan.links != NULL and plan.n_constrained > 0:
+    if plan.rules != NULL and plan.n_constrained > 0:
         share(constrain_task, plan, threads)
     for k in range(threads):
         fine &= plan.contexts[k].fine

@@ -1,8 +1,8 @@
 """The compiled plan of a net: program.pyx."""
 from libc.stdint cimport int64_t, uint64_t
 
-from fastbp._engine.chain cimport Chain
-from fastbp._engine.kernels cimport ChainLink, Constraint, Context, Kernels, LossKernel, Op, Targets, Tensor
+from fastbp._engine.chain cimport Chain, Rules
+from fastbp._engine.kernels cimport Constraint, Context, Kernels, LossKernel, Op, Targets, Tensor
 from fastbp._engine.memory cimport Arena
 
 
@@ -52,8 +52,7 @@ cdef struct Plan:
     bint inputs_wanted, outputs_wanted
     bint direct                 # the callers' rows are read where they are
     Py_ssize_t first_node, last_node    # of the stage that goes on: passes.pxi
-    ChainLink* links            # NULL: gradients without an update
-    int n_links
+    const Rules* rules          # NULL: gradients without an update
 
 
 cdef struct Tuner:

@@ -12,7 +12,7 @@ from libc.string cimport memset
 
 import numpy as np
 
-from fastbp._engine.chain cimport Chain
+from fastbp._engine.chain cimport Chain, update_span
 from fastbp._engine.flush cimport flush_subnormals, fp_mode, restore_mode
 from fastbp._engine.kernels cimport (
     Activation, Constraint, Context, Loss, LossTangentKernel, Op, OpKind, Targets, Tensor,
@@ -268,7 +268,7 @@ cdef class Program:
         """A training step on the rows from plan.first on: 0 fine, 1 its loss or 2 its update is not finite, 3 a
         node in Python failed."""
         self.begin(True, seed, step)
-        self.plan.links, self.plan.n_links = chain.links, chain.n_links
+        self.plan.rules = &chain.rules
         place_inputs(&self.plan, direct, self.plan.first)
         loss[0] = batch_loss(&self.plan, threads)
         if self.plan.failed:
@@ -305,7 +305,7 @@ cdef class Program:
         with nogil:
             self.want_inputs(input_gradients)
             backward_pass(&self.plan, threads)
-            self.plan.links = NULL
+            self.plan.rules = NULL
             if not self.plan.failed:
                 gradients(&self.plan, accumulate, threads)
             self.want_inputs(False)
@@ -337,7 +337,7 @@ cdef class Program:
         with nogil:
             self.begin(training, seed, step)
             self.plan.rows, self.plan.order, self.plan.first, self.plan.outputs_wanted = N, NULL, 0, False
-            self.plan.links = NULL
+            self.plan.rules = NULL
             place_inputs(&self.plan, self.plan.all_dense, 0)
             loss = batch_loss(&self.plan, threads)
             if not self.plan.failed:

@@ -144,7 +144,7 @@ def parameter_second(Program program, xs, ts, losses):
     with nogil:
         mode = flush_subnormals()
         program.begin(False, 0, 0)
-        program.plan.rows, program.plan.links = N, NULL
+        program.plan.rows, program.plan.rules = N, NULL
         place_inputs(&program.plan, False, 0)
         load_sources(&program.plan, 0, program.plan.n_sources, 0, 0, N)
         forward_rows(&program.plan, program.plan.contexts, 0, program.plan.n_nodes, 0, N)

@@ -27,8 +27,9 @@ cdef rule(const char* name, int states, int parameters, PrepareKernel prepare, U
     n_rules += 1
 
 
-cdef void rate_first(const double* parameters, double lr, double t, double* scalars) noexcept nogil:
-    scalars[0], scalars[1] = lr, parameters[0]
+cdef void rate_first(const double* parameters, const Step* step, double* scalars) noexcept nogil:
+    scalars[0], scalars[1], scalars[2] = step.lr, parameters[0], parameters[1]
+    scalars[3] = 1
 
 
 cdef const real* sgd(const double* scalars, real* P, const real* G, real** states, real* scratch,
@@ -43,19 +44,23 @@ cdef const real* sgd(const double* scalars, real* P, const real* G, real** state
 rule(b"sgd", 0, 0, rate_first, sgd)
 
 
+cdef void prepare_momentum(const double* parameters, const Step* step, double* scalars) noexcept nogil:
+    scalars[0], scalars[1] = step.lr, parameters[0]
+    scalars[2] = 1 if step.t == 1 else 1 - parameters[1]
+
 cdef const real* momentum(const double* scalars, real* P, const real* G, real** states, real* scratch,
                           Py_ssize_t n) noexcept nogil:
-    """V = mu V + G; P -= lr V (Polyak 1964, in PyTorch's form)."""
-    cdef real lr = <real> scalars[0], mu = <real> scalars[1], v
+    """V = mu V + (1 - dampening) G, at first G; P -= lr V (Polyak 1964, in PyTorch's form)."""
+    cdef real lr = <real> scalars[0], mu = <real> scalars[1], gain = <real> scalars[2], v
     cdef real* V = states[0]
     cdef Py_ssize_t i
     for i in range(n):
-        v = mu * V[i] + G[i]
+        v = mu * V[i] + gain * G[i]
         P[i] -= lr * v
         V[i] = v
     return G
 
-rule(b"momentum", 1, 1, rate_first, momentum)
+rule(b"momentum", 1, 2, prepare_momentum, momentum)
 
 
 cdef const real* nesterov(const double* scalars, real* P, const real* G, real** states, real* scratch,
@@ -73,11 +78,11 @@ cdef const real* nesterov(const double* scalars, real* P, const real* G, real** 
 rule(b"nesterov", 1, 1, rate_first, nesterov)
 
 
-cdef void prepare_adam(const double* parameters, double lr, double t, double* scalars) noexcept nogil:
+cdef void prepare_adam(const double* parameters, const Step* step, double* scalars) noexcept nogil:
     cdef double beta1 = parameters[0], beta2 = parameters[1]
     scalars[0], scalars[1], scalars[2] = beta1, beta2, parameters[2]
-    scalars[3] = lr / (1 - pow(beta1, t))
-    scalars[4] = 1 / sqrt_double(1 - pow(beta2, t))
+    scalars[3] = step.lr / (1 - pow(beta1, step.t))
+    scalars[4] = 1 / sqrt_double(1 - pow(beta2, step.t))
 
 cdef const real* adam(const double* scalars, real* P, const real* G, real** states, real* scratch,
                       Py_ssize_t n) noexcept nogil:
@@ -99,34 +104,33 @@ cdef const real* adam(const double* scalars, real* P, const real* G, real** stat
 rule(b"adam", 2, 3, prepare_adam, adam)
 
 
-cdef const real* weight_decay(const double* scalars, real* P, const real* G, real** states, real* scratch,
-                              Py_ssize_t n) noexcept nogil:
-    """P -= lr wd P, apart from the gradient (Loshchilov and Hutter 2019)."""
-    cdef real kept = <real> (1 - scalars[0] * scalars[1])
-    cdef Py_ssize_t i
-    for i in range(n):
-        P[i] *= kept
-    return G
+cdef void prepare_adam_eps_hat(const double* parameters, const Step* step, double* scalars) noexcept nogil:
+    """eps stands beside sqrt(V) without the correction: their section 2's epsilon hat, as scikit-learn has it."""
+    prepare_adam(parameters, step, scalars)
+    scalars[3] /= scalars[4]
+    scalars[4] = 1
 
-rule(b"weight_decay", 0, 1, rate_first, weight_decay)
+rule(b"adam_eps_hat", 2, 3, prepare_adam_eps_hat, adam)
 
 
-cdef const real* l2(const double* scalars, real* P, const real* G, real** states, real* scratch,
-                    Py_ssize_t n) noexcept nogil:
-    """G + wd P goes on to the next rule."""
-    cdef real wd = <real> scalars[1]
-    cdef Py_ssize_t i
-    for i in range(n):
-        scratch[i] = G[i] + wd * P[i]
-    return scratch
+cdef void prepare_radam(const double* parameters, const Step* step, double* scalars) noexcept nogil:
+    """Adam with its rate rectified by what V's variance is at t; while there is none, momentum (Liu et al. 2020)."""
+    cdef double beta2 = parameters[1], last = 2 / (1 - beta2) - 1, power = pow(beta2, step.t)
+    cdef double length = last - 2 * step.t * power / (1 - power)
+    prepare_adam_eps_hat(parameters, step, scalars)
+    if length > 5:
+        scalars[3] *= sqrt_double((length - 4) * (length - 2) * last / ((last - 4) * (last - 2) * length))
+    else:
+        scalars[2], scalars[3], scalars[4] = 1, step.lr / (1 - pow(parameters[0], step.t)), 0
 
-rule(b"l2", 0, 1, rate_first, l2)
+rule(b"radam", 2, 3, prepare_radam, adam)
 
 
 cdef bint update(ChainLink* chain, int links, void* P, const void* G, Py_ssize_t start, Py_ssize_t stop,
                  void* scratch) noexcept nogil:
     """One step of the chain on P[start : stop].  False if a stretch was not finite: it stays as it was."""
     cdef real* before = <real*> scratch
+    cdef real* handed
     cdef real* p
     cdef const real* g
     cdef void* states[MAX_STATES]
@@ -143,7 +147,9 @@ cdef bint update(ChainLink* chain, int links, void* P, const void* G, Py_ssize_t
         for c in range(links):
             for s in range(chain[c].rule.states):
                 states[s] = <real*> chain[c].states[s] + i
-            g = <const real*> chain[c].rule.update(chain[c].scalars, p, g, states, before + STRETCH, n)
+            # Two places in turn: a loop from a place to itself would not run in vectors.
+            handed = before + STRETCH * (2 if g == before + STRETCH else 1)
+            g = <const real*> chain[c].rule.update(chain[c].scalars, p, g, states, handed, n)
         if not all_finite(p, n):
             memcpy(p, before, n * sizeof(real))
             fine = False

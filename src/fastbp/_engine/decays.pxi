@@ -1,0 +1,46 @@
+"""Rules that hold parameters small: most come before the rule that moves, and change the parameters or its gradient."""
+
+cdef void prepare_decay(const double* parameters, const Step* step, double* scalars) noexcept nogil:
+    scalars[0] = 1 - step.lr * parameters[0]
+
+cdef const real* decoupled_decay(const double* scalars, real* P, const real* G, real** states, real* scratch,
+                                 Py_ssize_t n) noexcept nogil:
+    """P -= lr wd P, apart from the gradient (Loshchilov and Hutter 2019)."""
+    cdef real kept = <real> scalars[0]
+    cdef Py_ssize_t i
+    for i in range(n):
+        P[i] *= kept
+    return G
+
+rule(b"decoupled_decay", 0, 1, prepare_decay, decoupled_decay)
+
+
+cdef void prepare_proximal_decay(const double* parameters, const Step* step, double* scalars) noexcept nogil:
+    """What is nearest to P and small: P / (1 + lr wd), for after the rule that moves."""
+    scalars[0] = 1 / (1 + step.lr * parameters[0])
+
+rule(b"proximal_decay", 0, 1, prepare_proximal_decay, decoupled_decay)
+
+
+cdef const real* l2(const double* scalars, real* P, const real* G, real** states, real* scratch,
+                    Py_ssize_t n) noexcept nogil:
+    """G + wd P goes on to the next rule."""
+    cdef real wd = <real> scalars[1]
+    cdef Py_ssize_t i
+    for i in range(n):
+        scratch[i] = G[i] + wd * P[i]
+    return scratch
+
+rule(b"l2", 0, 1, rate_first, l2)
+
+
+cdef const real* l1(const double* scalars, real* P, const real* G, real** states, real* scratch,
+                    Py_ssize_t n) noexcept nogil:
+    """G + l1 sign(P) goes on to the next rule."""
+    cdef real size = <real> scalars[1]
+    cdef Py_ssize_t i
+    for i in range(n):
+        scratch[i] = G[i] + (size if P[i] > 0 else -size if P[i] < 0 else 0)
+    return scratch
+
+rule(b"l1", 0, 1, rate_first, l1)
