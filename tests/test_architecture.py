@@ -20,7 +20,7 @@ SOURCES = Path(fb.__file__).resolve().parent
 FLOORS = [
     {"annotations", "errors"},
     {"_engine"},
-    {"checks", "configured", "functional", "optional", "threads"},
+    {"checks", "configured", "frames", "functional", "optional", "sources", "threads"},
     {
         "initializers",
         "constraints",

@@ -9,11 +9,12 @@ schema library, which would be a dependency and cost more than a training step o
 import math
 import numbers
 import operator
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from numpy import ndarray
 
+from fastbp import frames
 from fastbp._engine import ACTIVATIONS, Activation, first_nonfinite, first_outside
 
 FLOATS = {name: np.dtype(name) for name in ("float32", "float64")}
@@ -182,10 +183,14 @@ def as_numbers(A, name: str) -> ndarray:
         return A
     if isinstance(A, np.ma.MaskedArray) and np.ma.is_masked(A):
         raise ValueError(f"{name} has masked values; fill them or leave their rows out")
+    if frames.is_frame(A):
+        return frames.as_array(A, name)
     try:
         array = np.from_dlpack(A) if hasattr(A, "__dlpack__") and not hasattr(A, "__array__") else np.asarray(A)
-    except ValueError as error:
+    except (BufferError, RuntimeError, ValueError) as error:  # torch's for a tensor that tracks its gradient
         raise ValueError(f"{name} is not an array: {error}") from None
+    except TypeError as error:
+        raise TypeError(f"{name} is not an array of numbers: {error}") from None
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name} must hold numbers, got {_kind(A)} of dtype {array.dtype}")
     return array
@@ -210,18 +215,18 @@ def as_rows(X, width: int, dtype: np.dtype, name: str = "X", check_finite: bool 
     """A C-contiguous (rows, width) array of the dtype with at least one row."""
     fits = type(X) is ndarray and X.dtype is dtype and X.ndim == 2 and X.shape[1] == width and len(X)
     if not (fits and _in_order(X.flags)):
-        X = _plain(_rows(as_numbers(X, name), width, name), dtype)
+        X = _plain(of_width(X, width, name), dtype)
     if check_finite:
         finite(X, name, "check_finite=False lets it pass")
     return X
 
 
-def as_batch(arrays, nodes: tuple, dtype: np.dtype, name: str, check_finite: bool = True) -> tuple:
-    """One array of rows for each node, all with the same number of rows."""
+def as_batch(arrays, nodes: tuple, dtype: np.dtype, name: str, check_finite: bool = True, check=as_rows) -> tuple:
+    """One array of rows, checked as `check` does, for each node, all with the same number of rows."""
     arrays = one_each(arrays, len(nodes), name)
     names = each_name(name, nodes)
     arrays = tuple(
-        as_rows(array, node.width, dtype, name, check_finite)
+        check(array, node.width, dtype, name, check_finite)
         for array, node, name in zip(arrays, nodes, names, strict=True)
     )
     for array, name in zip(arrays, names, strict=True):
@@ -231,7 +236,7 @@ def as_batch(arrays, nodes: tuple, dtype: np.dtype, name: str, check_finite: boo
 
 def same_rows(A: ndarray, rows: int, name: str, other: str = "X") -> None:
     """Raise unless A has as many rows as another array."""
-    found = len(A) if A.ndim else 0
+    found = A.shape[0] if A.shape else 0
     if found != rows:
         raise ValueError(f"{name} has {found} rows, {other} has {rows}")
 
@@ -258,8 +263,8 @@ def as_parameter(value, shape: tuple[int, ...], name: str) -> ndarray:
     return array
 
 
-def finite(A: ndarray, name: str, *notes: str) -> None:
-    """Raise at the first NaN or infinity of a C-contiguous float array."""
+def finite(A: ndarray, name: str, *notes: str, rows: Sequence[int] | None = None) -> None:
+    """Raise at the first NaN or infinity of a C-contiguous float array, whose rows have these numbers."""
     at = first_nonfinite(A)
     if at < 0:
         return
@@ -267,7 +272,7 @@ def finite(A: ndarray, name: str, *notes: str) -> None:
     if what == "an infinity":
         notes = (f"as {A.dtype}", *notes)
     remarks = f" ({'; '.join(notes)})" if notes else ""
-    raise ValueError(f"{name} has {what} at {_where(at, A.shape)}{remarks}")
+    raise ValueError(f"{name} has {what} at {_where(at, A.shape, rows)}{remarks}")
 
 
 # Targets and weights
@@ -393,7 +398,9 @@ def _wanted(loss, rows, width):
     return f"{loss.name} wants " + " or ".join(forms)
 
 
-def _rows(array, width, name):
+def of_width(X, width: int, name: str) -> ndarray:
+    """Numbers of shape (rows, width)."""
+    array = as_numbers(X, name)
     if array.ndim == 2 and array.shape[1] == width:
         return with_rows(array, name)
     message = f"{name} must have shape (rows, {width}), got {array.shape}"
@@ -407,23 +414,23 @@ def _rows(array, width, name):
 def _plain(array, dtype):
     if array.dtype is dtype and _in_order(array.flags) and type(array) is ndarray:
         return array
-    return _converted(array, dtype)
+    return as_numbers_of(array, dtype)
 
 
 def _in_order(flags):
     return flags.c_contiguous and flags.aligned
 
 
-def _converted(array, dtype):
+def as_numbers_of(array: ndarray, dtype: np.dtype) -> ndarray:
+    """The same numbers, C-contiguous and aligned, as the dtype."""
     with np.errstate(over="ignore"):  # what overflows is found as an infinity, with its row and column
         return np.asarray(np.require(array, dtype, ["C", "A"]))
 
 
-def _where(at, shape):
-    if len(shape) != 2:
-        return f"row {at}"
-    row, column = divmod(at, shape[1])
-    return f"row {row}, column {column}"
+def _where(at, shape, rows=None):
+    row, column = (at, None) if len(shape) != 2 else divmod(at, shape[1])
+    where = f"row {row if rows is None else rows[row]}"
+    return where if column is None else f"{where}, column {column}"
 
 
 def _kind(value):

@@ -10,13 +10,14 @@ from typing import NamedTuple
 import numpy as np
 
 from fastbp import checks
+from fastbp._engine import Source
 from fastbp.annotations import Arrays, OneOrMore
 
 
 class Data(NamedTuple):
     """Checked arrays: one for each input, one for each output, and the weights of the rows or None."""
 
-    xs: tuple[np.ndarray, ...]
+    xs: tuple[np.ndarray | Source, ...]
     ts: tuple[np.ndarray, ...]
     weights: np.ndarray | None
 

@@ -18,6 +18,7 @@ from fastbp.errors import ModelFormatError
 from fastbp.graph import Input, Node, names_for, topological_order
 from fastbp.layers import Layer
 from fastbp.programs import Programs
+from fastbp.sources import as_source
 
 # What building from a damaged configuration can raise.
 DAMAGE = (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)
@@ -261,7 +262,7 @@ class Network:
         Y = self.programs.quick_predict(X, threads)
         if Y is not None:
             return Y
-        ys = self.programs.predict(self.as_inputs(X, check_finite), threads)
+        ys = self.programs.predict(self.as_sources(X, check_finite), threads)
         return ys[0] if len(ys) == 1 else ys
 
     def as_inputs(self, X: Arrays, check_finite: bool = True, name: str = "X") -> tuple[np.ndarray, ...]:
@@ -269,6 +270,12 @@ class Network:
         if self._input_width is not None:
             return (checks.as_rows(X, self._input_width, self.dtype, name, check_finite),)
         return checks.as_batch(X, self.inputs, self.dtype, name, check_finite)
+
+    def as_sources(self, X, check_finite: bool = True, name: str = "X") -> tuple:
+        """X checked as by `as_inputs`; what needs a conversion becomes a Source instead of a copy."""
+        if self._input_width is not None:
+            return (as_source(X, self._input_width, self.dtype, name, check_finite),)
+        return checks.as_batch(X, self.inputs, self.dtype, name, check_finite, as_source)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Every parameter by its full name, such as "dense_1.W": live views."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from fastbp import _engine
 from fastbp.derivative_programs import DerivativePrograms, aligned_zeros
+from fastbp.sources import refuse_unfit
 from fastbp.threads import for_engine
 
 
@@ -79,7 +80,11 @@ class Programs:
     def predict(self, xs: tuple, threads: int | None = None) -> tuple:
         """Outputs without dropout."""
         with self._lock:
-            return self._inference.predict(xs, for_engine(threads))
+            ys = self._inference.predict(xs, for_engine(threads))
+            unfit = self._inference.unfit
+        if unfit:
+            refuse_unfit(xs)
+        return ys
 
     def run(self, data: tuple, plan: tuple, first: int, *rest, threads: int | None = None) -> tuple[int, int]:
         """Train batches from `first` on; the next one (or the bad one), and the status.

@@ -24,7 +24,9 @@ from fastbp.metrics import resolve as resolve_metrics
 from fastbp.metrics_base import Metric
 from fastbp.network import DAMAGE, Network
 from fastbp.progress import progress_for
+from fastbp.sources import refuse_unfit
 
+UNFIT = 4  # the engine's word for a batch that was not finite
 STATES = "optimizer.states"
 STATE = "fastbp.trainer"
 
@@ -103,7 +105,7 @@ class Trainer:
                 if done[1]:
                     raise self._diverged(done[1], done[0], self.chain.t + (done[1] == 1))
                 return done[0]
-        xs = net.as_inputs(X)
+        xs = net.as_sources(X)
         rows = len(xs[0])
         ts = self.objective.targets(y, rows)
         if sample_weight is not None:
@@ -284,6 +286,8 @@ class Trainer:
         else:
             plan = (self.objective.names, self.chain, self.optimizer.lr, order, batch_size)
             batch, status = self.net.programs.run(data, plan, first, last, seconds, losses, outs, threads=threads)
+        if status == UNFIT:
+            refuse_unfit(data.xs, order, slice(batch * batch_size, (batch + 1) * batch_size))
         if status:
             where = f" ({where}, batch {batch + 1})" if where else ""
             raise self._diverged(status, losses[batch], before + batch - first + 1, where)
@@ -323,7 +327,7 @@ class Trainer:
         return tuple(np.empty((rows, node.width), self.net.dtype) for node in self.net.outputs)
 
     def _data(self, X, y, sample_weight=None, class_weight=None, check_finite=True, prefix=""):
-        xs = self.net.as_inputs(X, check_finite, f"{prefix}X")
+        xs = self.net.as_sources(X, check_finite, f"{prefix}X")
         rows = len(xs[0])
         ts = self.objective.targets(y, rows, f"{prefix}y")
         weights = None

@@ -23,7 +23,8 @@ from fastbp._engine.program import (
     weight_products,
 )
 from fastbp._engine.selected import isa
-from fastbp._engine.tables import ACTIVATIONS, CONSTRAINTS, LOSSES, OPS, RULES, Activation, Loss, Rule
+from fastbp._engine.sources import Source
+from fastbp._engine.tables import ACTIVATIONS, CONSTRAINTS, LOSSES, OPS, RULES, SOURCES, Activation, Loss, Rule
 from fastbp._engine.tangent import one_hidden_layer, tangent
 
 __all__ = [
@@ -33,12 +34,14 @@ __all__ = [
     "LOSSES",
     "OPS",
     "RULES",
+    "SOURCES",
     "Activation",
     "Chain",
     "Lane",
     "Loss",
     "Program",
     "Rule",
+    "Source",
     "describe",
     "first_nonfinite",
     "first_outside",

@@ -20,6 +20,21 @@ cdef struct Tensor:
     Py_ssize_t block
 
 
+ctypedef void (*GatherKernel)(const void* A, const Rows* rows, const int64_t* order, Py_ssize_t first,
+                              const Tensor* X, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
+
+cdef struct Rows:
+    # The caller's rows where they lie: number (n, j) is at data + n * stride + j * step.
+    const char* data
+    Py_ssize_t stride, step     # in bytes
+    GatherKernel gather         # casts them; NULL: the net's own numbers, one after the other
+    bint watched                # whether they are finite is seen as they are read
+
+cdef struct SourceKind:
+    const char* name            # of the dtype
+    GatherKernel gather
+
+
 ctypedef void (*ValueKernel)(void* Y, Py_ssize_t n, double alpha) noexcept nogil
 ctypedef void (*VjpKernel)(const void* Z, const void* Y, void* dZ, Py_ssize_t n, double alpha) noexcept nogil
 ctypedef void (*RowsValueKernel)(const Tensor* Y, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
@@ -162,6 +177,8 @@ cdef struct Kernels:
     const Loss* losses
     const Rule* rules
     const Constraint* constraints
+    const SourceKind* sources
+    bint (*finite_rows)(const Tensor* X, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
     void (*load_rows)(const void* A, Py_ssize_t pitch, const int64_t* order, const Tensor* X,
                       Py_ssize_t start, Py_ssize_t stop) noexcept nogil
     void (*store_rows)(const Tensor* Y, void* A, Py_ssize_t pitch, Py_ssize_t start, Py_ssize_t stop) noexcept nogil

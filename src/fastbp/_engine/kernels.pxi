@@ -5,13 +5,13 @@ them with memory of the right size.  Families are included in the order in which
 """
 from cpython.pycapsule cimport PyCapsule_New
 from libc.math cimport pow, sqrt as sqrt_double
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
+from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from fastbp._engine.kernels cimport (
-    MAX_STATES, Activation, ChainLink, Constraint, ConstraintKernel, Context, GradientKernel, Kernels, Loss,
-    LossKernel, LossTangentKernel, Op, OpKind, PrepareKernel, RowsKernel, RowsValueKernel, RowsVjpKernel, Rule, Step,
-    Targets, Tensor, UpdateKernel, ValueKernel, VjpKernel,
+    MAX_STATES, Activation, ChainLink, Constraint, ConstraintKernel, Context, GatherKernel, GradientKernel, Kernels,
+    Loss, LossKernel, LossTangentKernel, Op, OpKind, PrepareKernel, Rows, RowsKernel, RowsValueKernel, RowsVjpKernel,
+    Rule, SourceKind, Step, Targets, Tensor, UpdateKernel, ValueKernel, VjpKernel,
 )
 from fastbp._engine.scalar cimport exp, log, log1p_of_unit, sigmoid, square_root, tanh
 from fastbp._engine.tile cimport (
@@ -20,6 +20,7 @@ from fastbp._engine.tile cimport (
 )
 
 include "tensors.pxi"
+include "sources.pxi"
 include "activations.pxi"
 include "products.pxi"
 include "ops.pxi"
@@ -45,6 +46,8 @@ table.activations = activations
 table.losses = losses
 table.rules = rules
 table.constraints = constraints
+table.sources = sources
+table.finite_rows = finite_rows
 table.load_rows = load_rows
 table.store_rows = store_rows
 table.sum_weights = sum_weights

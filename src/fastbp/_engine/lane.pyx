@@ -86,7 +86,8 @@ cdef class Lane:
         if program.plan.kernels.first_nonfinite(x.buf, N * self.I) >= 0 or not self.is_target(t, N):
             return None
         program.reserve(N)
-        program.plan.sources.array = <char*> x.buf
+        program.plan.sources.array, program.plan.sources.rows.gather = <char*> x.buf, NULL
+        program.plan.all_plain, program.plan.unfit = True, False
         sink.array, sink.targets.weights, sink.targets.width = NULL, NULL, self.O
         sink.targets.indices = <const int64_t*> t.buf if t.ndim == 1 else NULL
         sink.targets.values = NULL if t.ndim == 1 else t.buf
@@ -113,6 +114,7 @@ cdef class Lane:
             Y = empty((N, self.O), self.dtype)
             PyObject_GetBuffer(Y, &y, PyBUF_C_CONTIGUOUS)
             self.program.plan.sources.array, self.program.plan.sinks.array = <char*> x.buf, <char*> y.buf
+            self.program.plan.sources.rows.gather, self.program.plan.all_plain = NULL, True
             PyBuffer_Release(&y)
             self.program.predict_rows(N, threads)
             return Y

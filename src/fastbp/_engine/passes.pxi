@@ -35,7 +35,11 @@ cdef void load(const Plan* plan, const int64_t* order, Py_ssize_t first, Py_ssiz
     cdef const Port* port
     for k in range(plan.n_sources):
         port = plan.sources + k
-        if order != NULL:
+        if port.rows.gather != NULL:
+            port.rows.gather(port.rows.data, &port.rows, order, first, &port.value, start, stop)
+            if port.rows.watched and not plan.kernels.finite_rows(&port.value, start, stop):
+                (<Plan*> plan).unfit = True
+        elif order != NULL:
             plan.kernels.load_rows(port.array, port.value.width, order + first, &port.value, start, stop)
         else:
             plan.kernels.load_rows(port.array + first * port.value.width * plan.kernels.item, port.value.width,
@@ -117,7 +121,7 @@ cdef void predict_task(void* job, int part, int of) noexcept nogil:
     cdef fp_mode mode = flush_subnormals()
     while n < stop:
         after = n + BLOCK_ROWS if n + BLOCK_ROWS < stop else stop
-        if of == 1 and plan.all_dense:
+        if of == 1 and plan.all_dense and plan.all_plain:
             place_inputs(plan, True, n)
         else:
             load(plan, NULL, n - start, start, start + after - n)

@@ -2,7 +2,7 @@
 from libc.stdint cimport int64_t, uint64_t
 
 from fastbp._engine.chain cimport Chain, Rules
-from fastbp._engine.kernels cimport Constraint, Context, Kernels, LossKernel, Op, Targets, Tensor
+from fastbp._engine.kernels cimport Constraint, Context, Kernels, LossKernel, Op, Rows, Targets, Tensor
 from fastbp._engine.memory cimport Arena
 
 
@@ -21,7 +21,8 @@ cdef struct Port:
     # Where a batch enters or leaves the net.
     Tensor value
     Tensor gradient
-    char* array                 # the caller's rows
+    char* array                 # the caller's rows ...
+    Rows rows                   # ... or, where they are a Source's, how to read them
     LossKernel loss
     Targets targets
 
@@ -42,6 +43,8 @@ cdef struct Plan:
     Py_ssize_t* coupled         # the nodes that couple rows in training
     Py_ssize_t n_coupled, n_constrained
     bint failed                 # a node in Python has raised
+    bint unfit                  # a watched source had a number that is not finite
+    bint all_plain              # no source is a Source's
     Py_ssize_t capacity         # rows that the buffers hold
     Py_ssize_t rows             # rows of the last pass
     double* row_losses

@@ -6,8 +6,10 @@ from typing import TypeAlias
 import numpy as np
 
 from fastbp._engine.chain import Chain
+from fastbp._engine.sources import Source
 
 _Arrays: TypeAlias = Sequence[np.ndarray]
+_Sources: TypeAlias = Sequence[np.ndarray | Source]
 _Op: TypeAlias = tuple[str, tuple[int, ...], int, tuple[int, ...], dict]
 
 FIGURES: tuple[str, ...]
@@ -16,6 +18,8 @@ class InPython:
     error: BaseException | None
 
 class Program:
+    @property
+    def unfit(self) -> bool: ...
     def __init__(
         self,
         dtype: str,
@@ -28,16 +32,16 @@ class Program:
     ) -> None: ...
     def freeze(self, frozen: frozenset[int]) -> None: ...
     def forward(
-        self, xs: _Arrays, training: bool, seed: int, step: int, threads: int = 1
+        self, xs: _Sources, training: bool, seed: int, step: int, threads: int = 1
     ) -> tuple[np.ndarray, ...]: ...
     def backward(
         self, dys: _Arrays, accumulate: bool, input_gradients: bool, threads: int = 1
     ) -> tuple[np.ndarray, ...] | None: ...
     def constrain(self) -> None: ...
-    def predict(self, xs: _Arrays, threads: int = 1) -> tuple[np.ndarray, ...]: ...
+    def predict(self, xs: _Sources, threads: int = 1) -> tuple[np.ndarray, ...]: ...
     def loss_and_gradient(
         self,
-        xs: _Arrays,
+        xs: _Sources,
         ts: _Arrays,
         weights: np.ndarray | None,
         losses: Sequence[str],
@@ -48,7 +52,7 @@ class Program:
     ) -> float: ...
     def run(
         self,
-        xs: _Arrays,
+        xs: _Sources,
         ts: _Arrays,
         weights: np.ndarray | None,
         losses: Sequence[str],
@@ -70,22 +74,22 @@ def describe(program: Program, out: np.ndarray, inputs: bool = False) -> None: .
 def slope_bounds(program: Program) -> list[float]: ...
 def values(program: Program) -> list[np.ndarray]: ...
 def tensor_gradients(program: Program) -> tuple[dict[int, np.ndarray], list[list[np.ndarray]]]: ...
-def pull(program: Program, xs: _Arrays, outs: _Arrays, threads: int = 1) -> None: ...
-def push(program: Program, moving: Sequence[bool], xs: _Arrays, outs: _Arrays, threads: int = 1) -> None: ...
+def pull(program: Program, xs: _Sources, outs: _Arrays, threads: int = 1) -> None: ...
+def push(program: Program, moving: Sequence[bool], xs: _Sources, outs: _Arrays, threads: int = 1) -> None: ...
 def second(
     program: Program,
     moving: Sequence[bool],
-    xs: _Arrays,
+    xs: _Sources,
     out: np.ndarray,
     feature: int,
     ts: _Arrays | None,
     losses: Sequence[str] | None,
     threads: int = 1,
 ) -> None: ...
-def parameter_second(program: Program, xs: _Arrays, ts: _Arrays, losses: Sequence[str]) -> None: ...
+def parameter_second(program: Program, xs: _Sources, ts: _Arrays, losses: Sequence[str]) -> None: ...
 def rows_gradients(
     program: Program,
-    xs: _Arrays,
+    xs: _Sources,
     ts: _Arrays,
     losses: Sequence[str] | None,
     out: np.ndarray | None,
@@ -93,5 +97,5 @@ def rows_gradients(
     size: int,
     threads: int = 1,
 ) -> None: ...
-def vjp(program: Program, xs: _Arrays, dys: _Arrays, threads: int = 1) -> tuple[np.ndarray, ...]: ...
+def vjp(program: Program, xs: _Sources, dys: _Arrays, threads: int = 1) -> tuple[np.ndarray, ...]: ...
 def weight_products(W: np.ndarray, V: np.ndarray, out: np.ndarray) -> None: ...

@@ -18,11 +18,13 @@ from fastbp._engine.kernels cimport (
     Activation, Constraint, Context, Loss, LossTangentKernel, Op, OpKind, Targets, Tensor,
 )
 from fastbp._engine.memory cimport Arena, address, aligned, kernels_of, numbers_of, pitch_of
+from fastbp._engine.sources cimport Source
 from fastbp._engine.tables cimport row_named
 from fastbp._engine.threads cimport MOST_THREADS, Task, enter, leave, share
 
 from fastbp._engine.plan import lower
 
+include "attach.pxi"
 include "passes.pxi"
 include "tuner.pxi"
 include "in_python.pxi"
@@ -266,13 +268,15 @@ cdef class Program:
     cdef int batch(self, Chain chain, double lr, uint64_t seed, uint64_t step, bint direct, int threads,
                    double* loss) noexcept nogil:
         """A training step on the rows from plan.first on: 0 fine, 1 its loss or 2 its update is not finite, 3 a
-        node in Python failed."""
+        node in Python failed, 4 a watched source is not finite."""
         self.begin(True, seed, step)
         self.plan.rules = &chain.rules
         place_inputs(&self.plan, direct, self.plan.first)
         loss[0] = batch_loss(&self.plan, threads)
         if self.plan.failed:
             return 3
+        if self.plan.unfit:
+            return 4
         if not isfinite(loss[0]):
             return 1
         chain.prepare(lr)
@@ -284,7 +288,7 @@ cdef class Program:
         """Outputs of a batch; keeps what backward needs."""
         cdef Py_ssize_t N = len(xs[0])
         self.reserve(N)
-        self.attach(self.plan.sources, self.plan.n_sources, xs, N)
+        attach_sources(self, xs, N)
         outputs = self.new_rows(self.plan.sinks, self.plan.n_sinks, N)
         threads = self.claim(threads, N // PASSES if threads < 0 else N)
         with nogil:
@@ -313,6 +317,11 @@ cdef class Program:
         self.raise_failed()
         return dxs
 
+    @property
+    def unfit(self):
+        """Whether a watched source had a number that is not finite in the last pass."""
+        return self.plan.unfit
+
     def constrain(self):
         """Applies the constraints of the weights, as a step does after its update."""
         with nogil:
@@ -322,7 +331,7 @@ cdef class Program:
         """Outputs of any number of rows, block by block."""
         cdef Py_ssize_t N = len(xs[0])
         self.reserve(1)
-        self.attach(self.plan.sources, self.plan.n_sources, xs, N)
+        attach_sources(self, xs, N)
         outputs = self.new_rows(self.plan.sinks, self.plan.n_sinks, N)
         self.predict_rows(N, threads)
         return outputs
@@ -338,7 +347,7 @@ cdef class Program:
             self.begin(training, seed, step)
             self.plan.rows, self.plan.order, self.plan.first, self.plan.outputs_wanted = N, NULL, 0, False
             self.plan.rules = NULL
-            place_inputs(&self.plan, self.plan.all_dense, 0)
+            place_inputs(&self.plan, self.plan.all_dense and self.plan.all_plain, 0)
             loss = batch_loss(&self.plan, threads)
             if not self.plan.failed:
                 gradients(&self.plan, False, threads)
@@ -349,7 +358,7 @@ cdef class Program:
     def run(self, xs, ts, weights, losses, Chain chain, lrs, order, Py_ssize_t batch_size, Py_ssize_t first,
             Py_ssize_t last, double seconds, double[::1] batch_losses, outs, uint64_t seed, uint64_t step,
             int threads=1):
-        """Trains batches first ... last - 1; returns (next batch, status): 0 fine, 1 loss or 2 update not finite."""
+        """Trains batches first ... last - 1; returns (next batch, status) as `batch` has it."""
         cdef Py_ssize_t n = len(xs[0]), total = len(order) if order is not None else n, k = first
         cdef bint one_rate = not isinstance(lrs, np.ndarray), tries = threads < 0, direct
         cdef double rate = lrs if one_rate else 0
@@ -366,7 +375,7 @@ cdef class Program:
         self.plan.outputs_wanted = outs is not None
         threads = self.claim(threads, min(batch_size, total))
         tries = tries and threads > 1
-        direct = self.plan.all_dense and order is None
+        direct = self.plan.all_dense and self.plan.all_plain and order is None
         with nogil:
             end = begun = clock_seconds()
             while k < last:
@@ -394,7 +403,7 @@ cdef class Program:
             ports[k].array = <char*> address(arrays[k], rows * ports[k].value.width * self.plan.kernels.item)
 
     cdef void attach_training(self, xs, ts, weights, losses, Py_ssize_t rows) except *:
-        self.attach(self.plan.sources, self.plan.n_sources, xs, rows)
+        attach_sources(self, xs, rows)
         self.attach_targets(self.plan.n_sinks, ts, weights, losses, rows)
 
     cdef void attach_targets(self, Py_ssize_t n_sinks, ts, weights, losses, Py_ssize_t rows) except *:

@@ -95,7 +95,7 @@ def pull(Program program, xs, outs, int threads=1):
     """Jacobians by reverse mode: outs[p * inputs + s] of shape (N, O_p, I_s)."""
     cdef _Sweeper sweeper = sweeper_of(program, None, outs)
     program.reserve(1)
-    program.attach(program.plan.sources, program.plan.n_sources, xs, len(xs[0]))
+    attach_sources(program, xs, len(xs[0]))
     sweeper.stack(program, program.plan.sinks, 0, program.plan.n_sinks)
     sweeper.run(program, pull_task, len(xs[0]), True, threads)
 
@@ -105,7 +105,7 @@ def push(Program program, moving, xs, outs, int threads=1):
     cdef _Sweeper sweeper = sweeper_of(program, moving, outs)
     program.reserve(1)
     sweeper.sweep.n_given, sweeper.sweep.n_values = len(xs), program.plan.n_sinks // 2
-    program.attach(program.plan.sources, len(xs), xs, len(xs[0]))
+    attach_sources(program, xs, len(xs[0]))
     sweeper.stack(program, program.plan.sources, len(xs), program.plan.n_sources)
     sweeper.run(program, push_task, len(xs[0]), False, threads, sweeper.sweep.most)
 
@@ -118,7 +118,7 @@ def second(Program program, moving, xs, out, Py_ssize_t feature, ts, losses, int
     program.reserve(1)
     sweeper.sweep.n_given, sweeper.sweep.n_values = 1, program.plan.n_sinks // 2
     sweeper.sweep.feature, sweeper.sweep.each_direction = feature, len(xs) == 1
-    program.attach(program.plan.sources, len(xs), xs, N)
+    attach_sources(program, xs, N)
     if feature < 0:
         attach_losses(program, sweeper, ts, losses, N)
     sweeper.run(program, second_task, N, True, threads)
@@ -138,7 +138,7 @@ def parameter_second(Program program, xs, ts, losses):
     cdef fp_mode mode
     program.reserve(N)
     sweeper.sweep.n_values, sweeper.sweep.feature = program.plan.n_sinks // 2, -1
-    program.attach(program.plan.sources, program.plan.n_sources, xs, N)
+    attach_sources(program, xs, N)
     attach_losses(program, sweeper, ts, losses, N)
     program.claim(1, N)
     with nogil:
@@ -166,7 +166,7 @@ def rows_gradients(Program program, xs, ts, losses, out, norms, Py_ssize_t size,
         view = norms
         sweeper.sweep.norms = &view[0]
     sweeper.sweep.n_params = size
-    program.attach(program.plan.sources, program.plan.n_sources, xs, N)
+    attach_sources(program, xs, N)
     sweeper.sweep.by_loss = losses is not None
     if losses is None:
         program.attach(program.plan.sinks, program.plan.n_sinks, ts, N)

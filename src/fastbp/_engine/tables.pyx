@@ -56,6 +56,13 @@ def _constraints():
         row += 1
 
 
+def _sources():
+    cdef const c.SourceKind* row = kernels_of(np.dtype("float64")).sources
+    while row.name != NULL:
+        yield row.name.decode()
+        row += 1
+
+
 def _rules():
     cdef const c.Rule* row = kernels_of(np.dtype("float64")).rules
     while row.name != NULL:
@@ -67,4 +74,5 @@ ACTIVATIONS = {row.name: row for row in _activations()}
 CONSTRAINTS = tuple(_constraints())
 OPS = tuple(_ops())
 LOSSES = {row.name: row for row in _losses()}
+SOURCES = tuple(_sources())
 RULES = {row.name: row for row in _rules()}

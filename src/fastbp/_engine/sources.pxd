@@ -1,0 +1,8 @@
+"""Arrays of any kind of number as the rows of a batch: sources.pyx."""
+from fastbp._engine.kernels cimport Rows
+
+
+cdef class Source:
+    cdef Rows rows
+    cdef readonly object array, dtype, name
+    cdef readonly tuple shape

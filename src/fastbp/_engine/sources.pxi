@@ -1,0 +1,97 @@
+"""The caller's rows of any kind of number into the engine's blocks: one body, a row of the table for each dtype.
+
+They are cast as a batch of them is read.  A converted copy of the whole data, the rejected option, is what memory
+does not have room for when an array is a mapped file, and takes eight times the room of an array of bytes.
+"""
+
+cdef struct half:
+    uint16_t bits
+
+ctypedef fused number:
+    uint8_t
+    uint16_t
+    uint32_t
+    uint64_t
+    int8_t
+    int16_t
+    int32_t
+    int64_t
+    half
+    float
+    double
+
+cdef enum:
+    MOST_SOURCES = 16
+
+cdef SourceKind[MOST_SOURCES] sources
+cdef int n_sources = 0
+
+
+cdef void source(const char* name, GatherKernel gather):
+    """Adds a row."""
+    global n_sources
+    assert n_sources < MOST_SOURCES - 1
+    sources[n_sources] = SourceKind(name, gather)
+    n_sources += 1
+
+
+cdef inline real from_half(half h) noexcept nogil:
+    """IEEE 754's 16 bits; subnormal ones by their mantissa, since subnormal single ones count as zero here."""
+    cdef uint32_t size = h.bits & 0x7FFF, bits = (size << 13) + (112 << 23)
+    cdef float value
+    bits += (<uint32_t> (112 << 23)) if size >= 0x7C00 else 0
+    memcpy(&value, &bits, 4)
+    value = <float> <int32_t> size * <float> 5.9604644775390625e-08 if size < 0x0400 else value    # 2**-24
+    return <real> (-value if h.bits & 0x8000 else value)
+
+
+cdef inline void cast_features(const number* A, Py_ssize_t step, real* C, Py_ssize_t width) noexcept nogil:
+    """At most a block's; numbers that lie side by side are cast as vectors."""
+    cdef Py_ssize_t j
+    if step == sizeof(number):
+        for j in range(width):
+            if number is half:
+                C[j] = from_half(A[j])
+            else:
+                C[j] = <real> A[j]
+        return
+    for j in range(width):
+        if number is half:
+            C[j] = from_half((<const number*> (<const char*> A + j * step))[0])
+        else:
+            C[j] = <real> (<const number*> (<const char*> A + j * step))[0]
+
+
+cdef void gather_numbers(const number* A, const Rows* rows, const int64_t* order, Py_ssize_t first, const Tensor* X,
+                         Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """X[n] = A[order[first + n]]; without order X[n] = A[first + n]."""
+    cdef Py_ssize_t n, block
+    cdef const char* row
+    for n in range(start, stop):
+        row = <const char*> A + (order[first + n] if order != NULL else first + n) * rows.stride
+        for block in range(blocks(X.width)):
+            cast_features(<const number*> (row + block * PANEL * rows.step), rows.step, block_of(X, n, block),
+                          width_of(X.width, block))
+
+
+source(b"bool", <GatherKernel> gather_numbers[uint8_t])
+source(b"uint8", <GatherKernel> gather_numbers[uint8_t])
+source(b"uint16", <GatherKernel> gather_numbers[uint16_t])
+source(b"uint32", <GatherKernel> gather_numbers[uint32_t])
+source(b"uint64", <GatherKernel> gather_numbers[uint64_t])
+source(b"int8", <GatherKernel> gather_numbers[int8_t])
+source(b"int16", <GatherKernel> gather_numbers[int16_t])
+source(b"int32", <GatherKernel> gather_numbers[int32_t])
+source(b"int64", <GatherKernel> gather_numbers[int64_t])
+source(b"float16", <GatherKernel> gather_numbers[half])
+source(b"float32", <GatherKernel> gather_numbers[float])
+source(b"float64", <GatherKernel> gather_numbers[double])
+
+
+cdef bint finite_rows(const Tensor* X, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Whether all numbers of these rows are."""
+    cdef Py_ssize_t block
+    cdef bint fine = True
+    for block in range(blocks(X.width)):
+        fine &= all_finite(block_of(X, start, block), (stop - start) * X.pitch)
+    return fine

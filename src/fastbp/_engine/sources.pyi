@@ -1,0 +1,15 @@
+"""Types of sources.pyx."""
+
+from typing import Any
+
+import numpy as np
+
+class Source:
+    array: np.ndarray
+    dtype: np.dtype
+    name: str | None
+    shape: tuple[int, ...]
+
+    def __init__(self, array: np.ndarray, dtype: np.dtype, name: str | None = None) -> None: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, rows: Any) -> np.ndarray: ...

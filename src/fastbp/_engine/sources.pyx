@@ -1,0 +1,32 @@
+"""Arrays of any kind of number as the rows of a batch, read and cast where they are."""
+from cpython.buffer cimport PyBUF_STRIDED_RO, PyBuffer_Release, PyObject_GetBuffer
+
+import numpy as np
+
+from fastbp._engine.kernels cimport SourceKind
+from fastbp._engine.memory cimport kernels_of
+from fastbp._engine.tables cimport row_named
+
+
+cdef class Source:
+    """The rows of an aligned (rows, width) array in native byte order, for a net of the dtype.
+
+    With a name, under which errors call the array, the engine watches out for numbers that are not finite.
+    """
+
+    def __init__(self, array, dtype, name=None):
+        cdef Py_buffer view
+        cdef const SourceKind* kind = <const SourceKind*> row_named(
+            kernels_of(dtype).sources, sizeof(SourceKind), array.dtype.name)
+        PyObject_GetBuffer(array, &view, PyBUF_STRIDED_RO)
+        self.rows.data, self.rows.stride, self.rows.step = <const char*> view.buf, view.strides[0], view.strides[1]
+        PyBuffer_Release(&view)
+        self.rows.gather, self.rows.watched = kind.gather, name is not None
+        self.array, self.dtype, self.name, self.shape = array, dtype, name, array.shape
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, rows):
+        """These rows as an array of the net's dtype."""
+        return np.ascontiguousarray(self.array[rows], self.dtype)
