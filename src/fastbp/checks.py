@@ -15,7 +15,7 @@ import numpy as np
 from numpy import ndarray
 
 from fastbp import frames
-from fastbp._engine import ACTIVATIONS, Activation, first_nonfinite, first_outside
+from fastbp._engine import ACTIVATIONS, Activation, Source, first_nonfinite, first_outside
 
 FLOATS = {name: np.dtype(name) for name in ("float32", "float64")}
 LABEL = np.dtype(np.int64)
@@ -234,7 +234,7 @@ def as_batch(arrays, nodes: tuple, dtype: np.dtype, name: str, check_finite: boo
     return arrays
 
 
-def same_rows(A: ndarray, rows: int, name: str, other: str = "X") -> None:
+def same_rows(A: ndarray | Source, rows: int, name: str, other: str = "X") -> None:
     """Raise unless A has as many rows as another array."""
     found = A.shape[0] if A.shape else 0
     if found != rows:

@@ -32,7 +32,7 @@ class Data(NamedTuple):
         return Data(take(self.xs, order, rows) if inputs else (), take(self.ts, order, rows), weights)
 
 
-def take(arrays: tuple[np.ndarray, ...], order: np.ndarray | None, rows: slice) -> tuple[np.ndarray, ...]:
+def take(arrays: tuple[np.ndarray | Source, ...], order: np.ndarray | None, rows: slice) -> tuple[np.ndarray, ...]:
     """The rows of each array at these positions of the order."""
     chosen = rows if order is None else order[rows]
     return tuple(array[chosen] for array in arrays)
