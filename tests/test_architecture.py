@@ -31,6 +31,7 @@ FLOORS = [
         "custom",
         "blocks",
         "drawing",
+        "listing",
         "derivative_programs",
         "programs",
         "network",

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from fastbp import checks, drawing
+from fastbp import checks, drawing, listing
 from fastbp.annotations import Arrays, Axes, DTypeLike, OneOrMore
 from fastbp.errors import ModelFormatError
 from fastbp.graph import Input, Node, names_for, topological_order
@@ -343,33 +343,11 @@ class Network:
 
     def table(self) -> list:
         """A title, the heads of the columns, and a row for each node: name, op, width, parameters, parents."""
-        title = f"{self.name}: {len(self.nodes)} nodes, {self.params.size:,} parameters, {self.dtype}"
-        rows = [title, ("node", "op", "width", "parameters", "parents")]
-        counted = set()
-        for node in self.nodes:
-            rows.append(
-                (
-                    node.name,
-                    "Input" if node.layer is None else node.layer.describe(),
-                    f"{node.width:,}",
-                    "shared" if node.layer in counted else f"{_size(node.layer):,}",
-                    ", ".join(parent.name for parent in node.parents),
-                )
-            )
-            if node.layer is not None and node.layer.fixed_shapes:
-                counted.add(node.layer)
-        return rows
+        return listing.table(self)
 
     def summary(self) -> str:
         """A table of the nodes: name, op, width, parameters, parents."""
-        title, *rows = self.table()
-        sizes = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        align = "<<>><"
-        lines = [
-            "  ".join(f"{cell:{side}{size}}" for cell, side, size in zip(row, align, sizes, strict=True))
-            for row in rows
-        ]
-        return "\n".join(line.rstrip() for line in (title, *lines))
+        return listing.to_text(self)
 
     def to_dot(self) -> str:
         """The graph in the DOT language, for Graphviz."""
@@ -444,10 +422,6 @@ def _check_arrays(arrays, slices, dtype):
             raise ModelFormatError(f"there is no array {name!r}")
         if array.shape != shape or array.dtype != dtype:
             raise ModelFormatError(f"{name} must be {dtype} of shape {shape}, got {array.dtype} of shape {array.shape}")
-
-
-def _size(layer):
-    return 0 if layer is None else sum(math.prod(shape) for shape in layer.fixed_shapes.values())
 
 
 def _unpickled(cls, config, arrays, draws):

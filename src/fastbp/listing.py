@@ -1,0 +1,39 @@
+"""The table of a network's nodes: as rows for whoever shows it, and as text."""
+
+import math
+
+HEADS = ("node", "op", "width", "parameters", "parents")
+
+
+def table(net) -> list:
+    """A title, the heads of the columns, and a row for each node."""
+    rows = [f"{net.name}: {len(net.nodes)} nodes, {net.params.size:,} parameters, {net.dtype}", HEADS]
+    counted = set()
+    for node in net.nodes:
+        rows.append(
+            (
+                node.name,
+                "Input" if node.layer is None else node.layer.describe(),
+                f"{node.width:,}",
+                "shared" if node.layer in counted else f"{_size(node.layer):,}",
+                ", ".join(parent.name for parent in node.parents),
+            )
+        )
+        if node.layer is not None and node.layer.fixed_shapes:
+            counted.add(node.layer)
+    return rows
+
+
+def to_text(net) -> str:
+    """The table in columns."""
+    title, *rows = table(net)
+    sizes = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    align = "<<>><"
+    lines = [
+        "  ".join(f"{cell:{side}{size}}" for cell, side, size in zip(row, align, sizes, strict=True)) for row in rows
+    ]
+    return "\n".join(line.rstrip() for line in (title, *lines))
+
+
+def _size(layer):
+    return 0 if layer is None else sum(math.prod(shape) for shape in layer.fixed_shapes.values())
