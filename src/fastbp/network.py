@@ -271,7 +271,7 @@ class Network:
             return (checks.as_rows(X, self._input_width, self.dtype, name, check_finite),)
         return checks.as_batch(X, self.inputs, self.dtype, name, check_finite)
 
-    def as_sources(self, X, check_finite: bool = True, name: str = "X") -> tuple:
+    def as_sources(self, X: Arrays, check_finite: bool = True, name: str = "X") -> tuple:
         """X checked as by `as_inputs`; what needs a conversion becomes a Source instead of a copy."""
         if self._input_width is not None:
             return (as_source(X, self._input_width, self.dtype, name, check_finite),)
