@@ -30,6 +30,12 @@ FLOORS = [
         "normalization",
         "custom",
         "blocks",
+        "svg",
+        "markup",
+        "canvas",
+        "panels",
+        "surfaces",
+        "plotting",
         "drawing",
         "listing",
         "derivative_programs",
@@ -199,7 +205,7 @@ def test_public_names() -> None:
         "Diagnosis diagnose Explanation explain GradientMonitor "
         "check_gradients hessian hvp input_gradient jacobian jvp log_abs_det_jacobian per_sample_gradient_norms "
         "per_sample_gradients vjp BatchNorm LayerNorm RMSNorm Lambda GLU Highway Maxout Residual MaxNorm NonNegative "
-        "get_num_threads set_num_threads ModelFormatError DivergenceError __version__"
+        "get_num_threads set_num_threads ModelFormatError DivergenceError plotting __version__"
     )
     assert set(wanted.split()) == set(fb.__all__)
     for name in set(fb.__all__) - {"__version__"}:

@@ -119,11 +119,13 @@ __all__ = [
     "minimum",
     "per_sample_gradient_norms",
     "per_sample_gradients",
+    "plotting",
     "set_num_threads",
     "vjp",
 ]
 
 if TYPE_CHECKING:  # what LATE has, for those who read types before anything runs
+    from fastbp import plotting
     from fastbp.curvature import hessian, hvp
     from fastbp.derivatives import input_gradient, jacobian, jvp, log_abs_det_jacobian, vjp
     from fastbp.diagnostics import Diagnosis, diagnose
@@ -141,6 +143,7 @@ LATE = {
     "gradients": ("check_gradients", "per_sample_gradient_norms", "per_sample_gradients"),
     "monitor": ("GradientMonitor",),
 }  # modules that are loaded when one of their names is first touched
+LATE_MODULES = ("plotting",)
 
 
 if not TYPE_CHECKING:  # a checker would take any name for one of ours
@@ -150,10 +153,12 @@ if not TYPE_CHECKING:  # a checker would take any name for one of ours
             from importlib.metadata import version
 
             return version("fastbp")
+        from importlib import import_module
+
+        if name in LATE_MODULES:
+            return import_module(f"fastbp.{name}")
         for module, names in LATE.items():
             if name in names:
-                from importlib import import_module
-
                 value = globals()[name] = getattr(import_module(f"fastbp.{module}"), name)
                 return value
         raise AttributeError(f"module 'fastbp' has no attribute {name!r}")

@@ -31,6 +31,7 @@ REMEDIES = {
     "saturated": 'inputs of a scale near 1, smaller start weights, LayerNorm before the activation, or "relu"',
     "healthy": "",
 }
+ALIGN = "<<>>>>>>><"  # of the columns of the table
 
 
 class Figures(NamedTuple):
@@ -106,62 +107,59 @@ class Diagnosis:
         pandas = package("pandas", "Diagnosis.to_frame")
         return pandas.DataFrame([node._asdict() for node in self.nodes]).set_index("name")
 
-    def plot(self, axes: Sequence[Axes] | None = None) -> Sequence[Axes]:
+    def plot(self, ax: Sequence[Axes] | None = None) -> Sequence[Axes]:
         """Draw gradients by layer, shares of dead and saturated units, and histograms of the activations.
 
         Parameters
         ----------
-        axes : sequence of three Axes, optional
+        ax : sequence of three Axes, optional
+            New ones if not given.
 
         Returns
         -------
-        The Axes.
+        sequence of three Axes
         """
-        plt = package("matplotlib.pyplot", "Diagnosis.plot")
-        height = max(2.6, 0.24 * len(self.nodes) + 1.2)
-        if axes is None:
-            _, axes = plt.subplots(1, 3, figsize=(11, height), layout="constrained", sharey=True)
-        places = np.arange(len(self.nodes))
-        colors = ["#4a7ebb" if node.verdict == "healthy" else "#c0504d" for node in self.nodes]
-        gradients = np.array([node.gradient for node in self.nodes])
-        shown = np.where(np.isfinite(gradients) & (gradients > 0), gradients, np.nan)
-        axes[0].scatter(shown, places, c=colors, s=22, zorder=3)
-        axes[0].plot(shown, places, color="#bbbbbb", linewidth=1)
-        axes[0].set_xscale("log")
-        axes[0].set_xlabel("gradient (root mean square of dLoss/dZ)")
-        axes[0].set_yticks(places, [node.name for node in self.nodes], fontsize=8)
-        axes[0].invert_yaxis()
-        for k, (name, color) in enumerate((("dead", "#555555"), ("saturated", "#e39b2d"))):
-            shares = np.nan_to_num([getattr(node, name) for node in self.nodes])
-            axes[1].barh(places + 0.2 * (2 * k - 1), shares, height=0.38, color=color, label=name)
-        axes[1].set_xlim(0, 1)
-        axes[1].set_xlabel("share of units")
-        axes[1].legend(fontsize=8, loc="lower right")
-        for place, (counts, edges) in zip(places, self.histograms, strict=True):
-            tall = counts / max(1, counts.max())
-            middle, half = (edges[:-1] + edges[1:]) / 2, 0.42
-            axes[2].fill_between(middle, place + half, place + half - 2 * half * tall, color="#8fb08c", linewidth=0)
-        axes[2].set_xlabel("activations")
-        axes[0].set_title(f"{self.verdict}: gradients", fontsize=10)
-        axes[1].set_title("units", fontsize=10)
-        axes[2].set_title("values", fontsize=10)
-        return axes
+        from fastbp import panels
 
-    def __str__(self):
+        return panels.draw(self.nodes, self.histograms, self.verdict, ax)
+
+    def table(self) -> list[tuple[str, ...]]:
+        """The heads of the columns, and a row for each node."""
         heads = ("node", "op", "mean", "std", "saturated", "dead", "gradient", "relative", "update", "verdict")
-        rows = [heads]
+        rows: list[tuple[str, ...]] = [heads]
         for node in self.nodes:
             shares = [_percent(node.saturated), _percent(node.dead)]
             numbers = [_short(node.gradient), _short(node.relative), _short(node.update)]
             rows.append((node.name, node.op, _short(node.mean), _short(node.std), *shares, *numbers, node.verdict))
+        return rows
+
+    def chart(self) -> str:
+        """The gradients by node as an SVG element, which needs no matplotlib."""
+        from fastbp import svg
+
+        names, gradients = [node.name for node in self.nodes], [node.gradient for node in self.nodes]
+        ill = [node.verdict != "healthy" for node in self.nodes]
+        return svg.dots(names, gradients, ill, "gradient by node", "gradient (root mean square of dLoss/dZ)")
+
+    def _words(self):
+        lines = [f"{self.verdict}: {self.reason}"]
+        return [*lines, f"try {self.remedies}"] if self.remedies else lines
+
+    def _repr_html_(self) -> str:
+        from fastbp import markup
+
+        head, *rows = self.table()
+        words = map(markup.paragraph, self._words()[1:])
+        return markup.titled(self._words()[0], *words, self.chart(), markup.table(head, rows, ALIGN))
+
+    def __str__(self):
+        rows = self.table()
         sizes = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        align = "<<>>>>>>><"
         lines = [
-            "  ".join(f"{cell:{side}{size}}" for cell, side, size in zip(row, align, sizes, strict=True)).rstrip()
+            "  ".join(f"{cell:{side}{size}}" for cell, side, size in zip(row, ALIGN, sizes, strict=True)).rstrip()
             for row in rows
         ]
-        lines += ["", f"{self.verdict}: {self.reason}"]
-        return "\n".join([*lines, f"try {self.remedies}"] if self.remedies else lines)
+        return "\n".join([*lines, "", *self._words()])
 
     def __repr__(self):
         return f"<Diagnosis {self.verdict}: {self.reason}>"

@@ -108,10 +108,7 @@ def draw(net, ax=None, texts: dict | None = None, edges: dict | None = None):
 
 def to_html(net) -> str:
     """The table of the nodes for a notebook, readable on light and dark."""
-    from html import escape
+    from fastbp import markup
 
-    title, *lines = net.table()
-    head, *body = lines
-    cells = "".join(f"<th style='text-align:left'>{escape(cell)}</th>" for cell in head)
-    rows = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in body)
-    return f"<p><b>{escape(title)}</b></p><table><thead><tr>{cells}</tr></thead><tbody>{rows}</tbody></table>"
+    title, head, *rows = net.table()
+    return markup.titled(title, markup.table(head, rows, "<<>><"))

@@ -54,6 +54,23 @@ class Explanation:
                 edges[parent, node] = "; ".join(filter(None, [edges.get((parent, node)), _short(sent)]))
         return drawing.draw(self.net, ax, texts, edges)
 
+    def _repr_html_(self) -> str:
+        from fastbp import markup
+
+        head = ("node", "op", "value", "slope", "gradient", "")
+        rows = [
+            (
+                step.name,
+                step.op,
+                _short(step.value),
+                "" if step.slope is None else _short(step.slope),
+                _short(step.gradient),
+                step.words,
+            )
+            for step in reversed(self.steps)
+        ]
+        return markup.titled(f"loss {self.loss:.6g}", markup.table(head, rows, "<<>>><"))
+
     def __str__(self):
         lines = [f"loss {self.loss:.6g}"]
         for step in reversed(self.steps):

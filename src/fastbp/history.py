@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable
 
-from fastbp.annotations import DataFrame
+import numpy as np
+
+from fastbp.annotations import Axes, DataFrame
 from fastbp.optional import package
 
 
@@ -57,6 +59,53 @@ class History:
         """
         pandas = package("pandas", "History.to_frame")
         return pandas.DataFrame(self.history, index=pandas.Index(self.epoch, name="epoch"))
+
+    def plot(self, *names: str, ax: Axes | None = None) -> Axes:
+        """Draw the losses, or the numbers of these names, against the epochs.
+
+        Parameters
+        ----------
+        *names : str
+            "loss" and, where there is validation data, "val_loss" if not given.
+        ax : Axes, optional
+            New if not given.
+
+        Returns
+        -------
+        Axes
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        from fastbp import plotting
+
+        return plotting.loss_curves(self, *names, ax=ax)
+
+    def _repr_html_(self) -> str:
+        from fastbp import markup
+
+        title = f"{len(self.epoch)} epochs, {self.seconds:.3g} s, {self.samples_per_second:,.0f} samples per second"
+        if not self.epoch:
+            return markup.titled("no epochs")
+        rows = [(name, f"{values[-1]:.4g}", *self._best(name)) for name, values in self.history.items()]
+        table = markup.table(("", "last", "lowest", "at epoch", "highest", "at epoch"), rows, "<>>>>>")
+        return markup.titled(title, self.chart(), table)
+
+    def chart(self) -> str:
+        """The losses as an SVG element, which needs no matplotlib."""
+        from fastbp import svg
+
+        losses = {name: self.history[name] for name in ("loss", "val_loss") if name in self.history}
+        return svg.lines(losses, "loss by epoch", ylabel="loss", log=svg.wants_logarithms(losses.values()))
+
+    def _best(self, name):
+        values = np.asarray(self.history[name])
+        if np.isnan(values).all():
+            return [""] * 4
+        low, high = int(np.nanargmin(values)), int(np.nanargmax(values))
+        return f"{values[low]:.4g}", str(low + 1), f"{values[high]:.4g}", str(high + 1)
 
     def __repr__(self):
         last = ", ".join(f"{name} {values[-1]:.4g}" for name, values in self.history.items() if values)
