@@ -20,7 +20,7 @@ SOURCES = Path(fb.__file__).resolve().parent
 FLOORS = [
     {"annotations", "errors"},
     {"_engine"},
-    {"checks", "configured", "frames", "functional", "optional", "sources", "threads"},
+    {"checks", "configured", "foreign", "functional", "optional", "sources", "threads"},
     {
         "initializers",
         "constraints",

@@ -10,11 +10,12 @@ import math
 import numbers
 import operator
 from collections.abc import Collection, Mapping, Sequence
+from typing import NoReturn
 
 import numpy as np
 from numpy import ndarray
 
-from fastbp import frames
+from fastbp import foreign
 from fastbp._engine import ACTIVATIONS, Activation, Source, first_nonfinite, first_outside
 
 FLOATS = {name: np.dtype(name) for name in ("float32", "float64")}
@@ -183,14 +184,7 @@ def as_numbers(A, name: str) -> ndarray:
         return A
     if isinstance(A, np.ma.MaskedArray) and np.ma.is_masked(A):
         raise ValueError(f"{name} has masked values; fill them or leave their rows out")
-    if frames.is_frame(A):
-        return frames.as_array(A, name)
-    try:
-        array = np.from_dlpack(A) if hasattr(A, "__dlpack__") and not hasattr(A, "__array__") else np.asarray(A)
-    except (BufferError, RuntimeError, ValueError) as error:  # torch's for a tensor that tracks its gradient
-        raise ValueError(f"{name} is not an array: {error}") from None
-    except TypeError as error:
-        raise TypeError(f"{name} is not an array of numbers: {error}") from None
+    array = foreign.as_array(A, name)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name} must hold numbers, got {_kind(A)} of dtype {array.dtype}")
     return array
@@ -268,11 +262,16 @@ def finite(A: ndarray, name: str, *notes: str, rows: Sequence[int] | None = None
     at = first_nonfinite(A)
     if at < 0:
         return
-    what = "a NaN" if np.isnan(A.flat[at]) else "an infinity"
+    refuse_nonfinite(A.flat[at], _where(at, A.shape, rows), name, *notes)
+
+
+def refuse_nonfinite(number: np.floating, where: str, name: str, *notes: str) -> NoReturn:
+    """Raise for a number that is not finite."""
+    what = "a NaN" if np.isnan(number) else "an infinity"
     if what == "an infinity":
-        notes = (f"as {A.dtype}", *notes)
+        notes = (f"as {number.dtype}", *notes)
     remarks = f" ({'; '.join(notes)})" if notes else ""
-    raise ValueError(f"{name} has {what} at {_where(at, A.shape, rows)}{remarks}")
+    raise ValueError(f"{name} has {what} at {where}{remarks}")
 
 
 # Targets and weights

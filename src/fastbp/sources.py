@@ -2,22 +2,25 @@
 
 The engine reads rows of any dtype and any strides where they lie, and casts them batch by batch. An array in memory
 is looked through once, before anything starts. A mapped file is looked through as its batches are read, since reading
-all of it first would read all of it twice.
+all of it first would read all of it twice. A sparse X is read in compressed form (CSR).
 """
 
 import numpy as np
 
-from fastbp import _engine, checks
-from fastbp._engine import Source
+from fastbp import _engine, checks, foreign
+from fastbp._engine import Source, SparseSource
 
 # Bytes below which an array whose columns lie apart is copied: to read a row of it costs a cache line a number.
 COPIED = 2**28
+INDEX = np.dtype(np.int32)  # of SciPy's columns; where there are more of them, 64 bits
 CHUNK = 4096  # rows that are looked at together
 REMEDY = "check_finite=False lets it pass"
 
 
 def as_source(X, width: int, dtype: np.dtype, name: str = "X", check_finite: bool = True) -> np.ndarray | Source:
     """Rows for the engine: an array as `checks.as_rows` gives it, or a Source where that would be a copy."""
+    if foreign.is_sparse(X):
+        return _as_sparse(X, width, dtype, name, check_finite)
     array = checks.of_width(X, width, name)
     plain, mapped = array.dtype == dtype and array.flags.c_contiguous, is_mapped(array)
     apart = array.strides[1] != array.itemsize and width > 1 and array.size * dtype.itemsize < COPIED
@@ -30,6 +33,37 @@ def as_source(X, width: int, dtype: np.dtype, name: str = "X", check_finite: boo
     if watched:
         refuse_nonfinite(array, dtype, name, range(len(array)))
     return Source(np.asarray(array), dtype)
+
+
+def _as_sparse(X, width, dtype, name, check_finite):
+    if len(X.shape) != 2 or X.shape[1] != width or not X.shape[0]:
+        raise ValueError(f"{name} must have shape (rows, {width}) with at least one row, got {X.shape}")
+    X = X.tocsr()
+    _check_compressed(X, name)
+    X = X if X.has_sorted_indices else X.sorted_indices()
+    starts = checks.as_numbers_of(X.indptr, checks.LABEL)
+    columns = checks.as_numbers_of(X.indices, INDEX if X.indices.dtype == INDEX else checks.LABEL)[: starts[-1]]
+    data = checks.as_numbers_of(checks.as_numbers(X.data[: starts[-1]], name), dtype)
+    if check_finite:
+        _refuse_nonfinite_data(data, columns, starts, name)
+    return SparseSource(X, dtype, data, columns, starts)
+
+
+def _check_compressed(X, name):
+    """The parts fit together; SciPy itself, like the engine, would read beyond them."""
+    starts, columns = X.indptr, X.indices
+    if starts[0] or (starts[1:] < starts[:-1]).any() or starts[-1] > min(len(X.data), len(columns)):
+        raise ValueError(f"{name} is no proper CSR array: indptr does not rise from 0 to the number of indices")
+    used = columns[: starts[-1]]
+    if len(used) and not 0 <= used.min() <= used.max() < X.shape[1]:
+        raise ValueError(f"{name} is no proper CSR array: a column is outside 0 ... {X.shape[1] - 1}")
+
+
+def _refuse_nonfinite_data(data, columns, starts, name):
+    at = _engine.first_nonfinite(data)
+    if at >= 0:
+        row = np.searchsorted(starts, at, side="right") - 1
+        checks.refuse_nonfinite(data[at], f"row {row}, column {columns[at]}", name, REMEDY)
 
 
 def _readable(array):

@@ -23,7 +23,7 @@ from fastbp._engine.program import (
     weight_products,
 )
 from fastbp._engine.selected import isa
-from fastbp._engine.sources import Source
+from fastbp._engine.sources import Source, SparseSource
 from fastbp._engine.tables import ACTIVATIONS, CONSTRAINTS, LOSSES, OPS, RULES, SOURCES, Activation, Loss, Rule
 from fastbp._engine.tangent import one_hidden_layer, tangent
 
@@ -42,6 +42,7 @@ __all__ = [
     "Program",
     "Rule",
     "Source",
+    "SparseSource",
     "describe",
     "first_nonfinite",
     "first_outside",

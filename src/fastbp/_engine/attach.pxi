@@ -3,12 +3,45 @@
 cdef void attach_sources(Program program, xs, Py_ssize_t rows) except *:
     """Places the ports at the callers' rows."""
     cdef Port* port = program.plan.sources
-    program.plan.all_plain, program.plan.unfit = True, False
+    attach_plain(program)
     for x in xs:
         if isinstance(x, Source):
             port.rows, port.array = (<Source> x).rows, NULL
             program.plan.all_plain = False
+            program.plan.any_sparse |= port.rows.starts != NULL
         else:
-            port.rows.gather, port.rows.watched = NULL, False
             port.array = <char*> address(x, rows * port.value.width * program.plan.kernels.item)
         port += 1
+    if program.plan.any_sparse:
+        read_sparse(program)
+
+
+cdef void attach_plain(Program program) noexcept:
+    """Lets go of what was attached, for rows whose ports are placed by `array` alone."""
+    cdef Plan* plan = &program.plan
+    cdef Py_ssize_t k
+    plan.all_plain, plan.unfit = True, False
+    for k in range(plan.n_sources):
+        memset(&plan.sources[k].rows, 0, sizeof(Rows))
+    for k in range(plan.n_nodes if plan.any_sparse else 0):
+        if plan.nodes[k].op.kind == plan.kernels.sparse_dense:
+            plan.nodes[k].op.kind, plan.nodes[k].op.rows = plan.kernels.dense, NULL
+    plan.any_sparse = False
+
+
+cdef void read_sparse(Program program) noexcept:
+    """Dense layers read rows in compressed form as they are; where other ops read them too, they are written out."""
+    cdef Plan* plan = &program.plan
+    cdef Py_ssize_t k, s
+    cdef Node* node
+    for s in range(plan.n_sources):
+        if plan.sources[s].rows.starts == NULL:
+            continue
+        if not plan.sources[s].dense_only:
+            plan.sources[s].rows.gather = plan.kernels.gather_sparse
+            continue
+        plan.sources[s].rows.gather = NULL
+        for k in range(plan.n_nodes):
+            node = plan.nodes + k
+            if node.op.kind == plan.kernels.dense and plan.X_source[node.op.X - plan.X] == s:
+                node.op.kind, node.op.rows = plan.kernels.sparse_dense, &plan.sources[s].rows

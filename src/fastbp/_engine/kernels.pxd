@@ -29,6 +29,11 @@ cdef struct Rows:
     Py_ssize_t stride, step     # in bytes
     GatherKernel gather         # casts them; NULL: the net's own numbers, one after the other
     bint watched                # whether they are finite is seen as they are read
+    # In compressed form (CSR) row n is the numbers data[starts[n]] ... data[starts[n + 1] - 1] of the net's own type,
+    # in these columns, which rise:
+    const int64_t* starts       # NULL: not in compressed form
+    const void* columns
+    bint wide                   # of 64 bits, not 32
 
 cdef struct SourceKind:
     const char* name            # of the dtype
@@ -61,6 +66,8 @@ cdef struct Context:
     uint64_t seed
     uint64_t step
     void* scratch
+    const int64_t* order        # row n of its batch is row order[first + n] of the callers' rows; NULL: first + n
+    Py_ssize_t first
     bint fine                   # no update of its was withheld
 
 
@@ -69,6 +76,7 @@ cdef struct Op:
     const OpKind* kind
     Py_ssize_t inputs
     Tensor* X
+    const Rows* rows            # X in compressed form, or NULL
     Tensor* dX                  # data is NULL where nobody wants it
     Tensor Z                    # the same memory as Y unless the activation keeps its input
     Tensor Y
@@ -173,6 +181,9 @@ cdef struct Kernels:
     Py_ssize_t lanes            # numbers in a vector
     Py_ssize_t scratch          # bytes that a Context's scratch must have
     const OpKind* ops           # each table ends with a row without name
+    const OpKind* dense
+    const OpKind* sparse_dense  # the same on rows in compressed form
+    GatherKernel gather_sparse
     const Activation* activations
     const Loss* losses
     const Rule* rules

@@ -24,6 +24,7 @@ include "sources.pxi"
 include "activations.pxi"
 include "products.pxi"
 include "ops.pxi"
+include "sparse.pxi"
 include "dropout.pxi"
 include "gates.pxi"
 include "shapes.pxi"
@@ -42,6 +43,9 @@ table.panel = PANEL
 table.lanes = LANES
 table.scratch = SCRATCH * sizeof(real)
 table.ops = op_kinds
+table.dense = dense
+table.sparse_dense = &sparse_dense
+table.gather_sparse = gather_sparse
 table.activations = activations
 table.losses = losses
 table.rules = rules

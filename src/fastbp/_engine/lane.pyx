@@ -10,7 +10,7 @@ from libc.stdint cimport int64_t, uint64_t
 
 import numpy as np
 
-from fastbp._engine.program cimport Port
+from fastbp._engine.program cimport Port, attach_plain
 from fastbp._engine.tables cimport row_named
 from fastbp._engine.threads cimport leave
 
@@ -86,8 +86,8 @@ cdef class Lane:
         if program.plan.kernels.first_nonfinite(x.buf, N * self.I) >= 0 or not self.is_target(t, N):
             return None
         program.reserve(N)
-        program.plan.sources.array, program.plan.sources.rows.gather = <char*> x.buf, NULL
-        program.plan.all_plain, program.plan.unfit = True, False
+        attach_plain(program)
+        program.plan.sources.array = <char*> x.buf
         sink.array, sink.targets.weights, sink.targets.width = NULL, NULL, self.O
         sink.targets.indices = <const int64_t*> t.buf if t.ndim == 1 else NULL
         sink.targets.values = NULL if t.ndim == 1 else t.buf
@@ -114,7 +114,7 @@ cdef class Lane:
             Y = empty((N, self.O), self.dtype)
             PyObject_GetBuffer(Y, &y, PyBUF_C_CONTIGUOUS)
             self.program.plan.sources.array, self.program.plan.sinks.array = <char*> x.buf, <char*> y.buf
-            self.program.plan.sources.rows.gather, self.program.plan.all_plain = NULL, True
+            attach_plain(self.program)
             PyBuffer_Release(&y)
             self.program.predict_rows(N, threads)
             return Y

@@ -39,6 +39,8 @@ cdef void load(const Plan* plan, const int64_t* order, Py_ssize_t first, Py_ssiz
             port.rows.gather(port.rows.data, &port.rows, order, first, &port.value, start, stop)
             if port.rows.watched and not plan.kernels.finite_rows(&port.value, start, stop):
                 (<Plan*> plan).unfit = True
+        elif port.rows.starts != NULL:
+            continue
         elif order != NULL:
             plan.kernels.load_rows(port.array, port.value.width, order + first, &port.value, start, stop)
         else:
@@ -125,6 +127,7 @@ cdef void predict_task(void* job, int part, int of) noexcept nogil:
             place_inputs(plan, True, n)
         else:
             load(plan, NULL, n - start, start, start + after - n)
+            plan.contexts[part].first = n - start
         forward_rows(plan, plan.contexts + part, 0, plan.n_nodes, start, start + after - n)
         store(plan, n - start, start, start + after - n)
         n = after
@@ -257,7 +260,6 @@ cdef void forward_pass(Plan* plan, int threads) noexcept nogil:
     if not staged(plan):
         share(forward_task, plan, threads)
         return
-    plan.order, plan.first = NULL, 0
     share(load_task, plan, threads)
     forward_stages(plan, threads)
     share(store_task, plan, threads)

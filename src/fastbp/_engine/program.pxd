@@ -23,6 +23,7 @@ cdef struct Port:
     Tensor gradient
     char* array                 # the caller's rows ...
     Rows rows                   # ... or, where they are a Source's, how to read them
+    bint dense_only             # nothing but dense layers reads it
     LossKernel loss
     Targets targets
 
@@ -45,6 +46,7 @@ cdef struct Plan:
     bint failed                 # a node in Python has raised
     bint unfit                  # a watched source had a number that is not finite
     bint all_plain              # no source is a Source's
+    bint any_sparse             # some are in compressed form
     Py_ssize_t capacity         # rows that the buffers hold
     Py_ssize_t rows             # rows of the last pass
     double* row_losses
@@ -98,3 +100,6 @@ cdef class Program:
     cdef void attach_training(self, xs, ts, weights, losses, Py_ssize_t rows) except *
     cdef void attach_targets(self, Py_ssize_t n_sinks, ts, weights, losses, Py_ssize_t rows) except *
     cdef new_rows(self, Port* ports, Py_ssize_t n_ports, Py_ssize_t rows)
+
+
+cdef void attach_plain(Program program) noexcept

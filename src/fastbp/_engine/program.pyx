@@ -74,7 +74,7 @@ cdef class Program:
         self.inputs = [(t, first[t]) for t in inputs]
         self.outputs = [(t, port) for t, port in zip(outputs, ports)]
         self._fill_nodes()
-        self.plan.all_dense = self.plan.all_dense and not set(inputs) & set(outputs)
+        self.plan.all_dense = all([self.plan.sources[k].dense_only for k in range(self.plan.n_sources)])
 
     cdef void* own(self, Py_ssize_t size) except NULL:
         """Zeroed memory that lives as long as the program."""
@@ -88,7 +88,8 @@ cdef class Program:
         cdef Node* node
         seen = {}
         source_of = {t: s for s, (t, _) in enumerate(self.inputs)}
-        self.plan.all_dense = True
+        for k, (t, _) in enumerate(self.inputs):
+            self.plan.sources[k].dense_only = t not in [t for t, _ in self.outputs]
         for k, spec in enumerate(self.specs):
             node = self.plan.nodes + k
             node.op.inputs = len(spec.gradients)
@@ -119,7 +120,7 @@ cdef class Program:
             for t in spec.inputs:
                 self.plan.X_source[operand] = source_of.get(t, -1)
                 if t in source_of and spec.kind not in ("dense", "fan_out"):
-                    self.plan.all_dense = False
+                    self.plan.sources[<Py_ssize_t> source_of[t]].dense_only = False
                 operand += 1
         self.freeze(frozenset())
 
@@ -244,6 +245,7 @@ cdef class Program:
             self.plan.contexts[k].training = training
             self.plan.contexts[k].seed = seed
             self.plan.contexts[k].step = step
+            self.plan.contexts[k].order, self.plan.contexts[k].first = self.plan.order, self.plan.first
 
     cdef void predict_rows(self, Py_ssize_t N, int threads) except *:
         """Outputs of the attached rows, in blocks: buffers for all of them are not needed."""
@@ -251,8 +253,8 @@ cdef class Program:
         try:
             self.reserve(threads * min((N + threads - 1) // threads, BLOCK_ROWS))
             with nogil:
+                self.plan.rows, self.plan.order, self.plan.first = N, NULL, 0
                 self.begin(False, 0, 0)
-                self.plan.rows = N
                 place_inputs(&self.plan, False, 0)
                 share(predict_task, &self.plan, threads)
         finally:
@@ -292,8 +294,8 @@ cdef class Program:
         outputs = self.new_rows(self.plan.sinks, self.plan.n_sinks, N)
         threads = self.claim(threads, N // PASSES if threads < 0 else N)
         with nogil:
+            self.plan.rows, self.plan.order, self.plan.first = N, NULL, 0
             self.begin(training, seed, step)
-            self.plan.rows = N
             place_inputs(&self.plan, False, 0)
             forward_pass(&self.plan, threads)
             leave(threads)
@@ -344,8 +346,8 @@ cdef class Program:
         self.attach_training(xs, ts, weights, losses, N)
         threads = self.claim(threads, N)
         with nogil:
-            self.begin(training, seed, step)
             self.plan.rows, self.plan.order, self.plan.first, self.plan.outputs_wanted = N, NULL, 0, False
+            self.begin(training, seed, step)
             self.plan.rules = NULL
             place_inputs(&self.plan, self.plan.all_dense and self.plan.all_plain, 0)
             loss = batch_loss(&self.plan, threads)

@@ -6,3 +6,7 @@ cdef class Source:
     cdef Rows rows
     cdef readonly object array, dtype, name
     cdef readonly tuple shape
+
+
+cdef class SparseSource(Source):
+    cdef object parts

@@ -1,10 +1,11 @@
 """Arrays of any kind of number as the rows of a batch, read and cast where they are."""
 from cpython.buffer cimport PyBUF_STRIDED_RO, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdint cimport int64_t
 
 import numpy as np
 
 from fastbp._engine.kernels cimport SourceKind
-from fastbp._engine.memory cimport kernels_of
+from fastbp._engine.memory cimport address, kernels_of
 from fastbp._engine.tables cimport row_named
 
 
@@ -30,3 +31,20 @@ cdef class Source:
     def __getitem__(self, rows):
         """These rows as an array of the net's dtype."""
         return np.ascontiguousarray(self.array[rows], self.dtype)
+
+
+cdef class SparseSource(Source):
+    """Rows in compressed form (CSR): numbers of the net's dtype, their columns (int32 or int64), where rows begin.
+
+    The columns of a row rise.  `array` is what gives rows when it is indexed, with `toarray`.
+    """
+
+    def __init__(self, array, dtype, data, columns, starts):
+        self.rows.data = <const char*> address(data, data.nbytes)
+        self.rows.columns, self.rows.wide = address(columns, columns.nbytes), columns.itemsize == 8
+        self.rows.starts = <const int64_t*> address(starts, (array.shape[0] + 1) * sizeof(int64_t))
+        self.array, self.dtype, self.shape, self.name = array, dtype, array.shape, None
+        self.parts = data, columns, starts
+
+    def __getitem__(self, rows):
+        return np.ascontiguousarray(self.array[rows].toarray(), self.dtype)

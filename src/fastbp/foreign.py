@@ -1,0 +1,49 @@
+"""What other packages hold numbers in, as arrays: tensors, frames of pandas and polars; and what is sparse.
+
+All are known by what they have, a protocol or a method. No package is imported: who passes such a thing has its
+package.
+"""
+
+import numpy as np
+
+
+def is_sparse(A) -> bool:
+    """Whether it is a matrix or array of scipy.sparse's."""
+    return hasattr(A, "tocsr")
+
+
+def as_array(A, name: str) -> np.ndarray:
+    """The array that NumPy sees in it, of any dtype."""
+    if is_sparse(A):
+        where = "fit, step, predict and evaluate take it"
+        raise TypeError(f"{name} is sparse: {where}, elsewhere pass {name}.toarray()")
+    if hasattr(A, "columns") and hasattr(A, "dtypes"):
+        return _frame_as_array(A, name)
+    try:
+        return np.from_dlpack(A) if hasattr(A, "__dlpack__") and not hasattr(A, "__array__") else np.asarray(A)
+    except (BufferError, RuntimeError, ValueError) as error:  # torch's for a tensor that tracks its gradient
+        raise ValueError(f"{name} is not an array: {error}") from None
+    except TypeError as error:
+        raise TypeError(f"{name} is not an array of numbers: {error}") from None
+
+
+def _frame_as_array(frame, name):
+    """The numbers of a frame; an error names the column that holds anything else."""
+    array = np.asarray(frame)
+    if array.dtype.kind in "biuf":
+        return array
+    columns = frame.items() if hasattr(frame, "items") else zip(frame.columns, frame.iter_columns(), strict=True)
+    arrays = [_column_as_array(column, f"column {label!r} of {name}") for label, column in columns]
+    return np.column_stack(arrays) if arrays else np.empty((len(frame), 0))
+
+
+def _column_as_array(column, name):
+    array = np.asarray(column)
+    if array.dtype.kind in "biuf":
+        return array
+    if array.dtype.kind != "O" or any(isinstance(value, (str, bytes)) for value in array):
+        raise TypeError(f"{name} must hold numbers, got dtype {column.dtype}")
+    try:
+        return array.astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must hold numbers, got dtype {column.dtype}: {error}") from None
