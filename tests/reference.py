@@ -39,6 +39,12 @@ RULES: dict[str, tuple[Callable, tuple[float, ...]]] = {
     "sgd": (lambda p, g, s, t, lr: (p - lr * g, g, s), ()),
     "momentum": (lambda p, g, s, t, lr, m, d: momentum(p, g, s[0], 1 if t == 1 else 1 - d, lr, m), (0.9, 0.3)),
     "nesterov": (lambda p, g, s, t, lr, m: (p - lr * (g + m * (m * s[0] + g)), g, [m * s[0] + g]), (0.8,)),
+    "velocity": (lambda p, g, s, t, lr, m: (p + m * s[0] - lr * g, g, [m * s[0] - lr * g]), (0.9,)),
+    "nesterov_velocity": (
+        lambda p, g, s, t, lr, m: (p + m * (m * s[0] - lr * g) - lr * g, g, [m * s[0] - lr * g]),
+        (0.8,),
+    ),
+    "scale": (lambda p, g, s, t, lr, factor: (p, factor * g, s), (1.7,)),
     "adam": (lambda p, g, s, t, lr, b1, b2, eps: adam(p, g, s, t, lr, b1, b2, eps), (0.9, 0.999, 1e-8)),
     "adam_eps_hat": (
         lambda p, g, s, t, lr, b1, b2, eps: adam(p, g, s, t, lr, b1, b2, eps / np.sqrt(1 - b2**t)),
@@ -64,6 +70,7 @@ RULES: dict[str, tuple[Callable, tuple[float, ...]]] = {
     "decoupled_decay": (lambda p, g, s, t, lr, wd: (p * (1 - lr * wd), g, s), (0.1,)),
     "proximal_decay": (lambda p, g, s, t, lr, wd: (p / (1 + lr * wd), g, s), (0.1,)),
     "l1": (lambda p, g, s, t, lr, l1: (p, g + l1 * np.sign(p), s), (0.3,)),
+    "l2_by_rows": (lambda p, g, s, t, lr, wd: (p, g + wd * p, s), (0.2,)),
     "l2": (lambda p, g, s, t, lr, wd: (p, g + wd * p, s), (0.2,)),
 }
 

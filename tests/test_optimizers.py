@@ -51,6 +51,11 @@ OPTIMIZERS = {
         [("adan", (0.98, 0.92, 0.99, 1e-8)), ("proximal_decay", (0.1,))],
     ),
     "adam, eps_hat": (fb.Adam(lr=0.01, eps=1e-3, eps_hat=True), [("adam_eps_hat", (0.9, 0.999, 1e-3))]),
+    "sgd, lr in velocity": (fb.SGD(lr=0.02, momentum=0.8, lr_in_velocity=True), [("velocity", (0.8,))]),
+    "sgd, nesterov, lr in velocity": (
+        fb.SGD(lr=0.02, momentum=0.8, nesterov=True, lr_in_velocity=True),
+        [("nesterov_velocity", (0.8,))],
+    ),
     "adam, l1": (fb.Adam(lr=0.01, l1=0.02), [("l1", (0.02,)), ("adam", (0.9, 0.999, 1e-8))]),
 }
 
@@ -73,7 +78,8 @@ def by_torch(optimizer: Optimizer, name: str, p: np.ndarray) -> np.ndarray:
     cls = getattr(torch.optim, name)
     known = inspect.signature(cls).parameters
     own = {key: value for key, value in optimizer.settings.items() if key in known}
-    assert {key for key in optimizer.settings if key not in COMMON} - set(own) <= {"eps_hat", "weight_decay"}
+    ours = {"eps_hat", "lr_in_velocity", "weight_decay"}
+    assert {key for key in optimizer.settings if key not in COMMON} - set(own) <= ours
     theta = torch.nn.Parameter(torch.tensor(p))
     twin = cls([theta], lr=optimizer.lr, **own)
     before = torch.get_default_dtype()

@@ -202,6 +202,7 @@ def test_one_optimizer_keeps_the_states_of_two_nets_apart(optimizer: str, rng: n
 def test_the_default_arguments_are_those_of_the_field() -> None:
     adam = {"lr": 1e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0, "amsgrad": False, "eps_hat": False}
     sgd = {"lr": 1e-2, "momentum": 0.0, "nesterov": False, "weight_decay": 0.0, "dampening": 0.0}
+    sgd["lr_in_velocity"] = False
     for optimizer, wanted in {fb.SGD: sgd, fb.Adam: adam, fb.AdamW: {**adam, "weight_decay": 1e-2}}.items():
         parameters = inspect.signature(optimizer).parameters
         assert {name: p.default for name, p in parameters.items() if name != "common"} == wanted

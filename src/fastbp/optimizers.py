@@ -42,13 +42,16 @@ class SGD(Optimizer):
     weight_decay : float
         Coupled (g + weight_decay * p).
     dampening : float
+    lr_in_velocity : bool
+        Whether v holds steps, v = momentum * v - lr * g and p += v, as in Keras and scikit-learn: a new lr then
+        counts for new gradients only.
     **common
         As for `Optimizer`.
 
     Examples
     --------
-    >>> SGD(lr=0.1, momentum=0.9)
-    SGD(lr=0.1, momentum=0.9, nesterov=False, dampening=0.0, weight_decay=0.0)
+    >>> SGD(lr=0.1, momentum=0.9).rules()
+    [('momentum', (0.9, 0.0))]
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class SGD(Optimizer):
         nesterov: bool = False,
         weight_decay: float = 0.0,
         dampening: float = 0.0,
+        lr_in_velocity: bool = False,
         **common: Unpack[Common],
     ):
         super().__init__(
@@ -67,13 +71,18 @@ class SGD(Optimizer):
             momentum=checks.in_range(momentum, "momentum", 0.0, 1.0),
             nesterov=bool(nesterov),
             dampening=checks.in_range(dampening, "dampening", 0.0, 1.0),
+            lr_in_velocity=bool(lr_in_velocity),
         )
         if nesterov and (not momentum or dampening):
             got = f"momentum={self.settings['momentum']}, dampening={self.settings['dampening']}"
             raise ValueError(f"nesterov wants a momentum above 0 and no dampening, got {got}")
+        if lr_in_velocity and dampening:
+            raise ValueError(f"lr_in_velocity wants no dampening, got {self.settings['dampening']}")
 
     def rules(self):
         momentum, dampening = self.settings["momentum"], self.settings["dampening"]
+        if self.settings["lr_in_velocity"] and momentum:
+            return [("nesterov_velocity" if self.settings["nesterov"] else "velocity", (momentum,))]
         if self.settings["nesterov"]:
             return [("nesterov", (momentum,))]
         return [("momentum", (momentum, dampening))] if momentum else [("sgd", ())]

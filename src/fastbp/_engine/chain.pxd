@@ -7,6 +7,7 @@ cdef struct Group:
     ChainLink[MAX_RULES] links
     int n_links
     double lr_scale
+    double penalty
 
 cdef struct Segment:
     # A part of the flat vector, from where the one before it stops.
@@ -35,4 +36,5 @@ cdef class Chain:
     cdef void* scratch
     cdef void* own(self, Py_ssize_t size) except NULL
     cdef void fill(self, Group* group, rules) except *
-    cdef void prepare(self, double lr) noexcept nogil
+    cdef void prepare(self, double lr, double scale) noexcept nogil
+    cdef double penalty(self, const void* P, double scale) noexcept nogil

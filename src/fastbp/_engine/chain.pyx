@@ -73,13 +73,30 @@ cdef class Chain:
                 group.links[c].states[s] = states
                 states += self.n * self.rules.kernels.item
 
-    cdef void prepare(self, double lr) noexcept nogil:
+    def penalise(self, penalties):
+        """Adds to the loss of each batch a group's penalty / (2 rows) |P|^2, which l2_by_rows is the gradient of."""
+        for k, penalty in enumerate(penalties):
+            self.groups[<int> k].penalty = penalty
+
+    cdef double penalty(self, const void* P, double scale) noexcept nogil:
+        """What is added to the loss of a batch."""
+        cdef double total = 0
+        cdef Py_ssize_t start = 0
+        cdef int k
+        for k in range(self.rules.n_segments):
+            if self.rules.segments[k].group.penalty != 0:
+                total += self.rules.segments[k].group.penalty * self.rules.kernels.sum_of_squares(
+                    <const char*> P + start * self.rules.kernels.item, self.rules.segments[k].stop - start)
+            start = self.rules.segments[k].stop
+        return total * scale / 2
+
+    cdef void prepare(self, double lr, double scale) noexcept nogil:
         """Begins step t + 1."""
         cdef int k, c
         cdef ChainLink* link
         cdef Step step
         self.t += 1
-        step.t = <double> self.t
+        step.t, step.scale = <double> self.t, scale
         for k in range(self.n_groups):
             step.lr = lr * self.groups[k].lr_scale
             for c in range(self.groups[k].n_links):
@@ -94,7 +111,7 @@ cdef class Chain:
         cdef const void* G = address(grads, size)
         cdef fp_mode mode
         cdef bint fine = True
-        self.prepare(lr)
+        self.prepare(lr, 1)
         for start, stop in [(0, self.n)] if spans is None else spans:
             with nogil:
                 mode = flush_subnormals()

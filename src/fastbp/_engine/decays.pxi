@@ -34,6 +34,13 @@ cdef const real* l2(const double* scalars, real* P, const real* G, real** states
 rule(b"l2", 0, 1, rate_first, l2)
 
 
+cdef void prepare_l2_by_rows(const double* parameters, const Step* step, double* scalars) noexcept nogil:
+    """A penalty on the sum of the rows' losses, not on their mean: wd / (sum of their weights), as scikit-learn's."""
+    scalars[1] = parameters[0] * step.scale
+
+rule(b"l2_by_rows", 0, 1, prepare_l2_by_rows, l2)
+
+
 cdef const real* l1(const double* scalars, real* P, const real* G, real** states, real* scratch,
                     Py_ssize_t n) noexcept nogil:
     """G + l1 sign(P) goes on to the next rule."""

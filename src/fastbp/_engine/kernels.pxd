@@ -142,6 +142,7 @@ cdef struct Step:
     # What a rule may know of a step beside its stretch of the vectors.
     double lr
     double t                    # 1 for the first
+    double scale                # 1 / (sum of the weights of the batch's rows)
 
 ctypedef void (*PrepareKernel)(const double* parameters, const Step* step, double* scalars) noexcept nogil
 ctypedef const void* (*UpdateKernel)(const double* scalars, void* P, const void* G, void** states,

@@ -279,9 +279,10 @@ cdef class Program:
             return 3
         if self.plan.unfit:
             return 4
+        loss[0] += chain.penalty(self.plan.params, self.plan.scale)
         if not isfinite(loss[0]):
             return 1
-        chain.prepare(lr)
+        chain.prepare(lr, self.plan.scale)
         return 0 if gradients(&self.plan, False, threads) else 2
 
     # What Python calls.  Arrays come checked; the arguments are described in _engine/README.md.

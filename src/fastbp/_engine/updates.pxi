@@ -78,6 +78,48 @@ cdef const real* nesterov(const double* scalars, real* P, const real* G, real** 
 rule(b"nesterov", 1, 1, rate_first, nesterov)
 
 
+cdef const real* velocity(const double* scalars, real* P, const real* G, real** states, real* scratch,
+                          Py_ssize_t n) noexcept nogil:
+    """V = mu V - lr G; P += V: momentum in Keras's form, where V holds steps and a new lr counts for new ones only."""
+    cdef real lr = <real> scalars[0], mu = <real> scalars[1], v
+    cdef real* V = states[0]
+    cdef Py_ssize_t i
+    for i in range(n):
+        v = mu * V[i] - lr * G[i]
+        P[i] += v
+        V[i] = v
+    return G
+
+rule(b"velocity", 1, 1, rate_first, velocity)
+
+
+cdef const real* nesterov_velocity(const double* scalars, real* P, const real* G, real** states, real* scratch,
+                                   Py_ssize_t n) noexcept nogil:
+    """V = mu V - lr G; P += mu V - lr G: Nesterov's in the same form."""
+    cdef real lr = <real> scalars[0], mu = <real> scalars[1], v
+    cdef real* V = states[0]
+    cdef Py_ssize_t i
+    for i in range(n):
+        v = mu * V[i] - lr * G[i]
+        P[i] += mu * v - lr * G[i]
+        V[i] = v
+    return G
+
+rule(b"nesterov_velocity", 1, 1, rate_first, nesterov_velocity)
+
+
+cdef const real* scale(const double* scalars, real* P, const real* G, real** states, real* scratch,
+                       Py_ssize_t n) noexcept nogil:
+    """factor G goes on to the next rule."""
+    cdef real factor = <real> scalars[1]
+    cdef Py_ssize_t i
+    for i in range(n):
+        scratch[i] = factor * G[i]
+    return scratch
+
+rule(b"scale", 0, 1, rate_first, scale)
+
+
 cdef void prepare_adam(const double* parameters, const Step* step, double* scalars) noexcept nogil:
     cdef double beta1 = parameters[0], beta2 = parameters[1]
     scalars[0], scalars[1], scalars[2] = beta1, beta2, parameters[2]
