@@ -66,7 +66,20 @@ FLOORS = [
         "fitting",
         "training",
     },
-    {"model", "datasets", "tables", "encoding", "cli", "__main__"},
+    {
+        "model",
+        "datasets",
+        "tables",
+        "encoding",
+        "runtimes",
+        "tellers",
+        "solvers",
+        "targets",
+        "estimators",
+        "sklearn",
+        "cli",
+        "__main__",
+    },
 ]
 OPTIONAL = {"pandas", "tqdm", "sklearn", "matplotlib", "scipy", "torch", "safetensors"}
 LATE = OPTIONAL | {"argparse", "importlib.metadata", "csv"}

@@ -132,6 +132,7 @@ if TYPE_CHECKING:  # what LATE has, for those who read types before anything run
     from fastbp.explanation import Explanation, explain
     from fastbp.gradients import check_gradients, per_sample_gradient_norms, per_sample_gradients
     from fastbp.monitor import GradientMonitor
+    from fastbp.sklearn import MLPClassifier, MLPRegressor  # noqa: F401 see LATE
 
     __version__: str
 
@@ -142,6 +143,7 @@ LATE = {
     "explanation": ("Explanation", "explain"),
     "gradients": ("check_gradients", "per_sample_gradient_norms", "per_sample_gradients"),
     "monitor": ("GradientMonitor",),
+    "sklearn": ("MLPClassifier", "MLPRegressor"),  # not in __all__: `import *` shall not load scikit-learn
 }  # modules that are loaded when one of their names is first touched
 LATE_MODULES = ("plotting",)
 
@@ -165,4 +167,4 @@ if not TYPE_CHECKING:  # a checker would take any name for one of ours
 
 
 def __dir__():
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *(name for names in LATE.values() for name in names)})

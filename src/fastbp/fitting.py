@@ -46,7 +46,7 @@ class Fit(NamedTuple):
         trainer, rows = self.trainer, self.data.rows
         order = trainer.rng.permutation(rows) if self.shuffle else None
         outs = trainer.new_outputs(rows) if trainer.metrics else None
-        loss, done, stop = self._batches(epoch, order, outs)
+        loss, done, stop = self.batches(epoch, order, outs)
         logs = {"loss": loss}
         if outs is not None:
             seen = self.data.take(order, slice(done), inputs=False)
@@ -58,7 +58,7 @@ class Fit(NamedTuple):
         self.shown.end(logs, self.history.samples_per_second)
         return self.callbacks.call("on_epoch_end", trainer, epoch, logs) or stop
 
-    def _batches(self, epoch, order, outs):
+    def batches(self, epoch, order, outs):
         """The batches of an epoch; their mean loss, the rows done, whether to stop."""
         starts = np.arange(0, self.data.rows, self.batch_size)
         sizes = np.minimum(self.data.rows - starts, self.batch_size)

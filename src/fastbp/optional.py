@@ -2,6 +2,8 @@
 
 from importlib import import_module
 
+DISTRIBUTIONS = {"sklearn": "scikit-learn"}  # what pip calls packages that have another name there
+
 
 def package(name: str, who: str):
     """The module of this name, which `who` needs."""
@@ -10,4 +12,5 @@ def package(name: str, who: str):
         import_module(root)
         return import_module(name)
     except ImportError as error:
-        raise ImportError(f"{who} needs {root}: pip install {root}") from error
+        name = DISTRIBUTIONS.get(root, root)
+        raise ImportError(f"{who} needs {name}: pip install {name}") from error

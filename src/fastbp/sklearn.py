@@ -1,0 +1,339 @@
+"""Estimators for scikit-learn: its MLPClassifier and MLPRegressor, faster, with what they refuse.
+
+Another import line is all that a program needs to change: parameters, defaults, methods, fitted attributes and,
+with the same `random_state`, the numbers are the same. What is more comes after scikit-learn's parameters and is
+off by default.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from fastbp.annotations import ArrayLike
+from fastbp.callbacks import Callback
+from fastbp.estimators import (
+    MORE,
+    PARAMETERS,
+    MultilayerPerceptron,
+    available_if,
+    base,
+    is_stochastic,
+    kept,
+    limits,
+    validated,
+)
+from fastbp.optimizers import Optimizer
+from fastbp.targets import Classes, Values
+
+__all__ = ["MLPClassifier", "MLPRegressor"]
+
+ClassifierMixin: Any = base.ClassifierMixin
+RegressorMixin: Any = base.RegressorMixin
+
+
+class MLPClassifier(Classes, ClassifierMixin, MultilayerPerceptron):
+    __doc__ = f"""A multilayer perceptron for classes: scikit-learn's MLPClassifier, faster, and more.
+
+    Several labels a row are given as rows of 0 and 1. Probabilities are a softmax of the outputs, or with two classes
+    and with several labels a sigmoid of each.
+
+    Parameters
+    ----------
+    {PARAMETERS}loss : "log_loss"
+    class_weight : dict from label to weight, or "balanced", optional
+        Multiplies the weight of each row by its label's; "balanced" makes all classes weigh the same.
+    {MORE}classes_ : ndarray
+        The labels in the order of `predict_proba`.
+
+    Examples
+    --------
+    >>> from fastbp.sklearn import MLPClassifier
+    >>> X, y = [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], ["same", "other", "other", "same"]
+    >>> net = MLPClassifier((8,), "tanh", solver="lbfgs", random_state=0).fit(X, y)
+    >>> net.predict([[0.0, 1.0], [1.0, 1.0]]).tolist()
+    ['other', 'same']
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        **MultilayerPerceptron._parameter_constraints,
+        "loss": [limits.StrOptions({"log_loss"})],
+        "class_weight": [dict, limits.StrOptions({"balanced"}), None],
+    }
+
+    def __init__(
+        self,
+        hidden_layer_sizes: int | Sequence[int] = (100,),
+        activation: str | Sequence[str] = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | str = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: bool = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        loss: str = "log_loss",
+        class_weight: Mapping | str | None = None,
+        dropout: float | Sequence[float] = 0.0,
+        optimizer: Optimizer | str | None = None,
+        callbacks: Sequence[Callback] | None = None,
+        n_threads: int | None = None,
+    ):
+        kept(self, locals())
+
+    @validated
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X_val: Any = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
+    ) -> Self:
+        """Train.
+
+        Parameters
+        ----------
+        X : array or sparse matrix of shape (rows, features)
+            float32 stays float32; all else is computed in float64.
+        y : array of shape (rows,) or (rows, labels)
+        sample_weight : array of shape (rows,), optional
+        X_val, y_val, sample_weight_val : arrays, optional
+            Rows to look at after each epoch, and for early stopping in the place of a part of X.
+
+        Returns
+        -------
+        self
+        """
+        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), False)
+
+    @available_if(is_stochastic)
+    @validated
+    def partial_fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        classes: ArrayLike | None = None,
+        *,
+        X_val: Any = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
+    ) -> Self:
+        """Train for one epoch, going on from where the last call ended.
+
+        Parameters
+        ----------
+        X, y, sample_weight : arrays
+            As for `fit`.
+        classes : array of all labels
+            In the first call.
+        X_val, y_val, sample_weight_val : arrays, optional
+            Rows to look at; `early_stopping` needs them, and puts the best parameters back when it would stop.
+
+        Returns
+        -------
+        self
+        """
+        self._learn_classes(y, classes)
+        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), True)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The most likely label of each row, or all likely ones as 0 and 1 where there are several a row.
+
+        Parameters
+        ----------
+        X : array or sparse matrix of shape (rows, features)
+
+        Returns
+        -------
+        ndarray of shape (rows,) or (rows, labels)
+        """
+        P, classes = self._predict(X), self.classes_
+        if self._label_binarizer.y_type_ == "multiclass":
+            return classes.take(P.argmax(axis=1))
+        if self._label_binarizer.y_type_ == "binary" and len(classes) == 2:
+            return classes.take(P[:, 0] > 0.5)
+        return self._label_binarizer.inverse_transform(P)
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """The probability of each label.
+
+        Parameters
+        ----------
+        X : array or sparse matrix of shape (rows, features)
+
+        Returns
+        -------
+        ndarray of shape (rows, labels)
+            In the order of `classes_`.
+        """
+        P = self._predict(X)
+        if P.shape[1] > 1:
+            return P
+        both = np.empty((len(P), 2), P.dtype)
+        both[:, 1:] = P
+        np.subtract(1, P, out=both[:, :1])
+        return both
+
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """The logarithm of the probability of each label.
+
+        Parameters
+        ----------
+        X : array or sparse matrix of shape (rows, features)
+
+        Returns
+        -------
+        ndarray of shape (rows, labels)
+        """
+        P = self.predict_proba(X)
+        return np.log(P, out=P)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+class MLPRegressor(Values, RegressorMixin, MultilayerPerceptron):
+    __doc__ = f"""A multilayer perceptron for numbers: scikit-learn's MLPRegressor, faster, and more.
+
+    Parameters
+    ----------
+    loss : {{"squared_error"}}
+        Half the mean square.
+    {PARAMETERS}{MORE}
+    Examples
+    --------
+    >>> from fastbp.sklearn import MLPRegressor
+    >>> X = [[0.0], [0.5], [1.0], [1.5], [2.0]]
+    >>> net = MLPRegressor(hidden_layer_sizes=(), solver="lbfgs", alpha=0.0, random_state=0).fit(X, [1, 2, 3, 4, 5])
+    >>> net.predict([[4.0]]).round(3)
+    array([9.])
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        **MultilayerPerceptron._parameter_constraints,
+        "loss": [limits.StrOptions({"squared_error"})],
+    }
+
+    def __init__(
+        self,
+        loss: str = "squared_error",
+        hidden_layer_sizes: int | Sequence[int] = (100,),
+        activation: str | Sequence[str] = "relu",
+        *,
+        solver: str = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | str = "auto",
+        learning_rate: str = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: bool = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: float = 10,
+        max_fun: int = 15000,
+        dropout: float | Sequence[float] = 0.0,
+        optimizer: Optimizer | str | None = None,
+        callbacks: Sequence[Callback] | None = None,
+        n_threads: int | None = None,
+    ):
+        kept(self, locals())
+
+    @validated
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X_val: Any = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
+    ) -> Self:
+        """Train.
+
+        Parameters
+        ----------
+        X : array or sparse matrix of shape (rows, features)
+            float32 stays float32; all else is computed in float64.
+        y : array of shape (rows,) or (rows, targets)
+        sample_weight : array of shape (rows,), optional
+        X_val, y_val, sample_weight_val : arrays, optional
+            Rows to look at after each epoch, and for early stopping in the place of a part of X.
+
+        Returns
+        -------
+        self
+        """
+        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), False)
+
+    @available_if(is_stochastic)
+    @validated
+    def partial_fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X_val: Any = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
+    ) -> Self:
+        """Train for one epoch, going on from where the last call ended.
+
+        Parameters
+        ----------
+        X, y, sample_weight : arrays
+            As for `fit`.
+        X_val, y_val, sample_weight_val : arrays, optional
+            Rows to look at; `early_stopping` needs them, and puts the best parameters back when it would stop.
+
+        Returns
+        -------
+        self
+        """
+        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), True)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Values for each row.
+
+        Parameters
+        ----------
+        X : array or sparse matrix of shape (rows, features)
+
+        Returns
+        -------
+        ndarray of shape (rows,) or (rows, targets)
+        """
+        Y = self._predict(X)
+        return Y.ravel() if Y.shape[1] == 1 else Y
