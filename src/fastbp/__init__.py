@@ -103,6 +103,8 @@ __all__ = [
     "datasets",
     "diagnose",
     "explain",
+    "from_sklearn",
+    "from_torch",
     "functional",
     "get_num_threads",
     "hessian",
@@ -133,6 +135,8 @@ if TYPE_CHECKING:  # what LATE has, for those who read types before anything run
     from fastbp.gradients import check_gradients, per_sample_gradient_norms, per_sample_gradients
     from fastbp.monitor import GradientMonitor
     from fastbp.sklearn import MLPClassifier, MLPRegressor  # noqa: F401 see LATE
+    from fastbp.sklearn_format import from_sklearn
+    from fastbp.torch_reader import from_torch
 
     __version__: str
 
@@ -144,6 +148,8 @@ LATE = {
     "gradients": ("check_gradients", "per_sample_gradient_norms", "per_sample_gradients"),
     "monitor": ("GradientMonitor",),
     "sklearn": ("MLPClassifier", "MLPRegressor"),  # not in __all__: `import *` shall not load scikit-learn
+    "sklearn_format": ("from_sklearn",),
+    "torch_reader": ("from_torch",),
 }  # modules that are loaded when one of their names is first touched
 LATE_MODULES = ("plotting",)
 

@@ -166,6 +166,9 @@ class Merge(Layer):
             raise ValueError(f"{self!r} merges two nodes or more, got {len(nodes)}")
         return super().__call__(*self.aligned(nodes))
 
+    def output_width(self, *widths):
+        return max(widths)
+
     def aligned(self, nodes: tuple[Node, ...]) -> list[Node]:
         """The nodes, those of width 1 broadcast to the width of the others."""
         width = max(node.width for node in nodes)

@@ -117,8 +117,12 @@ class Layer:
     def clone(self) -> "Layer":
         """A new layer without a name that starts with the parameters that this one has now."""
         layer = type(self)(**{**self.settings(), "name": None})
-        layer._presets = {name: (self.views or {})[name].astype(np.float64) for name in self.fixed_shapes or ()}
-        return layer
+        return layer.starting_from({name: (self.views or {})[name] for name in self.fixed_shapes or ()})
+
+    def starting_from(self, arrays: dict[str, np.ndarray]) -> "Layer":
+        """Let it start with these parameters instead of those of `start`; gives the layer back."""
+        self._presets = {name: array.astype(np.float64) for name, array in arrays.items()}
+        return self
 
     def settings(self) -> dict:
         """The constructor's arguments, as JSON has them."""

@@ -172,6 +172,35 @@ class Model(Network):
         """
         serialization.save(path, self, {}, metadata)
 
+    def to_torch(self) -> Any:
+        """The model as a module of PyTorch, in evaluation mode, with copies of the parameters.
+
+        Returns
+        -------
+        torch.nn.Sequential for a chain of layers that torch.nn has, else torch.fx.GraphModule
+            Of the model's dtype; frozen layers do not require gradients. Several outputs come as a tuple.
+
+        Raises
+        ------
+        ValueError
+            If a layer has no counterpart.
+        ImportError
+            If PyTorch is not installed.
+
+        Examples
+        --------
+        >>> from fastbp import Dense
+        >>> Sequential(Input(2), Dense(3, "tanh"), Dense(1)).to_torch()  # doctest: +SKIP
+        Sequential(
+          (dense_1): Linear(in_features=2, out_features=3, bias=True)
+          (dense_1_tanh): Tanh()
+          (dense_2): Linear(in_features=3, out_features=1, bias=True)
+        )
+        """
+        from fastbp.torch_format import to_torch
+
+        return to_torch(self)
+
 
 class Sequential(Model):
     """A stack: an input and layers one after the other.

@@ -42,7 +42,8 @@ def load(path: str | os.PathLike) -> Saved:
     arrays, metadata = safetensors.read(path)
     try:
         if metadata.get("format") != FORMAT or metadata.get("fastbp.version") != VERSION:
-            raise ModelFormatError(f"it is not a model of format {FORMAT!r}, version {VERSION!r}")
+            note = "a state dict of PyTorch is for fb.from_torch"
+            raise ModelFormatError(f"it is not a model of format {FORMAT!r}, version {VERSION!r}; {note}")
         net = Network.from_config(decoded(metadata, GRAPH), arrays)
     except ModelFormatError as error:
         raise ModelFormatError(f"{os.fspath(path)}: {error}") from error

@@ -1,0 +1,75 @@
+"""Nets that the tests of all formats convert, and how they compare what comes out."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+import fastbp as fb
+import gated
+import nets
+from fastbp import _engine
+
+
+def shapes_of_everything(dtype: str = "float64", seed: int = 1) -> fb.Model:
+    """Dropout, a constant, a layer in the middle given out, two inputs, three outputs."""
+    a, b = fb.Input(3, name="a"), fb.Input(5, name="b")
+    h = fb.Dropout(0.3)(fb.Dense(7, "tanh", name="h")(a))
+    level = fb.Constant(0.25, 7)()
+    out = fb.Dense(2, bias=False)(fb.maximum(h, level) - fb.Dense(1)(b))
+    return fb.Model([a, b], [out, h, fb.Activation("softmax")(b)], dtype=dtype, seed=seed)
+
+
+NETS = [nets.chain, nets.fan_out, nets.two_inputs, nets.shared, nets.repeated, *nets.GRAPHS[5:9], *gated.GATED]
+NETS.append(shapes_of_everything)
+
+
+def activation_net(name: str, dtype: str) -> fb.Sequential:
+    """A dense layer with the activation, and the activation by itself on what may be large."""
+    layers = fb.Dense(7, name), fb.Dense(4, biases="ones"), fb.Activation(name), fb.Dense(3)
+    return fb.Sequential(fb.Input(5), *layers, dtype=dtype, seed=2)
+
+
+def unsettle(net: fb.Model) -> fb.Model:
+    """The net with parameters that no start value is: no gamma of 1, no variance of 1, no bias of 0."""
+    rng = np.random.default_rng(4)
+    for name, view in net.arrays().items():
+        view += rng.uniform(0.01, 0.3, view.shape).astype(net.dtype)
+        assert np.all(view) or not name.endswith("b")
+    return net
+
+
+def rows(net: fb.Model, count: int = 11) -> list[np.ndarray]:
+    return nets.batch(net, count, np.random.default_rng(3))[0]
+
+
+def assert_same(net: fb.Model, evaluate: Callable[..., list], tolerance: float) -> None:
+    """That `evaluate` of a net's inputs gives its outputs."""
+    xs = rows(net)
+    wanted, got = nets.as_list(net.predict(nets.one_or_all(xs))), evaluate(*xs)
+    assert len(got) == len(wanted)
+    for Y, wanted_Y in zip(got, wanted, strict=True):
+        assert Y.shape == wanted_Y.shape
+        scale = max(1.0, float(np.abs(wanted_Y).max()))
+        np.testing.assert_allclose(Y, wanted_Y, rtol=0, atol=tolerance * scale)
+
+
+def predict(net: fb.Model) -> Callable[..., list]:
+    return lambda *xs: nets.as_list(net.predict(nets.one_or_all(list(xs))))
+
+
+def structure(net: fb.Model) -> list[tuple]:
+    """What must come back: the nodes by kind, width and parents, and names and settings of layers with parameters."""
+    numbers = {node: k for k, node in enumerate(net.nodes)}
+    return [
+        (type(node.layer).__name__, node.width, [numbers[parent] for parent in node.parents], _settings(node.layer))
+        for node in net.nodes
+    ]
+
+
+def _settings(layer: fb.layers.Layer | None) -> dict:
+    if layer is None or not layer.parameters:
+        return {}
+    return {key: value for key, value in layer.settings().items() if key not in ("weights", "biases", "constraint")}
+
+
+ACTIVATIONS = sorted(_engine.ACTIVATIONS)
