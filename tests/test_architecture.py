@@ -29,6 +29,7 @@ FLOORS = [
         "layers",
         "gates",
         "normalization",
+        "embedding",
         "custom",
         "blocks",
         "svg",
@@ -225,7 +226,7 @@ def test_public_names() -> None:
         "Diagnosis diagnose Explanation explain GradientMonitor "
         "check_gradients hessian hvp input_gradient jacobian jvp log_abs_det_jacobian per_sample_gradient_norms "
         "per_sample_gradients vjp from_torch from_sklearn "
-        "BatchNorm LayerNorm RMSNorm Lambda GLU Highway Maxout Residual MaxNorm NonNegative "
+        "BatchNorm Embedding LayerNorm RMSNorm Lambda GLU Highway Maxout Residual MaxNorm NonNegative "
         "get_num_threads set_num_threads ModelFormatError DivergenceError plotting __version__"
     )
     assert set(wanted.split()) == set(fb.__all__)

@@ -20,7 +20,7 @@ def test_every_op_of_the_engine_is_in_a_graph() -> None:
     """A new row of the table fails until a graph here, or a test of its own, uses it."""
     used = {node.layer.kind for build in GATED for node in build().nodes if node.layer is not None}
     assert set(_engine.OPS) - used == {
-        "activation", "dropout", "fan_out", "sum", *ONLY_IN_TANGENTS
+        "activation", "dropout", "embedding", "fan_out", "sum", *ONLY_IN_TANGENTS
     }  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from fastbp.callbacks import Callback, EarlyStopping
 from fastbp.constraints import MaxNorm, NonNegative
 from fastbp.custom import Lambda
 from fastbp.data import batches
+from fastbp.embedding import Embedding
 from fastbp.errors import DivergenceError, ModelFormatError
 from fastbp.gates import (
     Add,
@@ -69,6 +70,7 @@ __all__ = [
     "DivergenceError",
     "Dropout",
     "EarlyStopping",
+    "Embedding",
     "Explanation",
     "GradientMonitor",
     "Highway",

@@ -29,7 +29,7 @@ def as_source(X, width: int, dtype: np.dtype, name: str = "X", check_finite: boo
     watched = check_finite and array.dtype.kind == "f"
     if mapped:
         array = np.asarray(array)
-        return array if plain and not watched else Source(array, dtype, name if watched else None)
+        return Source(array, dtype, name, watched) if watched or not plain else array
     if watched:
         refuse_nonfinite(array, dtype, name, range(len(array)))
     return Source(np.asarray(array), dtype)
@@ -87,8 +87,38 @@ def refuse_nonfinite(array: np.ndarray, dtype: np.dtype, name: str, rows) -> Non
         checks.finite(checks.as_numbers_of(chunk, dtype), name, REMEDY, rows=some)
 
 
+def limited(x: np.ndarray | Source, limits: np.ndarray, dtype: np.dtype, name: str) -> np.ndarray | Source:
+    """Rows whose columns hold whole numbers below their limits: seen now, in a mapped file as it is read."""
+    array = x.array if isinstance(x, Source) else x
+    if isinstance(array, np.ndarray) and is_mapped(array):
+        return Source(array, dtype, name, isinstance(x, Source) and x.finite, limits)
+    refuse_beyond(array, limits, name, range(array.shape[0]))
+    return x
+
+
+def refuse_beyond(array, limits: np.ndarray, name: str, rows) -> None:
+    """Raise at the first of these rows where a column with a limit holds no whole number from 0 to below it."""
+    columns = np.flatnonzero(limits)
+    for first in range(0, len(rows), CHUNK):
+        some = rows[first : first + CHUNK]
+        chunk = array[some.start : some.stop] if isinstance(some, range) else array[some]
+        chunk = chunk.toarray() if foreign.is_sparse(chunk) else chunk
+        numbers = chunk[:, columns]
+        bad = np.argwhere(~((numbers >= 0) & (numbers < limits[columns]) & (numbers == np.floor(numbers))))
+        if len(bad):
+            row, k = bad[0]
+            raise ValueError(
+                f"{name} has {numbers[row, k]} at row {some[row]}, column {columns[k]}; "
+                f"the Embedding there takes whole numbers 0 ... {limits[columns[k]] - 1:.0f}"
+            )
+
+
 def refuse_unfit(xs: tuple, order: np.ndarray | None = None, rows: slice = slice(None)) -> None:
-    """The error for what the engine has seen in a watched source among these rows of the order."""
+    """The error for what the engine has seen in a source among these rows of the order."""
     for x in xs:
-        if isinstance(x, Source) and x.name is not None:
-            refuse_nonfinite(x.array, x.dtype, x.name, (range(len(x)) if order is None else order)[rows])
+        if isinstance(x, Source):
+            numbers = (range(len(x)) if order is None else order)[rows]
+            if x.limits is not None:
+                refuse_beyond(x.array, x.limits, x.name, numbers)
+            if x.finite:
+                refuse_nonfinite(x.array, x.dtype, x.name, numbers)

@@ -28,7 +28,8 @@ cdef struct Rows:
     const char* data
     Py_ssize_t stride, step     # in bytes
     GatherKernel gather         # casts them; NULL: the net's own numbers, one after the other
-    bint watched                # whether they are finite is seen as they are read
+    bint watched                # whether they are finite is seen as they are read ...
+    const double* limits        # ... and whether each column has whole numbers below this; 0: any. NULL: none has
     # In compressed form (CSR) row n is the numbers data[starts[n]] ... data[starts[n + 1] - 1] of the net's own type,
     # in these columns, which rise:
     const int64_t* starts       # NULL: not in compressed form
@@ -190,7 +191,7 @@ cdef struct Kernels:
     const Rule* rules
     const Constraint* constraints
     const SourceKind* sources
-    bint (*finite_rows)(const Tensor* X, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
+    bint (*fit_rows)(const Rows* rows, const Tensor* X, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
     void (*load_rows)(const void* A, Py_ssize_t pitch, const int64_t* order, const Tensor* X,
                       Py_ssize_t start, Py_ssize_t stop) noexcept nogil
     void (*store_rows)(const Tensor* Y, void* A, Py_ssize_t pitch, Py_ssize_t start, Py_ssize_t stop) noexcept nogil

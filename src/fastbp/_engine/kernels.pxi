@@ -28,6 +28,7 @@ include "sparse.pxi"
 include "dropout.pxi"
 include "gates.pxi"
 include "shapes.pxi"
+include "embedding.pxi"
 include "normalization.pxi"
 include "tangents.pxi"
 include "losses.pxi"
@@ -51,7 +52,7 @@ table.losses = losses
 table.rules = rules
 table.constraints = constraints
 table.sources = sources
-table.finite_rows = finite_rows
+table.fit_rows = fit_rows
 table.load_rows = load_rows
 table.store_rows = store_rows
 table.sum_weights = sum_weights

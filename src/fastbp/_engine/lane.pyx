@@ -29,8 +29,8 @@ cdef class Lane:
         self.loss = <const Loss*> row_named(program.plan.kernels.losses, sizeof(Loss), loss) if loss else NULL
 
     cdef bint open_lane(self, array, Py_buffer* view) except -1:
-        """Whether it is an array in one piece; then its view wants to be released."""
-        if type(array) is not ndarray:
+        """Whether it is an array in one piece, and any numbers will do; then its view wants to be released."""
+        if type(array) is not ndarray or self.program.plan.any_table:
             return False
         try:
             PyObject_GetBuffer(array, view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)

@@ -37,7 +37,7 @@ cdef void load(const Plan* plan, const int64_t* order, Py_ssize_t first, Py_ssiz
         port = plan.sources + k
         if port.rows.gather != NULL:
             port.rows.gather(port.rows.data, &port.rows, order, first, &port.value, start, stop)
-            if port.rows.watched and not plan.kernels.finite_rows(&port.value, start, stop):
+            if not plan.kernels.fit_rows(&port.rows, &port.value, start, stop):
                 (<Plan*> plan).unfit = True
         elif port.rows.starts != NULL:
             continue
@@ -312,7 +312,7 @@ cdef void parameters_task(void* job, int part, int of) noexcept nogil:
         node = plan.nodes + k
         if node.op.kind.gradient == NULL or node.op.frozen or node.weights < 0 and node.op.running_mean == NULL:
             continue
-        O = node.op.Y.width
+        O = node.weight_columns
         start, stop = cut_inputs(node.weight_rows, O, part, of), cut_inputs(node.weight_rows, O, part + 1, of)
         node.op.kind.gradient(&node.op, context, plan.rows, start, stop, last)
         if plan.rules == NULL or not node.last_of_parameters:

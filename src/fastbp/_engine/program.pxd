@@ -44,7 +44,8 @@ cdef struct Plan:
     Py_ssize_t* coupled         # the nodes that couple rows in training
     Py_ssize_t n_coupled, n_constrained
     bint failed                 # a node in Python has raised
-    bint unfit                  # a watched source had a number that is not finite
+    bint unfit                  # a source had a number that it must not have
+    bint any_table              # some inputs name rows of tables
     bint all_plain              # no source is a Source's
     bint any_sparse             # some are in compressed form
     Py_ssize_t capacity         # rows that the buffers hold

@@ -103,8 +103,11 @@ cdef class Program:
             node.op.alpha, node.op.beta = spec.settings.get("alpha") or 0, spec.settings.get("beta", 0)
             node.op.first, node.op.step = spec.settings.get("first", 0), spec.settings.get("step", 1)
             node.op.key = spec.settings.get("key", 0)
-            node.weight_rows = self.widths[spec.inputs[0]] if spec.kind == "dense" else 1
+            node.weight_rows = self.widths[spec.inputs[0]] if spec.kind == "dense" else spec.settings.get("rows", 1)
             node.weight_columns = self.widths[spec.output]
+            if spec.kind == "embedding":
+                node.weight_columns //= self.widths[spec.inputs[0]]
+                self.plan.any_table = True
             if "constraint" in spec.settings:
                 name, node.limit = spec.settings["constraint"]
                 node.constraint = <const Constraint*> row_named(
@@ -270,7 +273,7 @@ cdef class Program:
     cdef int batch(self, Chain chain, double lr, uint64_t seed, uint64_t step, bint direct, int threads,
                    double* loss) noexcept nogil:
         """A training step on the rows from plan.first on: 0 fine, 1 its loss or 2 its update is not finite, 3 a
-        node in Python failed, 4 a watched source is not finite."""
+        node in Python failed, 4 a source is not as it must be."""
         self.begin(True, seed, step)
         self.plan.rules = &chain.rules
         place_inputs(&self.plan, direct, self.plan.first)
@@ -322,7 +325,7 @@ cdef class Program:
 
     @property
     def unfit(self):
-        """Whether a watched source had a number that is not finite in the last pass."""
+        """Whether a source had a number that it must not have, in the last pass."""
         return self.plan.unfit
 
     def constrain(self):

@@ -4,7 +4,8 @@ from fastbp._engine.kernels cimport Rows
 
 cdef class Source:
     cdef Rows rows
-    cdef readonly object array, dtype, name
+    cdef readonly object array, dtype, name, limits
+    cdef readonly bint finite
     cdef readonly tuple shape
 
 

@@ -88,10 +88,17 @@ source(b"float32", <GatherKernel> gather_numbers[float])
 source(b"float64", <GatherKernel> gather_numbers[double])
 
 
-cdef bint finite_rows(const Tensor* X, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """Whether all numbers of these rows are."""
-    cdef Py_ssize_t block
+cdef bint fit_rows(const Rows* rows, const Tensor* X, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Whether the numbers of these rows are what they must be.  What names no row of a table names its first then, so
+    that the pass, which is for nothing, comes to its end."""
+    cdef Py_ssize_t block, n, j
     cdef bint fine = True
-    for block in range(blocks(X.width)):
+    cdef real* x
+    for block in range(blocks(X.width) if rows.watched else 0):
         fine &= all_finite(block_of(X, start, block), (stop - start) * X.pitch)
+    for j in range(X.width if rows.limits != NULL else 0):
+        for n in range(start, stop if rows.limits[j] > 0 else start):
+            x = block_of(X, n, j // PANEL) + j % PANEL
+            if not (0 <= x[0] < rows.limits[j] and x[0] == <real> <Py_ssize_t> x[0]):
+                x[0], fine = 0, False
     return fine

@@ -7,10 +7,19 @@ import numpy as np
 class Source:
     array: np.ndarray
     dtype: np.dtype
-    name: str | None
+    name: str
+    finite: bool
+    limits: np.ndarray | None
     shape: tuple[int, ...]
 
-    def __init__(self, array: np.ndarray, dtype: np.dtype, name: str | None = None) -> None: ...
+    def __init__(
+        self,
+        array: np.ndarray,
+        dtype: np.dtype,
+        name: str = "X",
+        finite: bool = False,
+        limits: np.ndarray | None = None,
+    ) -> None: ...
     def __len__(self) -> int: ...
     def __getitem__(self, rows: Any) -> np.ndarray: ...
 

@@ -12,18 +12,22 @@ from fastbp._engine.tables cimport row_named
 cdef class Source:
     """The rows of an aligned (rows, width) array in native byte order, for a net of the dtype.
 
-    With a name, under which errors call the array, the engine watches out for numbers that are not finite.
+    With `finite` the engine watches out for numbers that are not, with `limits` (float64, one a column, 0 for none) for
+    what is not a whole number below its column's.  The name is how errors call the array.
     """
 
-    def __init__(self, array, dtype, name=None):
+    def __init__(self, array, dtype, name="X", finite=False, limits=None):
         cdef Py_buffer view
         cdef const SourceKind* kind = <const SourceKind*> row_named(
             kernels_of(dtype).sources, sizeof(SourceKind), array.dtype.name)
         PyObject_GetBuffer(array, &view, PyBUF_STRIDED_RO)
         self.rows.data, self.rows.stride, self.rows.step = <const char*> view.buf, view.strides[0], view.strides[1]
         PyBuffer_Release(&view)
-        self.rows.gather, self.rows.watched = kind.gather, name is not None
-        self.array, self.dtype, self.name, self.shape = array, dtype, name, array.shape
+        self.rows.gather, self.rows.watched = kind.gather, finite
+        if limits is not None:
+            self.rows.limits = <const double*> address(limits, array.shape[1] * sizeof(double))
+        self.array, self.dtype, self.shape = array, dtype, array.shape
+        self.name, self.finite, self.limits = name, finite, limits
 
     def __len__(self):
         return self.shape[0]
@@ -43,7 +47,7 @@ cdef class SparseSource(Source):
         self.rows.data = <const char*> address(data, data.nbytes)
         self.rows.columns, self.rows.wide = address(columns, columns.nbytes), columns.itemsize == 8
         self.rows.starts = <const int64_t*> address(starts, (array.shape[0] + 1) * sizeof(int64_t))
-        self.array, self.dtype, self.shape, self.name = array, dtype, array.shape, None
+        self.array, self.dtype, self.shape, self.finite = array, dtype, array.shape, False
         self.parts = data, columns, starts
 
     def __getitem__(self, rows):

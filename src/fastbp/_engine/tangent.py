@@ -196,6 +196,13 @@ def _constant(graph, xs, ts, width, offsets, settings):
     return graph.op("constant", [], width, **settings), None
 
 
+@rule("embedding")
+def _embedding(graph, xs, ts, width, offsets, settings):
+    Y = graph.op("embedding", xs, width, offsets, **settings)
+    T = None if graph.offset is None else graph.op("embedding", xs, width, offsets, along=True, **settings)
+    return Y, T
+
+
 def _mean(graph, x, width, factor=1.0):
     return graph.op("sum", [x], 1, alpha=factor / width)
 
