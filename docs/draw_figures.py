@@ -1,12 +1,17 @@
-"""Draw the figures of backpropagation.md: python docs/draw_figures.py [folder]."""
+"""Draw the figures of the pages here: python docs/draw_figures.py [folder]."""
 
+import re
+import shutil
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 
 import fastbp as fb
+from fastbp.cli import main as main_of_command
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
@@ -101,7 +106,31 @@ def determinant():
     return figure
 
 
+def of_page(number):
+    """The picture that a block of pictures.md makes, with all before it."""
+
+    def draw():
+        text = (Path(__file__).parent / "pictures.md").read_text(encoding="utf-8")
+        namespace = {}
+        for code in re.findall(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)[: number + 1]:
+            exec(code, namespace)
+        return namespace["ax"].figure
+
+    return draw
+
+
+def photograph(folder: Path, browser: str) -> None:
+    """The report on the digits, as a browser shows it."""
+    page, picture = folder / "report.html", folder / "report.png"
+    main_of_command(["train", "--seed", "1", "--report", str(page), "--out", str(folder / "net.safetensors"), "--json"])
+    options = ["--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=1100,1170"]
+    command = [browser, *options, f"--user-data-dir={folder / 'profile'}", f"--screenshot={picture}", page.as_uri()]
+    subprocess.run(command, check=True, capture_output=True, timeout=100)
+
+
+PHOTOGRAPHS = ("report",)
 FIGURES = {draw.__name__: draw for draw in (slopes, gradient_by_depth, diagnosis, gates, residual, determinant)}
+FIGURES |= {"spirals": of_page(0), "interval": of_page(1)}
 
 
 def main(folder: Path) -> None:
@@ -113,4 +142,9 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "figures")
+    place = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "figures"
+    main(place)
+    if browser := shutil.which("chromium"):
+        with tempfile.TemporaryDirectory() as folder:
+            photograph(Path(folder), browser)
+            shutil.copy(Path(folder, "report.png"), place)

@@ -81,6 +81,12 @@ FLOORS = [
         "targets",
         "estimators",
         "sklearn",
+        "environment",
+        "report",
+        "cli_options",
+        "cli_train",
+        "cli_files",
+        "cli_bench",
         "cli",
         "__main__",
     }

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 import fastbp as fb
-from fastbp import encoding, optimizers
+from fastbp import cli_bench, encoding, optimizers
 from fastbp.cli import main
 
 
@@ -253,6 +254,7 @@ def test_runs_that_fail(capsys, flowers, tmp_path):
     assert "'colour'" in err
     assert "'length', 'width', 'place', 'kind'" in err
     assert "folder" in error_of(capsys, "train", "--out", "missing/net.safetensors")
+    assert "folder" in error_of(capsys, "train", "--report", "missing/report.html")
     assert "smaller learning rate" in error_of(capsys, "train", "--optimizer", "sgd", "--lr", "1e30", "--json")[-400:]
     (tmp_path / "damaged").write_bytes(b"\x08" + bytes(30))
     for command in (["inspect", "damaged"], ["predict", "damaged", flowers]):
@@ -280,10 +282,71 @@ def test_a_file_whose_net_and_encoding_differ(capsys, flowers, tmp_path):
 
 
 def test_help_of_every_command(capsys):
-    for command in ("train", "predict", "inspect", "info"):
+    code, out, _ = run(capsys, "--help")
+    assert code == 0
+    commands = re.findall(r"^    (\w+) +\w", out.partition("commands:")[2], flags=re.MULTILINE)
+    assert {"train", "predict", "inspect", "bench", "info"} <= set(commands)
+    assert "examples:\n  fastbp train " in out
+    for command in commands:
         code, out, _ = run(capsys, command, "--help")
         assert code == 0
-        assert "example: fastbp" in out
+        examples = re.search(r"^examples?:\n((?:  fastbp .*\n)+)", out, flags=re.MULTILINE)
+        for example in examples.group(1).splitlines():
+            assert example.startswith(f"  fastbp {command}")
+            options = set(re.findall(r"--[a-z-]+", example))
+            assert options <= set(re.findall(r"--[a-z-]+", out.partition("options:")[2].partition("example")[0]))
+
+
+def test_choices_are_those_of_the_tables(capsys):
+    out = run(capsys, "train", "--help")[1]
+    choices = dict(re.findall(r"--(\w+)\{([^}]+)\}", "".join(out.split())))
+    for option, table in (
+        ("activation", fb._engine.ACTIVATIONS),
+        ("loss", fb._engine.LOSSES),
+        ("optimizer", optimizers.Optimizer.classes),
+    ):
+        assert choices[option].split(",") == sorted(table)
+
+
+def test_a_loss_that_does_not_suit_the_target(capsys, houses, flowers):
+    assert "mse wants values" in error_of(capsys, "train", flowers, "--target", "kind", "--loss", "mse", "--json")
+    assert "cross_entropy wants" in error_of(
+        capsys, "train", houses, "--target", "price", "--loss", "cross_entropy", "--json"
+    )
+    assert trained(capsys, houses, "--target", "price", "--loss", "mse", "--epochs", 1)["epochs"] == 1
+
+
+def test_the_benchmark(capsys):
+    code, out, _ = run(capsys, "bench", "--seconds", "0.02", "--threads", 1)
+    assert code == 0
+    lines = out.splitlines()[2:-1]
+    assert [line.split()[0] for line in lines] == list(cli_bench.CASES)
+    for line in lines:
+        assert re.search(r"\d us +[\d,.]+ us  \d+\.\d \(\d+\.\d \.\.\. \d+\.\d\)$", line)
+    code, out, _ = run(capsys, "bench", "--seconds", "0.02", "--json")
+    result = json.loads(out)
+    assert result["facts"]["NumPy"] == np.__version__
+    for case in result["cases"].values():
+        assert 0 < case["fastbp"] < 1
+        assert case["ratio"] == sorted(case["ratio"])
+
+
+def test_the_benchmark_times_nothing_that_differs(capsys, monkeypatch):
+    slope = cli_bench.Plain._slope
+    monkeypatch.setattr(cli_bench.Plain, "_slope", lambda self, Y, t: -slope(self, Y, t))
+    assert "differ by" in run(capsys, "bench", "--seconds", "0.02")[2]
+
+
+@pytest.mark.parametrize("command", [["-m", "fastbp", "info"], ["-c", "import fastbp"]])
+def test_an_unknown_instruction_set(python, command):
+    done = python(*command, FASTBP_ISA="avx3")
+    assert done.returncode == 1
+    assert not done.stdout
+    last = done.stderr.splitlines()[-1]
+    assert "FASTBP_ISA is 'avx3'; this processor runs: " in last
+    assert "generic" in last
+    assert ("Traceback" in done.stderr) == ("-c" in command)
+    assert done.stderr.count("\n") == 1 or "-c" in command
 
 
 def test_a_net_that_gives_no_numbers(capsys, flowers):

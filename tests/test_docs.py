@@ -33,8 +33,11 @@ def test_the_code_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest
 def test_each_figure_is_shown_and_drawn(tmp_path: Path) -> None:
     shown = {name for page in PAGES for name in LINK.findall(page.read_text(encoding="utf-8"))}
     module = drawing()
-    assert shown == {f"figures/{name}.png" for name in module.FIGURES}
-    assert {path.name for path in (DOCS / "figures").iterdir()} == {f"{name}.png" for name in module.FIGURES}
+    names = {*module.FIGURES, *module.PHOTOGRAPHS}
+    assert shown == {f"figures/{name}.png" for name in names}
+    assert {path.name for path in (DOCS / "figures").iterdir()} == {f"{name}.png" for name in names}
+    for name in module.PHOTOGRAPHS:
+        assert 5000 < (DOCS / "figures" / f"{name}.png").stat().st_size < 150_000
     module.main(tmp_path)
     for name in module.FIGURES:
         assert (tmp_path / f"{name}.png").stat().st_size > 5000

@@ -5,7 +5,7 @@ The limits below are conventions: far from what ordinary nets show, so that a ve
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -31,7 +31,6 @@ REMEDIES = {
     "saturated": 'inputs of a scale near 1, smaller start weights, LayerNorm before the activation, or "relu"',
     "healthy": "",
 }
-ALIGN = "<<>>>>>>><"  # of the columns of the table
 
 
 class Figures(NamedTuple):
@@ -71,6 +70,8 @@ class Diagnosis:
     loss : float
     nodes : list of Figures
     """
+
+    ALIGN: ClassVar[str] = "<<>>>>>>><"  # the sides that the columns of `table` keep to
 
     def __init__(self, loss: float, nodes: list[Figures], histograms: list):
         self.loss = loss
@@ -141,7 +142,8 @@ class Diagnosis:
         ill = [node.verdict != "healthy" for node in self.nodes]
         return svg.dots(names, gradients, ill, "gradient by node", "gradient (root mean square of dLoss/dZ)")
 
-    def _words(self):
+    def words(self) -> list[str]:
+        """The verdict with its reason, and what to try."""
         lines = [f"{self.verdict}: {self.reason}"]
         return [*lines, f"try {self.remedies}"] if self.remedies else lines
 
@@ -149,17 +151,17 @@ class Diagnosis:
         from fastbp import markup
 
         head, *rows = self.table()
-        words = map(markup.paragraph, self._words()[1:])
-        return markup.titled(self._words()[0], *words, self.chart(), markup.table(head, rows, ALIGN))
+        words = map(markup.paragraph, self.words()[1:])
+        return markup.titled(self.words()[0], *words, self.chart(), markup.table(head, rows, self.ALIGN))
 
     def __str__(self):
         rows = self.table()
         sizes = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = [
-            "  ".join(f"{cell:{side}{size}}" for cell, side, size in zip(row, ALIGN, sizes, strict=True)).rstrip()
+            "  ".join(f"{cell:{side}{size}}" for cell, side, size in zip(row, self.ALIGN, sizes, strict=True)).rstrip()
             for row in rows
         ]
-        return "\n".join([*lines, "", *self._words()])
+        return "\n".join([*lines, "", *self.words()])
 
     def __repr__(self):
         return f"<Diagnosis {self.verdict}: {self.reason}>"

@@ -89,9 +89,13 @@ class History:
         title = f"{len(self.epoch)} epochs, {self.seconds:.3g} s, {self.samples_per_second:,.0f} samples per second"
         if not self.epoch:
             return markup.titled("no epochs")
-        rows = [(name, f"{values[-1]:.4g}", *self._best(name)) for name, values in self.history.items()]
-        table = markup.table(("", "last", "lowest", "at epoch", "highest", "at epoch"), rows, "<>>>>>")
-        return markup.titled(title, self.chart(), table)
+        return markup.titled(title, self.chart(), markup.table(*self.table()))
+
+    def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]], str]:
+        """The heads of the columns, a row for each number, and "<" or ">" for the side that each column keeps to."""
+        heads = ("", "last", "lowest", "at epoch", "highest", "at epoch")
+        rows = [(name, f"{values[-1]:.4g}", *self._best(name)) for name, values in self.history.items() if values]
+        return heads, rows, "<>>>>>"
 
     def chart(self) -> str:
         """The losses as an SVG element, which needs no matplotlib."""

@@ -16,7 +16,8 @@ import numpy as np
 COLORS = ("#1f86cc", "#d55e00", "#009e73", "#cc79a7")
 DASHES = ("", "6 4", "2 3")  # once through the colours each
 WIDTH, HEIGHT = 560, 300
-LEFT, RIGHT, TOP, BOTTOM = 64, 16, 34, 46  # of the frame, in pixels
+RIGHT, TOP, BOTTOM = 16, 34, 46  # of the frame, in pixels; the left side fits the numbers there
+NARROWEST = 340  # pixels that a chart keeps on a narrow page: below that its text is too small
 LETTER = 6.6  # pixels that a letter takes, roughly
 MOST_POINTS = 1500  # of a scatter or a line: more make a file large and a picture no clearer
 MOST_LABELS = 30  # of a matrix
@@ -52,10 +53,13 @@ class Axis:
         return self.start + (numbers - self.low) / (self.high - self.low) * (self.end - self.start)
 
     def ticks(self, most: int = 6) -> list[float]:
-        """Round numbers on the axis: 1, 2 or 5 times a power of ten; powers of ten on a logarithmic one."""
+        """Round numbers on the axis: 1, 2 or 5 times a power of ten, or on a wide logarithmic one these powers."""
         if self.log and self.high - self.low >= 1:
+            few = self.high - self.low < most / 2
             step = max(1, math.ceil((self.high - self.low) / most))
-            return [10.0**k for k in range(math.ceil(self.low), math.floor(self.high) + 1, step)]
+            powers = range(math.floor(self.low), math.floor(self.high) + 1, step)
+            ticks = [factor * 10.0**k for k in powers for factor in ((1, 2, 5) if few else (1,))]
+            return [tick for tick in ticks if self.low <= math.log10(tick) <= self.high]
         low, high = (10**self.low, 10**self.high) if self.log else (self.low, self.high)
         rough = (high - low) / most
         power = 10.0 ** math.floor(math.log10(rough))
@@ -84,9 +88,9 @@ def lines(
     """
     arrays = {name: np.asarray(values, np.float64) for name, values in series.items()}
     longest = max((len(values) for values in arrays.values()), default=1)
-    x = Axis(np.arange(1.0, longest + 1), LEFT, WIDTH - RIGHT)
     y = Axis(np.concatenate([*arrays.values(), np.empty(0)]), HEIGHT - BOTTOM, TOP, log)
-    parts = [_frame(x, y, xlabel, ylabel, whole=True), _legend(list(arrays))]
+    x = Axis(np.arange(1.0, longest + 1), _left_of(y), WIDTH - RIGHT)
+    parts = [_frame(x, y, xlabel, ylabel, whole=True), _legend(list(arrays), x.start)]
     for k, values in enumerate(arrays.values()):
         epochs = np.arange(1.0, len(values) + 1)
         if len(values) > MOST_POINTS:
@@ -103,8 +107,8 @@ def points(x_values: np.ndarray, y_values: np.ndarray, title: str, xlabel: str, 
         kept = np.linspace(0, len(xs) - 1, MOST_POINTS).astype(int)
         xs, ys = xs[kept], ys[kept]
     both = np.concatenate([xs, ys])
-    x = Axis(both if line == "equal" else xs, LEFT, WIDTH - RIGHT)
-    y = Axis(both if line == "equal" else np.append(ys, 0.0), HEIGHT - BOTTOM, TOP)
+    y = Axis(both if line == "equal" else np.append(ys, 0.0), HEIGHT - BOTTOM, 12)
+    x = Axis(both if line == "equal" else xs, _left_of(y), WIDTH - RIGHT)
     parts = [_frame(x, y, xlabel, ylabel)]
     if line:
         ends = np.array([x.low, x.high])
@@ -142,7 +146,7 @@ def matrix(counts: np.ndarray, names: Sequence[str], title: str, xlabel: str, yl
     shown = [name if len(name) <= 14 else f"{name[:13]}\N{HORIZONTAL ELLIPSIS}" for name in names]
     longest = max(len(name) for name in shown) if few else 0
     digits = len(str(int(counts.max(initial=0))))
-    cell = max(22.0, 10 + LETTER * digits) if few else max(2.0, 480 / size)
+    cell = max(28.0, 10 + LETTER * digits) if few else max(2.0, 480 / size)
     left, top = 34 + LETTER * longest, 30 + (0.75 * LETTER * longest + 12 if few else 0)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     parts = []
@@ -175,8 +179,9 @@ def wants_logarithms(series: Iterable[Sequence[float]]) -> bool:
 def _svg(width, height, title, parts):
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" '
-        f'height="{height:.0f}" style="max-width:100%;height:auto" role="img" font-family="sans-serif" '
-        f'font-size="12" fill="none"><title>{escape(title)}</title>{"".join(parts)}</svg>'
+        f'height="{height:.0f}" style="max-width:100%;min-width:{min(width, NARROWEST):.0f}px;height:auto" '
+        f'role="img" font-family="sans-serif" font-size="12" fill="none"><title>{escape(title)}</title>'
+        f"{''.join(parts)}</svg>"
     )
 
 
@@ -185,19 +190,24 @@ def _text(x, y, text, anchor, turned=0):
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="currentColor"{turn}>{escape(text)}</text>'
 
 
-def _number(value):
+def readable(value: float, digits: int = 4) -> str:
+    """A number as a person writes it, rounded: 17,870 and 1e-5 rather than 1.787e+04 and 1e-05."""
     if value == 0 or 1e-3 <= abs(value) < 1e7:
-        return f"{value:,.8g}"
-    return f"{value:.3g}".replace("e-0", "e-").replace("e+0", "e")
+        return f"{float(f'{value:.{digits}g}'):,.10g}"
+    return f"{value:.{digits}g}".replace("e-0", "e-").replace("e+0", "e")
+
+
+def _left_of(y):
+    return 40 + LETTER * max((len(readable(tick, 8)) for tick in y.ticks()), default=0)
 
 
 def _frame(x, y, xlabel, ylabel, whole=False):
     parts = [_bottom(x, HEIGHT - BOTTOM, xlabel, None, whole)]
     for tick in y.ticks():
         (place,) = y.place(np.array([tick]))
-        parts.append(f'<path d="M{LEFT} {place:.1f}H{WIDTH - RIGHT}" stroke="currentColor" opacity=".15"/>')
-        parts.append(_text(LEFT - 8, place + 4, _number(tick), "end"))
-    middle = (TOP + HEIGHT - BOTTOM) / 2
+        parts.append(f'<path d="M{x.start:.1f} {place:.1f}H{WIDTH - RIGHT}" stroke="currentColor" opacity=".15"/>')
+        parts.append(_text(x.start - 8, place + 4, readable(tick, 8), "end"))
+    middle = (y.start + y.end) / 2
     return "".join([*parts, _text(14, middle, ylabel, "middle", turned=-90)])
 
 
@@ -209,12 +219,12 @@ def _bottom(x, y, xlabel, grid_from, whole=False):
         parts.append(f'<path d="M{place:.1f} {y}v4" stroke="currentColor" opacity=".6"/>')
         if grid_from is not None:
             parts.append(f'<path d="M{place:.1f} {grid_from}V{y}" stroke="currentColor" opacity=".15"/>')
-        parts.append(_text(place, y + 17, _number(tick), "middle"))
+        parts.append(_text(place, y + 17, readable(tick, 8), "middle"))
     return "".join([*parts, _text((x.start + x.end) / 2, y + 36, xlabel, "middle")])
 
 
-def _legend(names):
-    parts, x = [], float(LEFT)
+def _legend(names, x):
+    parts = []
     for k, name in enumerate(names):
         parts.append(_path(np.array([x, x + 22]), np.array([18.0, 18.0]), k))
         parts.append(_text(x + 28, 22, name, "start"))

@@ -1,0 +1,89 @@
+"""What all commands share: a parser that says what is wrong in one line, and the kinds of arguments."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+
+ERROR = "fastbp: error: "
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, where argparse repeats the usage first."""
+
+    def error(self, message):
+        sys.stderr.write(f"{ERROR}{message} (see {self.prog} --help)\n")
+        raise SystemExit(2)
+
+
+class Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Shows the defaults there are, and examples as they are written."""
+
+    def _get_help_string(self, action):
+        return action.help if isinstance(action.default, bool | tuple | None) else super()._get_help_string(action)
+
+
+def command(commands, name: str, function: Callable, text: str, *examples: str) -> Parser:
+    """Add a command with its help; what it does is `function(arguments)`."""
+    lines = "\n".join(f"  {example}" for example in examples)
+    parser = commands.add_parser(
+        name,
+        help=text,
+        description=f"{text[:1].upper()}{text[1:]}.",
+        epilog=f"example{'s' * (len(examples) > 1)}:\n{lines}",
+        formatter_class=Help,
+    )
+    parser.set_defaults(command=function)
+    return parser
+
+
+def usage_error(message: str, of: str) -> None:
+    """End with an error of usage that argparse cannot see."""
+    Parser(prog=f"fastbp {of}").error(message)
+
+
+def check_writable(path: str) -> None:
+    """Raise now rather than after the work."""
+    folder = os.path.dirname(os.path.realpath(path))
+    if os.path.isdir(path) or not os.access(folder, os.W_OK):
+        raise OSError(f"cannot write {path!r}: it is a folder, or its folder is missing or read-only")
+
+
+def widths(text: str) -> tuple[int, ...]:
+    return tuple(positive(int)(width) for width in text.split(",") if width.strip())
+
+
+def names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def positive(kind: type) -> Callable:
+    def positive(text: str):
+        value = _number(kind, text)
+        if not 0 < value < float("inf"):
+            raise argparse.ArgumentTypeError(f"must be above 0, got {text}")
+        return value
+
+    return positive
+
+
+def whole(text: str) -> int:
+    value = _number(int, text)
+    if not 0 <= value < 2**63:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to 2**63 - 1, got {text}")
+    return value
+
+
+def share(text: str) -> float:
+    value = _number(float, text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 0 and below 1, got {text}")
+    return value
+
+
+def _number(kind, text):
+    try:
+        return kind(text)
+    except ValueError:
+        what = "a whole number" if kind is int else "a number"
+        raise argparse.ArgumentTypeError(f"must be {what}, got {text!r}") from None
