@@ -51,6 +51,7 @@ FLOORS = [
         "optimizers",
         "metrics",
         "metrics_base",
+        "plateau",
         "safetensors",
         "serialization",
         "steps",
@@ -60,6 +61,9 @@ FLOORS = [
         "history",
         "progress",
         "callbacks",
+        "checkpoints",
+        "resuming",
+        "stopping",
         "data",
         "derivatives",
         "curvature",
@@ -227,7 +231,8 @@ def test_public_names() -> None:
     wanted = (
         "Input Dense Activation Dropout Model Sequential load Trainer History batches Adam AdamW SGD "
         "Adadelta Adagrad Adamax Adan Lion NAdam RAdam RMSprop Rprop "
-        "EarlyStopping Callback clip_by_global_norm losses metrics functional datasets initializers "
+        "EarlyStopping ReduceLROnPlateau ModelCheckpoint TerminateOnNaN LambdaCallback ProgressBar Callback "
+        "clip_by_global_norm losses metrics functional datasets initializers "
         "Add Average Broadcast Concatenate Constant Maximum Minimum Multiply Rescaling Slice Subtract maximum minimum "
         "Diagnosis diagnose Explanation explain GradientMonitor "
         "check_gradients hessian hvp input_gradient jacobian jvp log_abs_det_jacobian per_sample_gradient_norms "

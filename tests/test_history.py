@@ -177,6 +177,9 @@ def test_progress_is_a_bar_where_tqdm_is_installed(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "tqdm.auto", module)
     X, y = small_data()
     small_net().fit(X, y, epochs=3, batch_size=10, progress=True)
+    assert not Bar.made, "standard error is no terminal here"
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    small_net().fit(X, y, epochs=3, batch_size=10, progress=True)
     (bar,) = Bar.made
     assert bar.n == bar.total == 3 * 53
     assert bar.closed

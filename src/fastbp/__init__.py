@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 from fastbp import datasets, functional, initializers, losses, metrics
 from fastbp.blocks import GLU, Highway, Maxout, Residual
-from fastbp.callbacks import Callback, EarlyStopping
+from fastbp.callbacks import Callback, LambdaCallback, TerminateOnNaN
+from fastbp.checkpoints import ModelCheckpoint
 from fastbp.constraints import MaxNorm, NonNegative
 from fastbp.custom import Lambda
 from fastbp.data import batches
@@ -45,6 +46,8 @@ from fastbp.optimizers import (
     Rprop,
     clip_by_global_norm,
 )
+from fastbp.progress import ProgressBar
+from fastbp.stopping import EarlyStopping, ReduceLROnPlateau
 from fastbp.threads import get_num_threads, set_num_threads
 from fastbp.training import Trainer
 
@@ -77,6 +80,7 @@ __all__ = [
     "History",
     "Input",
     "Lambda",
+    "LambdaCallback",
     "LayerNorm",
     "Lion",
     "MaxNorm",
@@ -84,19 +88,23 @@ __all__ = [
     "Maxout",
     "Minimum",
     "Model",
+    "ModelCheckpoint",
     "ModelFormatError",
     "Multiply",
     "NAdam",
     "NonNegative",
+    "ProgressBar",
     "RAdam",
     "RMSNorm",
     "RMSprop",
+    "ReduceLROnPlateau",
     "Rescaling",
     "Residual",
     "Rprop",
     "Sequential",
     "Slice",
     "Subtract",
+    "TerminateOnNaN",
     "Trainer",
     "__version__",
     "batches",

@@ -6,70 +6,155 @@ epoch's own forward passes, as in Keras; a second pass would give cleaner number
 """
 
 import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastbp import checks
 from fastbp.callbacks import Callbacks
 from fastbp.data import Data
+from fastbp.errors import DivergenceError
 from fastbp.history import History
-from fastbp.progress import Silent
 
 SLICE = 0.05  # seconds in the engine without a look at signals; Ctrl-C feels immediate below 0.1
 
 
-class Fit(NamedTuple):
-    """What a fit goes through, and whom it tells."""
+class Position(NamedTuple):
+    """Where a fit is: what JSON has of it, and arrays by name."""
 
-    trainer: object
-    data: Data
-    validation: Data | None
-    batch_size: int
-    shuffle: bool
-    callbacks: Callbacks
-    history: History
-    shown: Silent
-    threads: int | None
+    state: dict[str, Any]
+    arrays: dict[str, np.ndarray]
 
-    def epochs(self, count: int) -> None:
-        """Go through the data so many times, or until a callback stops it."""
-        stop = self.callbacks.call("on_train_begin", self.trainer, self.history)
-        while not stop and len(self.history.epoch) < count:
-            epoch = len(self.history.epoch)
-            stop = self.callbacks.call("on_epoch_begin", self.trainer, epoch) or self._epoch(epoch)
-        self.callbacks.call("on_train_end", self.trainer, self.history)
+
+class Fit:
+    """What a fit goes through, whom it tells, and how far it is."""
+
+    def __init__(
+        self,
+        trainer: Any,
+        data: Data,
+        validation: Data | None,
+        batch_size: int,
+        shuffle: bool,
+        callbacks: Callbacks,
+        history: History,
+        threads: int | None,
+    ):
+        self.trainer = trainer
+        self.data = data
+        self.validation = validation
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.callbacks = callbacks
+        self.history = history
+        self.threads = threads
+        self._starts = np.arange(0, data.rows, batch_size)
+        self._sizes = np.minimum(data.rows - self._starts, batch_size)
+        self._losses = np.empty(len(self._starts))
+        self._outs: tuple[np.ndarray, ...] | None = None
+        self._batch = 0  # how many of the epoch are done
+        self._skip = 0  # how many of the next epoch were done before the fit was resumed
+        self._rng_before: dict = {}
+
+    def epochs(self, count: int, position: Position | None = None) -> None:
+        """Go through the data until there are so many epochs, or until a callback stops it."""
+        call = self.callbacks.call
+        try:
+            call("on_train_begin", self.trainer, self.history)
+            if position is not None:
+                self._go_to(position)
+            try:
+                while (self._skip or not self.callbacks.stopped) and len(self.history.epoch) < count:
+                    self._epoch(len(self.history.epoch))
+            except DivergenceError as error:
+                if not call("on_divergence", self.trainer, error):
+                    raise
+            call("on_train_end", self.trainer, self.history)
+        finally:
+            call("on_close", self.trainer)
 
     def _epoch(self, epoch):
-        """One epoch; whether to stop."""
-        self.shown.begin(epoch)
+        if self.callbacks.call("on_epoch_begin", self.trainer, epoch) and not self._skip:
+            return
         begin = time.perf_counter()
-        trainer, rows = self.trainer, self.data.rows
-        order = trainer.rng.permutation(rows) if self.shuffle else None
-        outs = trainer.new_outputs(rows) if trainer.metrics else None
-        loss, done, stop = self.batches(epoch, order, outs)
+        trainer = self.trainer
+        self._rng_before = trainer.rng.bit_generator.state
+        order = trainer.rng.permutation(self.data.rows) if self.shuffle else None
+        loss, done = self.batches(epoch, order)
         logs = {"loss": loss}
-        if outs is not None:
+        if self._outs is not None:
             seen = self.data.take(order, slice(done), inputs=False)
-            logs |= trainer.measure(seen.ts, tuple(out[:done] for out in outs), seen.weights)
+            logs |= trainer.measure(seen.ts, tuple(out[:done] for out in self._outs), seen.weights)
         if self.validation is not None:
             values = trainer.evaluate_data(self.validation, self.threads)
             logs |= {f"val_{name}": value for name, value in values.items()}
         self.history.add(logs, time.perf_counter() - begin, done)
-        self.shown.end(logs, self.history.samples_per_second)
-        return self.callbacks.call("on_epoch_end", trainer, epoch, logs) or stop
+        self._batch = 0
+        self.callbacks.call("on_epoch_end", trainer, epoch, logs)
 
-    def batches(self, epoch, order, outs):
-        """The batches of an epoch; their mean loss, the rows done, whether to stop."""
-        starts = np.arange(0, self.data.rows, self.batch_size)
-        sizes = np.minimum(self.data.rows - starts, self.batch_size)
-        losses = np.empty(len(starts))
-        batch, stop = 0, False
-        while batch < len(starts) and not stop:
-            first, last = batch, batch + self.callbacks.until_next(len(starts) - batch)
-            batch = self.trainer.run(
-                self.data, order, self.batch_size, first, last, SLICE, losses, outs, f"epoch {epoch + 1}", self.threads
-            )
-            stop = self.callbacks.batches_done(self.trainer, batch - first, batch - 1, losses[batch - 1])
-            self.shown.show(int(starts[batch - 1] + sizes[batch - 1]), losses[batch - 1])
-        done = sizes[:batch].sum()
-        return float((losses[:batch] * sizes[:batch]).sum() / done), int(done), stop
+    def batches(self, epoch: int, order: np.ndarray | None) -> tuple[float, int]:
+        """The batches of an epoch, until a callback stops the fit; their mean loss, and the rows done."""
+        losses, sizes, callbacks = self._losses, self._sizes, self.callbacks
+        if self.trainer.metrics and not self._skip:
+            self._outs = self.trainer.new_outputs(self.data.rows)
+        self._batch, self._skip = self._skip, 0
+        while self._batch < len(sizes) and not callbacks.stopped:
+            first, last = self._batch, self._batch + callbacks.until_next(len(sizes) - self._batch)
+            what = (self.data, order, self.batch_size, first, last, SLICE, losses, self._outs)
+            batch = self._batch = self.trainer.run(*what, where=f"epoch {epoch + 1}", threads=self.threads)
+            callbacks.batches_done(self.trainer, batch - first, batch - 1, losses[batch - 1])
+            rows = int(self._starts[batch - 1] + sizes[batch - 1])
+            callbacks.call("on_tick", self.trainer, rows, {"loss": float(losses[batch - 1])})
+        batch, done = self._batch, sizes[: self._batch].sum()
+        return float((losses[:batch] * sizes[:batch]).sum() / done), int(done)
+
+    # Where it is
+
+    def _setting(self):
+        """What must be the same for the rest of an epoch."""
+        return {"rows": self.data.rows, "batch_size": self.batch_size, "shuffle": bool(self.shuffle)}
+
+    def position(self) -> Position:
+        """Where the fit is now, for a file."""
+        callbacks, arrays = self.callbacks.state()
+        history = self.history
+        state = {
+            **self._setting(),
+            "batch": self._batch,
+            "batches": self.callbacks.batches,
+            "stopped": self.callbacks.stopped,
+            "rng": self._rng_before if self._batch else self.trainer.rng.bit_generator.state,
+            "history": history.history,
+            "seconds": history.seconds,
+            "samples": history.samples,
+            "callbacks": callbacks,
+        }
+        if self._batch:
+            done = self._sizes[: self._batch].sum()
+            arrays["fit.losses"] = self._losses[: self._batch]
+            arrays.update({f"fit.outputs.{k}": out[:done] for k, out in enumerate(self._outs or ())})
+        return Position(state, arrays)
+
+    def _go_to(self, position):
+        state, arrays = position
+        batch = checks.as_count(state["batch"], "batch")
+        there, here = ({name: setting[name] for name in self._setting()} for setting in (state, self._setting()))
+        for name in here if batch else ():
+            if there[name] != here[name]:
+                raise ValueError(
+                    f"{name} is {there[name]} in the checkpoint and {here[name]} here, "
+                    "and it was written within an epoch"
+                )
+        self.history.restore(state["history"], state["seconds"], state["samples"])
+        if batch:
+            done = self._sizes[:batch].sum()
+            self._outs = self.trainer.new_outputs(self.data.rows) if self.trainer.metrics else None
+            self._losses[:batch] = checks.as_stored(arrays["fit.losses"], self._losses[:batch], "fit.losses")
+            for k, out in enumerate(self._outs or ()):
+                name = f"fit.outputs.{k}"
+                out[:done] = checks.as_stored(arrays[name], out[:done], name)
+        self._skip = batch
+        self.trainer.rng.bit_generator.state = state["rng"]
+        self.callbacks.restore(state["callbacks"], arrays)
+        self.callbacks.batches = checks.as_count(state["batches"], "batches")
+        self.callbacks.stopped = checks.as_bool(state["stopped"], "stopped")

@@ -1,6 +1,7 @@
 """History: what a fit leaves behind, in lists of one number an epoch, as Keras has it."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +22,8 @@ class History:
         Wall time of the epochs, validation included.
     samples : int
         Rows trained on, counted once an epoch.
+    params : dict
+        The "epochs", "batch_size" and "rows" of the fit.
 
     Examples
     --------
@@ -35,6 +38,7 @@ class History:
         self.epoch: list[int] = []
         self.seconds = 0.0
         self.samples = 0
+        self.params: dict[str, Any] = {}
 
     @property
     def samples_per_second(self) -> float:
@@ -48,6 +52,16 @@ class History:
             self.history[name].append(value)
         self.seconds += seconds
         self.samples += samples
+
+    def restore(self, history: dict[str, list[float]], seconds: float, samples: int) -> None:
+        """Take over what another history of the same numbers has."""
+        if list(history) != list(self.history):
+            raise ValueError(
+                f"the history has {', '.join(history)} in the checkpoint and {', '.join(self.history)} here"
+            )
+        self.history = {name: [float(value) for value in values] for name, values in history.items()}
+        self.epoch = list(range(len(self.history["loss"])))
+        self.seconds, self.samples = float(seconds), int(samples)
 
     def to_frame(self) -> DataFrame:
         """The history as a pandas DataFrame, a row an epoch.

@@ -55,6 +55,7 @@ class Model(Network):
         threads: int | None = None,
         progress: bool = False,
         check_finite: bool = True,
+        resume: bool | str | os.PathLike = False,
     ) -> History:
         """Train with a new `Trainer`, which explains the parameters.
 
@@ -86,6 +87,7 @@ class Model(Network):
             threads=threads,
             progress=progress,
             check_finite=check_finite,
+            resume=resume,
         )
 
     def evaluate(

@@ -1,65 +1,55 @@
-"""How a fit shows where it is: a tqdm bar, a refreshing line, a line an epoch, or nothing.
+"""ProgressBar: shows where a fit is, as a tqdm bar, a refreshing line or a line an epoch.
 
-All write to standard error, so that standard output stays the program's. tqdm is looked for only when
-progress is asked for, because importing it costs more than many a fit.
+All write to standard error, so that standard output stays the program's. tqdm is looked for only when progress is
+shown to a person, because importing it costs more than many a fit; in a pipe or a file a bar would be a mess.
 """
 
 import sys
 import time
 
+from fastbp import checks
+from fastbp.callbacks import Callback
+
 REFRESH = 0.1  # seconds between two looks of a line; faster cannot be read
 
 
-class Silent:
-    """Shows nothing, and says what the others override."""
+class Lines:
+    """A line an epoch, for pipes and files. The others override what they do differently."""
 
-    def __init__(self, epochs: int, rows: int):
-        self.epochs = epochs
-        self.rows = rows
+    def __init__(self, params: dict):
+        self.epochs, self.rows = params["epochs"], params["rows"]
         self.epoch = 0
 
     def begin(self, epoch: int) -> None:
         """An epoch begins."""
         self.epoch = epoch
 
-    def show(self, rows: int, loss: float) -> None:
+    def show(self, rows: int, logs: dict[str, float]) -> None:
         """So many rows of the epoch are done; the loss of the last batch."""
 
     def end(self, logs: dict[str, float], samples_per_second: float) -> None:
         """The epoch is done."""
+        sys.stderr.write(f"{self.title()}  {_numbers(logs)}  {samples_per_second:,.0f} samples/s\n")
 
     def close(self) -> None:
         """The fit is over, done or not."""
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exception):
-        self.close()
 
     def title(self) -> str:
         """Where the fit is, in words."""
         return f"epoch {self.epoch + 1}/{self.epochs}"
 
 
-class Lines(Silent):
-    """A line an epoch, for logs."""
+class Line(Lines):
+    """One line that is written over and over, for a terminal or a notebook."""
 
-    def end(self, logs, samples_per_second):
-        sys.stderr.write(f"{self.title()}  {_numbers(logs)}  {samples_per_second:,.0f} samples/s\n")
-
-
-class Line(Silent):
-    """One line that is written over and over, for a terminal."""
-
-    def __init__(self, epochs, rows):
-        super().__init__(epochs, rows)
+    def __init__(self, params):
+        super().__init__(params)
         self._next = 0.0
         self._width = 0
         self._last = ""
 
-    def show(self, rows, loss):
-        self._write(f"{self.title()}  {rows / self.rows:4.0%}  {_numbers({'loss': loss})}")
+    def show(self, rows, logs):
+        self._write(f"{self.title()}  {rows / self.rows:4.0%}  {_numbers(logs)}")
 
     def end(self, logs, samples_per_second):
         self._last = f"{self.title()}  {_numbers(logs)}  {samples_per_second:,.0f} samples/s"
@@ -80,18 +70,20 @@ class Line(Silent):
         self._width = len(text)
 
 
-class Bar(Silent):
+class Bar(Lines):
     """A tqdm bar over the rows of all epochs."""
 
-    def __init__(self, epochs, rows, tqdm):
-        super().__init__(epochs, rows)
-        self._bar = tqdm(total=epochs * rows, unit="row", unit_scale=True)
+    def __init__(self, params):
+        from tqdm.auto import tqdm
+
+        super().__init__(params)
+        self._bar = tqdm(total=self.epochs * self.rows, unit="row", unit_scale=True)
 
     def begin(self, epoch):
         super().begin(epoch)
         self._bar.set_description(self.title(), refresh=False)
 
-    def show(self, rows, loss):
+    def show(self, rows, logs):
         self._bar.update(self.epoch * self.rows + rows - self._bar.n)
 
     def end(self, logs, samples_per_second):
@@ -101,15 +93,56 @@ class Bar(Silent):
         self._bar.close()
 
 
-def progress_for(shown: bool, epochs: int, rows: int) -> Silent:
-    """What suits where standard error goes and what is installed."""
-    if not shown:
-        return Silent(epochs, rows)
+KINDS = {"bar": Bar, "line": Line, "lines": Lines}
+
+
+class ProgressBar(Callback):
+    """Shows where a fit is, on standard error; `fit(progress=True)` is the same.
+
+    Parameters
+    ----------
+    kind : {"auto", "bar", "line", "lines"}
+        A bar of tqdm's, one line that is written over and over, or a line an epoch. "auto" is a bar (a line where
+        tqdm is not installed) in a terminal or a notebook, and else lines.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastbp import Dense, Input, Sequential
+    >>> net = Sequential(Input(2), Dense(1), seed=0)
+    >>> history = net.fit(np.eye(2), [0.0, 1.0], epochs=3, callbacks=[ProgressBar("lines")])
+    """
+
+    def __init__(self, kind: str = "auto"):
+        self.kind = checks.one_of(kind, "kind of progress", ("auto", *KINDS))
+        self._shown: Lines | None = None
+
+    def on_train_begin(self, trainer, history):
+        self._history = history
+        self._shown = _automatic(history.params) if self.kind == "auto" else KINDS[self.kind](history.params)
+
+    def on_epoch_begin(self, trainer, epoch):
+        self._shown.begin(epoch)
+
+    def on_tick(self, trainer, rows, logs):
+        self._shown.show(rows, logs)
+
+    def on_epoch_end(self, trainer, epoch, logs):
+        self._shown.end(logs, self._history.samples_per_second)
+
+    def on_close(self, trainer):
+        if self._shown is not None:
+            self._shown.close()
+            self._shown = None
+
+
+def _automatic(params):
+    if not sys.stderr.isatty() and "ipykernel" not in sys.modules:
+        return Lines(params)
     try:
-        from tqdm.auto import tqdm
+        return Bar(params)
     except ImportError:
-        return (Line if sys.stderr.isatty() else Lines)(epochs, rows)
-    return Bar(epochs, rows, tqdm)
+        return Line(params)
 
 
 def _numbers(logs):

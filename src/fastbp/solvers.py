@@ -6,6 +6,7 @@ not the gradient of what it reports where a target has several columns, and neit
 the engine's losses are: two factors, of the value and of the gradient, lie between.
 """
 
+import contextlib
 import math
 import sys
 import warnings
@@ -22,7 +23,6 @@ from fastbp.errors import DivergenceError
 from fastbp.fitting import Fit
 from fastbp.history import History
 from fastbp.optional import package
-from fastbp.progress import Silent
 from fastbp.runtimes import Runtime
 from fastbp.tellers import Teller
 from fastbp.training import Trainer
@@ -139,9 +139,9 @@ class Stochastic:
         names = ["loss", *(["val_loss", "val_score"] if held else [])]
         callbacks = Callbacks(() if est.callbacks is None else est.callbacks)
         size = _batch_size(est.batch_size, data.rows)
-        self.fit = Fit(
-            self.trainer, data, None, size, est.shuffle, callbacks, History(names), Silent(0, 0), est.n_threads
-        )
+        history = History(names)
+        history.params = {"epochs": est.max_iter, "batch_size": size, "rows": data.rows}
+        self.fit = Fit(self.trainer, data, None, size, est.shuffle, callbacks, history, est.n_threads)
 
     def epochs(self, count: int, teller: Teller) -> None:
         """Train so many epochs, or fewer."""
@@ -149,22 +149,24 @@ class Stochastic:
         est.n_iter_ = 0
         if est.early_stopping:
             self._begin_to_score()
-        stop = self.fit.callbacks.call("on_train_begin", self.trainer, self.fit.history)
-        try:
-            while not stop and est.n_iter_ < count:
-                if est.shuffle:
-                    order = order[_permuted(est._random_state, len(order))]
-                teller.begin()
-                stop = self._epoch(order if est.shuffle else None)
-                stop = teller.end() or stop
-            else:
-                if not stop and count > 1 and est.n_iter_ == est.max_iter:
-                    self._unconverged()
-        except KeyboardInterrupt:
-            warnings.warn("Training interrupted by user.", stacklevel=6)
-        if est.early_stopping and (stop or count > 1):
-            self.runtime.net.params = est._best_params
-        self.fit.callbacks.call("on_train_end", self.trainer, self.fit.history)
+        with contextlib.ExitStack() as end:
+            end.callback(self.fit.callbacks.call, "on_close", self.trainer)
+            stop = self.fit.callbacks.call("on_train_begin", self.trainer, self.fit.history)
+            try:
+                while not stop and est.n_iter_ < count:
+                    if est.shuffle:
+                        order = order[_permuted(est._random_state, len(order))]
+                    teller.begin()
+                    stop = self._epoch(order if est.shuffle else None)
+                    stop = teller.end() or stop
+                else:
+                    if not stop and count > 1 and est.n_iter_ == est.max_iter:
+                        self._unconverged()
+            except KeyboardInterrupt:
+                warnings.warn("Training interrupted by user.", stacklevel=6)
+            if est.early_stopping and (stop or count > 1):
+                self.runtime.net.params = est._best_params
+            self.fit.callbacks.call("on_train_end", self.trainer, self.fit.history)
 
     def _begin_to_score(self):
         """Fills what a start without early stopping has left empty."""
@@ -203,12 +205,13 @@ class Stochastic:
     def _batches(self, epoch, order):
         """The batches of an epoch; the mean of their losses, and whether to stop."""
         try:
-            loss, _, stop = self.fit.batches(epoch, order, None)
+            loss, _ = self.fit.batches(epoch, order)
         except DivergenceError:
             # What scikit-learn would go on with; it says so when training is over.
             self.runtime.net.params[...] = np.nan
             return math.nan, False
-        return loss * self.target.value + (0.0 if self.offsets is None else self._offset(order)), stop
+        offset = 0.0 if self.offsets is None else self._offset(order)
+        return loss * self.target.value + offset, self.fit.callbacks.stopped
 
     def _offset(self, order):
         """The mean over an epoch's batches of what the engine leaves out of their losses."""

@@ -12,23 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from fastbp import checks, optimizers, serialization
+from fastbp import checks, optimizers, resuming
 from fastbp.annotations import ArrayLike, Arrays, LossLike, MetricsLike
 from fastbp.callbacks import Callback, Callbacks
 from fastbp.data import Data
-from fastbp.errors import ModelFormatError
-from fastbp.fitting import Fit
+from fastbp.fitting import Fit, Position
 from fastbp.history import History
 from fastbp.losses import Loss, Objective
 from fastbp.metrics import resolve as resolve_metrics
-from fastbp.metrics_base import Metric
-from fastbp.network import DAMAGE, Network
-from fastbp.progress import progress_for
+from fastbp.network import Network
+from fastbp.progress import ProgressBar
 from fastbp.sources import refuse_unfit
 
 UNFIT = 4  # the engine's word for a batch that was not finite
-STATES = "optimizer.states"
-STATE = "fastbp.trainer"
 
 
 class Trainer:
@@ -71,7 +67,9 @@ class Trainer:
         self.metrics = resolve_metrics(metrics, self.objective)
         self.rng = np.random.default_rng(net.seed if seed is None else checks.as_seed(seed))
         self.chain = self.optimizer.chain_for(net)
-        self._recipe = {"loss": loss, "metrics": metrics}
+        self.recipe = {"loss": loss, "metrics": metrics}
+        self.pending: Position | None = None
+        self._fit: Fit | None = None
         self._loss = np.empty(1)
         self._lane = net.programs.lane(self.objective.names, self.chain)
 
@@ -129,6 +127,7 @@ class Trainer:
         threads: int | None = None,
         progress: bool = False,
         check_finite: bool = True,
+        resume: bool | str | os.PathLike = False,
     ) -> History:
         """Train for some epochs, going on from where the last call or step ended.
 
@@ -153,6 +152,9 @@ class Trainer:
             Whether to show progress on standard error.
         check_finite : bool
             Whether a NaN or infinity in X is an error.
+        resume : str or path-like, or True
+            A file that `ModelCheckpoint` wrote: the fit goes on where that one was, with the same bits, until it has
+            `epochs` epochs in all. True resumes from the file that this trainer was loaded from.
 
         Returns
         -------
@@ -179,13 +181,22 @@ class Trainer:
         epochs = checks.positive_int(epochs, "epochs")
         batch_size = checks.positive_int(batch_size, "batch_size")
         threads = checks.as_threads(threads)
-        callbacks = Callbacks(callbacks)
+        callbacks = Callbacks([*checks.instances(callbacks, Callback, "callbacks"), *[ProgressBar()] * bool(progress)])
         names = ["loss", *self.metrics]
         history = History(names if validation is None else [*names, *(f"val_{name}" for name in names)])
         if seed is not None:
             self.rng = np.random.default_rng(checks.as_seed(seed))
-        with progress_for(progress, epochs, data.rows) as shown:
-            Fit(self, data, validation, batch_size, shuffle, callbacks, history, shown, threads).epochs(epochs)
+        history.params = {"epochs": epochs, "batch_size": batch_size, "rows": data.rows}
+        if resume is not True and resume is not False:
+            self.restore(resume)
+        if resume is not False and self.pending is None:
+            raise ValueError("there is no fit to resume: the checkpoint was not written within one")
+        position, self.pending = self.pending if resume is not False else None, None
+        self._fit = Fit(self, data, validation, batch_size, shuffle, callbacks, history, threads)
+        try:
+            self._fit.epochs(epochs, position)
+        finally:
+            self._fit = None
         return history
 
     def evaluate(self, X: Arrays, y: Arrays, sample_weight: ArrayLike | None = None) -> dict[str, float]:
@@ -224,16 +235,17 @@ class Trainer:
         TypeError
             If a loss or a metric is a Python function, which a file cannot hold.
         """
-        state = {
-            "loss": _names(self._recipe["loss"]),
-            "metrics": _names(self._recipe["metrics"]),
-            "optimizer": self.optimizer.config(),
-            "steps": self.chain.t,
-            "draws": self.net.draws,
-            "rng": self.rng.bit_generator.state,
-        }
-        arrays = {STATES: self.chain.states} if self.chain.states.size else {}
-        serialization.save(path, self.net, arrays, {**(metadata or {}), STATE: serialization.encoded(state)})
+        resuming.save(path, self, metadata, functions=False)
+
+    def checkpoint(self, path: str | os.PathLike) -> None:
+        """Write what `restore` reads: as `save`, but Python functions are named, not refused.
+
+        Parameters
+        ----------
+        path : str or path-like
+            A .safetensors file.
+        """
+        resuming.save(path, self, None, functions=True)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "Trainer":
@@ -244,23 +256,41 @@ class Trainer:
         ModelFormatError
             If the file is damaged or holds no trainer.
         """
-        net, arrays, metadata = serialization.load(path)
-        try:
-            state = serialization.decoded(metadata, STATE)
-            optimizer = optimizers.from_config(state["optimizer"])
-            trainer = cls(net, _unlisted(state["loss"]), optimizer, metrics=state["metrics"])
-            trainer._restore(state, arrays)
-        except (ModelFormatError, *DAMAGE) as error:
-            raise ModelFormatError(f"{os.fspath(path)}: no trainer: {error}") from error
-        return trainer
+        return resuming.load(cls, path)
 
-    def _restore(self, state, arrays):
-        chain = self.chain
-        if chain.states.size:
-            chain.states[...] = checks.as_stored(arrays[STATES], chain.states, STATES)
-        chain.t = checks.as_count(state["steps"], "steps")
-        self.net.programs.draws = checks.as_count(state["draws"], "draws")
-        self.rng.bit_generator.state = state["rng"]
+    def restore(self, path: str | os.PathLike) -> None:
+        """Go on from a file: parameters, optimizer, learning rate, random numbers become those that it holds.
+
+        Parameters
+        ----------
+        path : str or path-like
+            What `save` or `checkpoint` wrote, of the same network, loss, metrics and optimizer.
+
+        Raises
+        ------
+        ValueError
+            If it is of another network or training; the message says where they differ first.
+        ModelFormatError
+            If the file is damaged or holds no trainer.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from fastbp import Dense, Input, Sequential
+        >>> one, other = (Trainer(Sequential(Input(2), Dense(width))) for width in (3, 4))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = f"{folder}/it.safetensors"
+        ...     one.save(path)
+        ...     other.restore(path)  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ...
+        ValueError: ...it.safetensors holds another network: units of node dense_1 is 3 there and 4 here
+        """
+        resuming.restore(path, self)
+
+    def position(self) -> Position | None:
+        """Where the fit that is under way is."""
+        return None if self._fit is None else self._fit.position()
 
     def run(
         self,
@@ -356,19 +386,3 @@ class Trainer:
             if loss.row.unit and width == 1 and np.isin(t, (0, 1)).all():
                 return t[:, 0].astype(np.int64), 2
         raise ValueError("class_weight wants one output with a class label in each row of y")
-
-
-def _names(recipe):
-    if isinstance(recipe, (list, tuple)):
-        return [_names(one) for one in recipe]
-    if isinstance(recipe, Loss):
-        return recipe.__name__
-    if isinstance(recipe, Metric):
-        return recipe.config()
-    if not isinstance(recipe, str):
-        raise TypeError(f"only losses and metrics of fastbp's own can be saved, got {recipe!r}")
-    return recipe
-
-
-def _unlisted(loss):
-    return tuple(loss) if isinstance(loss, list) else loss
