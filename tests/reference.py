@@ -67,6 +67,16 @@ RULES: dict[str, tuple[Callable, tuple[float, ...]]] = {
         (0.9, 0.99),
     ),
     "rprop": (lambda p, g, s, t, lr, a, b, low, high: rprop(p, g, s, t, lr, a, b, low, high), (0.5, 1.2, 1e-6, 50)),
+    "rprop_plus": (
+        lambda p, g, s, t, lr, a, b, low, high, grown=False: rprop(p, g, s, t, lr, a, b, low, high, grown),
+        (0.5, 1.2, 1e-6, 50),
+    ),
+    "muon": (lambda p, g, s, t, lr, mu, *_: muon_direction(p, g, s[0], mu), (0.95, 1, 1e-7, 5, 3.4, -4.7, 2.0, 0)),
+    "mean_of_batches": (lambda p, g, s, t, lr, k: (p, g, [g]), (1,)),
+    "clip_by_norm": (lambda p, g, s, t, lr, most: (p, g * min(1, most / np.sqrt((g * g).sum())), s), (0.5,)),
+    "clip_by_value": (lambda p, g, s, t, lr, most: (p, np.clip(g, -most, most), s), (0.5,)),
+    "moving_average": (lambda p, g, s, t, lr, d: (p, g, [p if t == 1 else d * s[0] + (1 - d) * p]), (0.9,)),
+    "plain_average": (lambda p, g, s, t, lr, first, every: swa(p, g, s[0], t - first, every), (2, 3)),
     "decoupled_decay": (lambda p, g, s, t, lr, wd: (p * (1 - lr * wd), g, s), (0.1,)),
     "proximal_decay": (lambda p, g, s, t, lr, wd: (p / (1 + lr * wd), g, s), (0.1,)),
     "l1": (lambda p, g, s, t, lr, l1: (p, g + l1 * np.sign(p), s), (0.3,)),
@@ -155,11 +165,36 @@ def rms(p, g, s, a, eps, centered):
     return p, g / (np.sqrt(np.maximum(v - centered * m * m, 0)) + eps), [v, m][: 1 + centered]
 
 
-def rprop(p, g, s, t, lr, down, up, low, high):
+def rprop(p, g, s, t, lr, down, up, low, high, grown=None):
     kept = np.sign(g * s[0])
     size = np.clip((s[1] if t > 1 else lr) * np.choose(kept.astype(int) + 1, [down, 1, up]), low, high)
     g = np.where(kept < 0, 0, g)
-    return p - np.sign(g) * size, g, [g, size]
+    if grown is None:
+        return p - np.sign(g) * size, g, [g, size]
+    move = np.where(kept < 0, -grown * s[2], -np.sign(g) * size)
+    return p + move, g, [g, size, move]
+
+
+def swa(p, g, a, beyond, every):
+    if beyond < 0 or beyond % every:
+        return p, g, [a]
+    return p, g, [a + (p - a) / (beyond // every + 1)]
+
+
+def muon_direction(p, g, v, mu):
+    v = mu * v + (1 - mu) * g
+    u = mu * v + (1 - mu) * g
+    return p, u, [v, u]
+
+
+def orthogonalised(u, steps=5, a=3.4445, b=-4.7750, c=2.0315):
+    """Newton and Schulz's iteration, on matrices (inputs, outputs); scaled as for outputs > inputs."""
+    x = u.T if len(u) > u.shape[1] else u
+    x = x / max(np.sqrt((x * x).sum()), 1e-7)
+    for _ in range(steps):
+        s = x @ x.T
+        x = a * x + (b * s + c * s @ s) @ x
+    return (x.T if len(u) > u.shape[1] else x) * np.sqrt(max(1, u.shape[1] / len(u)))
 
 
 def one_hot(labels: np.ndarray, classes: int) -> np.ndarray:

@@ -47,6 +47,7 @@ FLOORS = [
     {
         "losses",
         "optimization",
+        "optimizer_settings",
         "adaptive",
         "optimizers",
         "metrics",
@@ -230,7 +231,7 @@ def test_files_begin_with_what_they_hold_and_stay_short(path: Path) -> None:
 def test_public_names() -> None:
     wanted = (
         "Input Dense Activation Dropout Model Sequential load Trainer History batches Adam AdamW SGD "
-        "Adadelta Adagrad Adamax Adan Lion NAdam RAdam RMSprop Rprop "
+        "Adadelta Adagrad Adamax Adan Lion Muon NAdam RAdam RMSprop Rprop "
         "EarlyStopping ReduceLROnPlateau ModelCheckpoint TerminateOnNaN LambdaCallback ProgressBar Callback "
         "clip_by_global_norm losses metrics functional datasets initializers "
         "Add Average Broadcast Concatenate Constant Maximum Minimum Multiply Rescaling Slice Subtract maximum minimum "

@@ -19,6 +19,64 @@ from fastbp.optimizers import Optimizer
 torch = pytest.importorskip("torch")
 
 STEPS = 200
+
+
+def fresh(optimizer: Optimizer) -> Optimizer:
+    return fb.optimizers.from_config(optimizer.config())
+
+
+def net_of(dtype: np.dtype, seed: int = 1) -> fb.Sequential:
+    return fb.Sequential(fb.Input(3), fb.Dense(5, "tanh"), fb.Dense(2), dtype=np.dtype(dtype).name, seed=seed)
+
+
+def gradients(p: np.ndarray, step: int) -> np.ndarray:
+    """Of a bowl that shakes: the signs change, and no parameter's steps are like another's."""
+    k = np.arange(len(p))
+    return (1 + k % 5) * (p - np.cos(k)) + np.sin(step * (1 + k % 7)) / (1 + k)
+
+
+def by_torch(optimizer: Optimizer, name: str, p: np.ndarray) -> np.ndarray:
+    cls = getattr(torch.optim, name)
+    known = inspect.signature(cls).parameters
+    own = {key: value for key, value in optimizer.settings.items() if key in known}
+    ours = {"backtrack", "eps_hat", "lr_in_velocity", "weight_decay"}
+    assert {key for key in optimizer.settings if key not in COMMON} - set(own) <= ours
+    theta = torch.nn.Parameter(torch.tensor(p))
+    twin = cls([theta], lr=optimizer.lr, **own)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)  # NAdam keeps a product in the default dtype
+    try:
+        for step in range(STEPS):
+            theta.grad = torch.tensor(gradients(theta.detach().numpy(), step))
+            twin.step()
+    finally:
+        torch.set_default_dtype(before)
+    return theta.detach().numpy()
+
+
+def by_reference(optimizer: Optimizer, rules: list, p: np.ndarray) -> np.ndarray:
+    chain = reference.Chain(rules, [_engine.RULES[name].states for name, _ in rules], len(p))
+    for step in range(STEPS):
+        p = chain.step(p, gradients(p, step), optimizer.lr)
+    return p
+
+
+def by_muon(optimizer: fb.Muon, p: np.ndarray) -> np.ndarray:
+    """Matrices and other parameters apart, by the paper's formulas."""
+    slices, lr, decay = net_of(np.float64).slices.values(), optimizer.lr, 1 - optimizer.lr * 0.1
+    states = {at.start: [np.zeros(at.stop - at.start)] * 2 for at, _ in slices}
+    for step in range(STEPS):
+        g, p = gradients(p, step), p * decay
+        for at, shape in slices:
+            if len(shape) == 2:
+                _, u, states[at.start] = reference.muon_direction(p[at], g[at], states[at.start][0], 0.95)
+                p[at] -= lr * reference.orthogonalised(u.reshape(shape)).ravel()
+            else:
+                scalars = (states[at.start], step + 1, lr, 0.9, 0.95, 1e-10)
+                p[at], _, states[at.start] = reference.adam(p[at], g[at], *scalars)
+    return p
+
+
 # name: (ours, PyTorch's class and settings where they are not named as ours)
 OPTIMIZERS = {
     "sgd": (fb.SGD(lr=0.05), "SGD"),
@@ -56,48 +114,13 @@ OPTIMIZERS = {
         fb.SGD(lr=0.02, momentum=0.8, nesterov=True, lr_in_velocity=True),
         [("nesterov_velocity", (0.8,))],
     ),
+    "adam, clipped": (
+        fb.Adam(lr=0.01, clip_norm=3.0, clip_value=1.5),
+        [("clip_by_norm", (3.0,)), ("clip_by_value", (1.5,)), ("adam", (0.9, 0.999, 1e-8))],
+    ),
+    "muon": (fb.Muon(lr=0.02), by_muon),
     "adam, l1": (fb.Adam(lr=0.01, l1=0.02), [("l1", (0.02,)), ("adam", (0.9, 0.999, 1e-8))]),
 }
-
-
-def fresh(optimizer: Optimizer) -> Optimizer:
-    return fb.optimizers.from_config(optimizer.config())
-
-
-def net_of(dtype: np.dtype, seed: int = 1) -> fb.Sequential:
-    return fb.Sequential(fb.Input(3), fb.Dense(5, "tanh"), fb.Dense(2), dtype=np.dtype(dtype).name, seed=seed)
-
-
-def gradients(p: np.ndarray, step: int) -> np.ndarray:
-    """Of a bowl that shakes: the signs change, and no parameter's steps are like another's."""
-    k = np.arange(len(p))
-    return (1 + k % 5) * (p - np.cos(k)) + np.sin(step * (1 + k % 7)) / (1 + k)
-
-
-def by_torch(optimizer: Optimizer, name: str, p: np.ndarray) -> np.ndarray:
-    cls = getattr(torch.optim, name)
-    known = inspect.signature(cls).parameters
-    own = {key: value for key, value in optimizer.settings.items() if key in known}
-    ours = {"eps_hat", "lr_in_velocity", "weight_decay"}
-    assert {key for key in optimizer.settings if key not in COMMON} - set(own) <= ours
-    theta = torch.nn.Parameter(torch.tensor(p))
-    twin = cls([theta], lr=optimizer.lr, **own)
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)  # NAdam keeps a product in the default dtype
-    try:
-        for step in range(STEPS):
-            theta.grad = torch.tensor(gradients(theta.detach().numpy(), step))
-            twin.step()
-    finally:
-        torch.set_default_dtype(before)
-    return theta.detach().numpy()
-
-
-def by_reference(optimizer: Optimizer, rules: list, p: np.ndarray) -> np.ndarray:
-    chain = reference.Chain(rules, [_engine.RULES[name].states for name, _ in rules], len(p))
-    for step in range(STEPS):
-        p = chain.step(p, gradients(p, step), optimizer.lr)
-    return p
 
 
 @pytest.mark.parametrize("case", OPTIMIZERS)
@@ -105,13 +128,16 @@ def test_two_hundred_steps(case: str, dtype: np.dtype) -> None:
     optimizer, twin = fresh(OPTIMIZERS[case][0]), OPTIMIZERS[case][1]
     net = net_of(dtype)
     p = net.params.astype(np.float64)
-    wanted = by_torch(optimizer, twin, p) if isinstance(twin, str) else by_reference(optimizer, twin, p)
+    if callable(twin):
+        wanted = twin(optimizer, p)
+    else:
+        wanted = by_torch(optimizer, twin, p) if isinstance(twin, str) else by_reference(optimizer, twin, p)
     for step in range(STEPS):
         net.grads[...] = gradients(net.params.astype(np.float64), step)
         optimizer.step(net)
     assert np.abs(wanted - p).max() > 0.05, "hardly a move"
     # In float32 a sign may fall to the other side, and steps of one size do not forgive that.
-    loose = 0.1 if case.startswith(("rprop", "lion")) else 0.03
+    loose = 0.1 if case.startswith(("rprop", "lion", "muon")) else 0.03
     np.testing.assert_allclose(net.params, wanted, rtol=0, atol=loose if dtype == np.float32 else 1e-10)
 
 
@@ -212,6 +238,19 @@ def test_groups_are_those_of_torch(rng: np.random.Generator) -> None:
     ("make", "error", "parts"),
     [
         (lambda: fb.Adam(clipnorm=1.0), TypeError, ["setting of Adam", "clipnorm", "known:", "decay_biases"]),
+        (lambda: fb.Adam(clip_norm=0), ValueError, ["clip_norm", "above 0"]),
+        (lambda: fb.Adam(clip_value=-1), ValueError, ["clip_value", "-1"]),
+        (lambda: fb.Adam(accumulate=0), ValueError, ["accumulate", "0"]),
+        (lambda: fb.Adam(ema=1.0), ValueError, ["ema", "1.0"]),
+        (lambda: fb.Adam(ema=0.9, swa_start=3), ValueError, ["ema", "swa_start"]),
+        (lambda: fb.Adam(swa_start=0), ValueError, ["swa_start", "0"]),
+        (lambda: fb.Adam(swa_start=5, swa_every=0.5), TypeError, ["swa_every", "0.5"]),
+        (lambda: fb.Adam().average(net_of(np.float32)), RuntimeError, ["Adam", "ema="]),
+        (lambda: fb.Adam(swa_start=5).average(net_of(np.float32)), RuntimeError, ["step 5", "0 are done"]),
+        (lambda: fb.Muon(ns_steps=0), ValueError, ["ns_steps", "0"]),
+        (lambda: fb.Muon(ns_coefficients=(1, 2)), ValueError, ["ns_coefficients", "3"]),
+        (lambda: fb.Muon(adjust_lr_fn="mine"), ValueError, ["mine", "match_rms_adamw"]),
+        (lambda: fb.Rprop(backtrack=True).step(net_of(np.float32)), ValueError, ["Rprop", "loss"]),
         (lambda: fb.Adam(l1=-1.0), ValueError, ["l1", "-1.0"]),
         (lambda: fb.Adam(groups={"dense_1": {"rate": 2}}), ValueError, ["rate", "dense_1", "lr_scale"]),
         (lambda: fb.Adam(groups={"dense_1": 0.1}), TypeError, ["dense_1"]),

@@ -6,7 +6,8 @@ Names, defaults and forms are those of PyTorch, where PyTorch has them.
 from typing import Unpack
 
 from fastbp import checks
-from fastbp.optimization import Common, Optimizer
+from fastbp.optimization import Optimizer
+from fastbp.optimizer_settings import Common
 
 
 class Adamax(Optimizer):

@@ -73,6 +73,14 @@ def as_bool(value, name: str) -> bool:
     return bool(value)
 
 
+def above_zero(value, name: str) -> float:
+    """The value as a finite float above 0."""
+    number = in_range(value, name, 0.0)
+    if not number:
+        raise ValueError(f"{name} must be above 0, got {number}")
+    return number
+
+
 def as_seed(seed, name: str = "seed") -> int:
     """A seed as an int; None draws one."""
     if seed is None:

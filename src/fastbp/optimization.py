@@ -1,55 +1,24 @@
 """Optimizer: settings, and the chain of the engine's rules that they stand for; the rules hold the arithmetic.
 
 Decay is a rule of its own in the chain, before the rules that move the parameters, never a flag inside one; so is
-all that every optimizer can do (COMMON). An optimizer keeps its state for each network it has stepped, and lets go
-of it with the network. Settings but `lr` are fixed when it is made, because the compiled chains hold copies of them.
-Rejected: a list of transformations that the user chains, as optax has it. Their order matters, and only one is right.
+all that every optimizer can do (`optimizer_settings.py`). An optimizer keeps its state for each network it has stepped,
+and lets go of it with the network. Settings but `lr` are fixed when it is made, because the compiled chains hold
+copies of them.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import MappingProxyType
-from typing import ClassVar, TypedDict
+from typing import ClassVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from fastbp import _engine, checks
+from fastbp import _engine, checks, optimizer_settings
 from fastbp.errors import DivergenceError
 from fastbp.network import Network
-
-Rule = tuple[str, tuple[float, ...]]
-
-# What `groups` may set for some of the parameters, with what holds for the others.
-OF_GROUPS = {"lr_scale": 1.0, "weight_decay": None, "l1": None}
-
-
-def _groups(groups) -> dict[str, dict[str, float]]:
-    groups = checks.instance(groups, Mapping, "groups")
-    return {
-        name: {
-            checks.one_of(key, f"setting in groups[{name!r}]", OF_GROUPS): checks.in_range(
-                value, f"{key} in groups[{name!r}]", 0.0
-            )
-            for key, value in checks.instance(settings, Mapping, f"groups[{name!r}]").items()
-        }
-        for name, settings in groups.items()
-    }
-
-
-class Common(TypedDict, total=False):
-    """The settings that every optimizer takes, for type checkers; COMMON has their defaults and checks."""
-
-    decay_biases: bool
-    l1: float
-    groups: Mapping[str, Mapping[str, float]]
-
-
-COMMON: dict[str, tuple[object, Callable]] = {
-    "decay_biases": (True, bool),
-    "l1": (0.0, lambda value: checks.in_range(value, "l1", 0.0)),
-    "groups": ({}, _groups),
-}
+from fastbp.optimizer_settings import COMMON, OF_GROUPS, Common, Rule
 
 
 class Optimizer:
@@ -67,6 +36,16 @@ class Optimizer:
         factors of normalizations.
     l1 : float
         Adds l1 * sign(p) to the gradient: the subgradient of an L1 penalty.
+    clip_norm : float, optional
+        Scales the whole gradient down to this Euclidean norm where its own is larger.
+    clip_value : float, optional
+        Brings each number of the gradient into -clip_value ... clip_value, after clip_norm.
+    accumulate : int
+        Batches of a step, which is made with the mean of their gradients.
+    ema : float, optional
+        Keeps an exponential moving average of the parameters, of which a step leaves this share; see `average`.
+    swa_start, swa_every : int, optional
+        Keeps their plain average from this step on, of every so many-th step (stochastic weight averaging).
     groups : dict from str to dict
         Other settings for some of the parameters, by the name of a layer, "dense_1", or of one parameter of it,
         "dense_1.b": any of `lr_scale` (a factor of lr), `weight_decay` and `l1`.
@@ -97,8 +76,7 @@ class Optimizer:
         settings["weight_decay"] = checks.in_range(weight_decay, "weight_decay", 0.0)
         for name in common:
             checks.one_of(name, f"setting of {type(self).__name__}", {"lr", *settings, *COMMON}, TypeError)
-        checked = {name: check(common.get(name, default)) for name, (default, check) in COMMON.items()}
-        self.settings: Mapping = MappingProxyType(settings | checked)
+        self.settings: Mapping = MappingProxyType(settings | optimizer_settings.checked(common))
         self._chains: WeakKeyDictionary[Network, _engine.Chain] = WeakKeyDictionary()
 
     @property
@@ -114,6 +92,10 @@ class Optimizer:
         """The engine's rules that move the parameters, and their scalars, in the order in which they are applied."""
         raise NotImplementedError
 
+    def rules_for(self, is_matrix: bool) -> tuple[float, list[Rule]]:
+        """A factor of lr and the rules, for matrices and for other parameters."""
+        return 1.0, self.rules()
+
     def chain_for(self, net: Network) -> "_engine.Chain":
         """The compiled rules and their state for a network."""
         chain = self._chains.get(net)
@@ -123,41 +105,47 @@ class Optimizer:
         return chain
 
     def _compiled(self, net):
-        """The groups of the engine's chain, the number of parameters, and which of them a group has."""
-        slices = net.slices
-        known = {*slices, *(name.rpartition(".")[0] for name in slices)}
+        """The groups of the engine's chain, the number of parameters, which of them a group has, and matrices."""
+        known = {*net.slices, *(name.rpartition(".")[0] for name in net.slices)}
         for name in self.settings["groups"]:
             checks.one_of(name, "layer in groups", known)
-        numbers, groups, segments = {}, [], []
-        for name, (part, shape) in slices.items():
-            lr_scale, *decays = self._of_parameter(name, len(shape) == 2)
-            key = (lr_scale, *decays)
-            if key not in numbers:
-                numbers[key] = len(groups)
-                groups.append((lr_scale, self._chain(*decays)))
-            if segments and segments[-1][1] == numbers[key]:
+        groups: dict[tuple, int] = {}
+        segments, matrices = [], []
+        for name, (part, shape) in net.slices.items():
+            lr_scale, rules = self._group_of(name, len(shape) == 2)
+            group = groups.setdefault((lr_scale, tuple(rules)), len(groups))
+            if segments and segments[-1][1] == group:
                 segments.pop()
-            segments.append((part.stop, numbers[key]))
-        return groups or [(1.0, self.rules())], net.params.size, segments or None
+            segments.append((part.stop, group))
+            if any(_engine.RULES[rule].whole for rule, _ in rules):
+                matrices.append((part.start, *shape, group))
+        return list(groups) or [(1.0, self.rules())], net.params.size, segments or None, matrices
+
+    def _group_of(self, name, is_matrix):
+        """The factor of lr and all rules for a parameter."""
+        lr_scale, weight_decay, l1 = self._of_parameter(name, is_matrix)
+        own_scale, rules = self.rules_for(is_matrix)
+        before = optimizer_settings.before(self.settings, self.decay, weight_decay, l1)
+        after = optimizer_settings.after(self.settings, self.decay, weight_decay)
+        return lr_scale * own_scale, [*before, *rules, *after]
 
     def _of_parameter(self, name, is_matrix):
         """What OF_GROUPS has, for one parameter."""
-        decays = is_matrix or self.settings["decay_biases"]
         own = {key: value if value is not None else self.settings[key] for key, value in OF_GROUPS.items()}
         own |= self.settings["groups"].get(name.rpartition(".")[0], {})
-        if not decays:
-            own |= {"weight_decay": 0.0, "l1": 0.0}
+        if not (is_matrix or self.settings["decay_biases"]):
+            own |= dict.fromkeys(("weight_decay", "l1"), 0.0)
         own |= self.settings["groups"].get(name, {})
         return own.values()
 
-    def _chain(self, weight_decay, l1):
-        """All rules for parameters with these decays."""
-        decay = [(self.decay, (weight_decay,))] if weight_decay else []
-        before, after = ([], decay) if self.decay == "proximal_decay" else (decay, [])
-        return [*before, *([("l1", (l1,))] if l1 else []), *self.rules(), *after]
-
-    def step(self, net: Network) -> None:
+    def step(self, net: Network, loss: float = math.nan) -> None:
         """Move `net.params` by `net.grads`.
+
+        Parameters
+        ----------
+        net : Network
+        loss : float
+            Of which these are the gradients; only `Rprop` with `backtrack` asks for it.
 
         Raises
         ------
@@ -165,8 +153,64 @@ class Optimizer:
             If a parameter would not be finite; it stays as it was.
         """
         chain = self.chain_for(checks.instance(net, Network, "net"))
-        if not net.programs.update(chain, self.lr):
+        if not net.programs.update(chain, self.lr, loss):
             raise self.diverged("the update is not finite")
+
+    def average(self, net: Network) -> np.ndarray:
+        """The average of a network's parameters that `ema` or `swa_start` keeps.
+
+        Parameters that are not trained, frozen ones and statistics of normalizations, are as they are in the network.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            As `net.params`.
+
+        Raises
+        ------
+        RuntimeError
+            If there is none yet.
+
+        Examples
+        --------
+        >>> from fastbp import SGD, Dense, Input, Sequential
+        >>> net, optimizer = Sequential(Input(1), Dense(1, weights="zeros"), seed=0), SGD(lr=1.0, swa_start=1)
+        >>> net.grads[...] = -1.0
+        >>> for _ in range(3):
+        ...     optimizer.step(net)
+        >>> net.params, optimizer.average(net)
+        (array([3., 3.], dtype=float32), array([2., 2.], dtype=float32))
+        """
+        ema, start = self.settings["ema"], self.settings["swa_start"]
+        if ema is None and start is None:
+            raise RuntimeError(f"{type(self).__name__} keeps no average; make it with ema=0.999 or swa_start=1000")
+        chain = self.chain_for(checks.instance(net, Network, "net"))
+        wanted, done = start or 1, chain.t // self.settings["accumulate"]
+        if done < wanted:
+            raise RuntimeError(f"there is an average from step {wanted} on, {done} are done")
+        return net.programs.where_trained(chain.states[-1])
+
+    @contextmanager
+    def averaged(self, net: Network) -> Iterator[None]:
+        """Put the average into `net.params` for a while, for evaluation or saving.
+
+        Examples
+        --------
+        >>> from fastbp import SGD, Dense, Input, Sequential
+        >>> net, optimizer = Sequential(Input(1), Dense(1, weights="zeros"), seed=0), SGD(lr=1.0, ema=0.5)
+        >>> net.grads[...] = -1.0
+        >>> for _ in range(2):
+        ...     optimizer.step(net)
+        >>> with optimizer.averaged(net):
+        ...     print(net.params)
+        [1.5 1.5]
+        """
+        kept = net.params.copy()
+        net.params = self.average(net)
+        try:
+            yield
+        finally:
+            net.params = kept
 
     def diverged(self, what: str) -> DivergenceError:
         """The error for a loss or an update that is not finite."""

@@ -112,10 +112,10 @@ class Programs:
             _engine.describe(self._training, table)
         return table
 
-    def update(self, chain, lr: float) -> bool:
+    def update(self, chain, lr: float, loss: float) -> bool:
         """One step of an optimizer's chain; whether the update was finite."""
         with self._lock:
-            fine = chain.step(self.params, self.grads, lr, self._spans)
+            fine = chain.step(self.params, self.grads, lr, self._spans, loss)
             self._training.constrain()
         return fine
 
@@ -135,6 +135,13 @@ class Programs:
         """Says which parts of the parameters no optimizer ever moves."""
         self._fixed = parts
         self._find_spans()
+
+    def where_trained(self, values: np.ndarray) -> np.ndarray:
+        """The parameters, with other values for those that an optimizer moves."""
+        params = self.params.copy()
+        for start, stop in [(0, params.size)] if self._spans is None else self._spans:
+            params[start:stop] = values[start:stop]
+        return params
 
     def _find_spans(self):
         """What an optimizer moves: None for all."""

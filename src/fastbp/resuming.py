@@ -4,6 +4,7 @@ A file that is loaded makes a new trainer; one that is restored into a trainer m
 and optimizer, and says where it is not. Losses and metrics that are Python functions are only named in a file.
 """
 
+import math
 import os
 from typing import Any
 
@@ -27,6 +28,7 @@ def save(path: str | os.PathLike, trainer: Any, metadata: dict[str, str] | None,
     state = {
         **_recipe(trainer, functions),
         "steps": trainer.chain.t,
+        "batch_loss": None if math.isnan(trainer.chain.loss) else trainer.chain.loss,
         "draws": trainer.net.draws,
         "rng": trainer.rng.bit_generator.state,
     }
@@ -94,11 +96,12 @@ def _take(trainer, state, arrays, metadata):
     chain = trainer.chain
     states = checks.as_stored(arrays[STATES], chain.states, STATES) if chain.states.size else 0
     steps, draws = (checks.as_count(state[name], name) for name in ("steps", "draws"))
+    loss = math.nan if state["batch_loss"] is None else checks.in_range(state["batch_loss"], "batch_loss")
     rng = np.random.default_rng(0)
     rng.bit_generator.state = state["rng"]
     position = _position(serialization.decoded(metadata, FIT), arrays) if FIT in metadata else None
     chain.states[...] = states
-    chain.t = steps
+    chain.t, chain.loss = steps, loss
     trainer.net.programs.draws = draws
     trainer.rng.bit_generator.state = rng.bit_generator.state
     trainer.pending = position

@@ -339,7 +339,7 @@ class Trainer:
             for out, y in zip(outs, ys, strict=True):
                 out[rows] = y
         programs.backward(dys, False, threads)
-        fine = programs.update(self.chain, self.optimizer.lr)
+        fine = programs.update(self.chain, self.optimizer.lr, float(losses[batch]))
         return (batch + 1, 0) if fine else (batch, 2)
 
     def evaluate_data(self, data: Data, threads: int | None = None) -> dict[str, float]:

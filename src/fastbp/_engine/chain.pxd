@@ -1,11 +1,13 @@
 """A chain of optimizer rules with its state: chain.pyx."""
-from fastbp._engine.kernels cimport MAX_RULES, ChainLink, Kernels, Step
+from fastbp._engine.kernels cimport MAX_RULES, MAX_STAGES, ChainLink, Context, Kernels, Step
 
 
 cdef struct Group:
     # The rules of some of the parameters.
-    ChainLink[MAX_RULES] links
+    ChainLink links[MAX_RULES]
     int n_links
+    int cuts[MAX_STAGES + 1]            # stage s has the links cuts[s] ... cuts[s + 1] - 1
+    const void* handed[MAX_STAGES]      # the gradient with which it begins; NULL: that of the pass
     double lr_scale
     double penalty
 
@@ -14,27 +16,50 @@ cdef struct Segment:
     Py_ssize_t stop
     Group* group
 
+cdef struct Matrix:
+    # A part of the flat vector that a rule wants whole.
+    Py_ssize_t start, rows, columns
+    ChainLink* link
+
 cdef struct Rules:
     # What a pass needs of a chain.
     const Kernels* kernels
+    Py_ssize_t n
     Segment* segments
-    int n_segments
+    Group* groups
+    Matrix* matrices
+    int n_segments, n_groups, n_matrices
+    int n_stages
+    bint wants_norm[MAX_STAGES]         # the stage begins with the norm of the gradient
+    bint wants_matrices[MAX_STAGES]     # ... with whole matrices
+    double* squares                     # sums of blocks of the gradient
+    int n_works                         # threads that work on matrices
+    char* works                         # their memory
+    Py_ssize_t work                     # bytes of one of them
+    # The step that goes on:
+    Step step
+    bint collecting                     # its gradient is kept for a later one
+    int stage
+    const void* G
 
 
 cdef bint update_span(const Rules* rules, void* P, const void* G, Py_ssize_t start, Py_ssize_t stop,
                       void* scratch) noexcept nogil
+cdef void squares_part(const Rules* rules, int part, int of) noexcept nogil
+cdef void matrices_part(const Rules* rules, const Context* context, int part, int of) noexcept nogil
+cdef bint take_norm(Rules* rules) noexcept nogil
 
 
 cdef class Chain:
     cdef Rules rules
-    cdef Group* groups
-    cdef int n_groups
     cdef Py_ssize_t n
     cdef list arrays            # kept alive: the structs, the scratch memory
     cdef readonly object states
     cdef public long long t
-    cdef void* scratch
+    cdef public double loss
+    cdef long long every        # batches of a step
+    cdef Context context
     cdef void* own(self, Py_ssize_t size) except NULL
     cdef void fill(self, Group* group, rules) except *
-    cdef void prepare(self, double lr, double scale) noexcept nogil
+    cdef void prepare(self, double lr, double loss, double scale) noexcept nogil
     cdef double penalty(self, const void* P, double scale) noexcept nogil

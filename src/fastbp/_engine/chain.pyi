@@ -10,14 +10,24 @@ _Rules: TypeAlias = Sequence[tuple[str, Sequence[float]]]
 class Chain:
     states: np.ndarray
     t: int
+    loss: float
     def __init__(
         self,
         dtype: str,
         groups: Sequence[tuple[float, _Rules]],
         n: int,
         segments: Sequence[tuple[int, int]] | None = None,
+        matrices: Sequence[tuple[int, int, int, int]] = (),
     ) -> None: ...
     def penalise(self, penalties: Sequence[float]) -> None: ...
+    def cut(self) -> None: ...
+    def begin_stage(self, g: int, stage: int, first: int) -> None: ...
+    def place(self, matrices: Sequence[tuple[int, int, int, int]]) -> None: ...
     def step(
-        self, params: np.ndarray, grads: np.ndarray, lr: float, spans: Iterable[tuple[int, int]] | None = None
+        self,
+        params: np.ndarray,
+        grads: np.ndarray,
+        lr: float,
+        spans: Iterable[tuple[int, int]] | None = None,
+        loss: float = ...,
     ) -> bool: ...

@@ -1,4 +1,12 @@
-"""A chain of optimizer rules with its state over the flat parameter vector."""
+"""A chain of optimizer rules with its state over the flat parameter vector.
+
+Most rules need a stretch of the vectors and no more, so a thread goes through the whole chain with what lies in its
+cache. Where a rule wants something of the whole gradient first, its norm or whole matrices, the chain is cut into
+stages: all threads meet between them. The gradient that a stage begins with is the pass's own, or a state of the rule
+before the cut.
+"""
+from libc.math cimport NAN, isfinite, sqrt
+
 import numpy as np
 
 from fastbp._engine.flush cimport flush_subnormals, fp_mode, restore_mode
@@ -8,21 +16,74 @@ from fastbp._engine.tables cimport row_named
 
 from fastbp._engine.tables import RULES
 
+cdef enum:
+    MOST_WORKS = 8              # threads that work on matrices
+    SQUARES = 4096              # numbers of the gradient that are summed by one thread, before the sums are
+
 
 cdef bint update_span(const Rules* rules, void* P, const void* G, Py_ssize_t start, Py_ssize_t stop,
                       void* scratch) noexcept nogil:
-    """One step on P[start : stop], each part of it by its own rules.  False if some of it was not finite."""
-    cdef int k = 0
+    """One stage of a step on P[start : stop], each part of it by its own rules.  False if some of it was not finite."""
+    cdef int k = 0, first, count
     cdef bint fine = True
     cdef Py_ssize_t end
+    cdef Group* group
+    cdef const void* handed
     while start < stop:
         while rules.segments[k].stop <= start:
             k += 1
-        end = min(stop, rules.segments[k].stop)
-        fine &= rules.kernels.update(rules.segments[k].group.links, rules.segments[k].group.n_links, P, G, start, end,
-                                     scratch)
+        end, group = min(stop, rules.segments[k].stop), rules.segments[k].group
+        first, handed = group.cuts[rules.stage], group.handed[rules.stage]
+        count = 1 if rules.collecting else group.cuts[rules.stage + 1] - first
+        if count > 0:
+            fine &= rules.kernels.update(group.links + first, count, P, G if handed == NULL else handed, start, end,
+                                         scratch)
         start = end
     return fine
+
+
+cdef void squares_part(const Rules* rules, int part, int of) noexcept nogil:
+    """The sums of squares of some blocks of the gradient with which the stage begins, whoever computes them."""
+    cdef const char* G = <const char*> (rules.G if rules.groups.handed[rules.stage] == NULL
+                                        else rules.groups.handed[rules.stage])
+    cdef Py_ssize_t count = (rules.n + SQUARES - 1) // SQUARES, k
+    for k in range(count * part // of, count * (part + 1) // of):
+        rules.squares[k] = rules.kernels.sum_of_squares(G + k * SQUARES * rules.kernels.item,
+                                                        min(<Py_ssize_t> SQUARES, rules.n - k * SQUARES))
+
+
+cdef bint take_norm(Rules* rules) noexcept nogil:
+    """Sums what the threads have summed, in its order, and tells those who want to know.  False: it is not finite."""
+    cdef Py_ssize_t k
+    cdef int g, c
+    cdef double total = 0
+    for k in range((rules.n + SQUARES - 1) // SQUARES):
+        total += rules.squares[k]
+    rules.step.norm = sqrt(total)
+    for g in range(rules.n_groups):
+        for c in range(rules.groups[g].n_links):
+            if rules.groups[g].links[c].rule.wants_norm:
+                prepare_link(rules.groups[g].links + c, &rules.step, rules.groups[g].lr_scale)
+    return isfinite(total)
+
+
+cdef void matrices_part(const Rules* rules, const Context* context, int part, int of) noexcept nogil:
+    """Every so many-th of the matrices of what the last stage handed on."""
+    cdef int k = part, step = min(of, rules.n_works)
+    cdef const Matrix* matrix
+    cdef char* A
+    while part < step and k < rules.n_matrices:
+        matrix = rules.matrices + k
+        A = <char*> matrix.link.states[matrix.link.rule.hands_on] + matrix.start * rules.kernels.item
+        matrix.link.rule.matrix(matrix.link.scalars, A, matrix.rows, matrix.columns, rules.works + part * rules.work,
+                                context)
+        k += step
+
+
+cdef void prepare_link(ChainLink* link, const Step* step, double lr_scale) noexcept nogil:
+    cdef Step own = step[0]
+    own.lr *= lr_scale
+    link.rule.prepare(link.parameters, &own, link.scalars)
 
 
 cdef class Chain:
@@ -30,26 +91,30 @@ cdef class Chain:
 
     `groups` is a list of (lr_scale, rules), rules a list of (name, parameters); `segments` says which parts of the
     n parameters a group has: a list of (stop, group), each part from the stop before; None gives the first group all.
-    `states` is an array (state vectors, n) and `t` the number of steps taken; both may be set, to go on from a saved
-    state.
+    `matrices` are those that a rule wants whole: (start, rows, columns, group).
+    `states` is an array (state vectors, n), `t` the number of batches seen and `loss` that of the last one; all may be
+    set, to go on from a saved state.
     """
 
-    def __init__(self, dtype, groups, Py_ssize_t n, segments=None):
+    def __init__(self, dtype, groups, Py_ssize_t n, segments=None, matrices=()):
         cdef int k
         segments = [(n, 0)] if segments is None else segments
-        self.arrays, self.n, self.t = [], n, 0
-        self.rules.kernels = kernels_of(np.dtype(dtype))
-        self.scratch = self.own(self.rules.kernels.scratch)
-        self.n_groups, self.rules.n_segments = len(groups), len(segments)
-        self.groups = <Group*> self.own(self.n_groups * sizeof(Group))
+        self.arrays, self.n, self.t, self.loss, self.every = [], n, 0, NAN, 1
+        self.rules.kernels, self.rules.n = kernels_of(np.dtype(dtype)), n
+        self.context.scratch = self.own(self.rules.kernels.scratch)
+        self.rules.n_groups, self.rules.n_segments = len(groups), len(segments)
+        self.rules.groups = <Group*> self.own(self.rules.n_groups * sizeof(Group))
         self.rules.segments = <Segment*> self.own(self.rules.n_segments * sizeof(Segment))
+        self.rules.squares = <double*> self.own((n // SQUARES + 1) * sizeof(double))
         for k, (stop, group) in enumerate(segments):
-            self.rules.segments[k].stop, self.rules.segments[k].group = stop, self.groups + <int> group
+            self.rules.segments[k].stop, self.rules.segments[k].group = stop, self.rules.groups + <int> group
         wanted = [sum([RULES[name].states for name, _ in rules]) for _, rules in groups]
         self.states = np.zeros((max(wanted), n), dtype)
         for k, (lr_scale, rules) in enumerate(groups):
-            self.groups[k].lr_scale = lr_scale
-            self.fill(self.groups + k, rules)
+            self.rules.groups[k].lr_scale = lr_scale
+            self.fill(self.rules.groups + k, rules)
+        self.cut()
+        self.place(matrices)
 
     cdef void* own(self, Py_ssize_t size) except NULL:
         """Zeroed memory that lives as long as the chain."""
@@ -60,6 +125,7 @@ cdef class Chain:
     cdef void fill(self, Group* group, rules) except *:
         cdef const Rule* rule
         cdef int c, s
+        cdef Py_ssize_t size = self.n * self.rules.kernels.item, used = 0
         cdef char* states = <char*> address(self.states, self.states.nbytes)
         assert len(rules) <= MAX_RULES
         group.n_links = len(rules)
@@ -69,14 +135,16 @@ cdef class Chain:
             group.links[c].rule = rule
             for s, parameter in enumerate(parameters):
                 group.links[c].parameters[s] = parameter
+            if rule.averages:
+                used = len(self.states) - 1
             for s in range(rule.states):
-                group.links[c].states[s] = states
-                states += self.n * self.rules.kernels.item
+                group.links[c].states[s] = states + (used + s) * size
+            used += rule.states
 
     def penalise(self, penalties):
         """Adds to the loss of each batch a group's penalty / (2 rows) |P|^2, which l2_by_rows is the gradient of."""
         for k, penalty in enumerate(penalties):
-            self.groups[<int> k].penalty = penalty
+            self.rules.groups[<int> k].penalty = penalty
 
     cdef double penalty(self, const void* P, double scale) noexcept nogil:
         """What is added to the loss of a batch."""
@@ -90,31 +158,95 @@ cdef class Chain:
             start = self.rules.segments[k].stop
         return total * scale / 2
 
-    cdef void prepare(self, double lr, double scale) noexcept nogil:
-        """Begins step t + 1."""
-        cdef int k, c
-        cdef ChainLink* link
-        cdef Step step
-        self.t += 1
-        step.t, step.scale = <double> self.t, scale
-        for k in range(self.n_groups):
-            step.lr = lr * self.groups[k].lr_scale
-            for c in range(self.groups[k].n_links):
-                link = self.groups[k].links + c
-                link.rule.prepare(link.parameters, &step, link.scalars)
+    def cut(self):
+        """Finds the stages, the same of all groups, and which links of a group are in each."""
+        cdef int g, c
+        cdef Group* group
+        cdef const Rule* rule
+        cdef bint norm = False, whole = False
+        for g in range(self.rules.n_groups):
+            for c in range(self.rules.groups[g].n_links):
+                rule = self.rules.groups[g].links[c].rule
+                norm, whole = norm or rule.wants_norm, whole or rule.matrix != NULL
+                if rule.collects:
+                    assert c == 0
+                    self.every = <long long> self.rules.groups[g].links[c].parameters[0]
+        self.rules.wants_norm[1], self.rules.wants_matrices[1 + norm] = norm, whole
+        self.rules.n_stages = 1 + norm + whole
+        for g in range(self.rules.n_groups):
+            group = self.rules.groups + g
+            for c in range(group.n_links, -1, -1):
+                if norm and c < group.n_links and group.links[c].rule.wants_norm:
+                    self.begin_stage(g, 1, c)
+                if whole and (c == group.n_links or c > 0 and group.links[c - 1].rule.matrix != NULL):
+                    self.begin_stage(g, 1 + norm, c)
+            group.cuts[self.rules.n_stages] = group.n_links
 
-    def step(self, params, grads, double lr, spans=None):
+    def begin_stage(self, int g, int stage, int first):
+        """A group's stage begins with a link, and with what the one before it hands on."""
+        cdef Group* group = self.rules.groups + g
+        cdef int c
+        group.cuts[stage] = first
+        for c in range(first):
+            if group.links[c].rule.hands_on >= 0:
+                group.handed[stage] = group.links[c].states[group.links[c].rule.hands_on]
+
+    def place(self, matrices):
+        cdef int k, c
+        cdef Matrix* matrix
+        cdef Group* group
+        self.rules.n_matrices = len(matrices)
+        self.rules.matrices = <Matrix*> self.own(self.rules.n_matrices * sizeof(Matrix))
+        for k, (start, rows, columns, g) in enumerate(matrices):
+            matrix, group = self.rules.matrices + k, self.rules.groups + <int> g
+            matrix.start, matrix.rows, matrix.columns = start, rows, columns
+            for c in range(group.n_links):
+                if group.links[c].rule.matrix != NULL:
+                    matrix.link = group.links + c
+            self.rules.work = max(self.rules.work, matrix.link.rule.matrix_work(matrix.rows, matrix.columns)
+                                  * self.rules.kernels.item)
+        self.rules.n_works = <int> min(len(matrices), MOST_WORKS)
+        self.rules.works = <char*> self.own(self.rules.n_works * self.rules.work)
+
+    cdef void prepare(self, double lr, double loss, double scale) noexcept nogil:
+        """Begins the next step, or the next batch of one."""
+        cdef int g, c
+        cdef Step* step = &self.rules.step
+        cdef Group* group
+        self.t += 1
+        step.lr, step.batch, step.norm, step.scale = lr, <double> self.t, 0, scale
+        step.t = <double> ((self.t - 1) // self.every + 1)
+        step.loss_before, step.loss, self.loss = self.loss, loss, loss
+        self.rules.collecting, self.rules.stage = self.t % self.every != 0, 0
+        for g in range(self.rules.n_groups):
+            group = self.rules.groups + g
+            for c in range(1 if self.rules.collecting else group.n_links):
+                prepare_link(group.links + c, step, group.lr_scale)
+
+    def step(self, params, grads, double lr, spans=None, double loss=NAN):
         """One step on flat vectors, or on stretches (start, stop) of them; False if part of it was not finite and so
         withheld."""
         cdef Py_ssize_t size = self.n * self.rules.kernels.item, start, stop
         cdef void* P = address(params, size)
         cdef const void* G = address(grads, size)
+        cdef Rules* rules = &self.rules
         cdef fp_mode mode
         cdef bint fine = True
-        self.prepare(lr, 1)
-        for start, stop in [(0, self.n)] if spans is None else spans:
-            with nogil:
-                mode = flush_subnormals()
-                fine &= update_span(&self.rules, P, G, start, stop, self.scratch)
-                restore_mode(mode)
+        cdef int stage
+        rules.G = G
+        self.prepare(lr, loss, 1)
+        mode = flush_subnormals()
+        for stage in range(1 if rules.collecting else rules.n_stages):
+            rules.stage = stage
+            if rules.wants_norm[rules.stage]:
+                squares_part(rules, 0, 1)
+                if not take_norm(rules):
+                    fine = False
+                    break
+            if rules.wants_matrices[rules.stage]:
+                matrices_part(rules, &self.context, 0, 1)
+            for start, stop in [(0, self.n)] if spans is None else spans:
+                with nogil:
+                    fine &= update_span(rules, P, G, start, stop, self.context.scratch)
+        restore_mode(mode)
         return fine

@@ -144,10 +144,17 @@ cdef struct Step:
     double lr
     double t                    # 1 for the first
     double scale                # 1 / (sum of the weights of the batch's rows)
+    double batch                # 1 for the first: with accumulation there are several in a step
+    double norm                 # of the whole gradient, for rules that want it
+    double loss, loss_before    # of the batch and of the one before
 
 ctypedef void (*PrepareKernel)(const double* parameters, const Step* step, double* scalars) noexcept nogil
 ctypedef const void* (*UpdateKernel)(const double* scalars, void* P, const void* G, void** states,
                                      void* scratch, Py_ssize_t n) noexcept nogil
+
+ctypedef void (*MatrixKernel)(const double* scalars, void* A, Py_ssize_t I, Py_ssize_t O, void* work,
+                              const Context* context) noexcept nogil
+ctypedef Py_ssize_t (*WorkSize)(Py_ssize_t I, Py_ssize_t O) noexcept nogil
 
 cdef struct Rule:
     const char* name
@@ -155,11 +162,18 @@ cdef struct Rule:
     int parameters
     PrepareKernel prepare       # from the parameters and the step: its scalars, which stay until the next
     UpdateKernel update         # returns the gradient that the next rule in the chain sees
+    int hands_on                # which of its states that is; -1: none of them
+    bint wants_norm             # of the gradient that it sees: the chain is cut before it
+    bint collects               # the rules after it wait until it has seen as many batches as its parameter says
+    bint averages               # its one state is the last of the chain's
+    MatrixKernel matrix         # done with each whole matrix of what it hands on: the chain is cut after it
+    WorkSize matrix_work        # numbers of memory that this takes
 
 cdef enum:
     MAX_RULES = 12
     MAX_SCALARS = 8
     MAX_STATES = 4
+    MAX_STAGES = 3
 
 cdef struct ChainLink:
     const Rule* rule

@@ -4,7 +4,7 @@ Kernels check nothing, allocate nothing and touch no Python object: program.pyx 
 them with memory of the right size.  Families are included in the order in which they use each other.
 """
 from cpython.pycapsule cimport PyCapsule_New
-from libc.math cimport pow, sqrt as sqrt_double
+from libc.math cimport floor, pow, sqrt as sqrt_double
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
@@ -36,6 +36,8 @@ include "updates.pxi"
 include "adaptive.pxi"
 include "signs.pxi"
 include "decays.pxi"
+include "handed.pxi"
+include "matrices.pxi"
 include "constraints.pxi"
 
 cdef Kernels table

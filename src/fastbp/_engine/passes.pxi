@@ -301,10 +301,10 @@ cdef inline Py_ssize_t cut_inputs(Py_ssize_t I, Py_ssize_t O, int part, int of) 
 
 
 cdef void parameters_task(void* job, int part, int of) noexcept nogil:
-    """Phase two: one slice of every dW over all rows, then, with a chain, its update."""
+    """Phase two: one slice of every dW over all rows, then, with a chain, its update.  Later stages only update."""
     cdef const Plan* plan = <const Plan*> job
     cdef Py_ssize_t k, start, stop, O
-    cdef bint fine = True, last = part == of - 1
+    cdef bint fine = True, last = part == of - 1, forms = plan.rules == NULL or plan.rules.stage == 0
     cdef const Node* node
     cdef Context* context = plan.contexts + part
     cdef fp_mode mode = flush_subnormals()
@@ -314,7 +314,8 @@ cdef void parameters_task(void* job, int part, int of) noexcept nogil:
             continue
         O = node.weight_columns
         start, stop = cut_inputs(node.weight_rows, O, part, of), cut_inputs(node.weight_rows, O, part + 1, of)
-        node.op.kind.gradient(&node.op, context, plan.rows, start, stop, last)
+        if forms:
+            node.op.kind.gradient(&node.op, context, plan.rows, start, stop, last)
         if plan.rules == NULL or not node.last_of_parameters:
             continue
         fine &= update_span(plan.rules, plan.params, plan.grads, node.weights + start * O, node.weights + stop * O,
@@ -322,6 +323,17 @@ cdef void parameters_task(void* job, int part, int of) noexcept nogil:
         if last and node.bias >= 0:
             fine &= update_span(plan.rules, plan.params, plan.grads, node.bias, node.bias + O, context.scratch)
     context.fine = fine
+    restore_mode(mode)
+
+
+cdef void squares_task(void* job, int part, int of) noexcept nogil:
+    squares_part((<const Plan*> job).rules, part, of)
+
+
+cdef void matrices_task(void* job, int part, int of) noexcept nogil:
+    cdef const Plan* plan = <const Plan*> job
+    cdef fp_mode mode = flush_subnormals()
+    matrices_part(plan.rules, plan.contexts + part, part, of)
     restore_mode(mode)
 
 
@@ -359,14 +371,39 @@ cdef double batch_loss(Plan* plan, int threads) noexcept nogil:
 
 
 cdef bint gradients(Plan* plan, bint adds, int threads) noexcept nogil:
-    """Phase two.  False if an update was not finite."""
+    """Phase two, and with it the first stage of an update.  False if that was not finite."""
     cdef Py_ssize_t k
-    cdef bint fine = True
     for k in range(plan.n_nodes):
         plan.nodes[k].op.adds_gradient = adds or plan.nodes[k].shares_gradient
     share(parameters_task, plan, threads)
-    if plan.rules != NULL and plan.n_constrained > 0:
-        share(constrain_task, plan, threads)
+    return plan.rules == NULL or later_stages(plan, threads)
+
+
+cdef inline bint all_fine(const Plan* plan, int threads) noexcept nogil:
+    cdef int k
+    cdef bint fine = True
     for k in range(threads):
         fine &= plan.contexts[k].fine
+    return fine
+
+
+cdef bint later_stages(Plan* plan, int threads) noexcept nogil:
+    """Phase three: what wants the whole gradient first; then the constraints."""
+    cdef Rules* rules = plan.rules
+    cdef bint fine = all_fine(plan, threads)
+    cdef int stage
+    if rules.collecting:
+        return fine
+    for stage in range(1, rules.n_stages):
+        rules.stage = stage
+        if rules.wants_norm[rules.stage]:
+            share(squares_task, plan, threads)
+            if not take_norm(rules):
+                return False
+        if rules.wants_matrices[rules.stage]:
+            share(matrices_task, plan, threads)
+        share(parameters_task, plan, threads)
+        fine &= all_fine(plan, threads)
+    if plan.n_constrained > 0:
+        share(constrain_task, plan, threads)
     return fine

@@ -58,7 +58,7 @@ cdef struct Plan:
     bint inputs_wanted, outputs_wanted
     bint direct                 # the callers' rows are read where they are
     Py_ssize_t first_node, last_node    # of the stage that goes on: passes.pxi
-    const Rules* rules          # NULL: gradients without an update
+    Rules* rules                # NULL: gradients without an update
 
 
 cdef struct Tuner:

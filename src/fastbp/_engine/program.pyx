@@ -12,7 +12,7 @@ from libc.string cimport memset
 
 import numpy as np
 
-from fastbp._engine.chain cimport Chain, update_span
+from fastbp._engine.chain cimport Chain, matrices_part, squares_part, take_norm, update_span
 from fastbp._engine.flush cimport flush_subnormals, fp_mode, restore_mode
 from fastbp._engine.kernels cimport (
     Activation, Constraint, Context, Loss, LossTangentKernel, Op, OpKind, Targets, Tensor,
@@ -276,6 +276,7 @@ cdef class Program:
         node in Python failed, 4 a source is not as it must be."""
         self.begin(True, seed, step)
         self.plan.rules = &chain.rules
+        chain.rules.G = self.plan.grads
         place_inputs(&self.plan, direct, self.plan.first)
         loss[0] = batch_loss(&self.plan, threads)
         if self.plan.failed:
@@ -285,7 +286,7 @@ cdef class Program:
         loss[0] += chain.penalty(self.plan.params, self.plan.scale)
         if not isfinite(loss[0]):
             return 1
-        chain.prepare(lr, self.plan.scale)
+        chain.prepare(lr, loss[0], self.plan.scale)
         return 0 if gradients(&self.plan, False, threads) else 2
 
     # What Python calls.  Arrays come checked; the arguments are described in _engine/README.md.

@@ -40,3 +40,31 @@ cdef const real* rprop(const double* scalars, real* P, const real* G, real** sta
     return G
 
 rule(b"rprop", 2, 4, prepare_rprop, rprop)
+
+
+cdef void prepare_rprop_plus(const double* parameters, const Step* step, double* scalars) noexcept nogil:
+    prepare_rprop(parameters, step, scalars)
+    scalars[5] = step.loss > step.loss_before
+
+cdef const real* rprop_plus(const double* scalars, real* P, const real* G, real** states, real* scratch,
+                            Py_ssize_t n) noexcept nogil:
+    """The same, but where the sign changed and the loss has grown, the last move D is taken back (iRprop+)."""
+    cdef real down = <real> scalars[0], up = <real> scalars[1], low = <real> scalars[2], high = <real> scalars[3]
+    cdef real start = <real> scalars[4], back = <real> scalars[5], s, g, kept, d
+    cdef real* before = states[0]
+    cdef real* S = states[1]
+    cdef real* D = states[2]
+    cdef Py_ssize_t i
+    for i in range(n):
+        kept = G[i] * before[i]
+        s = (S[i] + start) * (up if kept > 0 else down if kept < 0 else <real> 1)
+        s = low if s < low else s
+        s = high if s > high else s
+        g = 0 if kept < 0 else G[i]
+        d = -back * D[i] if kept < 0 else -s if g > 0 else s if g < 0 else 0
+        before[i], S[i], D[i] = g, s, d
+    for i in range(n):
+        P[i] += D[i]
+    return G
+
+rule(b"rprop_plus", 3, 4, prepare_rprop_plus, rprop_plus)

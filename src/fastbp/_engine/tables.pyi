@@ -18,6 +18,7 @@ class Rule(NamedTuple):
     name: str
     states: int
     scalars: int
+    whole: bool
 
 ACTIVATIONS: dict[str, Activation]
 CONSTRAINTS: tuple[str, ...]

@@ -11,7 +11,7 @@ from fastbp._engine.memory cimport kernels_of
 
 Activation = namedtuple("Activation", "name start alpha by_rows")
 Loss = namedtuple("Loss", "name indices values unit")
-Rule = namedtuple("Rule", "name states scalars")
+Rule = namedtuple("Rule", "name states scalars whole")
 
 
 cdef inline const char* name_of(const void* row) noexcept:
@@ -66,7 +66,7 @@ def _sources():
 def _rules():
     cdef const c.Rule* row = kernels_of(np.dtype("float64")).rules
     while row.name != NULL:
-        yield Rule(row.name.decode(), row.states, row.parameters)
+        yield Rule(row.name.decode(), row.states, row.parameters, row.matrix != NULL)
         row += 1
 
 

@@ -23,8 +23,15 @@ ctypedef const real* (*Update)(const double* scalars, real* P, const real* G, re
 cdef rule(const char* name, int states, int parameters, PrepareKernel prepare, Update update_stretch):
     global n_rules
     assert n_rules < MOST_RULES - 1
-    rules[n_rules] = Rule(name, states, parameters, prepare, <UpdateKernel> update_stretch)
+    rules[n_rules].name, rules[n_rules].states, rules[n_rules].parameters = name, states, parameters
+    rules[n_rules].prepare, rules[n_rules].update = prepare, <UpdateKernel> update_stretch
+    rules[n_rules].hands_on = -1
     n_rules += 1
+
+
+cdef inline Rule* last_rule() noexcept:
+    """The row that was added last, for what only few rules have."""
+    return &rules[n_rules - 1]
 
 
 cdef void rate_first(const double* parameters, const Step* step, double* scalars) noexcept nogil:

@@ -1,0 +1,67 @@
+"""Rules around those that move: gradients collected and clipped before them, parameters averaged after them."""
+
+cdef void prepare_accumulate(const double* parameters, const Step* step, double* scalars) noexcept nogil:
+    scalars[0] = 1 / parameters[0]
+    scalars[1] = step.batch != (step.t - 1) * parameters[0] + 1
+
+cdef const real* accumulate(const double* scalars, real* P, const real* G, real** states, real* scratch,
+                            Py_ssize_t n) noexcept nogil:
+    """The mean of the gradients of some batches goes on to the next rule."""
+    cdef real share = <real> scalars[0], kept = <real> scalars[1]
+    cdef real* A = states[0]
+    cdef Py_ssize_t i
+    for i in range(n):
+        A[i] = (A[i] if kept > 0 else 0) + share * G[i]
+    return A
+
+rule(b"mean_of_batches", 1, 1, prepare_accumulate, accumulate)
+last_rule().hands_on = 0
+last_rule().collects = True
+
+
+cdef void prepare_clip_norm(const double* parameters, const Step* step, double* scalars) noexcept nogil:
+    """The gradient is scaled down to a norm where its own is larger (Pascanu et al. 2013)."""
+    scalars[1] = parameters[0] / step.norm if step.norm > parameters[0] else 1
+
+rule(b"clip_by_norm", 0, 1, prepare_clip_norm, scale)
+last_rule().wants_norm = True
+
+
+cdef const real* clip_value(const double* scalars, real* P, const real* G, real** states, real* scratch,
+                            Py_ssize_t n) noexcept nogil:
+    """The gradient with each number brought into -limit ... limit goes on to the next rule."""
+    cdef real limit = <real> scalars[1], g
+    cdef Py_ssize_t i
+    for i in range(n):
+        g = limit if G[i] > limit else G[i]
+        scratch[i] = -limit if g < -limit else g
+    return scratch
+
+rule(b"clip_by_value", 0, 1, rate_first, clip_value)
+
+
+cdef void prepare_ema(const double* parameters, const Step* step, double* scalars) noexcept nogil:
+    scalars[0] = 1 if step.t == 1 else 1 - parameters[0]
+
+cdef const real* average(const double* scalars, real* P, const real* G, real** states, real* scratch,
+                         Py_ssize_t n) noexcept nogil:
+    """A += share (P - A): an average of the parameters, which nobody reads but who asks for it."""
+    cdef real share = <real> scalars[0]
+    cdef real* A = states[0]
+    cdef Py_ssize_t i
+    for i in range(n):
+        A[i] += share * (P[i] - A[i])
+    return G
+
+rule(b"moving_average", 1, 1, prepare_ema, average)
+last_rule().averages = True
+
+
+cdef void prepare_swa(const double* parameters, const Step* step, double* scalars) noexcept nogil:
+    """Each counted step has the same share: of the first on, and of every so many after it (Izmailov et al. 2018)."""
+    cdef double beyond = step.t - parameters[0]
+    cdef double counted = floor(beyond / parameters[1])
+    scalars[0] = 1 / (counted + 1) if beyond >= 0 and beyond == counted * parameters[1] else 0
+
+rule(b"plain_average", 1, 2, prepare_swa, average)
+last_rule().averages = True

@@ -1,0 +1,112 @@
+"""Muon: a rule for whole matrices, by the products of the dense layers.
+
+The elementwise part writes a direction into a state of its own; the chain is cut there, and each matrix of the
+direction is made orthogonal by one thread, so no bit depends on how many there are.
+"""
+
+cdef void prepare_muon(const double* parameters, const Step* step, double* scalars) noexcept nogil:
+    memcpy(scalars, parameters, 8 * sizeof(double))
+
+cdef const real* muon(const double* scalars, real* P, const real* G, real** states, real* scratch,
+                      Py_ssize_t n) noexcept nogil:
+    """V = mu V + (1 - mu) G; what goes on is V, or Nesterov's mu V + (1 - mu) G, made orthogonal (Jordan et al. 2024).
+    """
+    cdef real mu = <real> scalars[0], left = <real> (1 - scalars[0]), v
+    cdef real ahead = <real> (scalars[0] if scalars[1] else 1), own = <real> (1 - scalars[0] if scalars[1] else 0)
+    cdef real* V = states[0]
+    cdef real* U = states[1]
+    cdef Py_ssize_t i
+    for i in range(n):
+        v = mu * V[i] + left * G[i]
+        U[i] = ahead * v + own * G[i]
+        V[i] = v
+    return U
+
+
+cdef inline Py_ssize_t whole_lines(Py_ssize_t numbers) noexcept nogil:
+    """So many that what follows begins on a cache line too."""
+    return parts(numbers, 16) * 16
+
+cdef inline Py_ssize_t size_of(Py_ssize_t rows, Py_ssize_t width) noexcept nogil:
+    """Numbers of a tensor."""
+    return whole_lines(rows * (blocks(width) * PANEL if width > PANEL else padded(width)))
+
+cdef Py_ssize_t muon_work(Py_ssize_t I, Py_ssize_t O) noexcept nogil:
+    cdef Py_ssize_t m = least(I, O), n = I if I > O else O
+    return 2 * (whole_lines(m * n) + whole_lines(m * m) + size_of(m, n) + size_of(m, m))
+
+
+cdef inline real* tensor_at(Tensor* T, real* memory, Py_ssize_t rows, Py_ssize_t width) noexcept nogil:
+    """Places a tensor, and returns where the memory goes on."""
+    T.data, T.width = memory, width
+    T.pitch = PANEL if width > PANEL else padded(width)
+    T.block = T.pitch * rows
+    return memory + size_of(rows, width)
+
+
+cdef void orthogonal(const double* scalars, void* A, Py_ssize_t I, Py_ssize_t O, void* work,
+                     const Context* context) noexcept nogil:
+    """X = A / |A|; some times X = a X + (b S + c S^2) X with S = X X': A's singular values go near 1 (Newton-Schulz).
+
+    A is turned for it if it has more rows than columns, and at the end scaled as its shape wants.
+    """
+    cdef Py_ssize_t m = least(I, O), n = I if I > O else O, i, k
+    cdef bint turned = I > O
+    cdef real* X = <real*> work
+    cdef real* Y = X + whole_lines(m * n)
+    cdef real* S = Y + whole_lines(m * n)
+    cdef real* B = S + whole_lines(m * m)
+    cdef real* free_from = B + whole_lines(m * m)
+    cdef Tensor X_rows, Y_rows, S_rows, B_rows
+    cdef Op op
+    cdef real a = <real> scalars[4], b = <real> scalars[5], c = <real> scalars[6]
+    cdef double norm = sqrt_double(sum_of_squares(A, I * O)), size = 1
+    cdef real share = <real> (1 / (norm if norm > scalars[2] else scalars[2]))
+    free_from = tensor_at(&X_rows, free_from, m, n)
+    free_from = tensor_at(&Y_rows, free_from, m, n)
+    free_from = tensor_at(&S_rows, free_from, m, m)
+    tensor_at(&B_rows, free_from, m, m)
+    memset(&op, 0, sizeof(op))
+    op.activation, op.inputs = activations, 1
+    copy_turned(<const real*> A, I, O, turned, share, X)
+    for k in range(<Py_ssize_t> scalars[3]):
+        load_rows(X, n, NULL, &X_rows, 0, m)
+        # S = X X' is the input gradient of a layer with the weights X.
+        op.X, op.Y, op.dX, op.dY, op.W = &S_rows, X_rows, &S_rows, X_rows, X
+        dense_backward(&op, context, 0, m)
+        store_rows(&S_rows, S, m, 0, m)
+        op.X, op.W, op.Y, op.Z = &S_rows, S, B_rows, B_rows
+        dense_forward(&op, context, 0, m)
+        store_rows(&B_rows, B, m, 0, m)
+        for i in range(m * m):
+            B[i] = b * S[i] + c * B[i]
+        load_rows(B, m, NULL, &B_rows, 0, m)
+        op.X, op.W, op.Y, op.Z = &B_rows, X, Y_rows, Y_rows
+        dense_forward(&op, context, 0, m)
+        store_rows(&Y_rows, Y, n, 0, m)
+        for i in range(m * n):
+            X[i] = a * X[i] + Y[i]
+    if scalars[7] == 0:
+        size = sqrt_double(<double> O / <double> I) if O > I else 1
+    elif scalars[7] == 1:
+        size = 0.2 * sqrt_double(<double> n)
+    copy_turned(X, m, n, turned, <real> size, <real*> A)
+
+
+cdef inline void copy_turned(const real* A, Py_ssize_t I, Py_ssize_t O, bint turned, real factor,
+                             real* C) noexcept nogil:
+    """C = factor A, or its transpose."""
+    cdef Py_ssize_t i, o
+    if not turned:
+        for i in range(I * O):
+            C[i] = factor * A[i]
+        return
+    for i in range(I):
+        for o in range(O):
+            C[o * I + i] = factor * A[i * O + o]
+
+
+rule(b"muon", 2, 8, prepare_muon, muon)
+last_rule().hands_on = 1
+last_rule().matrix = orthogonal
+last_rule().matrix_work = muon_work
