@@ -73,6 +73,7 @@ FLOORS = [
         "explanation",
         "monitor",
         "fitting",
+        "streams",
         "training",
     },
     {

@@ -149,7 +149,7 @@ WRONG = """
 import fastbp as fb
 
 net = fb.Sequential(fb.Input(2), fb.Dense("3"))  # arg-type
-net.fit([[1.0, 2.0]])  # call-arg
+net.fit([[1.0, 2.0]], [1.0], epoch=3)  # call-arg
 fb.nonsense  # attr-defined
 fb.diagnose(net, [[1.0]], [1.0]).verdict + 1  # operator
 fb.Input(2) + "x"  # operator

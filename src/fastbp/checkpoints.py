@@ -92,7 +92,7 @@ class ModelCheckpoint(Watch):
         for field in self._fields:
             checks.one_of(field, "field in path", known)
         self.last, self._written, self._epoch = None, [], 0
-        self._batch_size, self._rows = history.params["batch_size"], history.params["rows"]
+        self._params = history.params
 
     def on_epoch_begin(self, trainer, epoch):
         self._epoch = epoch
@@ -106,7 +106,8 @@ class ModelCheckpoint(Watch):
         if self.save_best_only:
             self.see(logs)
         if not self.save_best_only or self.plateau.improved:
-            self._write(trainer, -(-self._rows // self._batch_size), logs)
+            rows, size = self._params["rows"], self._params["batch_size"]
+            self._write(trainer, self._params["batches"] if rows is None else -(-rows // size), logs)
 
     def state(self):
         return {**super().state(), "written": self._written}

@@ -79,12 +79,7 @@ class Fit:
         begin = time.perf_counter()
         trainer = self.trainer
         self._rng_before = trainer.rng.bit_generator.state
-        order = trainer.rng.permutation(self.data.rows) if self.shuffle else None
-        loss, done = self.batches(epoch, order)
-        logs = {"loss": loss}
-        if self._outs is not None:
-            seen = self.data.take(order, slice(done), inputs=False)
-            logs |= trainer.measure(seen.ts, tuple(out[:done] for out in self._outs), seen.weights)
+        logs, done = self.trained(epoch)
         if self.validation is not None:
             values = trainer.evaluate_data(self.validation, self.threads)
             logs |= {f"val_{name}": value for name, value in values.items()}
@@ -92,16 +87,29 @@ class Fit:
         self._batch = 0
         self.callbacks.call("on_epoch_end", trainer, epoch, logs)
 
+    def trained(self, epoch: int) -> tuple[dict[str, float], int]:
+        """Go through the rows once; the loss and metrics of the epoch, and the rows done."""
+        order = self.trainer.rng.permutation(self.data.rows) if self.shuffle else None
+        loss, done = self.batches(epoch, order)
+        if self._outs is None:
+            return {"loss": loss}, done
+        seen, outs = self.data.take(order, slice(done), inputs=False), tuple(out[:done] for out in self._outs)
+        return {"loss": loss, **self.trainer.measure(seen.ts, outs, seen.weights)}, done
+
     def batches(self, epoch: int, order: np.ndarray | None) -> tuple[float, int]:
         """The batches of an epoch, until a callback stops the fit; their mean loss, and the rows done."""
         losses, sizes, callbacks = self._losses, self._sizes, self.callbacks
         if self.trainer.metrics and not self._skip:
             self._outs = self.trainer.new_outputs(self.data.rows)
         self._batch, self._skip = self._skip, 0
+
+        def where(batch):
+            return f"epoch {epoch + 1}, batch {batch + 1}"
+
         while self._batch < len(sizes) and not callbacks.stopped:
             first, last = self._batch, self._batch + callbacks.until_next(len(sizes) - self._batch)
             what = (self.data, order, self.batch_size, first, last, SLICE, losses, self._outs)
-            batch = self._batch = self.trainer.run(*what, where=f"epoch {epoch + 1}", threads=self.threads)
+            batch = self._batch = self.trainer.run(*what, where=where, threads=self.threads)
             callbacks.batches_done(self.trainer, batch - first, batch - 1, losses[batch - 1])
             rows = int(self._starts[batch - 1] + sizes[batch - 1])
             callbacks.call("on_tick", self.trainer, rows, {"loss": float(losses[batch - 1])})

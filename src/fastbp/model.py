@@ -6,7 +6,7 @@ floors upside down.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -38,14 +38,14 @@ class Model(Network):
 
     def fit(
         self,
-        X: Arrays,
-        y: Arrays,
+        X: Arrays | Iterable[Any],
+        y: Arrays | None = None,
         *,
         loss: LossLike = "mse",
         optimizer: str | Optimizer = "adam",
         epochs: int = 1,
         batch_size: int = 32,
-        validation_data: tuple[Any, ...] | None = None,
+        validation_data: tuple[Any, ...] | Iterable[Any] | None = None,
         metrics: MetricsLike = (),
         sample_weight: ArrayLike | None = None,
         class_weight: Mapping[int, float] | str | None = None,
@@ -56,6 +56,8 @@ class Model(Network):
         progress: bool = False,
         check_finite: bool = True,
         resume: bool | str | os.PathLike = False,
+        augment: Callable[..., Any] | None = None,
+        steps_per_epoch: int | None = None,
     ) -> History:
         """Train with a new `Trainer`, which explains the parameters.
 
@@ -88,12 +90,14 @@ class Model(Network):
             progress=progress,
             check_finite=check_finite,
             resume=resume,
+            augment=augment,
+            steps_per_epoch=steps_per_epoch,
         )
 
     def evaluate(
         self,
-        X: Arrays,
-        y: Arrays,
+        X: Arrays | Iterable[Any],
+        y: Arrays | None = None,
         *,
         loss: LossLike = "mse",
         metrics: MetricsLike = (),
@@ -103,7 +107,7 @@ class Model(Network):
 
         Parameters
         ----------
-        X, y : arrays, or tuples of them
+        X, y : arrays, or tuples of them; or as X alone an iterable of batches
         loss, metrics, sample_weight
             As for `Trainer`.
 

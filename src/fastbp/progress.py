@@ -49,7 +49,8 @@ class Line(Lines):
         self._last = ""
 
     def show(self, rows, logs):
-        self._write(f"{self.title()}  {rows / self.rows:4.0%}  {_numbers(logs)}")
+        share = f"{rows / self.rows:4.0%}" if self.rows else f"{rows:,} rows"
+        self._write(f"{self.title()}  {share}  {_numbers(logs)}")
 
     def end(self, logs, samples_per_second):
         self._last = f"{self.title()}  {_numbers(logs)}  {samples_per_second:,.0f} samples/s"
@@ -77,14 +78,15 @@ class Bar(Lines):
         from tqdm.auto import tqdm
 
         super().__init__(params)
-        self._bar = tqdm(total=self.epochs * self.rows, unit="row", unit_scale=True)
+        self._bar = tqdm(total=self.epochs * self.rows if self.rows else None, unit="row", unit_scale=True)
 
     def begin(self, epoch):
         super().begin(epoch)
+        self._done = epoch * self.rows if self.rows else self._bar.n
         self._bar.set_description(self.title(), refresh=False)
 
     def show(self, rows, logs):
-        self._bar.update(self.epoch * self.rows + rows - self._bar.n)
+        self._bar.update(self._done + rows - self._bar.n)
 
     def end(self, logs, samples_per_second):
         self._bar.set_postfix_str(_numbers(logs), refresh=False)

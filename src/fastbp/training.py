@@ -7,7 +7,8 @@ constructor, and a model that is not compiled yet is half a model.
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from fastbp.metrics import resolve as resolve_metrics
 from fastbp.network import Network
 from fastbp.progress import ProgressBar
 from fastbp.sources import refuse_unfit
+from fastbp.streams import Augmented, Slices, Stream, StreamFit, as_batches, is_batches, joined
 
 UNFIT = 4  # the engine's word for a batch that was not finite
 
@@ -113,12 +115,12 @@ class Trainer:
 
     def fit(
         self,
-        X: Arrays,
-        y: Arrays,
+        X: Arrays | Iterable[Any],
+        y: Arrays | None = None,
         *,
         epochs: int = 1,
         batch_size: int = 32,
-        validation_data: tuple[Any, ...] | None = None,
+        validation_data: tuple[Any, ...] | Iterable[Any] | None = None,
         sample_weight: ArrayLike | None = None,
         class_weight: Mapping[int, float] | str | None = None,
         callbacks: Sequence[Callback] = (),
@@ -128,16 +130,20 @@ class Trainer:
         progress: bool = False,
         check_finite: bool = True,
         resume: bool | str | os.PathLike = False,
+        augment: Callable[..., Any] | None = None,
+        steps_per_epoch: int | None = None,
     ) -> History:
         """Train for some epochs, going on from where the last call or step ended.
 
         Parameters
         ----------
         X : array of shape (rows, inputs), or a tuple of them
+            Arrays of any dtype and layout, mapped files, frames, tensors, and sparse arrays; or, without y, an
+            iterable of batches (X, y) or (X, y, sample_weight), such as a DataLoader, which then set the batch size.
         y : array of labels or values, or a tuple of them
         epochs, batch_size : int
-        validation_data : tuple, optional
-            (X, y) or (X, y, sample_weight), evaluated after each epoch.
+        validation_data : tuple or iterable, optional
+            (X, y), (X, y, sample_weight) or an iterable of batches, evaluated after each epoch.
         sample_weight : array of shape (rows,), optional
         class_weight : dict from label to weight, or "balanced", optional
             Multiplies the weight of each row by its label's; "balanced" makes all classes weigh the same.
@@ -155,6 +161,11 @@ class Trainer:
         resume : str or path-like, or True
             A file that `ModelCheckpoint` wrote: the fit goes on where that one was, with the same bits, until it has
             `epochs` epochs in all. True resumes from the file that this trainer was loaded from.
+        augment : function, optional
+            (X, y, rng) -> (X, y), called on each batch: arrays of the net's dtype, which it may change, and the
+            trainer's generator. A sample weight stays with its row.
+        steps_per_epoch : int, optional
+            How many batches of an iterable make an epoch; the next one goes on after them.
 
         Returns
         -------
@@ -173,11 +184,8 @@ class Trainer:
         >>> list(history.history), history.epoch
         (['loss', 'mae'], [0, 1, 2])
         """
-        data = self._data(X, y, sample_weight, class_weight, check_finite)
-        validation = None
-        if validation_data is not None:
-            Xv, yv, weights = checks.as_validation(validation_data)
-            validation = self._data(Xv, yv, weights, None, check_finite, "validation ")
+        data = self._training_data(X, y, sample_weight, class_weight, check_finite, steps_per_epoch)
+        validation = self._validation(validation_data, check_finite)
         epochs = checks.positive_int(epochs, "epochs")
         batch_size = checks.positive_int(batch_size, "batch_size")
         threads = checks.as_threads(threads)
@@ -186,25 +194,34 @@ class Trainer:
         history = History(names if validation is None else [*names, *(f"val_{name}" for name in names)])
         if seed is not None:
             self.rng = np.random.default_rng(checks.as_seed(seed))
-        history.params = {"epochs": epochs, "batch_size": batch_size, "rows": data.rows}
+        rows = data.rows if isinstance(data, Data) else None
+        if augment is not None:
+            slices = Slices(data, batch_size, shuffle, self.rng) if isinstance(data, Data) else data
+            check = partial(self._checked, None, check_finite)
+            data = Augmented(slices, checks.as_callable(augment, "augment"), self.rng, check)
+        history.params = {"epochs": epochs, "batch_size": batch_size, "rows": rows}
         if resume is not True and resume is not False:
             self.restore(resume)
         if resume is not False and self.pending is None:
             raise ValueError("there is no fit to resume: the checkpoint was not written within one")
         position, self.pending = self.pending if resume is not False else None, None
-        self._fit = Fit(self, data, validation, batch_size, shuffle, callbacks, history, threads)
+        kind: type = Fit if isinstance(data, Data) else StreamFit
+        self._fit = kind(self, data, validation, batch_size, shuffle, callbacks, history, threads)
         try:
             self._fit.epochs(epochs, position)
         finally:
             self._fit = None
         return history
 
-    def evaluate(self, X: Arrays, y: Arrays, sample_weight: ArrayLike | None = None) -> dict[str, float]:
+    def evaluate(
+        self, X: Arrays | Iterable[Any], y: Arrays | None = None, sample_weight: ArrayLike | None = None
+    ) -> dict[str, float]:
         """Loss and metrics, without dropout.
 
         Parameters
         ----------
         X : array of shape (rows, inputs), or a tuple of them
+            Or, without y, an iterable of batches, as for `fit`.
         y : array of labels or values, or a tuple of them
         sample_weight : array of shape (rows,), optional
             Weights of the loss, and of metrics that are `weighted`.
@@ -213,7 +230,7 @@ class Trainer:
         -------
         dict from str to float
         """
-        return self.evaluate_data(self._data(X, y, sample_weight))
+        return self.evaluate_data(self._training_data(X, y, sample_weight, None, True, None))
 
     def mode_of(self, name: str) -> str:
         """Whether less ("min") or more ("max") of a number in the history is better."""
@@ -302,7 +319,7 @@ class Trainer:
         seconds: float,
         losses: np.ndarray,
         outs: tuple[np.ndarray, ...] | None,
-        where: str = "",
+        where: Callable[[int], str] | None = None,
         threads: int | None = None,
     ) -> int:
         """Train on batches first ... last - 1 of checked data; the first batch that was not done.
@@ -319,8 +336,8 @@ class Trainer:
         if status == UNFIT:
             refuse_unfit(data.xs, order, slice(batch * batch_size, (batch + 1) * batch_size))
         if status:
-            where = f" ({where}, batch {batch + 1})" if where else ""
-            raise self._diverged(status, losses[batch], before + batch - first + 1, where)
+            place = "" if where is None else f" ({where(batch)})"
+            raise self._diverged(status, losses[batch], before + batch - first + 1, place)
         return batch
 
     def _diverged(self, status, loss, step, where=""):
@@ -342,11 +359,12 @@ class Trainer:
         fine = programs.update(self.chain, self.optimizer.lr, float(losses[batch]))
         return (batch + 1, 0) if fine else (batch, 2)
 
-    def evaluate_data(self, data: Data, threads: int | None = None) -> dict[str, float]:
+    def evaluate_data(self, data: Data | Stream, threads: int | None = None) -> dict[str, float]:
         """Loss and metrics of checked data."""
-        ys = self.net.programs.predict(data.xs, threads)
-        value, _ = self.objective(ys, data.ts, data.weights)
-        return {"loss": value, **self.measure(data.ts, ys, data.weights)}
+        batches = [data] if isinstance(data, Data) else data.epoch()
+        ts, ys, weights = joined([(batch, self.net.programs.predict(batch.xs, threads)) for batch in batches])
+        value, _ = self.objective(ys, ts, weights)
+        return {"loss": value, **self.measure(ts, ys, weights)}
 
     def measure(self, ts: tuple, ys: tuple, weights: np.ndarray | None) -> dict[str, float]:
         """Metrics of targets and outputs."""
@@ -356,13 +374,37 @@ class Trainer:
         """Memory for the outputs of so many rows."""
         return tuple(np.empty((rows, node.width), self.net.dtype) for node in self.net.outputs)
 
-    def _data(self, X, y, sample_weight=None, class_weight=None, check_finite=True, prefix=""):
-        xs = self.net.as_sources(X, check_finite, f"{prefix}X")
+    def _training_data(self, X, y, sample_weight, class_weight, check_finite, steps):
+        """Arrays, or without y a stream of batches."""
+        if steps is not None and y is not None:
+            raise ValueError("steps_per_epoch is for batches; of arrays an epoch is all rows")
+        if y is not None or X is None:
+            return self._data(X, y, sample_weight, class_weight, check_finite)
+        if sample_weight is not None:
+            raise ValueError("sample_weight is for arrays; batches are (X, y, sample_weight)")
+        if isinstance(class_weight, str):
+            raise ValueError(f"class_weight {class_weight!r} wants all of y; for batches pass a dict")
+        steps = None if steps is None else checks.positive_int(steps, "steps_per_epoch")
+        return Stream(as_batches(X, "X"), partial(self._checked, class_weight, check_finite), steps)
+
+    def _validation(self, data, check_finite):
+        if data is None:
+            return None
+        if is_batches(data):
+            return Stream(data, partial(self._checked, None, check_finite), prefix="validation ")
+        X, y, weights = checks.as_validation(data)
+        return self._data(X, y, weights, None, check_finite, "validation {}")
+
+    def _checked(self, class_weight, check_finite, X, y, sample_weight, name):
+        return self._data(X, y, sample_weight, class_weight, check_finite, name)
+
+    def _data(self, X, y, sample_weight=None, class_weight=None, check_finite=True, name="{}"):
+        xs = self.net.as_sources(X, check_finite, name.format("X"))
         rows = len(xs[0])
-        ts = self.objective.targets(y, rows, f"{prefix}y")
+        ts = self.objective.targets(y, rows, name.format("y"))
         weights = None
         if sample_weight is not None:
-            weights = checks.as_weights(sample_weight, rows, self.net.dtype, f"{prefix}sample_weight")
+            weights = checks.as_weights(sample_weight, rows, self.net.dtype, name.format("sample_weight"))
         if class_weight is not None:
             weights = self._class_weights(class_weight, ts, weights)
         return Data(xs, ts, weights)

@@ -1,0 +1,148 @@
+"""Data that comes in batches: from an iterable of the user's, or from arrays through a function that changes them.
+
+A batch is checked when it comes, and then is a step like any other: the bits are those of the same rows in arrays.
+Rejected: to collect an epoch's batches in arrays first, which is what an iterable is there to avoid.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastbp import checks
+from fastbp.data import Data
+from fastbp.fitting import Fit, Position
+
+Check = Callable[..., Data]  # of (X, y, sample_weight or None, how errors call them: "{} of batch 3")
+NO_ROWS = Data((np.empty((0, 1)),), (), None)
+
+
+def as_batches(X: Any, name: str) -> Iterable[Any]:
+    """An iterable of batches, which stands where X and y are arrays elsewhere."""
+    if hasattr(X, "shape") or isinstance(X, (str, bytes, Mapping)) or not isinstance(X, Iterable):
+        raise TypeError(f"y is None, and {name} no iterable of batches (X, y) but {type(X).__name__}")
+    return X
+
+
+def is_batches(data: Any) -> bool:
+    """Whether validation data is an iterable of batches, not (X, y) or (X, y, sample_weight)."""
+    if isinstance(data, list):
+        return bool(data) and all(isinstance(item, tuple) for item in data)
+    other = isinstance(data, (tuple, str, bytes, Mapping)) or hasattr(data, "shape")
+    return isinstance(data, Iterable) and not other
+
+
+class Stream:
+    """The batches of an iterable, epoch by epoch. With `steps` so many are one, and the next epoch goes on there."""
+
+    def __init__(self, batches: Iterable[Any], check: Check, steps: int | None = None, prefix: str = ""):
+        self._batches = batches
+        self._check = check
+        self._steps = steps
+        self._prefix = prefix
+        self._going_on: Iterator[Any] = iter(())
+
+    def epoch(self) -> Iterator[Data]:
+        """Checked batches."""
+        count = 0
+        for item in self._batches if self._steps is None else self._some(self._steps):
+            count += 1
+            X, y, weights = checks.as_validation(item, f"{self._prefix}batch {count}")
+            yield self._check(X, y, weights, f"{self._prefix}{{}} of batch {count}")
+        if count < (self._steps or 1):
+            wanted = "" if self._steps is None else f" of the {self._steps} of steps_per_epoch"
+            raise ValueError(
+                f"the {self._prefix}batches ended after {count}{wanted}; pass what can be gone through again, such as "
+                "a list or a DataLoader, or an endless generator with steps_per_epoch"
+            )
+
+    def _some(self, steps):
+        """The next batches; an iterable that ends begins again if it can."""
+        for _ in range(steps):
+            for _ in range(2):
+                item = next(self._going_on, self)
+                if item is not self:
+                    break
+                self._going_on = iter(self._batches)
+            if item is self:
+                return
+            yield item
+
+
+class Slices(NamedTuple):
+    """The rows of checked arrays in batches, in an order of its own for each epoch."""
+
+    data: Data
+    batch_size: int
+    shuffle: bool
+    rng: np.random.Generator
+
+    def epoch(self) -> Iterator[Data]:
+        """Batches, which are copies."""
+        rows = self.data.rows
+        order = self.rng.permutation(rows) if self.shuffle else np.arange(rows)
+        starts = range(0, rows, self.batch_size)
+        return (self.data.take(order, slice(start, start + self.batch_size)) for start in starts)
+
+
+class Augmented(NamedTuple):
+    """Batches changed by a function (X, y, rng) -> (X, y) and checked again."""
+
+    batches: Stream | Slices
+    augment: Callable[..., Any]
+    rng: np.random.Generator
+    check: Check
+
+    def epoch(self) -> Iterator[Data]:
+        """Checked batches."""
+        for k, batch in enumerate(self.batches.epoch()):
+            xs, ts = (tuple(np.array(part[:]) for part in parts) for parts in (batch.xs, batch.ts))
+            result = self.augment(*(parts[0] if len(parts) == 1 else parts for parts in (xs, ts)), self.rng)
+            if not isinstance(result, (tuple, list)) or len(result) != 2:
+                raise TypeError(f"augment must return (X, y), got {type(result).__name__}")
+            yield self.check(*result, batch.weights, f"{{}} of batch {k + 1} from augment")
+
+
+class StreamFit(Fit):
+    """A fit whose data comes in batches; it is resumed between epochs only."""
+
+    def __init__(self, trainer: Any, stream: Stream | Slices | Augmented, *rest: Any):
+        super().__init__(trainer, NO_ROWS, *rest)
+        self._stream = stream
+
+    def trained(self, epoch: int) -> tuple[dict[str, float], int]:
+        """Go through the batches of an epoch; its loss and metrics, and the rows done."""
+        trainer, callbacks, loss = self.trainer, self.callbacks, np.empty(1)
+        total, done, seen = 0.0, 0, []
+        for batch in self._stream.epoch():
+            outs = trainer.new_outputs(batch.rows) if trainer.metrics else None
+            where = f"epoch {epoch + 1}, batch {self._batch + 1}"
+            what = (batch, None, batch.rows, 0, 1, 0.0, loss, outs)
+            trainer.run(*what, where=lambda _, where=where: where, threads=self.threads)
+            total, done = total + float(loss[0]) * batch.rows, done + batch.rows
+            if outs is not None:
+                seen.append((batch, outs))
+            self._batch += 1
+            callbacks.batches_done(trainer, 1, self._batch - 1, loss[0])
+            callbacks.call("on_tick", trainer, done, {"loss": float(loss[0])})
+            if callbacks.stopped:
+                break
+        self.history.params["batches"] = self._batch
+        return {"loss": total / done, **(trainer.measure(*joined(seen)) if seen else {})}, done
+
+    def _go_to(self, position: Position):
+        if position.state["batch"]:
+            raise ValueError("a fit of batches is resumed between epochs; the checkpoint was written within one")
+        super()._go_to(position)
+
+
+def joined(parts: list[tuple[Data, tuple[np.ndarray, ...]]]) -> tuple:
+    """Targets, outputs and weights of all batches, from batches and their outputs."""
+    if len(parts) == 1:
+        return parts[0][0].ts, parts[0][1], parts[0][0].weights
+    ts = tuple(np.concatenate(arrays) for arrays in zip(*(batch.ts for batch, _ in parts), strict=True))
+    ys = tuple(np.concatenate(arrays) for arrays in zip(*(outs for _, outs in parts), strict=True))
+    if all(batch.weights is None for batch, _ in parts):
+        return ts, ys, None
+    weights = [np.ones(batch.rows, ys[0].dtype) if batch.weights is None else batch.weights for batch, _ in parts]
+    return ts, ys, np.concatenate(weights)
