@@ -100,6 +100,11 @@ class Diagnosis:
     def to_frame(self) -> DataFrame:
         """The figures as a pandas DataFrame, a row a node.
 
+        Returns
+        -------
+        pandas.DataFrame
+            A row a node.
+
         Raises
         ------
         ImportError

@@ -6,8 +6,29 @@ was rejected: nothing would be done with it.
 
 
 class ModelFormatError(ValueError):
-    """A model file, or a model's configuration, is damaged or is not one."""
+    """A model file, or a model's configuration, is damaged or is not one.
+
+    Examples
+    --------
+    >>> from fastbp import Model
+    >>> try:
+    ...     Model.from_config({"class": "House"})
+    ... except ModelFormatError as error:
+    ...     print(error)
+    no model: ValueError: unknown class of model 'House'; known: Model, Network, Sequential
+    """
 
 
 class DivergenceError(FloatingPointError, ValueError):
-    """The loss or an update is no longer finite; the parameters are the last finite ones."""
+    """The loss or an update is no longer finite; the parameters are the last finite ones.
+
+    Examples
+    --------
+    >>> from fastbp import SGD, Dense, Input, Sequential
+    >>> net = Sequential(Input(1), Dense(1, weights="ones"))
+    >>> try:
+    ...     history = net.fit([[1e30]], [0.0], optimizer=SGD(lr=1.0), epochs=3)
+    ... except DivergenceError as error:
+    ...     print(str(error).partition(";")[0])
+    the loss became inf at step 1 (epoch 1, batch 1)
+    """

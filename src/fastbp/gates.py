@@ -295,6 +295,15 @@ class Concatenate(Merge):
 def maximum(*nodes: Node | float) -> Node:
     """The largest of nodes and numbers, element by element.
 
+    Parameters
+    ----------
+    *nodes : Node or float
+        At least one node; widths are equal, or 1.
+
+    Returns
+    -------
+    Node
+
     Examples
     --------
     >>> from fastbp.graph import Input
@@ -306,6 +315,15 @@ def maximum(*nodes: Node | float) -> Node:
 
 def minimum(*nodes: Node | float) -> Node:
     """The smallest of nodes and numbers, element by element.
+
+    Parameters
+    ----------
+    *nodes : Node or float
+        At least one node; widths are equal, or 1.
+
+    Returns
+    -------
+    Node
 
     Examples
     --------

@@ -45,6 +45,11 @@ def per_sample_gradient_norms(
 ) -> np.ndarray:
     """The Euclidean norm of each row of `per_sample_gradients`, without storing these.
 
+    Parameters
+    ----------
+    net, X, y, loss, threads
+        As for `per_sample_gradients`.
+
     Returns
     -------
     ndarray of shape (rows,), float64

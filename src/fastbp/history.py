@@ -66,6 +66,11 @@ class History:
     def to_frame(self) -> DataFrame:
         """The history as a pandas DataFrame, a row an epoch.
 
+        Returns
+        -------
+        pandas.DataFrame
+            A row an epoch.
+
         Raises
         ------
         ImportError

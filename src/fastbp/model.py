@@ -250,9 +250,28 @@ class Sequential(Model):
 def load(path: str | os.PathLike) -> Model:
     """Read a model from a file that `Model.save` or `Trainer.save` wrote.
 
+    Parameters
+    ----------
+    path : str or path-like
+        A .safetensors file.
+
+    Returns
+    -------
+    Model
+
     Raises
     ------
     ModelFormatError
         If the file is damaged or is not one.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from fastbp import Dense
+    >>> net = Sequential(Input(2), Dense(1), seed=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     net.save(f"{folder}/net.safetensors")
+    ...     load(f"{folder}/net.safetensors")
+    <Sequential 'sequential', 3 parameters, float32>
     """
     return cast(Model, serialization.load(path).net)

@@ -320,6 +320,10 @@ class Network:
         arrays : dict from str to ndarray, optional
             The parameters, as `arrays()` gives them; drawn anew if not given.
 
+        Returns
+        -------
+        Network
+
         Raises
         ------
         ModelFormatError

@@ -21,10 +21,19 @@ def get_num_threads() -> int:
     It is what `set_num_threads` said, else the environment variable FASTBP_NUM_THREADS, else OMP_NUM_THREADS,
     else the number of processors that the process may use: its affinity and the quota of its control group.
 
+    Returns
+    -------
+    int
+
     Raises
     ------
     ValueError
         If the environment variable is not a whole number from 1.
+
+    Examples
+    --------
+    >>> get_num_threads() >= 1
+    True
     """
     global _limit
     if _limit is None:
