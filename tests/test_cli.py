@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import fastbp as fb
-from fastbp import cli_bench, encoding, optimizers
+from fastbp import cli_bench, cli_files, encoding, optimizers
 from fastbp.cli import main
 
 
@@ -335,6 +335,33 @@ def test_the_benchmark_times_nothing_that_differs(capsys, monkeypatch):
     slope = cli_bench.Plain._slope
     monkeypatch.setattr(cli_bench.Plain, "_slope", lambda self, Y, t: -slope(self, Y, t))
     assert "differ by" in run(capsys, "bench", "--seconds", "0.02")[2]
+
+
+def test_export_to_torch(capsys, flowers):
+    torch = pytest.importorskip("torch")
+    trained(capsys, flowers, "--target", "kind", "--epochs", 2, "--hidden", "7", "--activation", "tanh", "--dropout", 0)
+    code, out, err = run(capsys, "export", "net.safetensors", "--to", "torch")
+    assert (code, err) == (0, "")
+    assert "Linear(in_features=6, out_features=7" in out
+    assert "its 6 inputs" in out
+    arrays, _ = fb.safetensors.read("net.torch.safetensors")
+    names = list(arrays)
+    linear = torch.nn.Linear(6, 7), torch.nn.Linear(7, 3)
+    for layer, at in zip(linear, ("dense_1", "dense_2"), strict=True):
+        layer.load_state_dict({name: torch.tensor(arrays[f"{at}.{name}"]) for name in ("weight", "bias")})
+    assert len(names) == 4
+    X = np.random.default_rng(0).normal(size=(5, 6)).astype(np.float32)
+    with torch.no_grad():
+        wanted = linear[1](torch.tanh(linear[0](torch.tensor(X)))).numpy()
+    np.testing.assert_allclose(fb.load("net.safetensors").predict(X), wanted, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("form", sorted(cli_files.FORMATS))
+def test_what_export_refuses(capsys, flowers, form):
+    trained(capsys, flowers, "--target", "kind", "--epochs", 1)
+    assert "missing" in error_of(capsys, "export", "net.safetensors", "--to", form, "--out", "missing/file")
+    assert "nothing" in error_of(capsys, "export", "nothing.safetensors", "--to", form)
+    assert "torch" in error_of(capsys, "export", "net.safetensors", "--to", "fann", code=2)
 
 
 @pytest.mark.parametrize("command", [["-m", "fastbp", "info"], ["-c", "import fastbp"]])
