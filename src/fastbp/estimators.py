@@ -18,7 +18,8 @@ from fastbp._engine import ACTIVATIONS
 from fastbp.data import Data
 from fastbp.optional import package
 from fastbp.runtimes import SYNONYMS, Design, Runtime, as_activations, as_dropout, named
-from fastbp.solvers import STOCHASTIC, Stochastic, minimise
+from fastbp.solvers import STOCHASTIC, Stochastic, memory_of, minimise
+from fastbp.sources import as_source
 from fastbp.tellers import Teller
 
 WHO = "fastbp.sklearn"
@@ -166,6 +167,7 @@ class MultilayerPerceptron(FeatureNames, TransformerMixin, CallbackSupport, Base
     def _fit(self, X, y, sample_weight, held, incremental):
         """Train; `held` is (X_val, y_val, sample_weight_val)."""
         hidden = self._hidden()
+        self._refuse_for_lbfgs(held)
         first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         X, y = self._checked(X, y, first)
         self._learn_targets(y, incremental)
@@ -188,6 +190,15 @@ class MultilayerPerceptron(FeatureNames, TransformerMixin, CallbackSupport, Base
                 " preprocessed."
             )
         return self
+
+    def _refuse_for_lbfgs(self, held):
+        """What needs epochs of batches."""
+        if is_stochastic(self):
+            return
+        dropout = self.dropout if np.any(self.dropout) else None
+        for name, given in (("X_val", held[0]), ("callbacks", self.callbacks), ("dropout", dropout)):
+            if given is not None:
+                raise ValueError(f"{name} needs epochs, which solver='lbfgs' does not have")
 
     def _hidden(self):
         """The widths of the hidden layers."""
@@ -252,7 +263,7 @@ class MultilayerPerceptron(FeatureNames, TransformerMixin, CallbackSupport, Base
         if fits and not (anew and runtime.design != self._design(runtime.design.seed)):
             return runtime
         if runtime is not None and runtime.trainer is not None:
-            self._memory = runtime.trainer.memory()
+            self._memory = memory_of(runtime.trainer)
         runtime = self._runtime = Runtime(self._design(None), self.coefs_, self.intercepts_)
         self.coefs_, self.intercepts_ = list(runtime.coefs), list(runtime.intercepts)
         return runtime
@@ -270,8 +281,7 @@ class MultilayerPerceptron(FeatureNames, TransformerMixin, CallbackSupport, Base
 
     def _data(self, X, y, weights):
         dtype = self._runtime.net.dtype
-        X = X.toarray() if hasattr(X, "toarray") else X
-        X = checks.as_rows(X, X.shape[1], dtype, check_finite=X.dtype != dtype)
+        X = as_source(X, X.shape[1], dtype, check_finite=X.dtype != dtype)
         weights = None if weights is None else checks.as_weights(weights, len(X), dtype)
         return Data((X,), (self._encoded(y, dtype),), weights)
 
@@ -324,7 +334,7 @@ class MultilayerPerceptron(FeatureNames, TransformerMixin, CallbackSupport, Base
         -------
         ndarray of shape (rows, units of the last hidden layer), or a frame as `set_output` says
         """
-        X = self._rows(X)
+        X = self._dense(X)
         return self._at_work().hidden(X)
 
     def input_gradient(self, X: Any, output: int | None = None) -> np.ndarray:
@@ -343,18 +353,23 @@ class MultilayerPerceptron(FeatureNames, TransformerMixin, CallbackSupport, Base
         -------
         ndarray of shape (rows, features)
         """
-        X = self._rows(X)
+        X = self._dense(X)
         return derivatives.input_gradient(self._at_work().net, X, output=output, threads=self.n_threads)
 
     @property
     def _n_features_out(self):
         return self.coefs_[-1].shape[0]
 
+    def _dense(self, X):
+        """Rows as an array."""
+        X = self._rows(X)
+        return X if isinstance(X, np.ndarray) else X[:]
+
     def _rows(self, X):
         """Rows for the network, from an X of any kind."""
         validation.check_is_fitted(self)
         X = validation.validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
-        return checks.as_rows(X.toarray() if hasattr(X, "toarray") else X, X.shape[1], self.coefs_[0].dtype)
+        return as_source(X, X.shape[1], self.coefs_[0].dtype)
 
     # Conventions
 
@@ -369,7 +384,7 @@ class MultilayerPerceptron(FeatureNames, TransformerMixin, CallbackSupport, Base
         runtime = state.pop("_runtime", None)
         state.pop("_optimizer", None)
         if runtime is not None and runtime.trainer is not None:
-            state["_memory"] = runtime.trainer.memory()
+            state["_memory"] = memory_of(runtime.trainer)
         return state
 
 

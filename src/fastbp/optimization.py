@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
-from typing import ClassVar
+from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -36,6 +36,9 @@ class Optimizer:
     decay_biases : bool
         Whether weight_decay and l1 are for all parameters; False: for the matrices only, not for biases or the
         factors of normalizations.
+    l2_by_rows : float
+        A penalty l2_by_rows / 2 * |W|**2 on the sum of the rows' losses, as scikit-learn has it, not on their mean:
+        adds l2_by_rows * W, over the sum of the weights of the batch's rows, to the gradient of matrices.
     l1 : float
         Adds l1 * sign(p) to the gradient: the subgradient of an L1 penalty.
     clip_norm : float, optional
@@ -134,17 +137,18 @@ class Optimizer:
         """The compiled rules and their state for a network."""
         chain = self._chains.get(net)
         if chain is None:
-            chain = _engine.Chain(net.dtype.name, *self._compiled(net))
+            chain = _engine.Chain(net.dtype.name, *self.compiled(net))
             self._chains[net] = chain
         return chain
 
-    def _compiled(self, net):
+    def compiled(self, net: Network) -> tuple:
         """The groups of the engine's chain, the number of parameters, which of them a group has, and matrices."""
         known = {*net.slices, *(name.rpartition(".")[0] for name in net.slices)}
         for name in self.settings["groups"]:
             checks.one_of(name, "layer in groups", known)
         groups: dict[tuple, int] = {}
-        segments, matrices = [], []
+        segments: list[tuple[int, int]] = []
+        matrices: list[tuple] = []
         for name, (part, shape) in net.slices.items():
             lr_scale, rules = self._group_of(name, len(shape) == 2)
             group = groups.setdefault((lr_scale, tuple(rules)), len(groups))
@@ -159,7 +163,7 @@ class Optimizer:
         """The factor of lr and all rules for a parameter."""
         lr_scale, weight_decay, l1 = self._of_parameter(name, is_matrix)
         own_scale, rules = self.rules_for(is_matrix)
-        before = optimizer_settings.before(self.settings, self.decay, weight_decay, l1)
+        before = optimizer_settings.before(self.settings, is_matrix, self.decay, weight_decay, l1)
         after = optimizer_settings.after(self.settings, self.decay, weight_decay)
         return lr_scale * own_scale, [*before, *rules, *after]
 
@@ -257,6 +261,17 @@ class Optimizer:
         """Name and settings, as JSON has them."""
         lr = self._lr if self.schedule is None else self.schedule.config()
         return {"name": type(self).__name__.lower(), **self._shown(), "lr": lr}
+
+    def configured(self, **settings: Any) -> "Optimizer":
+        """A new optimizer of the kind with some settings changed.
+
+        Examples
+        --------
+        >>> from fastbp import SGD
+        >>> SGD(lr=0.1).configured(momentum=0.9).rules()
+        [('momentum', (0.9, 0.0))]
+        """
+        return type(self)(**{**self._shown(), **settings})
 
     def _shown(self):
         """lr, the settings of its own, and those of all optimizers that are not the defaults."""

@@ -18,6 +18,7 @@ class Common(TypedDict, total=False):
     """The settings that every optimizer takes, for type checkers; COMMON has their defaults and checks."""
 
     decay_biases: bool
+    l2_by_rows: float
     l1: float
     clip_norm: float | None
     clip_value: float | None
@@ -50,6 +51,7 @@ def _limit(name):
 
 COMMON: dict[str, tuple[object, Callable]] = {
     "decay_biases": (True, bool),
+    "l2_by_rows": (0.0, lambda value: checks.in_range(value, "l2_by_rows", 0.0)),
     "l1": (0.0, lambda value: checks.in_range(value, "l1", 0.0)),
     "clip_norm": (None, _limit("clip_norm")),
     "clip_value": (None, _limit("clip_value")),
@@ -69,11 +71,13 @@ def checked(common: Common) -> dict[str, object]:
     return settings
 
 
-def before(settings: Mapping, decay: str, weight_decay: float, l1: float) -> list[Rule]:
+def before(settings: Mapping, is_matrix: bool, decay: str, weight_decay: float, l1: float) -> list[Rule]:
     """The rules before those that move the parameters."""
     rules: list[Rule] = []
     if settings["accumulate"] > 1:
         rules.append(("mean_of_batches", (settings["accumulate"],)))
+    if settings["l2_by_rows"] and is_matrix:
+        rules.append(("l2_of_sum", (settings["l2_by_rows"],)))
     if settings["clip_norm"] is not None:
         rules.append(("clip_by_norm", (settings["clip_norm"],)))
     if settings["clip_value"] is not None:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastbp import _engine, checks
+from fastbp._engine import Source
 from fastbp.functional import dense_forward
 from fastbp.graph import Input
 from fastbp.layers import Dense, Dropout, Layer
@@ -76,11 +77,11 @@ class Runtime:
         Z = self.net.programs.quick_predict(X, threads)
         return None if Z is None else self.link(Z)
 
-    def predict(self, X: np.ndarray, threads: int | None) -> np.ndarray:
+    def predict(self, X: np.ndarray | Source, threads: int | None) -> np.ndarray:
         """Predictions for checked rows."""
         return self.link(self.raw(X, threads))
 
-    def raw(self, X: np.ndarray, threads: int | None) -> np.ndarray:
+    def raw(self, X: np.ndarray | Source, threads: int | None) -> np.ndarray:
         """Outputs of the network for checked rows."""
         return self.net.programs.predict((X,), threads)[0]
 

@@ -22,6 +22,7 @@ from fastbp.data import Data
 from fastbp.errors import DivergenceError
 from fastbp.fitting import Fit
 from fastbp.history import History
+from fastbp.optimization import Optimizer
 from fastbp.optional import package
 from fastbp.runtimes import Runtime
 from fastbp.tellers import Teller
@@ -40,33 +41,27 @@ class Target(NamedTuple):
     offsets: Callable | None = None  # targets -> what the engine leaves out of each row's loss
 
 
-class PenalisedTrainer(Trainer):
-    """A trainer whose loss has the penalty alpha / 2 |W|^2 / rows, as scikit-learn has it, and none on biases."""
+def trainer_of(runtime: Runtime, target: Target, optimizer: Optimizer) -> Trainer:
+    """A trainer whose losses are those that the estimator reports, but for a factor."""
+    trainer = Trainer(runtime.net, target.loss, optimizer)
+    if target.gradient != 1:
+        groups, *rest = optimizer.compiled(runtime.net)
+        groups = [(lr_scale, [("scale", (target.gradient,)), *rules]) for lr_scale, rules in groups]
+        trainer.chain = _engine.Chain(runtime.net.dtype.name, groups, *rest)
+    trainer.chain.shown_penalty = 1 / target.value
+    return trainer
 
-    def __init__(self, runtime: Runtime, target: Target, optimizer, alpha: float):
-        net = runtime.net
-        super().__init__(net, target.loss, optimizer)
-        scale = [("scale", (target.gradient,))] if target.gradient != 1 else []
-        decay = [("l2_by_rows", (alpha,))] if alpha else []
-        segments: list[tuple[int, int]] = []
-        for coef, intercept in zip(runtime.coefs, runtime.intercepts, strict=True):
-            before = segments[-1][0] if segments else 0
-            segments += [(before + coef.size, 0), (before + coef.size + intercept.size, 1)]
-        rules = self.optimizer.rules()
-        groups = [(1.0, [*scale, *decay, *rules]), (1.0, [*scale, *rules])]
-        self.chain = _engine.Chain(net.dtype.name, groups, net.params.size, segments)
-        self.chain.penalise([alpha / target.value, 0.0])
-        self._lane = net.programs.lane(self.objective.names, self.chain)
 
-    def memory(self) -> dict:
-        """What the next call of `partial_fit` goes on from, in plain numbers and arrays."""
-        return {"lr": self.optimizer.lr, "steps": self.chain.t, "states": self.chain.states.copy()}
+def memory_of(trainer: Trainer) -> dict:
+    """What the next call of `partial_fit` goes on from, in plain numbers and arrays."""
+    return {"lr": trainer.optimizer.lr, "steps": trainer.chain.t, "states": trainer.chain.states.copy()}
 
-    def remember(self, memory: dict) -> None:
-        """Go on from what `memory` gave."""
-        if memory["states"].shape == self.chain.states.shape:
-            self.optimizer.lr, self.chain.t = memory["lr"], memory["steps"]
-            self.chain.states[...] = memory["states"]
+
+def remember(trainer: Trainer, memory: dict) -> None:
+    """Go on from what `memory_of` gave."""
+    if memory["states"].shape == trainer.chain.states.shape:
+        trainer.optimizer.lr, trainer.chain.t = memory["lr"], memory["steps"]
+        trainer.chain.states[...] = memory["states"]
 
 
 class Rate:
@@ -128,11 +123,11 @@ class Stochastic:
         self.est, self.runtime, self.target, self.data, self.held = est, runtime, target, data, held
         if runtime.trainer is None or not goes_on:
             optimizer = STOCHASTIC[est.solver](est) if est.optimizer is None else optimizers.resolve(est.optimizer)
-            runtime.trainer = PenalisedTrainer(runtime, target, optimizer, est.alpha)
+            runtime.trainer = trainer_of(runtime, target, optimizer.configured(l2_by_rows=est.alpha))
             est._optimizer = Rate(est, runtime.trainer)
             memory = est.__dict__.pop("_memory", None)
             if goes_on and memory is not None:
-                runtime.trainer.remember(memory)
+                remember(runtime.trainer, memory)
         self.trainer, self.rate = runtime.trainer, est._optimizer
         self.say = _printed if est.verbose else _silent
         self.offsets = target.offsets(data.ts[0]) if target.offsets else None

@@ -56,6 +56,7 @@ cdef class Chain:
     cdef list arrays            # kept alive: the structs, the scratch memory
     cdef readonly object states
     cdef public long long t
+    cdef public double shown_penalty
     cdef public double loss
     cdef long long every        # batches of a step
     cdef Context context

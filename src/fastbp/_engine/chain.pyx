@@ -92,6 +92,7 @@ cdef class Chain:
     `groups` is a list of (lr_scale, rules), rules a list of (name, parameters); `segments` says which parts of the
     n parameters a group has: a list of (stop, group), each part from the stop before; None gives the first group all.
     `matrices` are those that a rule wants whole: (start, rows, columns, group).
+    `shown_penalty` is the share of the penalties that the losses of batches show: 0 unless set.
     `states` is an array (state vectors, n), `t` the number of batches seen and `loss` that of the last one; all may be
     set, to go on from a saved state.
     """
@@ -140,23 +141,20 @@ cdef class Chain:
             for s in range(rule.states):
                 group.links[c].states[s] = states + (used + s) * size
             used += rule.states
-
-    def penalise(self, penalties):
-        """Adds to the loss of each batch a group's penalty / (2 rows) |P|^2, which l2_by_rows is the gradient of."""
-        for k, penalty in enumerate(penalties):
-            self.rules.groups[<int> k].penalty = penalty
+            if name == "l2_of_sum":
+                group.penalty = parameters[0]
 
     cdef double penalty(self, const void* P, double scale) noexcept nogil:
-        """What is added to the loss of a batch."""
+        """What is added to the loss of a batch: what l2_of_sum is the gradient of, times `shown_penalty`."""
         cdef double total = 0
         cdef Py_ssize_t start = 0
         cdef int k
-        for k in range(self.rules.n_segments):
+        for k in range(self.rules.n_segments if self.shown_penalty != 0 else 0):
             if self.rules.segments[k].group.penalty != 0:
                 total += self.rules.segments[k].group.penalty * self.rules.kernels.sum_of_squares(
                     <const char*> P + start * self.rules.kernels.item, self.rules.segments[k].stop - start)
             start = self.rules.segments[k].stop
-        return total * scale / 2
+        return self.shown_penalty * total * scale / 2
 
     def cut(self):
         """Finds the stages, the same of all groups, and which links of a group are in each."""

@@ -34,11 +34,11 @@ cdef const real* l2(const double* scalars, real* P, const real* G, real** states
 rule(b"l2", 0, 1, rate_first, l2)
 
 
-cdef void prepare_l2_by_rows(const double* parameters, const Step* step, double* scalars) noexcept nogil:
+cdef void prepare_l2_of_sum(const double* parameters, const Step* step, double* scalars) noexcept nogil:
     """A penalty on the sum of the rows' losses, not on their mean: wd / (sum of their weights), as scikit-learn's."""
     scalars[1] = parameters[0] * step.scale
 
-rule(b"l2_by_rows", 0, 1, prepare_l2_by_rows, l2)
+rule(b"l2_of_sum", 0, 1, prepare_l2_of_sum, l2)
 
 
 cdef const real* l1(const double* scalars, real* P, const real* G, real** states, real* scratch,
