@@ -19,8 +19,15 @@ def shapes_of_everything(dtype: str = "float64", seed: int = 1) -> fb.Model:
     return fb.Model([a, b], [out, h, fb.Activation("softmax")(b)], dtype=dtype, seed=seed)
 
 
+def embedded(dtype: str = "float64", seed: int = 1) -> fb.Model:
+    """A table for two columns of whole numbers, beside columns that count something. See `rows`."""
+    x = fb.Input(5, name="x")
+    h = fb.Concatenate()(fb.Embedding(6, 3, name="table")(x[:, :2]), x[:, 2:])
+    return fb.Model(x, fb.Dense(2)(h), dtype=dtype, seed=seed)
+
+
 NETS = [nets.chain, nets.fan_out, nets.two_inputs, nets.shared, nets.repeated, *nets.GRAPHS[5:9], *gated.GATED]
-NETS.append(shapes_of_everything)
+NETS += [shapes_of_everything, embedded]
 
 
 def activation_net(name: str, dtype: str) -> fb.Sequential:
@@ -39,7 +46,10 @@ def unsettle(net: fb.Model) -> fb.Model:
 
 
 def rows(net: fb.Model, count: int = 11) -> list[np.ndarray]:
-    return nets.batch(net, count, np.random.default_rng(3))[0]
+    xs = nets.batch(net, count, np.random.default_rng(3))[0]
+    if any(isinstance(layer, fb.Embedding) for layer in net.layers):
+        xs[0][:, :2] = np.arange(2 * count).reshape(count, 2) % 6
+    return xs
 
 
 def assert_same(net: fb.Model, evaluate: Callable[..., list], tolerance: float) -> None:

@@ -17,7 +17,17 @@ import fastbp as fb
 from fastbp import _engine
 
 SOURCES = Path(fb.__file__).resolve().parent
-READERS = {"drafts", "sklearn_format", "torch_functions", "torch_reader", "torch_states"}  # of other formats
+READERS = {
+    "drafts",
+    "merging",
+    "onnx_norms",
+    "onnx_operators",
+    "onnx_reader",
+    "sklearn_format",
+    "torch_functions",
+    "torch_reader",
+    "torch_states",
+}  # of other formats
 FLOORS = [
     {"annotations", "errors"},
     {"_engine"},
@@ -53,12 +63,11 @@ FLOORS = [
         "metrics",
         "metrics_base",
         "plateau",
-        "schedule_base",
-        "on_plateau",
-        "schedules",
         "safetensors",
         "serialization",
         "steps",
+        "onnx_format",
+        "onnx_writer",
         "torch_format",
     },
     {
@@ -102,8 +111,8 @@ FLOORS = [
     | READERS,
 ]
 # Dictionaries from our names to another format's, which test_conversion.py compares with the engine's tables.
-DICTIONARIES = {"torch_format", "onnx_format", "c_format"}
-OPTIONAL = {"pandas", "tqdm", "sklearn", "matplotlib", "scipy", "torch", "safetensors"}
+DICTIONARIES = {"torch_format", "onnx_format", "onnx_operators", "c_format", "keras_format"}
+OPTIONAL = {"pandas", "tqdm", "sklearn", "matplotlib", "scipy", "torch", "safetensors", "onnx", "keras"}
 LATE = OPTIONAL | {"argparse", "importlib.metadata", "csv"}
 MODULES = sorted(path for path in SOURCES.glob("*.py") if path.stem != "__init__")
 
@@ -237,11 +246,11 @@ def test_public_names() -> None:
         "Input Dense Activation Dropout Model Sequential load Trainer History batches Adam AdamW SGD "
         "Adadelta Adagrad Adamax Adan Lion Muon NAdam RAdam RMSprop Rprop "
         "EarlyStopping ReduceLROnPlateau ModelCheckpoint TerminateOnNaN LambdaCallback ProgressBar Callback "
-        "clip_by_global_norm losses metrics schedules functional datasets initializers "
+        "clip_by_global_norm losses metrics functional datasets initializers "
         "Add Average Broadcast Concatenate Constant Maximum Minimum Multiply Rescaling Slice Subtract maximum minimum "
         "Diagnosis diagnose Explanation explain GradientMonitor "
         "check_gradients hessian hvp input_gradient jacobian jvp log_abs_det_jacobian per_sample_gradient_norms "
-        "per_sample_gradients vjp from_torch from_sklearn "
+        "per_sample_gradients vjp from_onnx from_torch from_sklearn "
         "BatchNorm Embedding LayerNorm RMSNorm Lambda GLU Highway Maxout Residual MaxNorm NonNegative "
         "get_num_threads set_num_threads ModelFormatError DivergenceError plotting __version__"
     )

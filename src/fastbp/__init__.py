@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from fastbp import datasets, functional, initializers, losses, metrics, schedules
+from fastbp import datasets, functional, initializers, losses, metrics
 from fastbp.blocks import GLU, Highway, Maxout, Residual
 from fastbp.callbacks import Callback, LambdaCallback, TerminateOnNaN
 from fastbp.checkpoints import ModelCheckpoint
@@ -115,6 +115,7 @@ __all__ = [
     "datasets",
     "diagnose",
     "explain",
+    "from_onnx",
     "from_sklearn",
     "from_torch",
     "functional",
@@ -134,7 +135,6 @@ __all__ = [
     "per_sample_gradient_norms",
     "per_sample_gradients",
     "plotting",
-    "schedules",
     "set_num_threads",
     "vjp",
 ]
@@ -147,6 +147,7 @@ if TYPE_CHECKING:  # what LATE has, for those who read types before anything run
     from fastbp.explanation import Explanation, explain
     from fastbp.gradients import check_gradients, per_sample_gradient_norms, per_sample_gradients
     from fastbp.monitor import GradientMonitor
+    from fastbp.onnx_reader import from_onnx
     from fastbp.sklearn import MLPClassifier, MLPRegressor  # noqa: F401 see LATE
     from fastbp.sklearn_format import from_sklearn
     from fastbp.torch_reader import from_torch
@@ -160,6 +161,7 @@ LATE = {
     "explanation": ("Explanation", "explain"),
     "gradients": ("check_gradients", "per_sample_gradient_norms", "per_sample_gradients"),
     "monitor": ("GradientMonitor",),
+    "onnx_reader": ("from_onnx",),
     "sklearn": ("MLPClassifier", "MLPRegressor"),  # not in __all__: `import *` shall not load scikit-learn
     "sklearn_format": ("from_sklearn",),
     "torch_reader": ("from_torch",),

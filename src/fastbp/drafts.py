@@ -21,10 +21,10 @@ def unsupported(what: str, form: str, known) -> ValueError:
     return ValueError(f"{what} cannot be read from {form}; known: {', '.join(sorted(known))}")
 
 
-def _slice(columns: list[int]) -> Slice:
+def _slice(columns: list[int], name: str | None = None) -> Slice:
     step = columns[1] - columns[0] if len(columns) > 1 else 1
     stop = columns[-1] + step
-    return Slice(columns[0], stop if stop >= 0 else None, None if step == 1 else step)
+    return Slice(columns[0], stop if stop >= 0 else None, None if step == 1 else step, name=name)
 
 
 class _Part:
@@ -89,7 +89,7 @@ class Draft:
         self._parts[made].map = (scale, shift)
         return made
 
-    def columns(self, number: int, columns) -> int:
+    def columns(self, number: int, columns, name: str | None = None) -> int:
         """The number of some columns of a step: one slice, or several joined."""
         columns = list(columns)
         if columns == list(range(self.width(number))):
@@ -101,12 +101,21 @@ class Draft:
                 pieces[-1].append(column)
             else:
                 pieces.append([column])
-        parts = [self.add(_slice(piece), number) for piece in pieces]
-        return parts[0] if len(parts) == 1 else self.add(Concatenate(), *parts)
+        if len(pieces) == 1:
+            return self.add(_slice(columns, name), number)
+        return self.add(Concatenate(name=name), *(self.add(_slice(piece), number) for piece in pieces))
 
     def width(self, number: int) -> int:
         """How many columns a step has."""
         return self._parts[number].width
+
+    def parents(self, number: int) -> tuple[int, ...]:
+        """The steps that a step is made of."""
+        return self._parts[number].parents
+
+    def parameters(self, number: int) -> dict[str, np.ndarray]:
+        """The arrays of the layer that makes a step."""
+        return self._arrays.get(self._parts[number].layer, {})
 
     def layer(self, number: int) -> Layer:
         """The layer that makes a step."""

@@ -178,6 +178,53 @@ class Model(Network):
         """
         serialization.save(path, self, {}, metadata)
 
+    def to_onnx(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        opset: int = 17,
+        labels: Sequence[int] | Sequence[str] | None = None,
+        zipmap: bool = False,
+    ) -> None:
+        """Write the model to an ONNX file, which onnxruntime and others run; the number of rows is free.
+
+        Parameters
+        ----------
+        path : str or path-like
+        opset : int
+            Version of the standard's operators, 13 or later.
+        labels : list of int or str, optional
+            The classes, where the output is one column for each (or one column, and two classes): then the file
+            has the outputs "label" (rows,) and "probabilities" (rows, classes) as skl2onnx writes them. A softmax
+            or sigmoid at the end is taken for what it is; without it the output is taken for logits.
+        zipmap : bool
+            With labels: the outputs are "output_label" and "output_probability", a list of dicts, as skl2onnx has
+            it unless told otherwise.
+
+        Raises
+        ------
+        ValueError
+            If a layer has no counterpart.
+        ImportError
+            If the package `onnx` is not installed.
+
+        Notes
+        -----
+        The parameters and the arithmetic have the model's dtype. In float64 functions are written as formulas
+        where onnxruntime has the operator in float32 alone; `gelu` takes its erf in float32 there.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from fastbp import Dense
+        >>> net = Sequential(Input(2), Dense(3), seed=0)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     net.to_onnx(f"{folder}/net.onnx", labels=["setosa", "versicolor", "virginica"])
+        """
+        from fastbp import onnx_writer
+
+        onnx_writer.write(self, path, opset, labels, zipmap)
+
     def to_torch(self) -> Any:
         """The model as a module of PyTorch, in evaluation mode, with copies of the parameters.
 

@@ -89,6 +89,7 @@ def _linear(nn, step):
 AFFINE = {"gamma": "weight", "beta": "bias"}
 MODULES = {
     "dense": Module(_linear, {"W": "weight", "b": "bias"}),
+    "embedding": Module(lambda nn, step: nn.Embedding(*step.arrays["W"].shape), {"W": "weight"}),
     "dropout": Module(lambda nn, step: nn.Dropout(step.layer.rate), {}),
     "layer_norm": Module(lambda nn, step: nn.LayerNorm(step.width, step.alpha, "gamma" in step.arrays), AFFINE),
     "rms_norm": Module(lambda nn, step: nn.RMSNorm(step.width, step.alpha, "gamma" in step.arrays), AFFINE),
@@ -153,7 +154,9 @@ class _Writer:
         """Add what a step is in PyTorch."""
         Xs = [self.values[parent] for parent in step.parents] or [self.rows]
         if step.kind in MODULES:
-            Y = self.call(_name(step.name), lambda: self.made(step), Xs[0])
+            embeds = step.kind == "embedding"
+            Y = self.call(_name(step.name), lambda: self.made(step), Xs[0].long() if embeds else Xs[0])
+            Y = Y.flatten(1) if embeds else Y
             if step.settings.get("activation", "linear") != "linear":
                 Y = self.activate(step, f"{_name(step.name)}_{step.settings['activation']}", Y)
         elif step.kind == "activation":
@@ -176,8 +179,9 @@ class _Writer:
         """The module of a layer, with copies of its parameters."""
         make, states = MODULES[step.kind]
         module = make(self.torch.nn, step).to(self.dtype)
-        arrays = {states[name]: self.torch.from_numpy(array.T.copy()) for name, array in step.arrays.items()}
-        module.load_state_dict(arrays, strict=False)  # torch.nn counts batches beside
+        turned = {states[name]: _turned(step, array).copy() for name, array in step.arrays.items()}
+        tensors = {name: self.torch.from_numpy(array) for name, array in turned.items()}
+        module.load_state_dict(tensors, strict=False)  # torch.nn counts batches beside
         return module.requires_grad_(step.layer.trainable)
 
     def call(self, name: str, make: Callable, X):
@@ -195,6 +199,11 @@ class _Writer:
         if chained and last.args == (calls[-1] if calls else first,) and len(calls) == len(self.modules):
             return self.torch.nn.Sequential(OrderedDict(self.modules))
         return self.fx.GraphModule(self.modules, self.graph)
+
+
+def _turned(step: Step, array):
+    """A parameter as PyTorch has it: its weights are (outputs, inputs)."""
+    return array.T if step.kind == "dense" else array
 
 
 def _name(name: str) -> str:

@@ -16,11 +16,13 @@ from fastbp import checks, drafts, optional, torch_states
 from fastbp._engine import ACTIVATIONS as OWN
 from fastbp.annotations import DTypeLike
 from fastbp.drafts import Draft
+from fastbp.embedding import Embedding
 from fastbp.layers import Dense, Dropout
+from fastbp.merging import At
 from fastbp.model import Model
 from fastbp.normalization import BatchNorm, LayerNorm, RMSNorm
 from fastbp.torch_format import ACTIVATIONS, AFFINE, FORM
-from fastbp.torch_functions import FUNCTIONS, SAME_WIDTH, At, call
+from fastbp.torch_functions import FUNCTIONS, SAME_WIDTH, call
 from fastbp.torch_states import as_array, dense_arrays
 
 
@@ -111,12 +113,21 @@ def _trainable(module) -> bool:
     return not found or any(parameter.requires_grad for parameter in found)
 
 
+def _embedding(draft, module, name, x):
+    if module.max_norm is not None:
+        return None
+    rows, width = module.weight.shape
+    layer = Embedding(rows, width, name=name, trainable=_trainable(module))
+    return draft.add(layer, x, W=as_array(module.weight))
+
+
 STATISTICS = {"mean": "running_mean", "variance": "running_var"}
 MODULES = {
     "Linear": _linear,
     "BatchNorm1d": _norm(BatchNorm, {**AFFINE, **STATISTICS}, "momentum"),
     "LayerNorm": _norm(LayerNorm, AFFINE),
     "RMSNorm": _norm(RMSNorm, {"gamma": "weight"}),
+    "Embedding": _embedding,
     "Dropout": lambda draft, module, name, x: draft.add(Dropout(module.p, name=name), x),
     "Flatten": lambda draft, module, name, x: x if module.start_dim == 1 else None,
     "Identity": lambda draft, module, name, x: x,
