@@ -240,6 +240,7 @@ def test_inspect_and_info(capsys, flowers):
         (["train", "--activation", "rleu"], "leaky_relu"),
         (["train", "--optimizer", "adma"], "adamw"),
         (["train", "--target", "x"], "file"),
+        (["train", "--out", "a", "--report", "./a"], "same file"),
         (["train", "x.csv"], "--target"),
         (["predict", "x"], "new.csv"),
     ],

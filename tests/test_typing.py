@@ -1,16 +1,18 @@
 """Types: every public signature is annotated, and mypy agrees with the library and with those who use it.
 
-What is public is read from `__all__`, and what is compiled from the sources. That the stubs are true to the compiled
-modules is for `mypy.stubtest` to say, which .ci/run calls.
+What is public is read from `__all__`, and what is compiled from the sources. Here the names of the stubs are compared
+with those of the compiled modules; all the rest that can be compared, `mypy.stubtest` compares, which .ci/run calls.
 """
 
 import ast
+import importlib
 import inspect
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -81,6 +83,45 @@ def test_every_compiled_module_has_a_stub_and_the_package_says_so() -> None:
     assert compiled
     assert {path.stem for path in (SOURCES / "_engine").glob("*.pyi")} == compiled
     assert (SOURCES / "py.typed").read_bytes() == b""
+
+
+def names_in(stub: list[ast.stmt]) -> dict[str, list[str] | None]:
+    """Names that a stub gives, functions and methods with the names of their parameters."""
+    found: dict[str, list[str] | None] = {}
+    for node in stub:
+        if isinstance(node, ast.FunctionDef):
+            called = "property" not in map(ast.unparse, node.decorator_list)
+            found[node.name] = [each.arg for each in node.args.args + node.args.kwonlyargs] if called else None
+        elif isinstance(node, ast.ClassDef):
+            found[node.name] = None
+            found |= {f"{node.name}.{name}": parameters for name, parameters in names_in(node.body).items()}
+        elif isinstance(node, ast.AnnAssign):
+            found[ast.unparse(node.target)] = None
+        elif isinstance(node, ast.ImportFrom):
+            found |= {alias.asname: None for alias in node.names if alias.asname}
+    return found
+
+
+def names_of(module: ModuleType) -> dict[str, list[str] | None]:
+    """Those that a compiled module gives, but what it has from others and what begins with an underscore."""
+    found: dict[str, list[str] | None] = {}
+    for name, thing in vars(module).items():
+        if inspect.ismodule(thing) or getattr(thing, "__module__", module.__name__) != module.__name__:
+            continue
+        inner = vars(thing).items() if inspect.isclass(thing) else ()
+        for path, value in [(name, thing), *((f"{name}.{each}", value) for each, value in inner)]:
+            if not any(part.startswith("_") for part in path.split(".")):
+                called = callable(value) and not inspect.isclass(value)
+                found[path] = list(inspect.signature(value).parameters) if called else None
+    return found
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (SOURCES / "_engine").glob("*.pyi")))
+def test_a_stub_has_the_names_of_its_module(name: str) -> None:
+    stub = names_in(ast.parse((SOURCES / "_engine" / f"{name}.pyi").read_text(encoding="utf-8")).body)
+    module = names_of(importlib.import_module(f"fastbp._engine.{name}"))
+    assert module
+    assert {path: stub.get(path, "is missing") for path in module} == module
 
 
 def test_a_checker_knows_the_names_that_load_late() -> None:

@@ -3,6 +3,7 @@
 import argparse
 import json
 import math
+import os
 import shlex
 import sys
 
@@ -63,6 +64,8 @@ def add(commands) -> None:
 def train(arguments: argparse.Namespace) -> None:
     """Train a net and save it with the encoding of its table."""
     data = _prepared(arguments)
+    if arguments.report and os.path.realpath(arguments.report) == os.path.realpath(arguments.out):
+        usage_error("--out and --report are the same file", "train")
     for path in filter(None, (arguments.out, arguments.report)):
         check_writable(path)
     task = data.encoding.task

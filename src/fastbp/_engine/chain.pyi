@@ -5,6 +5,8 @@ from typing import TypeAlias
 
 import numpy as np
 
+from fastbp._engine.tables import RULES as RULES
+
 _Rules: TypeAlias = Sequence[tuple[str, Sequence[float]]]
 
 class Chain:
