@@ -63,6 +63,9 @@ FLOORS = [
         "metrics",
         "metrics_base",
         "plateau",
+        "schedule_base",
+        "on_plateau",
+        "schedules",
         "safetensors",
         "serialization",
         "steps",
@@ -246,7 +249,7 @@ def test_public_names() -> None:
         "Input Dense Activation Dropout Model Sequential load Trainer History batches Adam AdamW SGD "
         "Adadelta Adagrad Adamax Adan Lion Muon NAdam RAdam RMSprop Rprop "
         "EarlyStopping ReduceLROnPlateau ModelCheckpoint TerminateOnNaN LambdaCallback ProgressBar Callback "
-        "clip_by_global_norm losses metrics functional datasets initializers "
+        "clip_by_global_norm losses metrics schedules functional datasets initializers "
         "Add Average Broadcast Concatenate Constant Maximum Minimum Multiply Rescaling Slice Subtract maximum minimum "
         "Diagnosis diagnose Explanation explain GradientMonitor "
         "check_gradients hessian hvp input_gradient jacobian jvp log_abs_det_jacobian per_sample_gradient_norms "

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from fastbp import datasets, functional, initializers, losses, metrics
+from fastbp import datasets, functional, initializers, losses, metrics, schedules
 from fastbp.blocks import GLU, Highway, Maxout, Residual
 from fastbp.callbacks import Callback, LambdaCallback, TerminateOnNaN
 from fastbp.checkpoints import ModelCheckpoint
@@ -135,6 +135,7 @@ __all__ = [
     "per_sample_gradient_norms",
     "per_sample_gradients",
     "plotting",
+    "schedules",
     "set_num_threads",
     "vjp",
 ]

@@ -7,7 +7,7 @@ from typing import Unpack
 
 from fastbp import checks
 from fastbp.optimization import Optimizer
-from fastbp.optimizer_settings import Common
+from fastbp.optimizer_settings import Common, Rate
 
 
 class Adamax(Optimizer):
@@ -31,7 +31,7 @@ class Adamax(Optimizer):
 
     def __init__(
         self,
-        lr: float = 2e-3,
+        lr: Rate = 2e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
@@ -73,7 +73,7 @@ class NAdam(Optimizer):
 
     def __init__(
         self,
-        lr: float = 2e-3,
+        lr: Rate = 2e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
@@ -122,7 +122,7 @@ class RAdam(Optimizer):
 
     def __init__(
         self,
-        lr: float = 1e-3,
+        lr: Rate = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
@@ -171,7 +171,7 @@ class RMSprop(Optimizer):
 
     def __init__(
         self,
-        lr: float = 1e-2,
+        lr: Rate = 1e-2,
         alpha: float = 0.99,
         eps: float = 1e-8,
         weight_decay: float = 0.0,
@@ -219,7 +219,7 @@ class Adagrad(Optimizer):
 
     def __init__(
         self,
-        lr: float = 1e-2,
+        lr: Rate = 1e-2,
         lr_decay: float = 0.0,
         weight_decay: float = 0.0,
         initial_accumulator_value: float = 0.0,
@@ -262,7 +262,7 @@ class Adadelta(Optimizer):
     """
 
     def __init__(
-        self, lr: float = 1.0, rho: float = 0.9, eps: float = 1e-6, weight_decay: float = 0.0, **common: Unpack[Common]
+        self, lr: Rate = 1.0, rho: float = 0.9, eps: float = 1e-6, weight_decay: float = 0.0, **common: Unpack[Common]
     ):
         super().__init__(
             lr,
@@ -299,7 +299,7 @@ class Adan(Optimizer):
 
     def __init__(
         self,
-        lr: float = 1e-3,
+        lr: Rate = 1e-3,
         betas: tuple[float, float, float] = (0.98, 0.92, 0.99),
         eps: float = 1e-8,
         weight_decay: float = 0.0,

@@ -85,6 +85,7 @@ class Fit:
             logs |= {f"val_{name}": value for name, value in values.items()}
         self.history.add(logs, time.perf_counter() - begin, done)
         self._batch = 0
+        trainer.optimizer.end_epoch(logs)
         self.callbacks.call("on_epoch_end", trainer, epoch, logs)
 
     def trained(self, epoch: int) -> tuple[dict[str, float], int]:

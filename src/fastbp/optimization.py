@@ -15,16 +15,18 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from fastbp import _engine, checks, optimizer_settings
+from fastbp import _engine, checks, optimizer_settings, schedules
 from fastbp.errors import DivergenceError
 from fastbp.network import Network
-from fastbp.optimizer_settings import COMMON, OF_GROUPS, Common, Rule
+from fastbp.optimizer_settings import COMMON, OF_GROUPS, Common, Rate, Rule
+from fastbp.schedule_base import Schedule
 
 
 class Optimizer:
     """Base of the optimizers: a subclass names its settings and gives its `rules`.
 
-    All optimizers take these settings too.
+    Where `lr` is asked for, a schedule (`fastbp.schedules`) or a function of the step will do. All optimizers take
+    these settings too.
 
     Parameters
     ----------
@@ -56,7 +58,11 @@ class Optimizer:
     Attributes
     ----------
     lr : float
-        The learning rate; may be changed at any time.
+        The learning rate of the last step. A number, a schedule or a function of the step may be assigned at any time.
+    schedule : Schedule or None
+        What gives it, where it is not a number.
+    epoch : int
+        Epochs done, for schedules that go by them: `fit` counts, a loop by hand adds 1 itself.
     settings : mapping
         All others, read-only.
 
@@ -74,7 +80,9 @@ class Optimizer:
         super().__init_subclass__(**options)
         Optimizer.classes[cls.__name__.lower()] = cls
 
-    def __init__(self, lr: float, weight_decay: float, common: Common, **settings: object):
+    def __init__(self, lr: Rate, weight_decay: float, common: Common, **settings: object):
+        self.schedule: Schedule | None = None
+        self.epoch = 0
         self.lr = lr
         settings["weight_decay"] = checks.in_range(weight_decay, "weight_decay", 0.0)
         for name in common:
@@ -84,12 +92,38 @@ class Optimizer:
 
     @property
     def lr(self) -> float:
-        """The learning rate."""
+        """The learning rate of the last step; of the first before there is one."""
         return self._lr
 
     @lr.setter
-    def lr(self, lr):
-        self._lr = checks.in_range(lr, "lr", 0.0)
+    def lr(self, lr: float | Schedule | Callable[[int], float]) -> None:
+        schedule = schedules.resolve(lr)
+        self._lr = schedule(0) if schedule else checks.in_range(lr, "lr", 0.0)
+        self.schedule = schedule
+
+    def rates(self, done: int, first: int, last: int) -> np.ndarray:
+        """An array with the learning rates of batches at first ... last - 1, after so many before them."""
+        counts = (done + np.arange(last - first)) // self.settings["accumulate"]
+        rates = np.empty(last)
+        rates[first:] = self._lr if self.schedule is None else self.schedule.at(counts)
+        return rates
+
+    @property
+    def by_steps(self) -> bool:
+        """Whether the learning rate changes within an epoch."""
+        return self.schedule is not None and self.schedule.per == "step"
+
+    def next_rate(self, done: int) -> float:
+        """The learning rate of the batch after so many, which becomes `lr`."""
+        if self.schedule is not None:
+            self._lr = self.schedule(done // self.settings["accumulate"] if self.by_steps else self.epoch)
+        return self._lr
+
+    def end_epoch(self, logs: Mapping[str, float]) -> None:
+        """Count an epoch, for schedules that go by them; `fit` does."""
+        self.epoch += 1
+        if isinstance(self.schedule, schedules.OnPlateau):
+            self.schedule.see_logs(logs)
 
     def rules(self) -> list[Rule]:
         """The engine's rules that move the parameters, and their scalars, in the order in which they are applied."""
@@ -157,7 +191,7 @@ class Optimizer:
             If a parameter would not be finite; it stays as it was.
         """
         chain = self.chain_for(checks.instance(net, Network, "net"))
-        if not net.programs.update(chain, self.lr, loss):
+        if not net.programs.update(chain, self.next_rate(chain.t), loss):
             raise self.diverged("the update is not finite")
 
     def average(self, net: Network) -> np.ndarray:
@@ -225,7 +259,8 @@ class Optimizer:
 
     def config(self) -> dict:
         """Name and settings, as JSON has them."""
-        return {"name": type(self).__name__.lower(), **self._shown()}
+        lr = self._lr if self.schedule is None else self.schedule.config()
+        return {"name": type(self).__name__.lower(), **self._shown(), "lr": lr}
 
     def configured(self, **settings: Any) -> "Optimizer":
         """A new optimizer of the kind with some settings changed.
@@ -241,7 +276,10 @@ class Optimizer:
     def _shown(self):
         """lr, the settings of its own, and those of all optimizers that are not the defaults."""
         hidden = {name for name, (default, _) in COMMON.items() if self.settings[name] == default}
-        return {"lr": self.lr, **{name: value for name, value in self.settings.items() if name not in hidden}}
+        return {
+            "lr": self.schedule or self._lr,
+            **{name: value for name, value in self.settings.items() if name not in hidden},
+        }
 
     def __reduce__(self):
         return _made, (type(self), self._shown())
@@ -259,8 +297,13 @@ def resolve(optimizer) -> Optimizer:
 
 def from_config(config: dict) -> Optimizer:
     """The optimizer that `config()` describes."""
-    config = dict(config)
+    config = {**config, "lr": stored_rate(config["lr"])}
     return _made(Optimizer.classes[checks.one_of(config.pop("name"), "optimizer", Optimizer.classes)], config)
+
+
+def stored_rate(lr: float | dict) -> float | Schedule:
+    """What `config()` has for lr."""
+    return schedules.from_config(lr) if isinstance(lr, dict) else checks.in_range(lr, "lr", 0.0)
 
 
 def _made(cls, settings):

@@ -5,11 +5,13 @@ transformations that the user chains, as optax has it. Their order matters, and 
 """
 
 from collections.abc import Callable, Mapping
-from typing import TypedDict
+from typing import TypeAlias, TypedDict
 
 from fastbp import checks
+from fastbp.schedule_base import Schedule
 
 Rule = tuple[str, tuple[float, ...]]
+Rate: TypeAlias = float | Schedule | Callable[[int], float]
 
 
 class Common(TypedDict, total=False):

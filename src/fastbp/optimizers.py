@@ -9,8 +9,8 @@ from typing import Unpack
 
 from fastbp import checks
 from fastbp.adaptive import Adadelta, Adagrad, Adamax, Adan, NAdam, RAdam, RMSprop
-from fastbp.optimization import Optimizer, clip_by_global_norm, from_config, resolve
-from fastbp.optimizer_settings import Common
+from fastbp.optimization import Optimizer, clip_by_global_norm, from_config, resolve, stored_rate
+from fastbp.optimizer_settings import Common, Rate
 
 __all__ = [
     "SGD",
@@ -30,6 +30,7 @@ __all__ = [
     "clip_by_global_norm",
     "from_config",
     "resolve",
+    "stored_rate",
 ]
 
 
@@ -59,7 +60,7 @@ class SGD(Optimizer):
 
     def __init__(
         self,
-        lr: float = 1e-2,
+        lr: Rate = 1e-2,
         momentum: float = 0.0,
         nesterov: bool = False,
         weight_decay: float = 0.0,
@@ -118,7 +119,7 @@ class Adam(Optimizer):
 
     def __init__(
         self,
-        lr: float = 1e-3,
+        lr: Rate = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
@@ -166,7 +167,7 @@ class AdamW(Adam):
 
     def __init__(
         self,
-        lr: float = 1e-3,
+        lr: Rate = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
@@ -206,7 +207,7 @@ class Rprop(Optimizer):
 
     def __init__(
         self,
-        lr: float = 1e-2,
+        lr: Rate = 1e-2,
         etas: tuple[float, float] = (0.5, 1.2),
         step_sizes: tuple[float, float] = (1e-6, 50.0),
         weight_decay: float = 0.0,
@@ -259,7 +260,7 @@ class Lion(Optimizer):
 
     def __init__(
         self,
-        lr: float = 1e-4,
+        lr: Rate = 1e-4,
         betas: tuple[float, float] = (0.9, 0.99),
         weight_decay: float = 0.0,
         **common: Unpack[Common],
@@ -311,7 +312,7 @@ class Muon(Optimizer):
 
     def __init__(
         self,
-        lr: float = 1e-3,
+        lr: Rate = 1e-3,
         weight_decay: float = 0.1,
         momentum: float = 0.95,
         nesterov: bool = True,

@@ -16,6 +16,7 @@ from fastbp.fitting import Position
 from fastbp.losses import Loss
 from fastbp.metrics_base import Metric
 from fastbp.network import DAMAGE
+from fastbp.schedules import Function
 
 STATES = "optimizer.states"
 STATE = "fastbp.trainer"
@@ -28,6 +29,7 @@ def save(path: str | os.PathLike, trainer: Any, metadata: dict[str, str] | None,
     state = {
         **_recipe(trainer, functions),
         "steps": trainer.chain.t,
+        "epochs": trainer.optimizer.epoch,
         "batch_loss": None if math.isnan(trainer.chain.loss) else trainer.chain.loss,
         "draws": trainer.net.draws,
         "rng": trainer.rng.bit_generator.state,
@@ -73,7 +75,7 @@ def restore(path: str | os.PathLike, trainer: Any) -> None:
             raise ValueError(f"{name} is of another training: {what} is {_shown(there)} there, {_shown(here)} here")
     try:
         params = {key: checks.as_stored(arrays[key], view, key) for key, view in net.arrays().items()}
-        lr = checks.in_range(state["optimizer"]["lr"], "lr", 0.0)
+        lr = _rate(state["optimizer"]["lr"], trainer.optimizer)
         seed = checks.as_seed(config["seed"])
         _take(trainer, state, arrays, metadata)
     except (ModelFormatError, *DAMAGE) as error:
@@ -82,6 +84,13 @@ def restore(path: str | os.PathLike, trainer: Any) -> None:
         view[...] = params[key]
     trainer.optimizer.lr = lr
     net.seed = net.programs.seed = seed
+
+
+def _rate(stored, optimizer):
+    """The learning rate of a file; where that only names a function, the optimizer's own."""
+    if isinstance(stored, dict) and "function" in stored and optimizer.schedule is not None:
+        return optimizer.schedule
+    return optimizers.stored_rate(stored)
 
 
 def _graph(name, metadata):
@@ -95,13 +104,13 @@ def _take(trainer, state, arrays, metadata):
     """What there is beside parameters and settings; nothing changes before all of it is found sound."""
     chain = trainer.chain
     states = checks.as_stored(arrays[STATES], chain.states, STATES) if chain.states.size else 0
-    steps, draws = (checks.as_count(state[name], name) for name in ("steps", "draws"))
+    steps, draws, epochs = (checks.as_count(state[name], name) for name in ("steps", "draws", "epochs"))
     loss = math.nan if state["batch_loss"] is None else checks.in_range(state["batch_loss"], "batch_loss")
     rng = np.random.default_rng(0)
     rng.bit_generator.state = state["rng"]
     position = _position(serialization.decoded(metadata, FIT), arrays) if FIT in metadata else None
     chain.states[...] = states
-    chain.t, chain.loss = steps, loss
+    chain.t, chain.loss, trainer.optimizer.epoch = steps, loss, epochs
     trainer.net.programs.draws = draws
     trainer.rng.bit_generator.state = rng.bit_generator.state
     trainer.pending = position
@@ -122,6 +131,8 @@ def _position(state, arrays):
 
 
 def _recipe(trainer, functions):
+    if not functions and isinstance(trainer.optimizer.schedule, Function):
+        raise TypeError(f"only schedules of fastbp's own can be saved, got {trainer.optimizer.schedule!r}")
     return {
         "loss": _names(trainer.recipe["loss"], functions),
         "metrics": _names(trainer.recipe["metrics"], functions),

@@ -73,6 +73,7 @@ class Trainer:
         self.pending: Position | None = None
         self._fit: Fit | None = None
         self._loss = np.empty(1)
+        self._placed: tuple = ()
         self._lane = net.programs.lane(self.objective.names, self.chain)
 
     def step(
@@ -100,7 +101,7 @@ class Trainer:
         """
         net = self.net
         if self._lane is not None and sample_weight is None:
-            done = net.programs.quick_step(self._lane, X, y, self.optimizer.lr, threads)
+            done = net.programs.quick_step(self._lane, X, y, self.optimizer.next_rate(self.chain.t), threads)
             if done is not None:
                 if done[1]:
                     raise self._diverged(done[1], done[0], self.chain.t + (done[1] == 1))
@@ -331,14 +332,24 @@ class Trainer:
         if self.objective.names is None:
             batch, status = self._batch_in_python(data, order, batch_size, first, losses, outs, threads)
         else:
-            plan = (self.objective.names, self.chain, self.optimizer.lr, order, batch_size)
+            plan = (self.objective.names, self.chain, self._rates(first, last), order, batch_size)
             batch, status = self.net.programs.run(data, plan, first, last, seconds, losses, outs, threads=threads)
+            self.optimizer.next_rate(max(self.chain.t - 1, 0))
         if status == UNFIT:
             refuse_unfit(data.xs, order, slice(batch * batch_size, (batch + 1) * batch_size))
         if status:
             place = "" if where is None else f" ({where(batch)})"
             raise self._diverged(status, losses[batch], before + batch - first + 1, place)
         return batch
+
+    def _rates(self, first, last):
+        """The learning rates of batches first ... last - 1: one, or an array that is made once for an epoch."""
+        if not self.optimizer.by_steps:
+            return self.optimizer.next_rate(self.chain.t)
+        place = (self.optimizer.schedule, self.chain.t - first, last)
+        if self._placed != place:
+            self._placed, self._planned = place, self.optimizer.rates(self.chain.t, first, last)
+        return self._planned
 
     def _diverged(self, status, loss, step, where=""):
         what = f"the loss became {loss}" if status == 1 else "the update was not finite"
@@ -356,7 +367,7 @@ class Trainer:
             for out, y in zip(outs, ys, strict=True):
                 out[rows] = y
         programs.backward(dys, False, threads)
-        fine = programs.update(self.chain, self.optimizer.lr, float(losses[batch]))
+        fine = programs.update(self.chain, self.optimizer.next_rate(self.chain.t), float(losses[batch]))
         return (batch + 1, 0) if fine else (batch, 2)
 
     def evaluate_data(self, data: Data | Stream, threads: int | None = None) -> dict[str, float]:
