@@ -107,6 +107,7 @@ FLOORS = [
         "cli_options",
         "cli_train",
         "cli_files",
+        "cli_export",
         "cli_bench",
         "cli",
         "__main__",

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import fastbp as fb
-from fastbp import cli_bench, cli_files, encoding, optimizers
+from fastbp import cli_bench, cli_export, encoding, optimizers
 from fastbp.cli import main
 
 
@@ -357,7 +357,28 @@ def test_export_to_torch(capsys, flowers):
     np.testing.assert_allclose(fb.load("net.safetensors").predict(X), wanted, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("form", sorted(cli_files.FORMATS))
+def test_export_to_onnx(capsys, flowers, houses):
+    """A runtime gives the labels and probabilities of `fastbp predict`, or the standardised numbers."""
+    runtime = pytest.importorskip("onnxruntime")
+    trained(capsys, flowers, "--target", "kind", "--epochs", 20, "--hidden", "7")
+    assert "6 inputs" in run(capsys, "export", "net.safetensors", "--to", "onnx", "--out", "flowers.onnx")[1]
+    columns = encoding.Encoding.from_json(fb.serialization.load("net.safetensors").metadata[encoding.METADATA_KEY])
+    X = columns.encode(fb.tables.read(flowers))
+    session = runtime.InferenceSession("flowers.onnx", providers=["CPUExecutionProvider"])
+    label, shares = session.run(["label", "probabilities"], {session.get_inputs()[0].name: X})
+    wanted = columns.decode(fb.load("net.safetensors").predict(X))
+    assert label.tolist() == wanted["prediction"]
+    kinds = [wanted[f"probability_{kind}"] for kind in columns.target.values]
+    np.testing.assert_allclose(shares.T, kinds, rtol=1e-5, atol=1e-6)
+    trained(capsys, houses, "--target", "price", "--epochs", 2)
+    assert "standardised too" in run(capsys, "export", "net.safetensors", "--to", "onnx")[1]
+    session = runtime.InferenceSession("net.onnx", providers=["CPUExecutionProvider"])
+    X = X[:, :2]
+    (Y,) = session.run(None, {session.get_inputs()[0].name: X})
+    np.testing.assert_allclose(Y, fb.load("net.safetensors").predict(X), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("form", sorted(cli_export.FORMATS))
 def test_what_export_refuses(capsys, flowers, form):
     trained(capsys, flowers, "--target", "kind", "--epochs", 1)
     assert "missing" in error_of(capsys, "export", "net.safetensors", "--to", form, "--out", "missing/file")

@@ -9,7 +9,7 @@ import os
 import sys
 
 import fastbp
-from fastbp import cli_bench, cli_files, cli_train
+from fastbp import cli_bench, cli_export, cli_files, cli_train
 from fastbp.cli_options import ERROR, Help, Parser, command
 from fastbp.environment import facts
 
@@ -70,7 +70,7 @@ def _parser() -> Parser:
     parser = Parser(prog="fastbp", description=text, epilog=EXAMPLES, formatter_class=Help)
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (cli_train, cli_files, cli_bench):
+    for module in (cli_train, cli_files, cli_export, cli_bench):
         module.add(commands)
     command(commands, "info", info, "show versions, instruction set and threads", "fastbp info")
     return parser
