@@ -3,8 +3,6 @@
 They are others than training's, so that `grads` and what a backward pass needs stay as they are.
 """
 
-import threading
-
 import numpy as np
 
 from fastbp import _engine
@@ -24,7 +22,7 @@ class DerivativePrograms:
         graph: tuple[list, list, list, list],
         params: np.ndarray,
         inference: _engine.Program,
-        lock: threading.Lock,
+        lock: _engine.Lock,
     ):
         self._graph = graph
         self._params = params

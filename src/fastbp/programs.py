@@ -5,8 +5,6 @@ One thread at a time is inside; another waits. Everything here takes arrays that
 network above checks for users, the trainer checks a whole data set once. Without `threads` the engine chooses.
 """
 
-import threading
-
 import numpy as np
 
 from fastbp import _engine
@@ -16,19 +14,12 @@ from fastbp.threads import for_engine
 
 
 class Programs:
-    """The parameters, gradients and programs of one graph.
-
-    `draws` counts the forward passes in training, which numbers the dropout masks; `pending` is the number
-    of rows of the forward pass that a backward pass may follow, 0 for none.
-    """
+    """The parameters, gradients and programs of one graph."""
 
     def __init__(self, dtype, widths, ops, inputs, outputs, size, seed):
         self.params = aligned_zeros(size, dtype)
         self.grads = aligned_zeros(size, dtype)
-        self.seed = seed
-        self.draws = 0
-        self.pending = 0
-        self._lock = threading.Lock()
+        self._lock = _engine.Lock()
         self._lane = None
         self._frozen: dict[frozenset[int], list] = {}
         self._fixed: list = []
@@ -36,17 +27,32 @@ class Programs:
         self._training, self._inference = (
             _engine.Program(dtype.name, widths, ops, inputs, outputs, self.params, self.grads) for _ in range(2)
         )
+        self._training.seed = seed
         graph = (widths, ops, inputs, outputs)
         self.derivatives = DerivativePrograms(graph, self.params, self._inference, self._lock)
         if len(inputs) == len(outputs) == 1:
-            self._lane = _engine.Lane(self._inference, self.params.dtype)
+            self._lane = _engine.Lane(self._inference, self._lock, self.params.dtype)
+
+    @property
+    def draws(self) -> int:
+        """How many forward passes in training there were: the number of the next dropout masks."""
+        return self._training.draws
+
+    @draws.setter
+    def draws(self, draws: int) -> None:
+        self._training.draws = draws
+
+    @property
+    def pending(self) -> int:
+        """Rows of the forward pass that a backward pass may follow, 0 for none."""
+        return self._training.pending
 
     def forward(self, xs: tuple, training: bool, threads: int | None = None) -> tuple:
         """Outputs; keeps what backward needs."""
         with self._lock:
-            self.pending = 0
-            ys = self._training.forward(xs, training, self.seed, self.draws, for_engine(threads))
-            self.pending = len(xs[0])
+            self._training.pending = 0
+            ys = self._training.forward(xs, training, self._training.seed, self.draws, for_engine(threads))
+            self._training.pending = len(xs[0])
             self.draws += training
         return ys
 
@@ -57,25 +63,16 @@ class Programs:
 
     def quick_predict(self, X, threads: int | None = None) -> np.ndarray | None:
         """Outputs of an X that needs no conversion, checked on the way; None if it does."""
-        if self._lane is None:
-            return None
-        with self._lock:
-            return self._lane.predict(X, for_engine(threads))
+        return None if self._lane is None else self._lane.predict(X, threads)
 
-    def lane(self, losses: tuple | None, chain) -> _engine.Lane | None:
-        """What `quick_step` takes; None for several inputs or outputs, or a loss written in Python."""
+    def lane(self, losses: tuple | None, chain=None) -> _engine.Lane | None:
+        """For steps, or without a chain gradients, of X and y that need no conversion, checked on the way.
+
+        None for several inputs or outputs, or a loss written in Python.
+        """
         if self._lane is None or losses is None:
             return None
-        return _engine.Lane(self._training, self.params.dtype, losses[0], chain)
-
-    def quick_step(self, lane, X, y, lr: float, threads: int | None = None) -> tuple[float, int] | None:
-        """Loss and status of a step on X and y that need no conversion, checked on the way; None if they do."""
-        with self._lock:
-            done = lane.step(X, y, lr, self.seed, self.draws, for_engine(threads))
-            if done is not None:
-                self.pending = 0
-                self.draws += done[1] == 0
-        return done
+        return _engine.Lane(self._training, self._lock, self.params.dtype, losses[0], chain)
 
     def predict(self, xs: tuple, threads: int | None = None) -> tuple:
         """Outputs without dropout."""
@@ -92,17 +89,19 @@ class Programs:
         `data`, `plan` and `rest` are what `_engine.Program.run` takes before and after it.
         """
         with self._lock:
-            self.pending = 0
-            batch, status = self._training.run(*data, *plan, first, *rest, self.seed, self.draws, for_engine(threads))
-            self.draws += batch - first
+            program = self._training
+            program.pending = 0
+            batch, status = program.run(*data, *plan, first, *rest, program.seed, program.draws, for_engine(threads))
+            program.draws += batch - first
         return batch, status
 
     def loss_and_gradient(self, xs, ts, weights, losses, threads: int | None = None) -> float:
         """The loss without dropout; fills grads."""
         with self._lock:
-            self.pending = 0
-            return self._training.loss_and_gradient(
-                xs, ts, weights, losses, self.seed, self.draws, False, for_engine(threads)
+            program = self._training
+            program.pending = 0
+            return program.loss_and_gradient(
+                xs, ts, weights, losses, program.seed, program.draws, False, for_engine(threads)
             )
 
     def figures(self, ops: int) -> np.ndarray:

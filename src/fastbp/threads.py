@@ -8,6 +8,7 @@ import math
 import os
 
 from fastbp import checks
+from fastbp._engine import threads as engine
 
 VARIABLES = ("FASTBP_NUM_THREADS", "OMP_NUM_THREADS")
 CGROUP = "/sys/fs/cgroup"
@@ -38,6 +39,7 @@ def get_num_threads() -> int:
     global _limit
     if _limit is None:
         _limit = _from_environment() or min(_affinity(), _quota())
+        engine.limit(_limit)
     return _limit
 
 
@@ -58,6 +60,7 @@ def set_num_threads(threads: int | None) -> None:
     """
     global _limit
     _limit = None if threads is None else checks.positive_int(threads, "threads")
+    engine.limit(_limit or 0)
 
 
 def for_engine(threads: int | None) -> int:

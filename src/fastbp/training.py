@@ -101,11 +101,11 @@ class Trainer:
         """
         net = self.net
         if self._lane is not None and sample_weight is None:
-            done = net.programs.quick_step(self._lane, X, y, self.optimizer.next_rate(self.chain.t), threads)
+            done = self._lane.step(X, y, self.optimizer.next_rate(self.chain.t), threads)
+            if type(done) is float:
+                return done
             if done is not None:
-                if done[1]:
-                    raise self._diverged(done[1], done[0], self.chain.t + (done[1] == 1))
-                return done[0]
+                raise self._diverged(done[1], done[0], self.chain.t + (done[1] == 1))
         xs = net.as_sources(X)
         rows = len(xs[0])
         ts = self.objective.targets(y, rows)

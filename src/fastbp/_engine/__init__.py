@@ -26,6 +26,7 @@ from fastbp._engine.selected import isa
 from fastbp._engine.sources import Source, SparseSource
 from fastbp._engine.tables import ACTIVATIONS, CONSTRAINTS, LOSSES, OPS, RULES, SOURCES, Activation, Loss, Rule
 from fastbp._engine.tangent import one_hidden_layer, tangent
+from fastbp._engine.threads import Lock
 
 __all__ = [
     "ACTIVATIONS",
@@ -38,6 +39,7 @@ __all__ = [
     "Activation",
     "Chain",
     "Lane",
+    "Lock",
     "Loss",
     "Program",
     "Rule",

@@ -6,24 +6,27 @@ arrays of NumPy's, contiguous, of the net's type and width, finite.  For all els
 done, and the way through checks.py converts or explains.
 """
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBuffer_Release, PyObject_GetBuffer
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t
 
 import numpy as np
 
-from fastbp._engine.program cimport Port, attach_plain
+from fastbp._engine.program cimport Plan, Port, attach_plain
 from fastbp._engine.tables cimport row_named
-from fastbp._engine.threads cimport leave
+from fastbp._engine.threads cimport leave, wanted
 
 cdef object ndarray = np.ndarray
 cdef object empty = np.empty
 
 
-cdef class Lane:
-    """Trains with a loss and a chain, or predicts, which needs neither."""
+cdef double TINY = 2e-6         # seconds of a pass that is not worth letting other threads of Python in
 
-    def __init__(self, Program program, dtype, loss=None, Chain chain=None):
+
+cdef class Lane:
+    """Trains with a loss and a chain, or gives gradients, which needs no chain, or predicts, which needs neither."""
+
+    def __init__(self, Program program, Lock lock, dtype, loss=None, Chain chain=None):
         assert program.plan.n_sources == program.plan.n_sinks == 1
-        self.program, self.chain, self.dtype = program, chain, dtype
+        self.program, self.lock, self.chain, self.dtype = program, lock, chain, dtype
         self.kind = b"f" if program.plan.kernels.item == 4 else b"d"
         self.I, self.O = program.widths[program.inputs[0][0]], program.widths[program.outputs[0][0]]
         self.loss = <const Loss*> row_named(program.plan.kernels.losses, sizeof(Loss), loss) if loss else NULL
@@ -61,51 +64,84 @@ cdef class Lane:
             return self.program.plan.kernels.first_outside(view.buf, rows * self.O, 0, 1) < 0
         return self.program.plan.kernels.first_nonfinite(view.buf, rows * self.O) < 0
 
-    def step(self, X, y, double lr, uint64_t seed, uint64_t step, int threads):
-        """(loss, status) of a training step as `Program.run` has it, or None."""
+    def step(self, X, y, double lr, threads=None):
+        """The loss of a training step; (loss, status) as `Program.run` has it if that is not 0; or None."""
+        return self.attached(X, y, lr, wanted(threads))
+
+    def gradient(self, X, y, threads=None):
+        """The loss without dropout, and its gradient in grads; or None."""
+        return self.attached(X, y, 0, wanted(threads), False)
+
+    cdef attached(self, X, y, double lr, int threads, bint updates=True):
         cdef Py_buffer x, t
-        if not self.open_lane(X, &x):
+        if threads == 0 or not self.open_lane(X, &x):
             return None
         try:
             if not self.is_rows(&x, self.I) or not self.open_lane(y, &t):
                 return None
+            self.lock.acquire()
             try:
-                return self.checked_step(&x, &t, lr, seed, step, threads)
+                if (self.program.plan.kernels.first_nonfinite(x.buf, x.shape[0] * self.I) >= 0
+                        or not self.is_target(&t, x.shape[0])):
+                    return None
+                self.attach(&x, &t)
+                return self.updated(lr, threads) if updates else self.differentiated(threads)
             finally:
+                self.lock.release()
                 PyBuffer_Release(&t)
         finally:
             PyBuffer_Release(&x)
 
-    cdef checked_step(self, const Py_buffer* x, const Py_buffer* t, double lr, uint64_t seed, uint64_t step,
-                      int threads):
-        cdef Program program = self.program
-        cdef Py_ssize_t N = x.shape[0]
-        cdef Port* sink = program.plan.sinks
-        cdef int status, used
-        cdef double loss = 0
-        if program.plan.kernels.first_nonfinite(x.buf, N * self.I) >= 0 or not self.is_target(t, N):
-            return None
-        program.reserve(N)
-        attach_plain(program)
-        program.plan.sources.array = <char*> x.buf
+    cdef void attach(self, const Py_buffer* x, const Py_buffer* t) except *:
+        cdef Plan* plan = &self.program.plan
+        cdef Port* sink = plan.sinks
+        self.program.reserve(x.shape[0])
+        attach_plain(self.program)
+        plan.sources.array = <char*> x.buf
         sink.array, sink.targets.weights, sink.targets.width = NULL, NULL, self.O
         sink.targets.indices = <const int64_t*> t.buf if t.ndim == 1 else NULL
         sink.targets.values = NULL if t.ndim == 1 else t.buf
         sink.loss = self.loss.of_indices if t.ndim == 1 else self.loss.of_values
-        program.plan.order, program.plan.first, program.plan.rows = NULL, 0, N
-        program.plan.outputs_wanted = False
-        used = program.claim(threads, N)
-        with nogil:
-            status = program.batch(self.chain, lr, seed, step, program.plan.all_dense, used, &loss)
-            leave(used)
-        program.raise_failed()
-        return loss, status
+        plan.order, plan.first, plan.rows = NULL, 0, x.shape[0]
+        plan.outputs_wanted = False
+        self.program.pending = 0
 
-    def predict(self, X, int threads):
+    cdef bint tiny(self, Py_ssize_t rows) noexcept:
+        return rows * self.program.row_seconds < TINY
+
+    cdef updated(self, double lr, int threads):
+        cdef Program program = self.program
+        cdef int status, used = program.claim(threads, program.plan.rows)
+        cdef double loss = 0
+        if self.tiny(program.plan.rows):
+            status = program.batch(self.chain, lr, program.seed, program.draws, program.plan.all_dense, used, &loss)
+        else:
+            with nogil:
+                status = program.batch(self.chain, lr, program.seed, program.draws, program.plan.all_dense, used,
+                                       &loss)
+        leave(used)
+        program.raise_failed()
+        if status:
+            return loss, status
+        program.draws += 1
+        return loss
+
+    cdef differentiated(self, int threads):
+        cdef Program program = self.program
+        cdef int used = program.claim(threads, program.plan.rows)
+        cdef double loss
+        with nogil:
+            loss = program.value_and_gradients(False, program.seed, program.draws, used)
+        leave(used)
+        program.raise_failed()
+        return loss
+
+    def predict(self, X, threads=None):
         """The outputs, or None."""
         cdef Py_buffer x, y
         cdef Py_ssize_t N
-        if not self.open_lane(X, &x):
+        cdef int most = wanted(threads)
+        if most == 0 or not self.open_lane(X, &x):
             return None
         try:
             N = x.shape[0] if x.ndim else 0
@@ -113,10 +149,14 @@ cdef class Lane:
                 return None
             Y = empty((N, self.O), self.dtype)
             PyObject_GetBuffer(Y, &y, PyBUF_C_CONTIGUOUS)
-            self.program.plan.sources.array, self.program.plan.sinks.array = <char*> x.buf, <char*> y.buf
-            attach_plain(self.program)
-            PyBuffer_Release(&y)
-            self.program.predict_rows(N, threads)
+            self.lock.acquire()
+            try:
+                self.program.plan.sources.array, self.program.plan.sinks.array = <char*> x.buf, <char*> y.buf
+                attach_plain(self.program)
+                self.program.predict_rows(N, most, self.tiny(N))
+            finally:
+                self.lock.release()
+                PyBuffer_Release(&y)
             return Y
         finally:
             PyBuffer_Release(&x)

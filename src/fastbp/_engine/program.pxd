@@ -79,6 +79,8 @@ cdef class Program:
     cdef list owns              # (tensor, its first gradient)
     cdef object sweeper         # sweeps.pxi, when first wanted
     cdef list widths, specs, gradient_widths, inputs, outputs
+    cdef public uint64_t seed, draws    # of dropout; forward passes in training, which number its masks
+    cdef public Py_ssize_t pending      # rows of the forward pass that a backward pass may follow, 0 for none
     cdef int n_contexts         # that have scratch memory
     cdef double row_seconds     # that one thread takes for a row, roughly
     cdef Tensor* dX             # of all nodes, one after the other
@@ -94,7 +96,8 @@ cdef class Program:
     cdef void want_inputs(self, bint wanted) noexcept nogil
     cdef int claim(self, int threads, Py_ssize_t rows) except -1
     cdef void begin(self, bint training, uint64_t seed, uint64_t step) noexcept nogil
-    cdef void predict_rows(self, Py_ssize_t N, int threads) except *
+    cdef void predict_rows(self, Py_ssize_t N, int threads, bint tiny=*) except *
+    cdef double value_and_gradients(self, bint training, uint64_t seed, uint64_t step, int threads) noexcept nogil
     cdef int batch(self, Chain chain, double lr, uint64_t seed, uint64_t step, bint direct, int threads,
                    double* loss) noexcept nogil
     cdef void attach(self, Port* ports, Py_ssize_t n_ports, arrays, Py_ssize_t rows) except *

@@ -20,6 +20,9 @@ class InPython:
 class Program:
     @property
     def unfit(self) -> bool: ...
+    seed: int
+    draws: int
+    pending: int
     def __init__(
         self,
         dtype: str,

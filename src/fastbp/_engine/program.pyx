@@ -250,16 +250,19 @@ cdef class Program:
             self.plan.contexts[k].step = step
             self.plan.contexts[k].order, self.plan.contexts[k].first = self.plan.order, self.plan.first
 
-    cdef void predict_rows(self, Py_ssize_t N, int threads) except *:
+    cdef void predict_rows(self, Py_ssize_t N, int threads, bint tiny=False) except *:
         """Outputs of the attached rows, in blocks: buffers for all of them are not needed."""
         threads = self.claim(threads, N // PASSES if threads < 0 else N)
         try:
             self.reserve(threads * min((N + threads - 1) // threads, BLOCK_ROWS))
-            with nogil:
-                self.plan.rows, self.plan.order, self.plan.first = N, NULL, 0
-                self.begin(False, 0, 0)
-                place_inputs(&self.plan, False, 0)
+            self.plan.rows, self.plan.order, self.plan.first = N, NULL, 0
+            self.begin(False, 0, 0)
+            place_inputs(&self.plan, False, 0)
+            if tiny:
                 share(predict_task, &self.plan, threads)
+            else:
+                with nogil:
+                    share(predict_task, &self.plan, threads)
         finally:
             leave(threads)
         self.raise_failed()
@@ -288,6 +291,17 @@ cdef class Program:
             return 1
         chain.prepare(lr, loss[0], self.plan.scale)
         return 0 if gradients(&self.plan, False, threads) else 2
+
+    cdef double value_and_gradients(self, bint training, uint64_t seed, uint64_t step, int threads) noexcept nogil:
+        """The loss of the attached rows; grads hold its gradient."""
+        cdef double loss
+        self.begin(training, seed, step)
+        self.plan.rules = NULL
+        place_inputs(&self.plan, self.plan.all_dense and self.plan.all_plain, 0)
+        loss = batch_loss(&self.plan, threads)
+        if not self.plan.failed:
+            gradients(&self.plan, False, threads)
+        return loss
 
     # What Python calls.  Arrays come checked; the arguments are described in _engine/README.md.
 
@@ -352,12 +366,7 @@ cdef class Program:
         threads = self.claim(threads, N)
         with nogil:
             self.plan.rows, self.plan.order, self.plan.first, self.plan.outputs_wanted = N, NULL, 0, False
-            self.begin(training, seed, step)
-            self.plan.rules = NULL
-            place_inputs(&self.plan, self.plan.all_dense and self.plan.all_plain, 0)
-            loss = batch_loss(&self.plan, threads)
-            if not self.plan.failed:
-                gradients(&self.plan, False, threads)
+            loss = self.value_and_gradients(training, seed, step, threads)
             leave(threads)
         self.raise_failed()
         return loss
