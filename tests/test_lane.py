@@ -35,6 +35,28 @@ def test_same_bits(loss: str, optimizer: str, rows: int, dtype: np.dtype) -> Non
     np.testing.assert_array_equal(fast.net.predict(X), slow.net.programs.predict((X,))[0])
 
 
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_same_gradient(loss: str, dtype: np.dtype) -> None:
+    X, y = data(loss, 29, dtype)
+    fast, slow = net(dtype), net(dtype)
+    theta = np.random.default_rng(1).normal(size=fast.params.size).astype(dtype)
+    value, gradient = fast.value_and_grad(theta, X, y, loss)
+    expected, wanted = slow.value_and_grad(theta.tolist(), X.tolist(), y.tolist(), loss)
+    assert value == expected
+    np.testing.assert_array_equal(gradient, wanted)
+    np.testing.assert_array_equal(fast.params, theta)
+
+
+def test_a_bad_batch_leaves_the_parameters_of_a_gradient_alone(dtype: np.dtype) -> None:
+    X, y = data("mse", 5, dtype)
+    own = net(dtype)
+    before = own.params.copy()
+    X[3, 2] = np.nan
+    with pytest.raises(ValueError, match="NaN at row 3, column 2"):
+        own.value_and_grad(before + 1, X, y)
+    np.testing.assert_array_equal(own.params, before)
+
+
 def variants(X: np.ndarray) -> list:
     """The same numbers in every other form."""
     swapped = X.astype(X.dtype.newbyteorder())

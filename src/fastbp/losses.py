@@ -86,7 +86,8 @@ def resolve(loss: str | Callable) -> Callable:
 class Objective:
     """What a network is trained for: a loss for each output; their sum is minimised.
 
-    `names` holds the names of the losses if the engine has them all, else None.
+    `names` holds the names of the losses if the engine has them all, else None; `lane` is the engine's short way to
+    the gradient of a batch that needs no conversion, where there is one.
     """
 
     def __init__(self, loss: LossLike, net: Network):
@@ -94,6 +95,7 @@ class Objective:
         compiled = all(isinstance(loss, Loss) for loss in self.losses)
         self.names = tuple(loss.__name__ for loss in self.losses) if compiled else None
         self.nodes = net.outputs
+        self.lane = net.programs.lane(self.names)
         self._dtype = net.dtype
 
     def targets(self, y: Arrays, rows: int, name: str = "y") -> tuple[np.ndarray, ...]:

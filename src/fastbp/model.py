@@ -18,7 +18,7 @@ from fastbp.callbacks import Callback
 from fastbp.graph import Input
 from fastbp.history import History
 from fastbp.layers import Layer
-from fastbp.losses import Objective
+from fastbp.losses import Loss, Objective
 from fastbp.network import Network
 from fastbp.optimizers import Optimizer
 from fastbp.training import Trainer
@@ -35,6 +35,8 @@ class Model(Network):
     >>> model.predict(np.zeros((5, 20))).shape
     (5, 3)
     """
+
+    _asked: tuple[Any, Objective] | None = None
 
     def fit(
         self,
@@ -149,12 +151,20 @@ class Model(Network):
         >>> net.value_and_grad([2.0, 1.0], [[3.0]], [[5.0]])
         (4.0, array([12.,  4.]))
         """
-        objective = Objective(loss, self)
-        xs = self.as_inputs(X)
-        ts = objective.targets(y, len(xs[0]))
-        self.params = theta
-        value = objective.loss_and_gradient(self, xs, ts)
+        objective = self._objective_for(loss)
+        value = None if objective.lane is None else objective.lane.gradient(theta, X, y)
+        if value is None:
+            xs = self.as_inputs(X)
+            ts = objective.targets(y, len(xs[0]))
+            self.params = theta
+            value = objective.loss_and_gradient(self, xs, ts)
         return value, self.grads.astype(np.float64)
+
+    def _objective_for(self, loss):
+        """The last one, if that was for the same loss: a minimiser asks a thousand times."""
+        if self._asked is None or not isinstance(loss, (str, Loss)) or self._asked[0] != loss:
+            self._asked = loss, Objective(loss, self)
+        return self._asked[1]
 
     def save(self, path: str | os.PathLike, metadata: dict[str, str] | None = None) -> None:
         """Write the model to a .safetensors file, which `load` reads.

@@ -15,10 +15,11 @@ cdef class Lane:
     cdef object dtype
     cdef char kind              # of the numbers, as the buffer protocol writes it
     cdef Py_ssize_t I, O
+    cdef Py_ssize_t size        # of the parameters, in bytes
     cdef bint open_lane(self, array, Py_buffer* view) except -1
     cdef bint is_rows(self, const Py_buffer* view, Py_ssize_t width) noexcept
     cdef bint is_target(self, const Py_buffer* view, Py_ssize_t rows) noexcept
-    cdef attached(self, X, y, double lr, int threads, bint updates=*)
+    cdef attached(self, X, y, double lr, int threads, const void* theta)
     cdef void attach(self, const Py_buffer* x, const Py_buffer* t) except *
     cdef bint tiny(self, Py_ssize_t rows) noexcept
     cdef updated(self, double lr, int threads)

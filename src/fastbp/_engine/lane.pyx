@@ -7,6 +7,7 @@ done, and the way through checks.py converts or explains.
 """
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t
+from libc.string cimport memmove
 
 import numpy as np
 
@@ -28,6 +29,7 @@ cdef class Lane:
         assert program.plan.n_sources == program.plan.n_sinks == 1
         self.program, self.lock, self.chain, self.dtype = program, lock, chain, dtype
         self.kind = b"f" if program.plan.kernels.item == 4 else b"d"
+        self.size = program.arrays[0].nbytes
         self.I, self.O = program.widths[program.inputs[0][0]], program.widths[program.outputs[0][0]]
         self.loss = <const Loss*> row_named(program.plan.kernels.losses, sizeof(Loss), loss) if loss else NULL
 
@@ -66,13 +68,22 @@ cdef class Lane:
 
     def step(self, X, y, double lr, threads=None):
         """The loss of a training step; (loss, status) as `Program.run` has it if that is not 0; or None."""
-        return self.attached(X, y, lr, wanted(threads))
+        return self.attached(X, y, lr, wanted(threads), NULL)
 
-    def gradient(self, X, y, threads=None):
-        """The loss without dropout, and its gradient in grads; or None."""
-        return self.attached(X, y, 0, wanted(threads), False)
+    def gradient(self, theta, X, y, threads=None):
+        """The loss without dropout at parameters theta, which stay, and its gradient in grads; or None."""
+        cdef Py_buffer view
+        if not self.open_lane(theta, &view):
+            return None
+        try:
+            if view.ndim != 1 or view.len != self.size or view.format[0] != self.kind or view.format[1] != 0:
+                return None
+            return self.attached(X, y, 0, wanted(threads), view.buf)
+        finally:
+            PyBuffer_Release(&view)
 
-    cdef attached(self, X, y, double lr, int threads, bint updates=True):
+    cdef attached(self, X, y, double lr, int threads, const void* theta):
+        """A step, or where there is a theta a gradient."""
         cdef Py_buffer x, t
         if threads == 0 or not self.open_lane(X, &x):
             return None
@@ -85,7 +96,10 @@ cdef class Lane:
                         or not self.is_target(&t, x.shape[0])):
                     return None
                 self.attach(&x, &t)
-                return self.updated(lr, threads) if updates else self.differentiated(threads)
+                if theta == NULL:
+                    return self.updated(lr, threads)
+                memmove(self.program.plan.params, theta, self.size)
+                return self.differentiated(threads)
             finally:
                 self.lock.release()
                 PyBuffer_Release(&t)
