@@ -85,7 +85,7 @@ cdef inline void forward_panel(const Op* op, Py_ssize_t block, Py_ssize_t width,
     """Z's features of one block.  A panel that few rows use is read where it lies."""
     cdef Py_ssize_t I = op.X.width, O = op.Y.width, deepest = even_depth(I), part, k, depth
     cdef const real* W = <const real*> op.W + block * PANEL
-    cdef bint in_place = width % LANES == 0 and stop - start <= TILE_ROWS
+    cdef bint in_place = width % LANES == 0 and (O <= PANEL or stop - start <= TILE_ROWS)
     for part in range(parts(I, deepest)):
         k = part * deepest
         depth = least(deepest, I - k)
