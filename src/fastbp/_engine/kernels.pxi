@@ -9,10 +9,11 @@ from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, u
 from libc.string cimport memcpy, memset
 
 from fastbp._engine.kernels cimport (
-    MAX_STATES, Activation, ChainLink, Constraint, ConstraintKernel, Context, GatherKernel, GradientKernel, Kernels,
-    Loss, LossKernel, LossTangentKernel, Op, OpKind, PrepareKernel, Rows, RowsKernel, RowsValueKernel, RowsVjpKernel,
-    Rule, SourceKind, Step, Targets, Tensor, UpdateKernel, ValueKernel, VjpKernel,
+    MAX_RULES, MAX_STATES, Activation, ChainLink, Constraint, ConstraintKernel, Context, GatherKernel, GradientKernel,
+    Kernels, Loss, LossKernel, LossTangentKernel, Op, OpKind, PrepareKernel, Rows, RowsKernel, RowsValueKernel,
+    RowsVjpKernel, Rule, SourceKind, Step, Targets, Tensor, UpdateKernel, ValueKernel, VjpKernel,
 )
+from fastbp._engine.roots cimport square_roots, vector
 from fastbp._engine.scalar cimport exp, log, log1p_of_unit, sigmoid, square_root, tanh
 from fastbp._engine.tile cimport (
     BLOCKED, COLUMNS, FROM_BIAS, FROM_C, FROM_ZERO, HEIGHTS, LANES, PANEL, PLAIN, TILE_ROWS, TILES, real,

@@ -37,6 +37,11 @@ cdef inline Rule* last_rule() noexcept:
 cdef void rate_first(const double* parameters, const Step* step, double* scalars) noexcept nogil:
     scalars[0], scalars[1], scalars[2] = step.lr, parameters[0], parameters[1]
     scalars[3] = 1
+cdef inline Py_ssize_t vectors(Py_ssize_t n) noexcept nogil:
+    """A stretch is whole vectors: `update` sees to that."""
+    return n * <Py_ssize_t> sizeof(real) // <Py_ssize_t> sizeof(vector)
+
+
 
 
 cdef const real* sgd(const double* scalars, real* P, const real* G, real** states, real* scratch,
@@ -139,15 +144,21 @@ cdef const real* adam(const double* scalars, real* P, const real* G, real** stat
     of a start at 0: M / (1 - b1^t), V / (1 - b2^t) (Kingma and Ba 2015)."""
     cdef real beta1 = <real> scalars[0], beta2 = <real> scalars[1], eps = <real> scalars[2]
     cdef real rate = <real> scalars[3], root_scale = <real> scalars[4]
-    cdef real left1 = <real> (1 - scalars[0]), left2 = <real> (1 - scalars[1]), m, v, p
-    cdef real* M = states[0]
-    cdef real* V = states[1]
+    cdef real left1 = <real> (1 - scalars[0]), left2 = <real> (1 - scalars[1])
+    cdef const vector* gradients = <const vector*> G
+    cdef vector* M = <vector*> states[0]
+    cdef vector* V = <vector*> states[1]
+    cdef vector* parameters = <vector*> P
+    cdef vector g, m, v, step, p
     cdef Py_ssize_t i
-    for i in range(n):
-        m = beta1 * M[i] + left1 * G[i]
-        v = beta2 * V[i] + left2 * G[i] * G[i]
-        p = P[i] - rate * m / (square_root(v) * root_scale + eps)
-        M[i], V[i], P[i] = m, v, p
+    for i in range(vectors(n)):
+        g = gradients[i]
+        m = beta1 * M[i] + left1 * g
+        v = beta2 * V[i] + left2 * g * g
+        step = square_roots(v) * root_scale + eps
+        step = m / step
+        p = parameters[i] - rate * step
+        M[i], V[i], parameters[i] = m, v, p
     return G
 
 rule(b"adam", 2, 3, prepare_adam, adam)
@@ -175,31 +186,73 @@ cdef void prepare_radam(const double* parameters, const Step* step, double* scal
 rule(b"radam", 2, 3, prepare_radam, adam)
 
 
+cdef inline bint update_vectors(ChainLink* chain, int links, real* p, const real* g, Py_ssize_t i, real* tails,
+                                Py_ssize_t n, Py_ssize_t counted, real* scratch) noexcept nogil:
+    """One step on n numbers, in whole vectors, whose states begin at i, or lie in tails.
+
+    False if one of the parameters that count is not finite then.
+    """
+    cdef void* states[MAX_STATES]
+    cdef real* handed
+    cdef int c, s, k = 0
+    for c in range(links):
+        for s in range(chain[c].rule.states):
+            states[s] = <real*> chain[c].states[s] + i if tails == NULL else tails + k * LANES
+            k += 1
+        # Two places in turn: a loop from a place to itself would not run in vectors.
+        handed = scratch + (STRETCH if g == scratch else 0)
+        g = <const real*> chain[c].rule.update(chain[c].scalars, p, g, states, handed, n)
+    return all_finite(p, counted)
+
+
+cdef inline void copy_tails(ChainLink* chain, int links, Py_ssize_t i, Py_ssize_t n, real* tails,
+                            bint back) noexcept nogil:
+    """The states of n numbers, less than a vector, to tails or back."""
+    cdef int c, s
+    cdef real* state
+    for c in range(links):
+        for s in range(chain[c].rule.states):
+            state = <real*> chain[c].states[s] + i
+            memcpy(state if back else tails, tails if back else state, n * sizeof(real))
+            tails += LANES
+
+
+cdef bint update_tail(ChainLink* chain, int links, real* P, const real* G, Py_ssize_t i, Py_ssize_t n,
+                      real* tail, real* scratch) noexcept nogil:
+    """One step on n numbers from i on, less than a vector, in a copy: each number of a net then meets the same
+    instructions wherever it stands."""
+    memset(tail, 0, (2 + MAX_RULES * MAX_STATES) * LANES * sizeof(real))
+    memcpy(tail, P + i, n * sizeof(real))
+    memcpy(tail + LANES, G + i, n * sizeof(real))
+    copy_tails(chain, links, i, n, tail + 2 * LANES, False)
+    if not update_vectors(chain, links, tail, tail + LANES, i, tail + 2 * LANES, LANES, n, scratch):
+        return False
+    memcpy(P + i, tail, n * sizeof(real))
+    copy_tails(chain, links, i, n, tail + 2 * LANES, True)
+    return True
+
+
 cdef bint update(ChainLink* chain, int links, void* P, const void* G, Py_ssize_t start, Py_ssize_t stop,
                  void* scratch) noexcept nogil:
     """One step of the chain on P[start : stop].  False if a stretch was not finite: it stays as it was."""
     cdef real* before = <real*> scratch
-    cdef real* handed
-    cdef real* p
-    cdef const real* g
-    cdef void* states[MAX_STATES]
-    cdef Py_ssize_t i, n, stretch
-    cdef int c, s
+    cdef real* handed = before + STRETCH
+    cdef real* p = <real*> P
+    cdef const real* g = <const real*> G
+    cdef Py_ssize_t i = start, n, whole
     cdef bint fine = True
-    for stretch in range(parts(stop - start, STRETCH)):
-        i = start + stretch * STRETCH
-        n, p, g = least(STRETCH, stop - i), <real*> P + i, <const real*> G + i
-        if not all_finite(g, n):
+    while i < stop:
+        n = least(STRETCH, stop - i)
+        whole = n // LANES * LANES
+        if not all_finite(g + i, n):
             fine = False
-            continue
-        memcpy(before, p, n * sizeof(real))
-        for c in range(links):
-            for s in range(chain[c].rule.states):
-                states[s] = <real*> chain[c].states[s] + i
-            # Two places in turn: a loop from a place to itself would not run in vectors.
-            handed = before + STRETCH * (2 if g == before + STRETCH else 1)
-            g = <const real*> chain[c].rule.update(chain[c].scalars, p, g, states, handed, n)
-        if not all_finite(p, n):
-            memcpy(p, before, n * sizeof(real))
-            fine = False
+        else:
+            if whole > 0:
+                memcpy(before, p + i, whole * sizeof(real))
+                if not update_vectors(chain, links, p + i, g + i, i, NULL, whole, whole, handed):
+                    memcpy(p + i, before, whole * sizeof(real))
+                    fine = False
+            if whole < n:
+                fine &= update_tail(chain, links, p, g, i + whole, n - whole, before + 3 * STRETCH, handed)
+        i += n
     return fine
