@@ -125,15 +125,16 @@ cdef class Lane:
 
     cdef updated(self, double lr, int threads):
         cdef Program program = self.program
-        cdef int status, used = program.claim(threads, program.plan.rows)
+        cdef int status, most = program.claim(threads, program.plan.rows)
         cdef double loss = 0
         if self.tiny(program.plan.rows):
-            status = program.batch(self.chain, lr, program.seed, program.draws, program.plan.all_dense, used, &loss)
+            status = program.batch(self.chain, lr, program.seed, program.draws, program.plan.all_dense, threads, most,
+                                   &loss)
         else:
             with nogil:
-                status = program.batch(self.chain, lr, program.seed, program.draws, program.plan.all_dense, used,
-                                       &loss)
-        leave(used)
+                status = program.batch(self.chain, lr, program.seed, program.draws, program.plan.all_dense, threads,
+                                       most, &loss)
+        leave(most)
         program.raise_failed()
         if status:
             return loss, status
@@ -142,11 +143,11 @@ cdef class Lane:
 
     cdef differentiated(self, int threads):
         cdef Program program = self.program
-        cdef int used = program.claim(threads, program.plan.rows)
+        cdef int most = program.claim(threads, program.plan.rows)
         cdef double loss
         with nogil:
-            loss = program.value_and_gradients(False, program.seed, program.draws, used)
-        leave(used)
+            loss = program.value_and_gradients(False, program.seed, program.draws, threads, most)
+        leave(most)
         program.raise_failed()
         return loss
 

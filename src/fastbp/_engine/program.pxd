@@ -61,17 +61,25 @@ cdef struct Plan:
     Rules* rules                # NULL: gradients without an update
 
 
+cdef enum:
+    # What is tuned by itself.
+    STEPS, GRADIENTS, FORWARDS, BACKWARDS, PREDICTIONS, KINDS_OF_PASS
+
+
 cdef struct Tuner:
     # Which number of threads is faster, found by trying.
+    bint timing                 # the pass that goes on
     int trials                  # of one thread and of several, in turn
-    double seconds[2]           # the best step of one, of several
+    double seconds[2]           # the best pass of one, of several
     Py_ssize_t rows             # of a batch, to which this applies
-    Py_ssize_t steps            # since the last trial
+    Py_ssize_t passes           # since the last trial
+    Py_ssize_t stray            # passes in a row over other numbers of rows
+    double began
 
 
 cdef class Program:
     cdef Plan plan
-    cdef Tuner tuner
+    cdef Tuner[KINDS_OF_PASS] tuners
     cdef object dtype
     cdef list arrays            # kept alive: params and grads, and the structs below
     cdef list in_python         # the nodes that Python computes
@@ -97,9 +105,11 @@ cdef class Program:
     cdef int claim(self, int threads, Py_ssize_t rows) except -1
     cdef void begin(self, bint training, uint64_t seed, uint64_t step) noexcept nogil
     cdef void predict_rows(self, Py_ssize_t N, int threads, bint tiny=*) except *
-    cdef double value_and_gradients(self, bint training, uint64_t seed, uint64_t step, int threads) noexcept nogil
-    cdef int batch(self, Chain chain, double lr, uint64_t seed, uint64_t step, bint direct, int threads,
+    cdef double value_and_gradients(self, bint training, uint64_t seed, uint64_t step, int wanted, int most) noexcept nogil
+    cdef int batch(self, Chain chain, double lr, uint64_t seed, uint64_t step, bint direct, int wanted, int most,
                    double* loss) noexcept nogil
+    cdef int batch_on(self, int threads, Chain chain, double lr, uint64_t seed, uint64_t step, bint direct,
+                      double* loss) noexcept nogil
     cdef void attach(self, Port* ports, Py_ssize_t n_ports, arrays, Py_ssize_t rows) except *
     cdef void attach_training(self, xs, ts, weights, losses, Py_ssize_t rows) except *
     cdef void attach_targets(self, Py_ssize_t n_sinks, ts, weights, losses, Py_ssize_t rows) except *

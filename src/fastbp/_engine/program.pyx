@@ -252,8 +252,9 @@ cdef class Program:
 
     cdef void predict_rows(self, Py_ssize_t N, int threads, bint tiny=False) except *:
         """Outputs of the attached rows, in blocks: buffers for all of them are not needed."""
-        threads = self.claim(threads, N // PASSES if threads < 0 else N)
+        cdef int most = self.claim(threads, N // PASSES if threads < 0 else N)
         try:
+            threads = tuned(&self.tuners[PREDICTIONS], N, threads, most)
             self.reserve(threads * min((N + threads - 1) // threads, BLOCK_ROWS))
             self.plan.rows, self.plan.order, self.plan.first = N, NULL, 0
             self.begin(False, 0, 0)
@@ -263,8 +264,9 @@ cdef class Program:
             else:
                 with nogil:
                     share(predict_task, &self.plan, threads)
+            passed(&self.tuners[PREDICTIONS], threads)
         finally:
-            leave(threads)
+            leave(most)
         self.raise_failed()
 
     cdef void raise_failed(self) except *:
@@ -273,10 +275,17 @@ cdef class Program:
             self.plan.failed = False
             raise [node.error for node in self.in_python if node.error is not None][0]
 
-    cdef int batch(self, Chain chain, double lr, uint64_t seed, uint64_t step, bint direct, int threads,
+    cdef int batch(self, Chain chain, double lr, uint64_t seed, uint64_t step, bint direct, int wanted, int most,
                    double* loss) noexcept nogil:
         """A training step on the rows from plan.first on: 0 fine, 1 its loss or 2 its update is not finite, 3 a
         node in Python failed, 4 a source is not as it must be."""
+        cdef int threads = tuned(&self.tuners[STEPS], self.plan.rows, wanted, most)
+        cdef int status = self.batch_on(threads, chain, lr, seed, step, direct, loss)
+        passed(&self.tuners[STEPS], threads)
+        return status
+
+    cdef int batch_on(self, int threads, Chain chain, double lr, uint64_t seed, uint64_t step, bint direct,
+                      double* loss) noexcept nogil:
         self.begin(True, seed, step)
         self.plan.rules = &chain.rules
         chain.rules.G = self.plan.grads
@@ -292,8 +301,10 @@ cdef class Program:
         chain.prepare(lr, loss[0], self.plan.scale)
         return 0 if gradients(&self.plan, False, threads) else 2
 
-    cdef double value_and_gradients(self, bint training, uint64_t seed, uint64_t step, int threads) noexcept nogil:
+    cdef double value_and_gradients(self, bint training, uint64_t seed, uint64_t step, int wanted,
+                                    int most) noexcept nogil:
         """The loss of the attached rows; grads hold its gradient."""
+        cdef int threads = tuned(&self.tuners[GRADIENTS], self.plan.rows, wanted, most)
         cdef double loss
         self.begin(training, seed, step)
         self.plan.rules = NULL
@@ -301,6 +312,7 @@ cdef class Program:
         loss = batch_loss(&self.plan, threads)
         if not self.plan.failed:
             gradients(&self.plan, False, threads)
+        passed(&self.tuners[GRADIENTS], threads)
         return loss
 
     # What Python calls.  Arrays come checked; the arguments are described in _engine/README.md.
@@ -308,33 +320,39 @@ cdef class Program:
     def forward(self, xs, bint training, uint64_t seed, uint64_t step, int threads=1):
         """Outputs of a batch; keeps what backward needs."""
         cdef Py_ssize_t N = len(xs[0])
+        cdef int most
         self.reserve(N)
         attach_sources(self, xs, N)
         outputs = self.new_rows(self.plan.sinks, self.plan.n_sinks, N)
-        threads = self.claim(threads, N // PASSES if threads < 0 else N)
+        most = self.claim(threads, N // PASSES if threads < 0 else N)
         with nogil:
+            threads = tuned(&self.tuners[FORWARDS], N, threads, most)
             self.plan.rows, self.plan.order, self.plan.first = N, NULL, 0
             self.begin(training, seed, step)
             place_inputs(&self.plan, False, 0)
             forward_pass(&self.plan, threads)
-            leave(threads)
+            passed(&self.tuners[FORWARDS], threads)
+            leave(most)
         self.raise_failed()
         return outputs
 
     def backward(self, dys, bint accumulate, bint input_gradients, int threads=1):
         """grads from the gradients of the outputs of the last forward pass; the inputs' gradients if wanted."""
         cdef Py_ssize_t N = self.plan.rows
+        cdef int most
         self.attach(self.plan.sinks, self.plan.n_sinks, dys, N)
         dxs = self.new_rows(self.plan.sources, self.plan.n_sources, N) if input_gradients else None
-        threads = self.claim(threads, N)
+        most = self.claim(threads, N)
         with nogil:
+            threads = tuned(&self.tuners[BACKWARDS], N, threads, most)
             self.want_inputs(input_gradients)
             backward_pass(&self.plan, threads)
             self.plan.rules = NULL
             if not self.plan.failed:
                 gradients(&self.plan, accumulate, threads)
             self.want_inputs(False)
-            leave(threads)
+            passed(&self.tuners[BACKWARDS], threads)
+            leave(most)
         self.raise_failed()
         return dxs
 
@@ -361,13 +379,14 @@ cdef class Program:
         """The loss of a batch; grads hold its gradient."""
         cdef Py_ssize_t N = len(xs[0])
         cdef double loss
+        cdef int most
         self.reserve(N)
         self.attach_training(xs, ts, weights, losses, N)
-        threads = self.claim(threads, N)
+        most = self.claim(threads, N)
         with nogil:
             self.plan.rows, self.plan.order, self.plan.first, self.plan.outputs_wanted = N, NULL, 0, False
-            loss = self.value_and_gradients(training, seed, step, threads)
-            leave(threads)
+            loss = self.value_and_gradients(training, seed, step, threads, most)
+            leave(most)
         self.raise_failed()
         return loss
 
@@ -376,11 +395,11 @@ cdef class Program:
             int threads=1):
         """Trains batches first ... last - 1; returns (next batch, status) as `batch` has it."""
         cdef Py_ssize_t n = len(xs[0]), total = len(order) if order is not None else n, k = first
-        cdef bint one_rate = not isinstance(lrs, np.ndarray), tries = threads < 0, direct
+        cdef bint one_rate = not isinstance(lrs, np.ndarray), direct
         cdef double rate = lrs if one_rate else 0
         cdef const double[::1] rates = None if one_rate else lrs
-        cdef int status = 0, used
-        cdef double end, begun
+        cdef int status = 0, most
+        cdef double begun
         self.plan.order = NULL
         if order is not None:
             self.plan.order = <const int64_t*> address(order, total * sizeof(int64_t))
@@ -389,27 +408,21 @@ cdef class Program:
         if outs is not None:
             self.attach(self.plan.sinks, self.plan.n_sinks, outs, total)
         self.plan.outputs_wanted = outs is not None
-        threads = self.claim(threads, min(batch_size, total))
-        tries = tries and threads > 1
+        most = self.claim(threads, min(batch_size, total))
         direct = self.plan.all_dense and self.plan.all_plain and order is None
         with nogil:
-            end = begun = clock_seconds()
+            begun = clock_seconds()
             while k < last:
                 self.plan.first = k * batch_size
                 self.plan.rows = min(batch_size, total - self.plan.first)
-                used = chosen(&self.tuner, self.plan.rows, threads) if tries else threads
                 status = self.batch(chain, rate if one_rate else rates[k], seed, step + <uint64_t> (k - first),
-                                    direct, used, &batch_losses[k])
+                                    direct, threads, most, &batch_losses[k])
                 if status:
                     break
                 k += 1
-                if seconds > 0 or tries:
-                    if tries:
-                        timed(&self.tuner, used, clock_seconds() - end)
-                    end = clock_seconds()
-                    if seconds > 0 and end - begun > seconds:
-                        break
-            leave(threads)
+                if seconds > 0 and clock_seconds() - begun > seconds:
+                    break
+            leave(most)
         self.raise_failed()
         return k, status
 

@@ -1,6 +1,7 @@
-"""How many threads a run takes when it may choose: one or all, whichever was faster in the last trials.
+"""How many threads a pass takes when it may choose: one, or all where these proved faster in the last trials.
 
-Cores may be busy, or not be real ones, so a model of costs alone would be wrong as often as not.
+Cores may be busy, or not be real ones, so a model of costs alone would be wrong as often as not. Threads that save
+little may just have been lucky, and cost others their cores: they must save a tenth.
 """
 
 cdef extern from "<time.h>" nogil:
@@ -11,8 +12,11 @@ cdef extern from "<time.h>" nogil:
     enum: TIME_UTC
 
 cdef enum:
-    TRIALS = 6                  # steps that compare one thread with several, as often as the next says
-    STEPS_BETWEEN_TRIALS = 300
+    TRIALS = 6                  # passes that compare one thread with several, as often as the next says
+    PASSES_BETWEEN_TRIALS = 300
+    STRAY = 8                   # passes over another number of rows, until that counts: an epoch's last batch does not
+
+cdef double GAIN = 0.9
 
 
 cdef inline double clock_seconds() noexcept nogil:
@@ -21,20 +25,28 @@ cdef inline double clock_seconds() noexcept nogil:
     return <double> now.tv_sec + 1e-9 * <double> now.tv_nsec
 
 
-cdef int chosen(Tuner* tuner, Py_ssize_t rows, int most) noexcept nogil:
-    """Threads for the next step over so many rows."""
-    if tuner.rows != rows or tuner.steps >= STEPS_BETWEEN_TRIALS:
-        tuner[0] = Tuner(0, [1e300, 1e300], rows, 0)
+cdef int tuned(Tuner* tuner, Py_ssize_t rows, int wanted, int most) noexcept nogil:
+    """Threads for the next pass over so many rows: most, unless the caller leaves the choice (wanted < 0)."""
+    tuner.timing = wanted < 0 and most > 1
+    if not tuner.timing:
+        return most
+    tuner.stray = tuner.stray + 1 if rows != tuner.rows else 0
+    if tuner.rows == 0 or tuner.stray >= STRAY or tuner.passes >= PASSES_BETWEEN_TRIALS:
+        tuner[0] = Tuner(True, 0, [1e300, 1e300], rows, 0, 0, 0)
+    tuner.timing = rows == tuner.rows
+    tuner.began = clock_seconds()
     if tuner.trials < TRIALS:
         return most if tuner.trials % 2 == 0 else 1
-    return most if tuner.seconds[1] <= tuner.seconds[0] else 1
+    return most if tuner.seconds[1] < GAIN * tuner.seconds[0] else 1
 
 
-cdef void timed(Tuner* tuner, int threads, double seconds) noexcept nogil:
-    """What the step took."""
+cdef void passed(Tuner* tuner, int threads) noexcept nogil:
+    """Takes note of what the pass took."""
     cdef int several = threads > 1
+    if not tuner.timing:
+        return
     if tuner.trials < TRIALS:
         tuner.trials += 1
-        tuner.seconds[several] = min(tuner.seconds[several], seconds)
+        tuner.seconds[several] = min(tuner.seconds[several], clock_seconds() - tuner.began)
     else:
-        tuner.steps += 1
+        tuner.passes += 1
