@@ -2,10 +2,15 @@
 
    One job at a time: who finds the pool taken works alone, which changes no bit.  Whoever waits looks out
    for the next phase, since it comes within microseconds and waking a sleeper costs some fifty of them:
-   for PATIENCE while the pool is taken, for SPIN_SECONDS after that, and then sleeps.
+   for PATIENCE while the pool is at work, for SPIN_SECONDS after that, and then sleeps.  The system may wake a worker
+   on the processor of its caller, who is busy there: then the worker moves to another.
    Not OpenMP: its workers do not survive a fork, and spin longer. */
 #ifndef FASTBP_POOL_H
 #define FASTBP_POOL_H
+
+#if defined(__linux__) && !defined(_GNU_SOURCE)
+#define _GNU_SOURCE /* sched_getcpu */
+#endif
 
 typedef void pool_task(void *job, int part, int of);
 
@@ -17,6 +22,7 @@ enum { POOL_MOST = 64 };
 #include <signal.h>
 #include <stdint.h>
 #include <time.h>
+#include <unistd.h>
 
 #define SPIN_SECONDS 40e-6
 #define PATIENCE 1e-3
@@ -24,8 +30,12 @@ enum { POOL_MOST = 64 };
 #define STORE(variable, value) __atomic_store_n(&(variable), value, __ATOMIC_SEQ_CST)
 #define ADD(variable, value) __atomic_add_fetch(&(variable), value, __ATOMIC_SEQ_CST)
 
+/* What `taken` says: by nobody, at work, or kept by somebody who works alone for the time being. */
+enum { POOL_FREE, POOL_WORKS, POOL_RESTS };
+
 static struct {
     int taken, workers, registered;
+    int cpu; /* where the caller runs */
     /* Number of the job times 256 plus its parts: one word, so that nobody sees half of a new job. */
     uint64_t call;
     pool_task *task;
@@ -66,7 +76,7 @@ static void pool_pause(void)
                     pool_pause();                                                                       \
                 sched_yield();                                                                          \
                 now = pool_seconds();                                                                   \
-                if (LOAD(pool.taken))                                                                   \
+                if (LOAD(pool.taken) == POOL_WORKS)                                                     \
                     calm = now;                                                                         \
             }                                                                                           \
         }                                                                                               \
@@ -86,6 +96,28 @@ static uint64_t pool_next_call(uint64_t seen)
     return LOAD(pool.call);
 }
 
+/* To any processor that the process may use but the caller's. */
+static void pool_step_aside(void)
+{
+#if defined(__linux__)
+    const int cpu = LOAD(pool.cpu);
+    cpu_set_t others;
+    if (cpu != sched_getcpu() || sched_getaffinity(getpid(), sizeof others, &others) || CPU_COUNT(&others) < 2)
+        return;
+    CPU_CLR(cpu, &others);
+    sched_setaffinity(0, sizeof others, &others);
+#endif
+}
+
+static int pool_cpu(void)
+{
+#if defined(__linux__)
+    return sched_getcpu();
+#else
+    return -1;
+#endif
+}
+
 static void *pool_worker(void *number)
 {
     const int part = (int)(intptr_t)number;
@@ -95,6 +127,7 @@ static void *pool_worker(void *number)
         const int of = (int)(seen & 255);
         if (part >= of)
             continue;
+        pool_step_aside();
         pool.task(pool.job, part, of);
         if (ADD(pool.unfinished, -1) == 0 && LOAD(pool.caller_sleeps)) {
             pthread_mutex_lock(&pool.lock);
@@ -108,7 +141,8 @@ static void *pool_worker(void *number)
 /* Only the thread that forks lives on in the child. */
 static void pool_forget(void)
 {
-    pool.taken = pool.workers = pool.unfinished = pool.sleepers = pool.caller_sleeps = 0;
+    pool.taken = POOL_FREE;
+    pool.workers = pool.unfinished = pool.sleepers = pool.caller_sleeps = 0;
     pool.call = 0;
     pthread_mutex_init(&pool.lock, NULL);
     pthread_cond_init(&pool.called, NULL);
@@ -136,25 +170,34 @@ static void pool_hire(int workers)
     pthread_attr_destroy(&detached);
 }
 
+static int pool_take(void)
+{
+    int free = POOL_FREE;
+    return __atomic_compare_exchange_n(&pool.taken, &free, POOL_WORKS, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
 /* Takes the pool for so many threads, the caller among them; how many there are, 1 for nobody else. */
 static int pool_enter(int wanted)
 {
     if (wanted > POOL_MOST)
         wanted = POOL_MOST;
-    if (wanted < 2 || __atomic_exchange_n(&pool.taken, 1, __ATOMIC_SEQ_CST))
+    if (wanted < 2 || !pool_take())
         return 1;
     if (pool.workers < wanted - 1)
         pool_hire(wanted - 1);
     if (pool.workers == 0)
-        STORE(pool.taken, 0);
+        STORE(pool.taken, POOL_FREE);
     return pool.workers < wanted - 1 ? pool.workers + 1 : wanted;
 }
 
 static void pool_leave(int threads)
 {
     if (threads > 1)
-        STORE(pool.taken, 0);
+        STORE(pool.taken, POOL_FREE);
 }
+
+/* Who has entered for several threads says whether the next passes want them. */
+static void pool_rest(int resting) { STORE(pool.taken, resting ? POOL_RESTS : POOL_WORKS); }
 
 /* All parts of a task, the first one by the caller, who has entered for at least so many threads. */
 static void pool_run(pool_task *task, void *job, int of)
@@ -162,6 +205,7 @@ static void pool_run(pool_task *task, void *job, int of)
     if (of > 1) {
         pool.task = task;
         pool.job = job;
+        STORE(pool.cpu, pool_cpu());
         STORE(pool.unfinished, of - 1);
         STORE(pool.call, (pool.call & ~(uint64_t)255) + 256 + (uint64_t)of);
         if (LOAD(pool.sleepers)) {
@@ -189,6 +233,7 @@ static int pool_size(void) { return pool.workers + 1; }
 #else
 static int pool_enter(int wanted) { (void)wanted; return 1; }
 static void pool_leave(int threads) { (void)threads; }
+static void pool_rest(int resting) { (void)resting; }
 static void pool_run(pool_task *task, void *job, int of) { (void)of; task(job, 0, 1); }
 static int pool_size(void) { return 1; }
 #endif

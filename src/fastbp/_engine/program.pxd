@@ -70,7 +70,7 @@ cdef struct Tuner:
     # Which number of threads is faster, found by trying.
     bint timing                 # the pass that goes on
     int trials                  # of one thread and of several, in turn
-    double seconds[2]           # the best pass of one, of several
+    double seconds[2]           # that they took
     Py_ssize_t rows             # of a batch, to which this applies
     Py_ssize_t passes           # since the last trial
     Py_ssize_t stray            # passes in a row over other numbers of rows

@@ -20,7 +20,7 @@ from fastbp._engine.kernels cimport (
 from fastbp._engine.memory cimport Arena, address, aligned, kernels_of, numbers_of, pitch_of
 from fastbp._engine.sources cimport Source
 from fastbp._engine.tables cimport row_named
-from fastbp._engine.threads cimport MOST_THREADS, Task, enter, leave, share
+from fastbp._engine.threads cimport MOST_THREADS, Task, enter, leave, rest, share
 
 from fastbp._engine.plan import lower
 
@@ -33,7 +33,7 @@ cdef enum:
     ROWS_EACH = 8               # at least, for a thread that the engine adds on its own
     PASSES = 3                  # products of a training step for each one of a forward pass
 
-cdef double WORTHWHILE = 200e-6     # seconds of a step from which on threads are tried
+cdef double WORTHWHILE = 50e-6      # seconds of a step from which on threads are tried
 cdef double PRODUCTS_A_LANE = 6e9   # floating-point operations of a vector's lane in a second, roughly
 
 

@@ -14,7 +14,8 @@
 #define REAL_MAX (sizeof(real) == 4 ? (real)FLT_MAX : (real)DBL_MAX)
 
 #if defined(__GNUC__)
-typedef __typeof__((vector){0} < (vector){0}) lanes;
+typedef __typeof__(__builtin_choose_expr(sizeof(real) == 4, (int32_t)0, (int64_t)0)) whole;
+typedef whole lanes __attribute__((vector_size(VECTOR_BYTES), may_alias));
 
 INLINE vector chosen(lanes where, vector a, vector b) { return (vector)((where & (lanes)a) | (~where & (lanes)b)); }
 
@@ -38,7 +39,7 @@ INLINE vector estimate(vector x)
 #define ESTIMATE_STEPS (sizeof(real) == 4 ? 2 : 3)
 #endif
     /* Half the exponent by a shift of the bits, an error of 3 % at most (Lomont 2003). */
-    const lanes magic = (lanes){0} + (sizeof(real) == 4 ? 0x5F3759DF : (__typeof__(magic[0]))0x5FE6EB50C7B537A9LL);
+    const lanes magic = (lanes){0} + (whole)(sizeof(real) == 4 ? 0x5F3759DF : 0x5FE6EB50C7B537A9LL);
     return (vector)(magic - ((lanes)x >> 1));
 #endif
 }
@@ -47,8 +48,8 @@ INLINE vector estimate(vector x)
 INLINE vector square_roots(vector x)
 {
     const vector low = (vector){0} + REAL_MIN, high = (vector){0} + REAL_MAX;
-    x = chosen(x < high, x, high);
-    vector y = estimate(chosen(x > low, x, low));
+    x = chosen((lanes)(x < high), x, high);
+    vector y = estimate(chosen((lanes)(x > low), x, low));
     for (int k = 0; k < ESTIMATE_STEPS; k++)
         y *= (real)1.5 - (real)0.5 * x * y * y;
     const vector root = x * y;

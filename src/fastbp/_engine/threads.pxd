@@ -9,6 +9,7 @@ cdef enum:
 cdef int enter(int wanted) noexcept nogil
 cdef void share(Task task, void* job, int of) noexcept nogil
 cdef void leave(int threads) noexcept nogil
+cdef void rest(bint resting) noexcept nogil
 cdef int wanted(threads) except? 0
 
 

@@ -7,6 +7,7 @@ cdef extern from "pool.h" nogil:
     int pool_enter(int wanted)
     void pool_run(Task task, void* job, int of)
     void pool_leave(int threads)
+    void pool_rest(int resting)
     int pool_size()
 
 
@@ -66,6 +67,11 @@ cdef class Lock:
 
     def __exit__(self, kind, error, traceback):
         self.release()
+
+
+cdef void rest(bint resting) noexcept nogil:
+    """Between `enter` for several threads and `leave`: whether the next passes do without the others."""
+    pool_rest(resting)
 
 
 def started():

@@ -12,7 +12,8 @@ cdef extern from "<time.h>" nogil:
     enum: TIME_UTC
 
 cdef enum:
-    TRIALS = 6                  # passes that compare one thread with several, as often as the next says
+    TRIALS = 8                  # passes that compare one thread with several, as often as the next says
+    FIRST_TRIALS = 2            # that wake threads and do not count
     PASSES_BETWEEN_TRIALS = 300
     STRAY = 8                   # passes over another number of rows, until that counts: an epoch's last batch does not
 
@@ -27,17 +28,18 @@ cdef inline double clock_seconds() noexcept nogil:
 
 cdef int tuned(Tuner* tuner, Py_ssize_t rows, int wanted, int most) noexcept nogil:
     """Threads for the next pass over so many rows: most, unless the caller leaves the choice (wanted < 0)."""
+    cdef bint several
     tuner.timing = wanted < 0 and most > 1
     if not tuner.timing:
         return most
     tuner.stray = tuner.stray + 1 if rows != tuner.rows else 0
     if tuner.rows == 0 or tuner.stray >= STRAY or tuner.passes >= PASSES_BETWEEN_TRIALS:
-        tuner[0] = Tuner(True, 0, [1e300, 1e300], rows, 0, 0, 0)
+        tuner[0] = Tuner(True, 0, [0, 0], rows, 0, 0, 0)
     tuner.timing = rows == tuner.rows
     tuner.began = clock_seconds()
-    if tuner.trials < TRIALS:
-        return most if tuner.trials % 2 == 0 else 1
-    return most if tuner.seconds[1] < GAIN * tuner.seconds[0] else 1
+    several = tuner.trials % 2 == 0 if tuner.trials < TRIALS else tuner.seconds[1] < GAIN * tuner.seconds[0]
+    rest(not several)
+    return most if several else 1
 
 
 cdef void passed(Tuner* tuner, int threads) noexcept nogil:
@@ -47,6 +49,7 @@ cdef void passed(Tuner* tuner, int threads) noexcept nogil:
         return
     if tuner.trials < TRIALS:
         tuner.trials += 1
-        tuner.seconds[several] = min(tuner.seconds[several], clock_seconds() - tuner.began)
+        if tuner.trials > FIRST_TRIALS:
+            tuner.seconds[several] += clock_seconds() - tuner.began
     else:
         tuner.passes += 1
