@@ -42,8 +42,6 @@ cdef inline Py_ssize_t vectors(Py_ssize_t n) noexcept nogil:
     return n * <Py_ssize_t> sizeof(real) // <Py_ssize_t> sizeof(vector)
 
 
-
-
 cdef const real* sgd(const double* scalars, real* P, const real* G, real** states, real* scratch,
                      Py_ssize_t n) noexcept nogil:
     """P -= lr G."""
