@@ -1,4 +1,4 @@
-"""The pool of threads, one for the process: pool.h says how it works.  And the lock of a network, which one thread has."""
+"""The pool of threads, one for the process: pool.h says how it works.  And the lock around a network."""
 from cpython.pythread cimport (
     NOWAIT_LOCK, WAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock, PyThread_release_lock,
 )

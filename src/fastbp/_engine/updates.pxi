@@ -37,6 +37,8 @@ cdef inline Rule* last_rule() noexcept:
 cdef void rate_first(const double* parameters, const Step* step, double* scalars) noexcept nogil:
     scalars[0], scalars[1], scalars[2] = step.lr, parameters[0], parameters[1]
     scalars[3] = 1
+
+
 cdef inline Py_ssize_t vectors(Py_ssize_t n) noexcept nogil:
     """A stretch is whole vectors: `update` sees to that."""
     return n * <Py_ssize_t> sizeof(real) // <Py_ssize_t> sizeof(vector)
