@@ -99,7 +99,6 @@ cdef class Program:
     cdef void* own(self, Py_ssize_t size) except NULL
     cdef void place_parameters(self, Node* node, offsets) except *
     cdef void raise_failed(self) except *
-    cdef Py_ssize_t saved_by(self, const Node* node, Py_ssize_t width, Py_ssize_t rows) noexcept
     cdef void reserve(self, Py_ssize_t rows) except *
     cdef void want_inputs(self, bint wanted) noexcept nogil
     cdef int claim(self, int threads, Py_ssize_t rows) except -1

@@ -15,7 +15,7 @@ import numpy as np
 from fastbp._engine.chain cimport Chain, matrices_part, squares_part, take_norm, update_span
 from fastbp._engine.flush cimport flush_subnormals, fp_mode, restore_mode
 from fastbp._engine.kernels cimport (
-    Activation, Constraint, Context, Loss, LossTangentKernel, Op, OpKind, Targets, Tensor,
+    Activation, Constraint, Context, Kernels, Loss, LossTangentKernel, Op, OpKind, Targets, Tensor,
 )
 from fastbp._engine.memory cimport Arena, address, aligned, kernels_of, numbers_of, pitch_of
 from fastbp._engine.sources cimport Source
@@ -24,6 +24,7 @@ from fastbp._engine.threads cimport MOST_THREADS, Task, enter, leave, rest, shar
 
 from fastbp._engine.plan import lower
 
+include "buffers.pxi"
 include "attach.pxi"
 include "passes.pxi"
 include "tuner.pxi"
@@ -35,10 +36,6 @@ cdef enum:
 
 cdef double WORTHWHILE = 50e-6      # seconds of a step from which on threads are tried
 cdef double PRODUCTS_A_LANE = 6e9   # floating-point operations of a vector's lane in a second, roughly
-
-
-cdef class _Tensor:
-    cdef Tensor tensor
 
 
 cdef class Program:
@@ -163,31 +160,29 @@ cdef class Program:
 
     cdef void reserve(self, Py_ssize_t rows) except *:
         """Buffers for so many rows; what was kept for a backward pass is gone if they grow."""
-        cdef Py_ssize_t item = self.plan.kernels.item, held = rows, k, operand = 0
+        cdef const Kernels* kernels = self.plan.kernels
+        cdef Py_ssize_t held = held_for(kernels, rows), k, operand = 0
         cdef Py_ssize_t size = aligned(rows * sizeof(double))
         cdef Node* node
         if rows <= self.plan.capacity:
             return
-        # Blocks some 2 kB apart modulo 4096: their rows then fall on different lines of the first-level cache.
-        while not 1536 <= held * self.plan.kernels.panel * item % 4096 <= 2560:
-            held += 1
         for width in [*self.widths, *self.widths, *self.gradient_widths]:
-            size += aligned(numbers_of(self.plan.kernels, width, held) * item)
+            size += aligned(numbers_of(kernels, width, held) * kernels.item)
         for k, spec in enumerate(self.specs):
-            size += aligned(self.saved_by(self.plan.nodes + k, self.widths[spec.output], rows))
+            size += aligned(saved_by(kernels, self.plan.nodes + k, self.widths[spec.output], rows))
         self.plan.capacity = self.plan.rows = 0
         self.buffers = Arena(size)
-        self.tensors = values = [self._tensor(w, held) for w in self.widths]
-        self.gradients = gradients = [self._tensor(w, held) for w in self.gradient_widths]
+        self.tensors = values = [new_tensor(kernels, self.buffers, w, held) for w in self.widths]
+        self.gradients = gradients = [new_tensor(kernels, self.buffers, w, held) for w in self.gradient_widths]
         self.plan.row_losses = <double*> self.buffers.take(rows * sizeof(double))
         for k, spec in enumerate(self.specs):
             node = self.plan.nodes + k
             node.op.Y = (<_Tensor> values[spec.output]).tensor
             node.op.dY = (<_Tensor> gradients[spec.gradient]).tensor
             node.op.Z = node.op.Y
-            node.op.saved = self.buffers.take(self.saved_by(node, self.widths[spec.output], rows))
+            node.op.saved = self.buffers.take(saved_by(kernels, node, self.widths[spec.output], rows))
             if node.op.kind.keeps_Z or spec.kind == "dense" and node.op.activation.keeps_input:
-                node.op.Z = (<_Tensor> self._tensor(self.widths[spec.output], held)).tensor
+                node.op.Z = new_tensor(kernels, self.buffers, self.widths[spec.output], held).tensor
             for t, g in zip(spec.inputs, spec.gradients):
                 self.plan.X[operand] = (<_Tensor> values[t]).tensor
                 self.dX[operand] = (<_Tensor> gradients[g]).tensor
@@ -201,19 +196,6 @@ cdef class Program:
             self.plan.sinks[k].gradient = (<_Tensor> gradients[g]).tensor
         self.want_inputs(self.plan.inputs_wanted)
         self.plan.capacity = rows
-
-    cdef Py_ssize_t saved_by(self, const Node* node, Py_ssize_t width, Py_ssize_t rows) noexcept:
-        """Bytes that a node saves for its backward pass."""
-        cdef Py_ssize_t panel = self.plan.kernels.panel
-        return self.plan.kernels.item * (node.op.kind.row_numbers * rows
-                                         + node.op.kind.feature_numbers * ((width + panel - 1) // panel * panel))
-
-    def _tensor(self, Py_ssize_t width, Py_ssize_t held):
-        cdef _Tensor holder = _Tensor()
-        cdef Py_ssize_t pitch = pitch_of(self.plan.kernels, width)
-        holder.tensor.width, holder.tensor.pitch, holder.tensor.block = width, pitch, held * pitch
-        holder.tensor.data = self.buffers.take(numbers_of(self.plan.kernels, width, held) * self.plan.kernels.item)
-        return holder
 
     cdef void want_inputs(self, bint wanted) noexcept nogil:
         """Whether gradients are wanted where no parameter stands above."""
