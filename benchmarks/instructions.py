@@ -15,6 +15,7 @@ import platform
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 RECORDED = Path(__file__).with_name("instructions.json")
@@ -82,7 +83,9 @@ def main(arguments=None) -> int:
         return 0
     recorded = json.loads(RECORDED.read_text()) if RECORDED.exists() else {}
     key, beyond = compiler(), 0
-    figures = {kernels: {case: of_step(case, kernels) for case in CASES} for kernels in KERNELS}
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        counts = {kernels: {case: threads.submit(of_step, case, kernels) for case in CASES} for kernels in KERNELS}
+    figures = {kernels: {case: count.result() for case, count in of.items()} for kernels, of in counts.items()}
     for kernels, cases in figures.items():
         for case, now in cases.items():
             before = recorded.get(key, {}).get(kernels, {}).get(case)
