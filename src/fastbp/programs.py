@@ -34,6 +34,15 @@ class Programs:
             self._lane = _engine.Lane(self._inference, self._lock, self.params.dtype)
 
     @property
+    def seed(self) -> int:
+        """Of the dropout masks."""
+        return self._training.seed
+
+    @seed.setter
+    def seed(self, seed: int) -> None:
+        self._training.seed = seed
+
+    @property
     def draws(self) -> int:
         """How many forward passes in training there were: the number of the next dropout masks."""
         return self._training.draws
