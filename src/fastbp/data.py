@@ -43,7 +43,7 @@ def batches(
     y: Arrays,
     batch_size: int,
     *,
-    seed: int | np.random.Generator | None = None,
+    seed: "int | np.random.Generator | None" = None,
     shuffle: bool = True,
     drop_last: bool = False,
 ) -> Iterator[tuple[OneOrMore, OneOrMore]]:

@@ -75,7 +75,7 @@ class Slices(NamedTuple):
     data: Data
     batch_size: int
     shuffle: bool
-    rng: np.random.Generator
+    rng: "np.random.Generator"
 
     def epoch(self) -> Iterator[Data]:
         """Batches, which are copies."""
@@ -90,7 +90,7 @@ class Augmented(NamedTuple):
 
     batches: Stream | Slices
     augment: Callable[..., Any]
-    rng: np.random.Generator
+    rng: "np.random.Generator"
     check: Check
 
     def epoch(self) -> Iterator[Data]:
