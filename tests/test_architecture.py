@@ -79,6 +79,8 @@ FLOORS = [
         "callbacks",
         "checkpoints",
         "resuming",
+        "loggers",
+        "rate_finder",
         "stopping",
         "data",
         "derivatives",
@@ -117,6 +119,7 @@ FLOORS = [
 # Dictionaries from our names to another format's, which test_conversion.py compares with the engine's tables.
 DICTIONARIES = {"torch_format", "onnx_format", "onnx_operators", "c_format", "keras_format"}
 OPTIONAL = {"pandas", "tqdm", "sklearn", "matplotlib", "scipy", "torch", "safetensors", "onnx", "keras"}
+OPTIONAL |= {"tensorboard", "mlflow", "wandb"}
 LATE = OPTIONAL | {"argparse", "importlib.metadata", "csv"}
 MODULES = sorted(path for path in SOURCES.glob("*.py") if path.stem != "__init__")
 
@@ -250,6 +253,7 @@ def test_public_names() -> None:
         "Input Dense Activation Dropout Model Sequential load Trainer History batches Adam AdamW SGD "
         "Adadelta Adagrad Adamax Adan Lion Muon NAdam RAdam RMSprop Rprop "
         "EarlyStopping ReduceLROnPlateau ModelCheckpoint TerminateOnNaN LambdaCallback ProgressBar Callback "
+        "CSVLogger JSONLogger TensorBoardLogger MlflowLogger WandbLogger LearningRateFinder "
         "clip_by_global_norm losses metrics schedules functional datasets initializers "
         "Add Average Broadcast Concatenate Constant Maximum Minimum Multiply Rescaling Slice Subtract maximum minimum "
         "Diagnosis diagnose Explanation explain GradientMonitor "

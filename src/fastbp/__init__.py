@@ -66,6 +66,7 @@ __all__ = [
     "Average",
     "BatchNorm",
     "Broadcast",
+    "CSVLogger",
     "Callback",
     "Concatenate",
     "Constant",
@@ -80,14 +81,17 @@ __all__ = [
     "Highway",
     "History",
     "Input",
+    "JSONLogger",
     "Lambda",
     "LambdaCallback",
     "LayerNorm",
+    "LearningRateFinder",
     "Lion",
     "MaxNorm",
     "Maximum",
     "Maxout",
     "Minimum",
+    "MlflowLogger",
     "Model",
     "ModelCheckpoint",
     "ModelFormatError",
@@ -106,8 +110,10 @@ __all__ = [
     "Sequential",
     "Slice",
     "Subtract",
+    "TensorBoardLogger",
     "TerminateOnNaN",
     "Trainer",
+    "WandbLogger",
     "__version__",
     "batches",
     "check_gradients",
@@ -147,8 +153,10 @@ if TYPE_CHECKING:  # what LATE has, for those who read types before anything run
     from fastbp.diagnostics import Diagnosis, diagnose
     from fastbp.explanation import Explanation, explain
     from fastbp.gradients import check_gradients, per_sample_gradient_norms, per_sample_gradients
+    from fastbp.loggers import CSVLogger, JSONLogger, MlflowLogger, TensorBoardLogger, WandbLogger
     from fastbp.monitor import GradientMonitor
     from fastbp.onnx_reader import from_onnx
+    from fastbp.rate_finder import LearningRateFinder
     from fastbp.sklearn import MLPClassifier, MLPRegressor  # noqa: F401 see LATE
     from fastbp.sklearn_format import from_sklearn
     from fastbp.torch_reader import from_torch
@@ -161,8 +169,10 @@ LATE = {
     "diagnostics": ("Diagnosis", "diagnose"),
     "explanation": ("Explanation", "explain"),
     "gradients": ("check_gradients", "per_sample_gradient_norms", "per_sample_gradients"),
+    "loggers": ("CSVLogger", "JSONLogger", "MlflowLogger", "TensorBoardLogger", "WandbLogger"),
     "monitor": ("GradientMonitor",),
     "onnx_reader": ("from_onnx",),
+    "rate_finder": ("LearningRateFinder",),
     "sklearn": ("MLPClassifier", "MLPRegressor"),  # not in __all__: `import *` shall not load scikit-learn
     "sklearn_format": ("from_sklearn",),
     "torch_reader": ("from_torch",),
