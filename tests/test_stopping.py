@@ -80,6 +80,13 @@ def test_a_plateau_starts_anew_and_goes_on() -> None:
     assert [one.see(value) for value in (1.0, 2.0, 3.0, 4.0)] == [False] * 4
 
 
+def test_a_plateau_and_a_schedule_do_not_go_together() -> None:
+    X, y = small_data()
+    optimizer = fb.SGD(lr=fb.schedules.Exponential(0.1, 0.9))
+    with pytest.raises(ValueError, match="ReduceLROnPlateau wants an lr that is a number, got Exponential"):
+        small_net().fit(X, y, optimizer=optimizer, callbacks=[fb.ReduceLROnPlateau()])
+
+
 # A fit that goes wrong
 
 

@@ -256,6 +256,17 @@ class MlflowLogger(ServiceLogger):
     ------
     ImportError
         When a fit begins, if no run is given and mlflow is not installed.
+
+    Examples
+    --------
+    >>> class Printer:
+    ...     def log_metrics(self, values, step):
+    ...         print(step, values)
+    >>> import numpy as np
+    >>> from fastbp import Dense, Input, Sequential
+    >>> net = Sequential(Input(2), Dense(1, weights="zeros"))
+    >>> history = net.fit(np.eye(2), [2.0, 2.0], optimizer="sgd", callbacks=[MlflowLogger(Printer())])
+    0 {'loss': 4.0, 'lr': 0.01}
     """
 
     method, what = "log_metrics", "run"
@@ -284,6 +295,17 @@ class WandbLogger(ServiceLogger):
     ------
     ImportError
         When a fit begins, if no run is given and wandb is not installed.
+
+    Examples
+    --------
+    >>> class Printer:
+    ...     def log(self, values, step):
+    ...         print(step, values)
+    >>> import numpy as np
+    >>> from fastbp import Dense, Input, Sequential
+    >>> net = Sequential(Input(2), Dense(1, weights="zeros"))
+    >>> history = net.fit(np.eye(2), [2.0, 2.0], optimizer="sgd", callbacks=[WandbLogger(Printer())])
+    1 {'epoch': 0, 'loss': 4.0, 'lr': 0.01}
     """
 
     method, what = "log", "run"

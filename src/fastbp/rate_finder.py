@@ -52,12 +52,14 @@ class LearningRateFinder(Callback):
         self._before: dict = {}
 
     def on_train_begin(self, trainer, history):
-        net, chain = trainer.net, trainer.chain
+        net, chain, optimizer = trainer.net, trainer.chain, trainer.optimizer
         self._before = {
             "params": net.params.copy(),
             "states": chain.states.copy(),
             "t": chain.t,
-            "lr": trainer.optimizer.lr,
+            "loss": chain.loss,
+            "lr": optimizer.schedule or optimizer.lr,
+            "epoch": optimizer.epoch,
             "draws": net.draws,
             "rng": trainer.rng.bit_generator.state,
         }
@@ -81,8 +83,8 @@ class LearningRateFinder(Callback):
             net, chain, before = trainer.net, trainer.chain, self._before
             net.params = before["params"]
             chain.states[...] = before["states"]
-            chain.t = before["t"]
-            trainer.optimizer.lr = before["lr"]
+            chain.t, chain.loss = before["t"], before["loss"]
+            trainer.optimizer.lr, trainer.optimizer.epoch = before["lr"], before["epoch"]
             net.programs.draws = before["draws"]
             trainer.rng.bit_generator.state = before["rng"]
             self._before = {}

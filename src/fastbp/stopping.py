@@ -184,6 +184,11 @@ class ReduceLROnPlateau(Watch):
             raise ValueError("factor must be above 0, got 0.0")
         self.min_lr = checks.in_range(min_lr, "min_lr", 0.0)
 
+    def on_train_begin(self, trainer, history):
+        if trainer.optimizer.schedule is not None:
+            raise ValueError(f"ReduceLROnPlateau wants an lr that is a number, got {trainer.optimizer.schedule!r}")
+        super().on_train_begin(trainer, history)
+
     def on_epoch_end(self, trainer, epoch, logs):
         if self.see(logs):
             lr = trainer.optimizer.lr
