@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shlex
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 import fastbp as fb
-from fastbp import cli_bench, cli_export, encoding, optimizers
+from fastbp import cli, cli_bench, cli_export, encoding, optimizers
 from fastbp.cli import main
 
 
@@ -294,19 +295,20 @@ def test_help_of_every_command(capsys):
         examples = re.search(r"^examples?:\n((?:  fastbp .*\n)+)", out, flags=re.MULTILINE)
         for example in examples.group(1).splitlines():
             assert example.startswith(f"  fastbp {command}")
+            assert cli._parser().parse_args(shlex.split(example)[1:]).command
             options = set(re.findall(r"--[a-z-]+", example))
             assert options <= set(re.findall(r"--[a-z-]+", out.partition("options:")[2].partition("example")[0]))
 
 
 def test_choices_are_those_of_the_tables(capsys):
-    out = run(capsys, "train", "--help")[1]
-    choices = dict(re.findall(r"--(\w+)\{([^}]+)\}", "".join(out.split())))
+    out = " ".join(run(capsys, "train", "--help")[1].partition("options:")[2].split())
     for option, table in (
         ("activation", fb._engine.ACTIVATIONS),
         ("loss", fb._engine.LOSSES),
         ("optimizer", optimizers.Optimizer.classes),
     ):
-        assert choices[option].split(",") == sorted(table)
+        listed = re.search(rf"--{option} NAME [^-]*?one of ((?:\w+, )*\w+)", out).group(1)
+        assert listed.split(", ") == sorted(table)
 
 
 def test_a_loss_that_does_not_suit_the_target(capsys, houses, flowers):

@@ -141,6 +141,16 @@ def test_every_form_of_a_classifier_gives_the_same_border(rng, form) -> None:
     np.testing.assert_allclose(border[:, 0], 0, atol=0.02)
 
 
+def test_an_estimator_with_classes_by_name(rng) -> None:
+    neighbors = pytest.importorskip("sklearn.neighbors")
+    X = rng.uniform(-1, 1, size=(60, 2))
+    y = np.where(X[:, 0] > 0, "right", "left")
+    ax = plotting.decision_boundary(neighbors.KNeighborsClassifier(9).fit(X, y), X, y, resolution=50)
+    assert labels_of(ax) == ["left", "right"]
+    left = next(c.get_offsets() for c in ax.collections if c.get_label() == "left")
+    np.testing.assert_array_equal(left, X[y == "left"])
+
+
 def test_a_net_and_its_labels(ax) -> None:
     net = fb.Sequential(fb.Input(2), fb.Dense(3), seed=0)
     plotting.decision_boundary(net, np.eye(2), np.array([0, 5]))

@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 ERROR = "fastbp: error: "
 
@@ -35,6 +35,12 @@ def command(commands, name: str, function: Callable, text: str, *examples: str) 
     )
     parser.set_defaults(command=function)
     return parser
+
+
+def named(table: Iterable[str], text: str) -> dict:
+    """What makes an option take a name of a table: the choices and the help that lists them."""
+    choices = sorted(table)
+    return {"choices": choices, "metavar": "NAME", "help": f"{text}; one of {', '.join(choices)}"}
 
 
 def usage_error(message: str, of: str) -> None:

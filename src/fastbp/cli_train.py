@@ -9,7 +9,7 @@ import sys
 
 from fastbp import _engine, datasets, encoding, optimizers, tables
 from fastbp.callbacks import Callback
-from fastbp.cli_options import check_writable, command, names, positive, share, usage_error, whole, widths
+from fastbp.cli_options import check_writable, command, named, names, positive, share, usage_error, whole, widths
 from fastbp.encoding import Encoding, Number, Prepared, Text
 from fastbp.graph import Input
 from fastbp.layers import Dense, Dropout
@@ -35,18 +35,18 @@ def add(commands) -> None:
         "train a net on a CSV file, or on the digits that come with the package",
         "fastbp train",
         "fastbp train houses.csv --target price --epochs 50 --out houses.safetensors",
-        "fastbp train houses.csv --target price --hidden 64,64 --loss mae --report report.html",
+        "fastbp train houses.csv --target price --hidden 64,64 --optimizer adamw --report report.html",
     ).add_argument
     add("data", nargs="?", metavar="data.csv", help="a table with named columns; the digits if left out")
     add("--target", metavar="COLUMN", help="the column to predict")
     rule = f"auto takes text, and up to {encoding.MAX_CLASSES} different whole numbers, for classes"
     add("--task", choices=encoding.TASKS, default="auto", help=f"what the target is; {rule}")
     add("--hidden", type=widths, default="128,128", metavar="64,64", help="widths of the hidden layers")
-    add("--activation", choices=sorted(_engine.ACTIVATIONS), default="relu", help="of the hidden layers")
+    add("--activation", default="relu", **named(_engine.ACTIVATIONS, "of the hidden layers"))
     rule = "cross_entropy for classes and mse for numbers, if left out"
-    add("--loss", choices=sorted(_engine.LOSSES), help=f"what training makes small; {rule}")
+    add("--loss", **named(_engine.LOSSES, f"what training makes small; {rule}"))
     add("--dropout", type=share, help="share of each layer's inputs to drop; 0.1 for classes, 0.05 for numbers")
-    add("--optimizer", choices=sorted(optimizers.Optimizer.classes), default="adam", help="how to move the weights")
+    add("--optimizer", default="adam", **named(optimizers.Optimizer.classes, "how to move the weights"))
     add("--lr", type=positive(float), default=1e-3, help="learning rate")
     add("--epochs", type=positive(int), help="passes over the data; 20 to 200, by the number of rows, if left out")
     add("--batch-size", type=positive(int), default=32, help="rows of a step")

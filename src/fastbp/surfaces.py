@@ -32,7 +32,7 @@ def decision_boundary(
     X : array of shape (rows, 2)
         The rows to show, and the part of the plane.
     y : array of shape (rows,), optional
-        Their classes.
+        Their class numbers; of an estimator with `classes_`, its classes.
     names : sequence of str, optional
         Of the classes.
     resolution : int
@@ -53,6 +53,9 @@ def decision_boundary(
     X = checks.as_floats(X, "X")
     if X.shape[1] != 2:
         raise ValueError(f"decision_boundary wants X of shape (rows, 2), got {X.shape}")
+    classes = getattr(net, "classes_", None)  # of an estimator, which knows them by name
+    if classes is not None and y is not None:
+        names, y = (classes if names is None else names), np.searchsorted(classes, y)
     labels = None if y is None else labels_of(y, len(X))
     side = checks.positive_int(resolution, "resolution", 2)
     low, high = X.min(axis=0), X.max(axis=0)
