@@ -19,6 +19,8 @@ from fastbp import _engine
 SOURCES = Path(fb.__file__).resolve().parent
 READERS = {
     "drafts",
+    "fann_format",
+    "keras_format",
     "merging",
     "onnx_norms",
     "onnx_operators",
@@ -69,6 +71,8 @@ FLOORS = [
         "safetensors",
         "serialization",
         "steps",
+        "c_format",
+        "c_writer",
         "onnx_format",
         "onnx_writer",
         "torch_format",
@@ -117,7 +121,7 @@ FLOORS = [
     | READERS,
 ]
 # Dictionaries from our names to another format's, which test_conversion.py compares with the engine's tables.
-DICTIONARIES = {"torch_format", "onnx_format", "onnx_operators", "c_format", "keras_format"}
+DICTIONARIES = {"torch_format", "onnx_format", "onnx_operators", "c_format", "fann_format", "keras_format"}
 OPTIONAL = {"pandas", "tqdm", "sklearn", "matplotlib", "scipy", "torch", "safetensors", "onnx", "keras"}
 OPTIONAL |= {"tensorboard", "mlflow", "wandb"}
 LATE = OPTIONAL | {"argparse", "importlib.metadata", "csv"}
@@ -258,7 +262,7 @@ def test_public_names() -> None:
         "Add Average Broadcast Concatenate Constant Maximum Minimum Multiply Rescaling Slice Subtract maximum minimum "
         "Diagnosis diagnose Explanation explain GradientMonitor "
         "check_gradients hessian hvp input_gradient jacobian jvp log_abs_det_jacobian per_sample_gradient_norms "
-        "per_sample_gradients vjp from_onnx from_torch from_sklearn "
+        "per_sample_gradients vjp from_fann from_keras from_onnx from_torch from_sklearn "
         "BatchNorm Embedding LayerNorm RMSNorm Lambda GLU Highway Maxout Residual MaxNorm NonNegative "
         "get_num_threads set_num_threads ModelFormatError DivergenceError plotting __version__"
     )

@@ -121,6 +121,8 @@ __all__ = [
     "datasets",
     "diagnose",
     "explain",
+    "from_fann",
+    "from_keras",
     "from_onnx",
     "from_sklearn",
     "from_torch",
@@ -152,7 +154,9 @@ if TYPE_CHECKING:  # what LATE has, for those who read types before anything run
     from fastbp.derivatives import input_gradient, jacobian, jvp, log_abs_det_jacobian, vjp
     from fastbp.diagnostics import Diagnosis, diagnose
     from fastbp.explanation import Explanation, explain
+    from fastbp.fann_format import from_fann
     from fastbp.gradients import check_gradients, per_sample_gradient_norms, per_sample_gradients
+    from fastbp.keras_format import from_keras
     from fastbp.loggers import CSVLogger, JSONLogger, MlflowLogger, TensorBoardLogger, WandbLogger
     from fastbp.monitor import GradientMonitor
     from fastbp.onnx_reader import from_onnx
@@ -168,8 +172,10 @@ LATE = {
     "derivatives": ("input_gradient", "jacobian", "jvp", "log_abs_det_jacobian", "vjp"),
     "diagnostics": ("Diagnosis", "diagnose"),
     "explanation": ("Explanation", "explain"),
+    "fann_format": ("from_fann",),
     "gradients": ("check_gradients", "per_sample_gradient_norms", "per_sample_gradients"),
     "loggers": ("CSVLogger", "JSONLogger", "MlflowLogger", "TensorBoardLogger", "WandbLogger"),
+    "keras_format": ("from_keras",),
     "monitor": ("GradientMonitor",),
     "onnx_reader": ("from_onnx",),
     "rate_finder": ("LearningRateFinder",),

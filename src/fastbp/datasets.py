@@ -1,4 +1,4 @@
-"""Data sets that come with the package.
+"""Data sets that come with the package, and those in the text files of FANN.
 
 The digits are carried as a compressed `.npz` of bytes, 45 kB, so that a machine without a network can train
 on real data. Rejected: downloading on first use, which makes tests depend on a server. `digits.txt` beside it
@@ -8,6 +8,8 @@ names the authors and the licence.
 import os
 
 import numpy as np
+
+from fastbp.errors import ModelFormatError
 
 FILE = os.path.join(os.path.dirname(__file__), "digits.npz")
 DIGITS_LEVELS = 16  # a pixel counts the ink in a block of 4 x 4
@@ -51,3 +53,52 @@ def digits(dtype: "np.typing.DTypeLike" = "float32") -> tuple[np.ndarray, np.nda
     with np.load(FILE, allow_pickle=False) as file:
         counts, labels = file["images"], file["labels"]
     return counts.astype(dtype) / dtype.type(DIGITS_LEVELS), labels.astype(np.int64)
+
+
+def read_fann(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Read a .train or .data file of FANN, the Fast Artificial Neural Network library.
+
+    The first line has the number of pairs, of inputs and of outputs; then come the numbers of each pair, its inputs
+    first.
+
+    Parameters
+    ----------
+    path : path
+        The text file.
+
+    Returns
+    -------
+    X : numpy.ndarray
+        Shape (pairs, inputs), float64.
+    y : numpy.ndarray
+        Shape (pairs, outputs), float64.
+
+    Raises
+    ------
+    ModelFormatError
+        The file is damaged or no such file.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> import fastbp as fb
+    >>> path = pathlib.Path(tempfile.mkdtemp(), "xor.train")
+    >>> _ = path.write_text("4 2 1  -1 -1 -1  -1 1 1  1 -1 1  1 1 -1")
+    >>> X, y = fb.datasets.read_fann(path)
+    >>> X.shape, y.ravel()
+    ((4, 2), array([-1.,  1.,  1., -1.]))
+    """
+    with open(path, encoding="ascii", errors="replace") as file:
+        words = file.read().split()
+    where = os.fspath(path)
+    head = words[:3]
+    if len(head) < 3 or not all(word.isdecimal() and int(word) > 0 for word in head):
+        raise ModelFormatError(f"{where} begins with {' '.join(head)!r:.40}, wanted: numbers of pairs, inputs, outputs")
+    pairs, inputs, outputs = map(int, head)
+    if len(words) - 3 != pairs * (inputs + outputs):
+        raise ModelFormatError(f"{where} should have {pairs * (inputs + outputs)} numbers, got {len(words) - 3}")
+    try:
+        numbers = np.array(words[3:], dtype=np.float64).reshape(pairs, inputs + outputs)
+    except ValueError as error:
+        raise ModelFormatError(f"{where}: {error}") from None
+    return numbers[:, :inputs].copy(), numbers[:, inputs:].copy()

@@ -188,6 +188,39 @@ class Model(Network):
         """
         serialization.save(path, self, {}, metadata)
 
+    def to_c(self, path: str | os.PathLike[str], *, name: str = "predict") -> None:
+        """Write the model as one file of C99: a function that computes the outputs of one row.
+
+        `void predict(const float *x, float *y)`, with double for a float64 model, and with x1, x2 ..., y1, y2 ... for
+        several inputs and outputs. It allocates nothing and needs math.h alone, so it fits a microcontroller or a
+        plug-in. What it needs in between lies on the stack: `-DPREDICT_STORAGE=static` puts it into static memory.
+        The parameters are written with all their digits.
+
+        Parameters
+        ----------
+        path : str or path-like
+        name : str
+            Of the function.
+
+        Raises
+        ------
+        ValueError
+            If a layer has no counterpart, or the name is no identifier of C.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from fastbp import Dense
+        >>> net = Sequential(Input(2), Dense(3, "tanh"), Dense(1), seed=0)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     net.to_c(f"{folder}/net.c")
+        ...     print(open(f"{folder}/net.c").readline(), end="")
+        /* sequential: outputs of one row, written by fastbp from a model in float32.
+        """
+        from fastbp import c_writer
+
+        c_writer.write(self, path, name)
+
     def to_onnx(
         self,
         path: str | os.PathLike[str],

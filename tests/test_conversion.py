@@ -1,0 +1,55 @@
+"""The tables of all formats against the engine's: what a format neither writes nor names as impossible fails."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import fastbp as fb
+from fastbp import _engine, c_format, onnx_format, torch_format
+from fastbp.layers import Layer
+
+# Kinds of op that layers are made of; the engine's others come into being inside it.
+OURS = [layer for layer in Layer.classes.values() if layer.__module__.startswith("fastbp.")]
+KINDS = {layer.kind for layer in OURS if hasattr(layer, "kind")}
+FORMATS = {"c": c_format, "onnx": onnx_format, "torch": torch_format}
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "converting.md"
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_kind_is_written_or_named_as_impossible(name: str) -> None:
+    form = FORMATS[name]
+    known = set(form.KINDS)
+    assert known | set(form.IMPOSSIBLE) >= KINDS
+    assert not known & set(form.IMPOSSIBLE)
+    assert known <= KINDS | set(_engine.OPS) | {"prelu"}
+    assert all(form.IMPOSSIBLE.values())
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_every_activation_is_written(name: str) -> None:
+    form = FORMATS[name]
+    assert set(_engine.ACTIVATIONS) <= set(form.ACTIVATIONS) | set(form.IMPOSSIBLE)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_model_can_write_each_format(name: str) -> None:
+    assert callable(getattr(fb.Model, f"to_{name}"))
+
+
+def test_a_row_that_is_lacking_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(c_format.ACTIVATIONS, "tanh")
+    with pytest.raises(AssertionError):
+        test_every_activation_is_written("c")
+    net = fb.Sequential(fb.Input(2), fb.Dense(3, "tanh"))
+    with pytest.raises(ValueError, match=r"<Dense tanh dense_1> cannot be written as C, .*activation 'tanh': known: "):
+        net.to_c("never.c")
+    assert not Path("never.c").exists()
+
+
+def test_the_page_names_what_there_is() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    table = dict(re.findall(r"^\| ([^|`]+?) \| (.*) \|$", text, flags=re.MULTILINE))
+    readers = {name for name in fb.__all__ if name.startswith("from_")}
+    writers = {f"to_{name}" for name in FORMATS}
+    assert set(re.findall(r"`(?:fb|net)\.((?:from|to)_\w+)", " ".join(table.values()))) == readers | writers

@@ -1,0 +1,132 @@
+"""Models of Keras become nets with the same outputs; Keras computes them by its NumPy backend."""
+
+import os
+
+import numpy as np
+import pytest
+
+import converted
+import fastbp as fb
+
+os.environ.setdefault("KERAS_BACKEND", "numpy")
+keras = pytest.importorskip("keras")
+layers = keras.layers
+# Keras's own, of its weights in NumPy.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+def unsettled(model):
+    """The model with weights that no start value is."""
+    rng = np.random.default_rng(0)
+    weights = model.get_weights()
+    model.set_weights([value + rng.uniform(0.05, 0.4, value.shape).astype(value.dtype) for value in weights])
+    return model
+
+
+def assert_read(model, tolerance: float = 1e-6) -> fb.Model:
+    net = fb.from_keras(unsettled(model))
+
+    def evaluate(*xs: np.ndarray) -> list[np.ndarray]:
+        Y = model(list(xs) if len(xs) > 1 else xs[0], training=False)
+        return [np.asarray(y) for y in (Y if isinstance(Y, (list, tuple)) else [Y])]
+
+    converted.assert_same(net, evaluate, tolerance)
+    return net
+
+
+def test_a_stack() -> None:
+    net = assert_read(
+        keras.Sequential(
+            [
+                keras.Input((5,)),
+                layers.Rescaling(0.5, 0.1),
+                layers.Dense(8, activation="relu", name="first"),
+                layers.BatchNormalization(momentum=0.9),
+                layers.Dropout(0.3),
+                layers.Dense(7, use_bias=False),
+                layers.LayerNormalization(),
+                layers.Activation("tanh"),
+                layers.LeakyReLU(0.1),
+                layers.Flatten(),
+                layers.Dense(6, activation="sigmoid", name="second"),
+                layers.BatchNormalization(center=False, scale=False),
+                layers.Dense(3, activation="softmax"),
+            ]
+        )
+    )
+    assert type(net) is fb.Sequential
+    assert net["first"].activation == "relu"
+    assert net["batch_normalization"].momentum == pytest.approx(0.1)
+    assert net.dtype == "float32"
+
+
+NAMES = ["linear", "relu", "sigmoid", "tanh", "softmax", "elu", "selu", "softplus", "softsign", "silu", "gelu", "mish"]
+NAMES += ["exponential", "hard_sigmoid", "hard_silu", "leaky_relu", "relu6", "celu", "log_sigmoid", "log_softmax"]
+NAMES += ["tanh_shrink", "soft_shrink", "hard_shrink", "hard_tanh", "squareplus"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_activation(name: str) -> None:
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(7, activation=name), layers.Activation(name)])
+    known = {"exponential": "exp", "hard_silu": "hard_swish"}.get(name, name)
+    if known in converted.ACTIVATIONS:
+        net = assert_read(model, 3e-6)
+        assert len(net.layers) == (1 if name == "linear" else 2)
+    else:
+        with pytest.raises(ValueError, match="cannot be read from Keras"):
+            fb.from_keras(model)
+
+
+def test_a_graph() -> None:
+    a, b = keras.Input((4,), name="a"), keras.Input((6,), name="b")
+    shared = layers.Dense(6, activation="tanh", name="shared")
+    left, right = shared(a), shared(layers.Dense(4)(b))
+    mixed = layers.Multiply()([left, right]) + 2 - right / 3
+    top = layers.Maximum()([mixed, 0.5 * left]) - (-left)
+    wide = layers.Concatenate()([top, b[:, 1:4], layers.Average()([left, right, top])])
+    out = layers.Dense(2, activation="softmax", name="out")(wide)
+    net = assert_read(keras.Model([a, b], [out, layers.Subtract()([left, right])]))
+    assert [node.name for node in net.inputs] == ["a", "b"]
+    assert len([layer for layer in net.layers if layer.name == "shared"]) == 1
+
+
+def test_a_model_in_a_model() -> None:
+    body = keras.Sequential([keras.Input((4,)), layers.Dense(5, activation="relu"), layers.Dense(4)], name="body")
+    x = keras.Input((4,))
+    net = assert_read(keras.Model(x, layers.Add()([x, body(x)])))
+    assert len(net.layers) == 3
+
+
+def test_standardised_inputs() -> None:
+    X = np.random.default_rng(0).normal(size=(50, 4)) * [1, 2, 3, 4] + 5
+    scaler = layers.Normalization()
+    scaler.adapt(X.astype(np.float32))
+    model = keras.Sequential([keras.Input((4,)), scaler, layers.Dense(3)])
+    net = fb.from_keras(model)
+    np.testing.assert_allclose(net.predict(X), np.asarray(model(X.astype(np.float32))), atol=1e-5)
+
+
+def test_frozen_layers_and_dtype() -> None:
+    frozen = layers.Dense(5, trainable=False, dtype="float64")
+    net = assert_read(keras.Sequential([keras.Input((4,), dtype="float64"), frozen]))  # computed in float32 there
+    assert not net.layers[0].trainable
+    assert net.dtype == "float64"
+    assert fb.from_keras(keras.Sequential([keras.Input((4,)), frozen]), dtype="float32").dtype == "float32"
+
+
+def test_what_has_no_counterpart_is_named() -> None:
+    x = keras.Input((4,))
+    model = keras.Sequential([x, layers.Reshape((2, 2)), layers.Conv1D(3, 2, name="deep"), layers.Flatten()])
+    with pytest.raises(ValueError, match=r"layer 'reshape.*' \(Reshape\) cannot be read from Keras; known: .*Dense"):
+        fb.from_keras(model)
+    own = keras.Sequential([x, layers.Dense(3, activation=lambda z: z, name="own")])
+    with pytest.raises(ValueError, match=r"layer 'own' \(Dense\)"):
+        fb.from_keras(own)
+    with pytest.raises(ValueError, match="Matmul"):
+        fb.from_keras(keras.Model(x, keras.ops.matmul(x, np.ones((4, 2), np.float32))))
+    with pytest.raises(ValueError, match=r"must have shape \(rows, columns\), got \(None, 4, 2\)"):
+        fb.from_keras(keras.Sequential([keras.Input((4, 2)), layers.Dense(3)]))
+    with pytest.raises(ValueError, match="is not built"):
+        fb.from_keras(keras.Sequential([layers.Dense(3)]))
+    with pytest.raises(TypeError, match="wants a model of Keras, got int"):
+        fb.from_keras(3)
