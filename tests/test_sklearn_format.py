@@ -52,13 +52,23 @@ def test_regressors_behind_scalers(dtype: str, scaler) -> None:
     assert fb.from_sklearn(last).dtype == np.dtype(dtype)
 
 
+def test_our_own_estimators() -> None:
+    """They keep scikit-learn's names, and have an activation for each layer."""
+    from fastbp.sklearn import MLPClassifier as Own
+
+    est = fit(Own((7, 5), activation=["tanh", "relu"], max_iter=3, random_state=0), CLASSES["three"])
+    net = fb.from_sklearn(est)
+    np.testing.assert_allclose(net.predict(X), est.predict_proba(X), rtol=1e-12)
+    assert [layer.activation for layer in net.layers] == ["tanh", "relu", "softmax"]
+
+
 @pytest.mark.parametrize(
     ("estimator", "words"),
     [
         (MLPClassifier(), "MLPClassifier is not fitted"),
         (LinearRegression(), "LinearRegression cannot be read from scikit-learn; known: MLPClassifier"),
-        (SimpleNamespace(coefs_=[np.ones((2, 1))], intercepts_=[np.ones(1)], activation="odd",
-                         out_activation_="identity"), "unknown activation 'odd'"),
+        (SimpleNamespace(coefs_=[np.eye(2), np.ones((2, 1))], intercepts_=[np.ones(2), np.ones(1)],
+                         activation="odd", out_activation_="identity"), "unknown activation 'odd'"),
     ],
 )  # fmt: skip
 def test_what_is_not_one(estimator, words: str) -> None:

@@ -69,10 +69,11 @@ def from_sklearn(estimator: Any, *, logits: bool = False, dtype: DTypeLike | Non
     at = draft.input(len(coefs[0]))
     for step in before:
         at = _scaled(draft, at, step)
-    hidden = _activation(last.activation)
-    output = "linear" if logits else _activation(last.out_activation_)
-    for W, b in zip(coefs, intercepts, strict=True):
-        at = draft.add(Dense(W.shape[1], output if W is coefs[-1] else hidden), at, W=W, b=b)
+    several = isinstance(last.activation, (list, tuple))  # our estimators have one for each layer
+    hidden = last.activation if several else [last.activation] * (len(coefs) - 1)
+    output = "linear" if logits else last.out_activation_
+    for W, b, activation in zip(coefs, intercepts, [*hidden, output], strict=True):
+        at = draft.add(Dense(W.shape[1], _activation(activation)), at, W=W, b=b)
     return draft.model([at], dtype)
 
 
@@ -95,5 +96,7 @@ def _scaled(draft, at, step):
     return draft.affine(at, *scale)
 
 
-def _activation(name: str) -> str:
-    return checks.one_of(ACTIVATIONS.get(name, name), "activation", OWN)
+def _activation(activation: Any) -> Any:
+    if not isinstance(activation, str):
+        return activation
+    return checks.one_of(ACTIVATIONS.get(activation, activation), "activation", OWN)
