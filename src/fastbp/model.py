@@ -214,8 +214,6 @@ class Model(Network):
         >>> net = Sequential(Input(2), Dense(3, "tanh"), Dense(1), seed=0)
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     net.to_c(f"{folder}/net.c")
-        ...     print(open(f"{folder}/net.c").readline(), end="")
-        /* sequential: outputs of one row, written by fastbp from a model in float32.
         """
         from fastbp import c_writer
 
