@@ -23,8 +23,8 @@ OPTIMIZERS = {
 TARGETS = [
     (name, kind)
     for name in sorted(_engine.LOSSES)
-    for kind in ("indices", "values")
-    if getattr(_engine.LOSSES[name], kind)
+    for kind in ("values", "indices")
+    if (_engine.LOSSES[name].labels or kind == "values") and _engine.LOSSES[name].heads == 1
 ]
 
 
@@ -35,12 +35,10 @@ def small_net(dtype: str = "float64", dropout: float = 0.0, seed: int = 5) -> fb
     return fb.Sequential(fb.Input(4), *layers, dtype=dtype, seed=seed)
 
 
-def small_data(kind: str = "values", rows: int = 53) -> tuple[np.ndarray, np.ndarray]:
+def small_data(kind: str = "values", rows: int = 53, loss: str = "cross_entropy") -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(8)
     X = rng.normal(size=(rows, 4))
-    return X, rng.integers(3, size=rows) if kind == "indices" else reference.softmax(
-        rng.normal(size=(rows, 3))
-    )
+    return X, reference.targets(loss, rows, 3, rng, kind)
 
 
 def by_hand(

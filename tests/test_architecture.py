@@ -33,7 +33,7 @@ READERS = {
 FLOORS = [
     {"annotations", "errors"},
     {"_engine"},
-    {"checks", "configured", "foreign", "functional", "optional", "sources", "threads"},
+    {"checks", "checks_of_losses", "configured", "foreign", "functional", "optional", "sources", "threads"},
     {
         "initializers",
         "constraints",

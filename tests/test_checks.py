@@ -330,7 +330,7 @@ CALLS = [
 def test_random_nonsense_never_does_harm(seed: int) -> None:
     """Arguments drawn from a heap of odd things: an error of a known kind, or finite parameters."""
     rng = np.random.default_rng(seed)
-    loss = str(rng.choice(list(_engine.LOSSES)))
+    loss = str(rng.choice([name for name, row in _engine.LOSSES.items() if row.heads == 1]))
     trainer = fb.Trainer(make_net(str(rng.choice(["float32", "float64"]))), loss=loss)
     messages = []
     for _ in range(60):

@@ -5,6 +5,7 @@ import pytest
 
 import fastbp as fb
 import reference
+import torch_losses
 import torch_twin
 from fastbp import _engine
 from gated import GATED, blocks, diamonds, every_gate, normalized
@@ -115,24 +116,20 @@ def test_hessians_by_the_inputs(build, dtype: np.dtype, rng: np.random.Generator
         assert_near(fb.hvp(net, X, U, output=output), np.einsum("nij,nj->ni", H, U), dtype)
 
 
-TORCH_LOSSES = {
-    "mse": torch.nn.functional.mse_loss,
-    "cross_entropy": torch.nn.functional.cross_entropy,
-    "binary_cross_entropy": torch.nn.functional.binary_cross_entropy_with_logits,
-}
+SINGLE_HEADS = sorted(name for name, row in _engine.LOSSES.items() if row.heads == 1)
 
 
 @pytest.mark.parametrize("build", [normalized, blocks, chain])
-@pytest.mark.parametrize("loss", sorted(_engine.LOSSES))
+@pytest.mark.parametrize("loss", SINGLE_HEADS)
 def test_hessians_of_losses(build, loss: str, rng: np.random.Generator) -> None:
     net = moved(build(), rng)
     (X,), _ = batch(net, 5, rng)
     width, kinds = net.outputs[0].width, ["values"]
-    kinds += ["indices"] * _engine.LOSSES[loss].indices
+    kinds += ["indices"] * _engine.LOSSES[loss].labels
     f, _ = in_torch(net)
     for kind in kinds:
-        t = rng.integers(width, size=5) if kind == "indices" else rng.dirichlet(np.ones(width), size=5)
-        own = second_derivative(lambda x, u: TORCH_LOSSES[loss](f(x[None])[0], u[None]))
+        t = reference.targets(loss, 5, width, rng, kind)
+        own = second_derivative(lambda x, u: torch_losses.LOSSES[loss](f(x[None])[0], u[None]))
         wanted = torch.func.vmap(own)(torch.tensor(X), torch.tensor(t))
         assert_near(fb.hessian(net, X, t, loss=loss), wanted, net.dtype)
 
@@ -170,12 +167,12 @@ def test_the_hessian_by_the_parameters_is_torchs(rng: np.random.Generator) -> No
     assert_near(fb.hessian(net, X, y, loss="cross_entropy", wrt="params"), wanted, net.dtype)
 
 
-@pytest.mark.parametrize("loss", sorted(_engine.LOSSES))
+@pytest.mark.parametrize("loss", SINGLE_HEADS)
 @pytest.mark.parametrize("build", [normalized, blocks, chain, small_net])
 def test_gradients_of_rows(build, loss: str, dtype: np.dtype, rng: np.random.Generator) -> None:
     net = moved(build(dtype.name), rng)
     (X,), _ = batch(net, 300, rng)
-    t = rng.dirichlet(np.ones(net.outputs[0].width), size=300)
+    t = reference.targets(loss, 300, net.outputs[0].width, rng)
     rows = fb.per_sample_gradients(net, X, t, loss, threads=2)
     assert rows.shape == (300, net.params.size)
     for n in (0, 150, 299):
@@ -285,8 +282,8 @@ def test_nothing_else_is_touched(rng: np.random.Generator) -> None:
 def test_gradients_are_checked(build, rng: np.random.Generator) -> None:
     net = moved(build("float32"), rng)
     (X,), _ = batch(net, 4, rng)
-    t = rng.dirichlet(np.ones(net.outputs[0].width), size=4)
-    for loss in sorted(_engine.LOSSES):
+    for loss in SINGLE_HEADS:
+        t = reference.targets(loss, 4, net.outputs[0].width, rng)
         assert fb.check_gradients(net, X, t, loss) < 1e-5
 
 

@@ -53,3 +53,13 @@ def test_the_table_of_gates_names_what_exists() -> None:
     text = (DOCS / "backpropagation.md").read_text(encoding="utf-8")
     for name in re.findall(r"`fb\.(\w+)", text):
         assert hasattr(fb, name)
+
+
+def test_the_table_of_losses_is_that_of_the_engine() -> None:
+    lines = []
+    for name, row in _engine.LOSSES.items():
+        settings = getattr(fb.losses, name).settings
+        shown = ", ".join(f"`{key}={value!r}`" for key, value in settings.items() if key != "mask_nan")
+        formula = ("" if row.by_rows else "mean of ") + row.formula.replace("|", "\\|")
+        lines.append(f"| `{name}` | {shown} | {formula} |")
+    assert "\n".join(lines) in (DOCS / "losses.md").read_text(encoding="utf-8")

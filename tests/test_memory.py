@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import fastbp as fb
+from fastbp import _engine
 
 ROWS, WIDTHS = 256, (64, 128, 10)
 BATCH_BYTES = ROWS * WIDTHS[0] * 4
@@ -70,7 +71,8 @@ def test_a_run_holds_nothing_however_many_steps() -> None:
 
     def run(batch_size: int) -> None:
         batches = -(-ROWS // batch_size)
-        data, plan = ((X,), (y,), weights), (("cross_entropy",), chain, 1e-3, order, batch_size)
+        term = _engine.Term("float32", "cross_entropy")
+        data, plan = ((X,), (y,), (weights,)), ((term,), chain, 1e-3, order, batch_size)
         assert programs.run(data, plan, 0, batches, 0.0, losses, outs) == (batches, 0)
 
     run(ROWS)

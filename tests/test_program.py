@@ -40,7 +40,7 @@ class Bench:
             (self.X,),
             (self.t,),
             None,
-            ("cross_entropy",),
+            (_engine.Term(self.X.dtype, "cross_entropy"),),
             self.chain,
             lrs,
             self.order,
@@ -140,7 +140,7 @@ def test_loss_and_gradient_is_a_run_without_its_update(weighted: bool, dtype: np
     bench = Bench(dtype)
     w = np.random.default_rng(2).uniform(0, 2, size=ROWS).astype(dtype) if weighted else None
     bench.grads[...] = 99
-    data = ((bench.X,), (bench.t,), w, ("cross_entropy",))
+    data = ((bench.X,), (bench.t,), (w,), (_engine.Term(bench.X.dtype, "cross_entropy"),))
     value = bench.program.loss_and_gradient(*data, 7, 0, False)
     (Y,) = bench.program.forward((bench.X,), False, 7, 0)
     wanted, dY = reference.loss("cross_entropy", Y, bench.t, w)

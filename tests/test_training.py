@@ -15,7 +15,7 @@ from nets import OPTIMIZERS, TARGETS, by_hand, small_data, small_net
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize(("loss", "kind"), TARGETS)
 def test_fit_is_the_loop_by_hand(optimizer: str, loss: str, kind: str, dtype: np.dtype) -> None:
-    X, y = small_data(kind)
+    X, y = small_data(kind, loss=loss)
     hand, fitted = small_net(str(dtype)), small_net(str(dtype))
     losses = by_hand(hand, X, y, loss, OPTIMIZERS[optimizer](), epochs=3, batch_size=10, seed=4)
     history = fitted.fit(X, y, loss=loss, optimizer=OPTIMIZERS[optimizer](), epochs=3, batch_size=10, seed=4)
@@ -278,7 +278,7 @@ def test_several_inputs(dtype: np.dtype, rng: np.random.Generator) -> None:
 def test_sample_weight_is_the_loop_by_hand(
     loss: str, kind: str, dtype: np.dtype, rng: np.random.Generator
 ) -> None:
-    X, y = small_data(kind)
+    X, y = small_data(kind, loss=loss)
     w = rng.uniform(0, 2, size=len(X)).astype(dtype)
     hand, fitted = small_net(str(dtype)), small_net(str(dtype))
     by_hand(hand, X, y, loss, fb.Adam(), epochs=2, batch_size=10, seed=4, weights=w)

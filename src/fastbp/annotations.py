@@ -7,17 +7,20 @@ and matplotlib and pandas are optional.
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from matplotlib.axes import Axes
     from numpy.typing import ArrayLike, DTypeLike
     from pandas import DataFrame
 
     Arrays: TypeAlias = ArrayLike | tuple[ArrayLike, ...]
-    LossLike: TypeAlias = str | Callable[..., Any] | Sequence[str | Callable[..., Any]]
+    OneLoss: TypeAlias = str | Callable[..., Any]
+    LossLike: TypeAlias = OneLoss | Sequence[OneLoss] | Mapping[str, OneLoss]
+    WeightsOf: TypeAlias = ArrayLike | tuple[ArrayLike | None, ...] | Mapping[str, ArrayLike | None] | None
+    WeightsLike: TypeAlias = float | Sequence[float] | Mapping[str, float] | None
     MetricsLike: TypeAlias = Iterable[str | Callable[..., Any] | Iterable[str | Callable[..., Any]]]
 else:
-    ArrayLike = Arrays = Axes = DataFrame = DTypeLike = LossLike = MetricsLike = Any
+    ArrayLike = Arrays = Axes = DataFrame = DTypeLike = LossLike = MetricsLike = WeightsLike = WeightsOf = Any
 
 # One array, or a tuple of them for several inputs or outputs: a union would make every caller tell them apart.
 OneOrMore: TypeAlias = Any
@@ -31,4 +34,6 @@ __all__ = [
     "LossLike",
     "MetricsLike",
     "OneOrMore",
+    "WeightsLike",
+    "WeightsOf",
 ]

@@ -10,7 +10,7 @@ import math
 import numbers
 import operator
 from collections.abc import Collection, Mapping, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy import ndarray
@@ -171,6 +171,21 @@ def fractions(values, count: int, name: str) -> tuple[float, ...]:
     return tuple(in_range(value, f"each of {name}", 0.0, 1.0) for value in one_each(values, count, name))
 
 
+def alone(values: tuple) -> Any:
+    """The value of a tuple of one, or the tuple: what `one_each` takes."""
+    return values[0] if len(values) == 1 else values
+
+
+def by_name(values: Mapping, names: Sequence[str], what: str) -> list:
+    """The values of a dict in the order of the names, of which it has each."""
+    for name in values:
+        one_of(name, f"output in {what}", names)
+    for name in names:
+        if name not in values:
+            raise ValueError(f"{what} has nothing for the output {name!r}")
+    return [values[name] for name in names]
+
+
 def each_name(name: str, nodes: tuple) -> tuple[str, ...]:
     """How errors call the part of an argument that belongs to each node."""
     return (name,) if len(nodes) == 1 else tuple(f"{name} ({node.name})" for node in nodes)
@@ -203,7 +218,7 @@ def as_shaped(A, shape: tuple[int, ...], dtype: np.dtype, name: str) -> ndarray:
     array = as_numbers(A, name)
     if array.shape != shape:
         raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
-    return _plain(array, dtype)
+    return plain(array, dtype)
 
 
 def as_stored(array: ndarray, like: ndarray, name: str) -> ndarray:
@@ -217,7 +232,7 @@ def as_rows(X, width: int, dtype: np.dtype, name: str = "X", check_finite: bool 
     """A C-contiguous (rows, width) array of the dtype with at least one row."""
     fits = type(X) is ndarray and X.dtype is dtype and X.ndim == 2 and X.shape[1] == width and len(X)
     if not (fits and _in_order(X.flags)):
-        X = _plain(of_width(X, width, name), dtype)
+        X = plain(of_width(X, width, name), dtype)
     if check_finite:
         finite(X, name, "check_finite=False lets it pass")
     return X
@@ -255,7 +270,7 @@ def as_floats(A, name: str, ndim: int = 2) -> ndarray:
     array = as_numbers(A, name)
     if array.ndim != ndim or not array.size:
         raise ValueError(f"{name} must have {ndim} dimensions and not be empty, got shape {array.shape}")
-    return _plain(array, array.dtype if array.dtype in FLOATS.values() else FLOATS["float64"])
+    return plain(array, array.dtype if array.dtype in FLOATS.values() else FLOATS["float64"])
 
 
 def as_parameter(value, shape: tuple[int, ...], name: str) -> ndarray:
@@ -270,7 +285,7 @@ def finite(A: ndarray, name: str, *notes: str, rows: Sequence[int] | None = None
     at = first_nonfinite(A)
     if at < 0:
         return
-    refuse_nonfinite(A.flat[at], _where(at, A.shape, rows), name, *notes)
+    refuse_nonfinite(A.flat[at], where(at, A.shape, rows), name, *notes)
 
 
 def refuse_nonfinite(number: np.floating, where: str, name: str, *notes: str) -> NoReturn:
@@ -285,25 +300,6 @@ def refuse_nonfinite(number: np.floating, where: str, name: str, *notes: str) ->
 # Targets and weights
 
 
-def as_targets(t, rows: int, width: int, loss, dtype: np.dtype, name: str = "y") -> ndarray:
-    """The targets of a row of the loss table.
-
-    Class labels come back as int64 (rows,), values as (rows, width) of the dtype.
-    """
-    array = as_numbers(t, name)
-    same_rows(array, rows, name)
-    if loss.indices and width > 1 and array.shape == (rows, 1) and array.dtype.kind != "f":
-        array = array[:, 0]
-    if array.ndim == 1:
-        if loss.indices:
-            return _labels(array, width, loss, name)
-        if width == 1:
-            array = array[:, None]
-    if array.shape != (rows, width) or not loss.values:
-        raise ValueError(f"{name} has shape {array.shape}; {_wanted(loss, rows, width)}")
-    return _values(array, loss, dtype, name)
-
-
 def as_plain_targets(t, rows: int, name: str = "y") -> ndarray:
     """Targets for a loss written in Python: finite numbers, one row for each of X."""
     array = as_numbers(t, name)
@@ -313,15 +309,15 @@ def as_plain_targets(t, rows: int, name: str = "y") -> ndarray:
     return array
 
 
-def as_weights(weights, rows: int, dtype: np.dtype, name: str = "sample_weight") -> ndarray:
-    """One weight a row: finite, not negative, not all zero."""
+def as_weights(weights, shape: tuple[int, ...], dtype: np.dtype, name: str = "sample_weight") -> ndarray:
+    """One weight a row, or for each value of a row: finite, not negative, not all zero."""
     array = as_numbers(weights, name)
-    same_rows(array, rows, name)
-    array = as_shaped(array, (rows,), dtype, name)
+    same_rows(array, shape[0], name)
+    array = as_shaped(array, shape, dtype, name)
     finite(array, name)
     at = first_outside(array, 0.0, np.inf)
     if at >= 0:
-        raise ValueError(f"{name} must not be negative, got {array[at]} at row {at}")
+        raise ValueError(f"{name} must not be negative, got {array.flat[at]} at {where(at, shape)}")
     if not array.any():
         raise ValueError(f"{name} is zero in every row")
     return array
@@ -369,40 +365,11 @@ def as_scores(y, Y) -> tuple[ndarray, ndarray]:
 
 def as_classes(y: ndarray, classes: int, name: str = "y") -> ndarray:
     """Class labels for a metric, as int64."""
-    labels = _plain(y, LABEL)
+    labels = plain(y, LABEL)
     at = first_outside(labels, 0, classes - 1)
     if at >= 0:
         raise ValueError(f"{name} has label {labels[at]} at row {at}; there are outputs for 0 ... {classes - 1}")
     return labels
-
-
-def _labels(array, width, loss, name):
-    if array.dtype.kind == "f":
-        raise TypeError(f"{name} has dtype {array.dtype}; {_wanted(loss, len(array), width)}")
-    labels = _plain(array, LABEL)
-    at = first_outside(labels, 0, width - 1)
-    if at >= 0:
-        raise ValueError(f"label {array[at]} at row {at} is outside 0 ... {width - 1} (the output has {width} classes)")
-    return labels
-
-
-def _values(array, loss, dtype, name):
-    values = _plain(array, dtype)
-    finite(values, name)
-    if loss.unit:
-        at = first_outside(values, 0.0, 1.0)
-        if at >= 0:
-            raise ValueError(f"{name} has {array.flat[at]} at {_where(at, array.shape)}; {loss.name} wants 0 ... 1")
-    return values
-
-
-def _wanted(loss, rows, width):
-    forms = []
-    if loss.indices:
-        forms.append(f"class labels of an integer dtype and shape ({rows},)")
-    if loss.values:
-        forms.append(f"{'probabilities' if loss.unit else 'values'} of shape ({rows}, {width})")
-    return f"{loss.name} wants " + " or ".join(forms)
 
 
 def of_width(X, width: int, name: str) -> ndarray:
@@ -418,7 +385,8 @@ def of_width(X, width: int, name: str) -> ndarray:
     raise ValueError(message)
 
 
-def _plain(array, dtype):
+def plain(array: ndarray, dtype: np.dtype) -> ndarray:
+    """The array as the engine wants it; not copied if it is so."""
     if array.dtype is dtype and _in_order(array.flags) and type(array) is ndarray:
         return array
     return as_numbers_of(array, dtype)
@@ -434,10 +402,11 @@ def as_numbers_of(array: ndarray, dtype: np.dtype) -> ndarray:
         return np.asarray(np.require(array, dtype, ["C", "A"]))
 
 
-def _where(at, shape, rows=None):
+def where(at: int, shape: tuple[int, ...], rows=None) -> str:
+    """A flat index in words."""
     row, column = (at, None) if len(shape) != 2 else divmod(at, shape[1])
-    where = f"row {row if rows is None else rows[row]}"
-    return where if column is None else f"{where}, column {column}"
+    words = f"row {row if rows is None else rows[row]}"
+    return words if column is None else f"{words}, column {column}"
 
 
 def _kind(value):

@@ -72,15 +72,15 @@ def hessian(
     size = math.prod(shape) * net.dtype.itemsize
     if size > max_bytes:
         raise MemoryError(f"a Hessian of shape {shape} takes {size:,} bytes, more than max_bytes={max_bytes:,}")
-    names = None if objective is None else objective.names
+    terms = None if objective is None else objective.terms
     if wrt == "inputs":
         out = np.empty(shape, net.dtype)
-        net.programs.derivatives.second(xs, out, output, ts, names, checks.as_threads(threads))
+        net.programs.derivatives.second(xs, out, output, ts, terms, checks.as_threads(threads))
         return out[0] if one else out
     out, direction = np.empty(shape, net.dtype), np.zeros(net.params.size, net.dtype)
     for k in range(len(out)):
         direction[k] = 1
-        out[k] = net.programs.derivatives.parameter_second(xs, direction, ts, names)
+        out[k] = net.programs.derivatives.parameter_second(xs, direction, ts, terms)
         direction[k] = 0
     return out
 
@@ -117,14 +117,14 @@ def hvp(
     """
     xs, one = single(net, X)
     objective, ts, output = _second(net, xs, y, loss, output, wrt)
-    names = None if objective is None else objective.names
+    terms = None if objective is None else objective.terms
     if wrt == "params":
         return net.programs.derivatives.parameter_second(
-            xs, checks.as_shaped(V, net.params.shape, net.dtype, "V"), ts, names
+            xs, checks.as_shaped(V, net.params.shape, net.dtype, "V"), ts, terms
         )
     vs = vectors_beside(V, net.inputs, xs, one, net.dtype, "V")
     out = np.empty(xs[0].shape, net.dtype)
-    net.programs.derivatives.second((*xs, *vs), out, output, ts, names, checks.as_threads(threads))
+    net.programs.derivatives.second((*xs, *vs), out, output, ts, terms, checks.as_threads(threads))
     return out[0] if one else out
 
 

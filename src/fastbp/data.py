@@ -15,11 +15,16 @@ from fastbp.annotations import Arrays, OneOrMore
 
 
 class Data(NamedTuple):
-    """Checked arrays: one for each input, one for each output, and the weights of the rows or None."""
+    """Checked arrays: one for each input, one for each output, and weights for each or None."""
 
     xs: tuple[np.ndarray | Source, ...]
     ts: tuple[np.ndarray, ...]
-    weights: np.ndarray | None
+    weights: tuple[np.ndarray | None, ...] | None
+
+    @property
+    def row_weights(self) -> np.ndarray | None:
+        """Those of the rows of a net with one output, or None."""
+        return None if self.weights is None else self.weights[0]
 
     @property
     def rows(self) -> int:
@@ -28,14 +33,14 @@ class Data(NamedTuple):
 
     def take(self, order: np.ndarray | None, rows: slice, inputs: bool = True) -> "Data":
         """The rows at these positions of the order; None is the order they are in."""
-        weights = None if self.weights is None else take((self.weights,), order, rows)[0]
+        weights = None if self.weights is None else take(self.weights, order, rows)
         return Data(take(self.xs, order, rows) if inputs else (), take(self.ts, order, rows), weights)
 
 
-def take(arrays: tuple[np.ndarray | Source, ...], order: np.ndarray | None, rows: slice) -> tuple[np.ndarray, ...]:
-    """The rows of each array at these positions of the order."""
+def take(arrays: tuple, order: np.ndarray | None, rows: slice) -> tuple:
+    """The rows of each array at these positions of the order; None stays None."""
     chosen = rows if order is None else order[rows]
-    return tuple(array[chosen] for array in arrays)
+    return tuple(None if array is None else array[chosen] for array in arrays)
 
 
 def batches(

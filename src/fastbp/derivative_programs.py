@@ -65,29 +65,29 @@ class DerivativePrograms:
             J = program.predict(xs, for_engine(threads))[0]
         return J.reshape(len(J), V.shape[1], W.shape[0])
 
-    def second(self, xs: tuple, out, feature: int, ts, losses, threads: int | None = None) -> None:
+    def second(self, xs: tuple, out, feature: int, ts, terms, threads: int | None = None) -> None:
         """Fill out with Hessians by the input, or with their products with a direction after it in xs."""
         with self._lock:
-            _engine.second(*self._tangents(False), xs, out, feature, ts, losses, for_engine(threads))
+            _engine.second(*self._tangents(False), xs, out, feature, ts, terms, for_engine(threads))
 
-    def parameter_second(self, xs: tuple, direction: np.ndarray, ts: tuple, losses: tuple) -> np.ndarray:
+    def parameter_second(self, xs: tuple, direction: np.ndarray, ts: tuple, terms: tuple) -> np.ndarray:
         """The Hessian of the batch's loss by the parameters, times a direction."""
         size = self._params.size
         with self._lock:
             program, _ = self._tangents(True)
             params, grads = self._tangent_programs[True][2:]
             params[:size], params[size:] = self._params, direction
-            _engine.parameter_second(program, xs, ts, losses)
+            _engine.parameter_second(program, xs, ts, terms)
             return grads[:size].copy()
 
-    def rows_gradients(self, xs: tuple, ts: tuple, losses, out, norms, threads: int | None = None) -> None:
+    def rows_gradients(self, xs: tuple, ts: tuple, terms, out, norms, threads: int | None = None) -> None:
         """Fill out with the gradient of each row's loss, or norms with their norms.
 
-        Without names of losses, ts holds the gradients of the outputs.
+        Without terms, ts holds the gradients of the outputs.
         """
         size = self._params.size
         with self._lock:
-            _engine.rows_gradients(self._inference, xs, ts, losses, out, norms, size, for_engine(threads))
+            _engine.rows_gradients(self._inference, xs, ts, terms, out, norms, size, for_engine(threads))
 
     def figures(self, xs: tuple, ts: tuple, objective) -> tuple:
         """Loss, table of figures, largest slopes of the ops, and values, of one pass without dropout."""

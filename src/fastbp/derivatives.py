@@ -250,15 +250,15 @@ def column_of(output, width):
 
 
 def row_losses(net, X, y, loss):
-    """Inputs checked, and what the engine makes each row's gradient of: targets and names of losses.
+    """Inputs checked, and what the engine makes each row's gradient of: targets and terms.
 
     Of a loss in Python: the gradients of the outputs, and None.
     """
     xs, _ = rows_of(net, X)
     objective = Objective(loss, net)
     ts = objective.targets(y, len(xs[0]))
-    if objective.names is not None:
-        return xs, ts, objective.names
+    if objective.terms is not None:
+        return xs, ts, objective.terms
     return xs, row_seeds(net, xs, ts, objective), None
 
 

@@ -282,7 +282,7 @@ class MultilayerPerceptron(FeatureNames, TransformerMixin, CallbackSupport, Base
     def _data(self, X, y, weights):
         dtype = self._runtime.net.dtype
         X = as_source(X, X.shape[1], dtype, check_finite=X.dtype != dtype)
-        weights = None if weights is None else checks.as_weights(weights, len(X), dtype)
+        weights = None if weights is None else (checks.as_weights(weights, (len(X),), dtype),)
         return Data((X,), (self._encoded(y, dtype),), weights)
 
     def _held_out(self, X, y, weights):

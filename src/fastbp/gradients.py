@@ -34,9 +34,9 @@ def per_sample_gradients(
     array([[2., 2.],
            [8., 4.]])
     """
-    xs, ts, names = row_losses(net, X, y, loss)
+    xs, ts, terms = row_losses(net, X, y, loss)
     out = np.empty((len(xs[0]), net.params.size), net.dtype)
-    net.programs.derivatives.rows_gradients(xs, ts, names, out, None, checks.as_threads(threads))
+    net.programs.derivatives.rows_gradients(xs, ts, terms, out, None, checks.as_threads(threads))
     return out
 
 
@@ -61,9 +61,9 @@ def per_sample_gradient_norms(
     >>> per_sample_gradient_norms(net, [[1.0], [2.0]], [0.0, 0.0])
     array([ 6., 24.])
     """
-    xs, ts, names = row_losses(net, X, y, loss)
+    xs, ts, terms = row_losses(net, X, y, loss)
     norms = np.empty(len(xs[0]))
-    net.programs.derivatives.rows_gradients(xs, ts, names, None, norms, checks.as_threads(threads))
+    net.programs.derivatives.rows_gradients(xs, ts, terms, None, norms, checks.as_threads(threads))
     return norms
 
 

@@ -307,8 +307,8 @@ def _meaning(loss):
     """What a loss takes outputs for."""
     known = isinstance(loss, Loss)
     return {
-        "logits": known and (loss.row.indices or loss.row.unit),
-        "multilabel": known and loss.row.unit and not loss.row.indices,
+        "logits": known and loss.takes_shares,
+        "multilabel": known and loss.takes_shares and not loss.row.labels,
     }
 
 

@@ -73,7 +73,7 @@ class Metric(Configured):
         """The number; `meaning` is `logits` and `multilabel` as the loss has them, where nothing else was given."""
         y, output = checks.as_scores(y, output)
         if weights is not None:
-            weights = checks.as_weights(weights, len(y), np.dtype(np.float64))
+            weights = checks.as_weights(weights, (len(y),), np.dtype(np.float64))
         settings = {**self.common, **(meaning or {}), **self.given}
         parts = self.function.reads(y, output, settings["logits"], settings["multilabel"])
         own = {name: self.settings[name] for name in self.function.__kwdefaults__ or ()}

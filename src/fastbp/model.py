@@ -12,7 +12,7 @@ from typing import Any, cast
 import numpy as np
 
 from fastbp import checks, serialization
-from fastbp.annotations import ArrayLike, Arrays, DTypeLike, LossLike, MetricsLike
+from fastbp.annotations import ArrayLike, Arrays, DTypeLike, LossLike, MetricsLike, WeightsLike, WeightsOf
 from fastbp.blocks import Block
 from fastbp.callbacks import Callback
 from fastbp.graph import Input
@@ -44,12 +44,13 @@ class Model(Network):
         y: Arrays | None = None,
         *,
         loss: LossLike = "mse",
+        loss_weights: WeightsLike = None,
         optimizer: str | Optimizer = "adam",
         epochs: int = 1,
         batch_size: int = 32,
         validation_data: tuple[Any, ...] | Iterable[Any] | None = None,
         metrics: MetricsLike = (),
-        sample_weight: ArrayLike | None = None,
+        sample_weight: WeightsOf = None,
         class_weight: Mapping[int, float] | str | None = None,
         callbacks: Sequence[Callback] = (),
         shuffle: bool = True,
@@ -77,7 +78,7 @@ class Model(Network):
         >>> len(history.history["loss"])
         3
         """
-        return Trainer(self, loss, optimizer, metrics=metrics).fit(
+        return Trainer(self, loss, optimizer, loss_weights=loss_weights, metrics=metrics).fit(
             X,
             y,
             epochs=epochs,
@@ -102,8 +103,9 @@ class Model(Network):
         y: Arrays | None = None,
         *,
         loss: LossLike = "mse",
+        loss_weights: WeightsLike = None,
         metrics: MetricsLike = (),
-        sample_weight: ArrayLike | None = None,
+        sample_weight: WeightsOf = None,
     ) -> dict[str, float]:
         """Loss and metrics, without dropout.
 
@@ -124,10 +126,10 @@ class Model(Network):
         >>> net.evaluate(np.eye(2), [1.0, 2.0], loss="mse", metrics=["mae"])
         {'loss': 2.5, 'mae': 1.5}
         """
-        return Trainer(self, loss, metrics=metrics).evaluate(X, y, sample_weight)
+        return Trainer(self, loss, loss_weights=loss_weights, metrics=metrics).evaluate(X, y, sample_weight)
 
     def value_and_grad(
-        self, theta: ArrayLike, X: Arrays, y: Arrays, loss: LossLike = "mse"
+        self, theta: ArrayLike, X: Arrays, y: Arrays, loss: LossLike = "mse", loss_weights: WeightsLike = None
     ) -> tuple[float, np.ndarray]:
         """The loss at parameters theta, without dropout, and its gradient, for `scipy.optimize`.
 
@@ -136,7 +138,7 @@ class Model(Network):
         theta : array of shape (n,)
             Becomes `params`.
         X, y : arrays, or tuples of them
-        loss : str or function, or a tuple of them
+        loss, loss_weights
             As for `Trainer`.
 
         Returns
@@ -151,7 +153,7 @@ class Model(Network):
         >>> net.value_and_grad([2.0, 1.0], [[3.0]], [[5.0]])
         (4.0, array([12.,  4.]))
         """
-        objective = self._objective_for(loss)
+        objective = self._objective_for(loss, loss_weights)
         value = None if objective.lane is None else objective.lane.gradient(theta, X, y)
         if value is None:
             xs = self.as_inputs(X)
@@ -160,10 +162,11 @@ class Model(Network):
             value = objective.loss_and_gradient(self, xs, ts)
         return value, self.grads.astype(np.float64)
 
-    def _objective_for(self, loss):
+    def _objective_for(self, loss, loss_weights):
         """The last one, if that was for the same loss: a minimiser asks a thousand times."""
-        if self._asked is None or not isinstance(loss, (str, Loss)) or self._asked[0] != loss:
-            self._asked = loss, Objective(loss, self)
+        known = isinstance(loss, (str, Loss)) and loss_weights is None
+        if self._asked is None or not known or self._asked[0] != loss:
+            self._asked = loss if known else None, Objective(loss, self, loss_weights)
         return self._asked[1]
 
     def save(self, path: str | os.PathLike, metadata: dict[str, str] | None = None) -> None:

@@ -74,14 +74,14 @@ class Programs:
         """Outputs of an X that needs no conversion, checked on the way; None if it does."""
         return None if self._lane is None else self._lane.predict(X, threads)
 
-    def lane(self, losses: tuple | None, chain=None) -> _engine.Lane | None:
+    def lane(self, terms: tuple | None, chain=None) -> _engine.Lane | None:
         """For steps, or without a chain gradients, of X and y that need no conversion, checked on the way.
 
         None for several inputs or outputs, or a loss written in Python.
         """
-        if self._lane is None or losses is None:
+        if self._lane is None or terms is None:
             return None
-        return _engine.Lane(self._training, self._lock, self.params.dtype, losses[0], chain)
+        return _engine.Lane(self._training, self._lock, self.params.dtype, terms[0], chain)
 
     def predict(self, xs: tuple, threads: int | None = None) -> tuple:
         """Outputs without dropout."""
@@ -104,13 +104,13 @@ class Programs:
             program.draws += batch - first
         return batch, status
 
-    def loss_and_gradient(self, xs, ts, weights, losses, threads: int | None = None) -> float:
+    def loss_and_gradient(self, xs, ts, weights, terms, threads: int | None = None) -> float:
         """The loss without dropout; fills grads."""
         with self._lock:
             program = self._training
             program.pending = 0
             return program.loss_and_gradient(
-                xs, ts, weights, losses, program.seed, program.draws, False, for_engine(threads)
+                xs, ts, weights, terms, program.seed, program.draws, False, for_engine(threads)
             )
 
     def figures(self, ops: int) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 from fastbp import checks, optimizers, safetensors, serialization
 from fastbp.errors import ModelFormatError
 from fastbp.fitting import Position
-from fastbp.losses import Loss
+from fastbp.losses import Loss, resolve
 from fastbp.metrics_base import Metric
 from fastbp.network import DAMAGE
 from fastbp.schedules import Function
@@ -51,7 +51,8 @@ def load(cls: type, path: str | os.PathLike) -> Any:
         for name in ("loss", "metrics"):
             _refuse_functions(state[name])
         optimizer = optimizers.from_config(state["optimizer"])
-        trainer = cls(net, _unlisted(state["loss"]), optimizer, metrics=state["metrics"])
+        shares = _unlisted(state["loss_weights"])
+        trainer = cls(net, _unlisted(state["loss"]), optimizer, loss_weights=shares, metrics=state["metrics"])
         _take(trainer, state, arrays, metadata)
     except (ModelFormatError, *DAMAGE) as error:
         raise ModelFormatError(f"{os.fspath(path)}: no trainer: {error}") from error
@@ -135,6 +136,7 @@ def _recipe(trainer, functions):
         raise TypeError(f"only schedules of fastbp's own can be saved, got {trainer.optimizer.schedule!r}")
     return {
         "loss": _names(trainer.recipe["loss"], functions),
+        "loss_weights": checks.alone(trainer.objective.shares),
         "metrics": _names(trainer.recipe["metrics"], functions),
         "optimizer": trainer.optimizer.config(),
     }
@@ -143,9 +145,9 @@ def _recipe(trainer, functions):
 def _names(recipe, functions):
     if isinstance(recipe, (list, tuple)):
         return [_names(one, functions) for one in recipe]
-    if isinstance(recipe, Loss):
+    if isinstance(recipe, Loss) and recipe == resolve(recipe.__name__):
         return recipe.__name__
-    if isinstance(recipe, Metric):
+    if isinstance(recipe, (Loss, Metric)):
         return recipe.config()
     if isinstance(recipe, str):
         return recipe

@@ -211,7 +211,7 @@ class Stochastic:
     def _offset(self, order):
         """The mean over an epoch's batches of what the engine leaves out of their losses."""
         chosen = slice(None) if order is None else order
-        offsets, weights = self.offsets[chosen], self.data.weights
+        offsets, weights = self.offsets[chosen], self.data.row_weights
         weights = np.ones(len(offsets)) if weights is None else weights[chosen]
         starts = np.arange(0, len(offsets), self.fit.batch_size)
         means = np.add.reduceat(offsets * weights, starts) / np.add.reduceat(weights, starts)
@@ -223,10 +223,10 @@ class Stochastic:
         Z = self.runtime.raw(held.xs[0], est.n_threads)
         loss = self.trainer.objective((Z,), held.ts, held.weights)[0] * self.target.value
         if self.target.offsets:
-            loss += float(np.average(self.target.offsets(held.ts[0]), weights=held.weights))
+            loss += float(np.average(self.target.offsets(held.ts[0]), weights=held.row_weights))
         est.validation_loss_curve_.append(loss)
         P = self.runtime.link(Z)
-        score = est._score_of(P, held.ts[0], held.weights) if np.isfinite(P).all() else math.nan
+        score = est._score_of(P, held.ts[0], held.row_weights) if np.isfinite(P).all() else math.nan
         if est.early_stopping:
             est.validation_scores_.append(score)
             self.say(f"Validation score: {score:f}")
@@ -255,12 +255,13 @@ def minimise(est, runtime: Runtime, target: Target, data: Data, teller: Teller) 
     """Train on all rows at once by SciPy's L-BFGS-B."""
     optimize = package("scipy.optimize", "solver='lbfgs'")
     net, trainer = runtime.net, Trainer(runtime.net, target.loss)
-    weights, rows = data.weights, data.rows if data.weights is None else float(data.weights.sum())
+    weights = data.row_weights
+    rows = data.rows if weights is None else float(weights.sum())
     offset = float(np.average(target.offsets(data.ts[0]), weights=weights)) if target.offsets else 0.0
 
     def objective(theta):
         net.params[...] = theta
-        value = trainer.objective.loss_and_gradient(net, data.xs, data.ts, weights) * target.value + offset
+        value = trainer.objective.loss_and_gradient(net, data.xs, data.ts, data.weights) * target.value + offset
         gradient = net.grads.astype(np.float64) * target.gradient
         start = 0
         for W, b in zip(runtime.coefs, runtime.intercepts, strict=True):

@@ -100,7 +100,8 @@ class Augmented(NamedTuple):
             result = self.augment(*(parts[0] if len(parts) == 1 else parts for parts in (xs, ts)), self.rng)
             if not isinstance(result, (tuple, list)) or len(result) != 2:
                 raise TypeError(f"augment must return (X, y), got {type(result).__name__}")
-            yield self.check(*result, batch.weights, f"{{}} of batch {k + 1} from augment")
+            weights = None if batch.weights is None else checks.alone(batch.weights)
+            yield self.check(*result, weights, f"{{}} of batch {k + 1} from augment")
 
 
 class StreamFit(Fit):
@@ -144,5 +145,15 @@ def joined(parts: list[tuple[Data, tuple[np.ndarray, ...]]]) -> tuple:
     ys = tuple(np.concatenate(arrays) for arrays in zip(*(outs for _, outs in parts), strict=True))
     if all(batch.weights is None for batch, _ in parts):
         return ts, ys, None
-    weights = [np.ones(batch.rows, ys[0].dtype) if batch.weights is None else batch.weights for batch, _ in parts]
-    return ts, ys, np.concatenate(weights)
+    return ts, ys, tuple(_weights([batch for batch, _ in parts], k, Y.dtype) for k, Y in enumerate(ys))
+
+
+def _weights(batches, k, dtype):
+    """Of an output in all batches; they have the targets' shape if they have it in one of them."""
+    given = [None if batch.weights is None else batch.weights[k] for batch in batches]
+    of_values = any(w is not None and w.ndim == 2 for w in given)
+    shapes = [batch.ts[k].shape if of_values else (batch.rows,) for batch in batches]
+    parts = [np.ones(shape, dtype) if w is None else w for w, shape in zip(given, shapes, strict=True)]
+    if of_values:
+        parts = [np.broadcast_to(w.reshape(len(w), -1), s) for w, s in zip(parts, shapes, strict=True)]
+    return np.concatenate(parts)

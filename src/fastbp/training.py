@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fastbp import checks, optimizers, resuming
-from fastbp.annotations import ArrayLike, Arrays, LossLike, MetricsLike
+from fastbp.annotations import Arrays, LossLike, MetricsLike, WeightsLike, WeightsOf
 from fastbp.callbacks import Callback, Callbacks
 from fastbp.data import Data
 from fastbp.fitting import Fit, Position
@@ -36,10 +36,12 @@ class Trainer:
     ----------
     net : Network
         Its parameters change in place.
-    loss : str or function, or a tuple of them for several outputs
-        A name in `fastbp.losses`, or a function (Y, t) -> (value, dY); called as (Y, t, sample_weight) where
-        there are weights.
+    loss : str, Loss or function, or a tuple of them for several outputs, or a dict from the outputs' names
+        A name in `fastbp.losses`, a loss with parameters such as `losses.Huber(delta=0.5)`, or a function
+        (Y, t) -> (value, dY); called as (Y, t, sample_weight) where there are weights.
     optimizer : str or Optimizer
+    loss_weights : tuple of float, or a dict from the outputs' names, optional
+        What the losses of several outputs are multiplied by in the sum that is minimised.
     metrics : list of str or function, or a tuple of such lists for several outputs
         Names in `fastbp.metrics`, or functions (y, output) -> float.
     seed : int, optional
@@ -60,24 +62,25 @@ class Trainer:
         loss: LossLike = "mse",
         optimizer: str | optimizers.Optimizer = "adam",
         *,
+        loss_weights: WeightsLike = None,
         metrics: MetricsLike = (),
         seed: int | None = None,
     ):
         self.net = checks.instance(net, Network, "net")
-        self.objective = Objective(loss, net)
+        self.objective = Objective(loss, net, loss_weights)
         self.optimizer = optimizers.resolve(optimizer)
         self.metrics = resolve_metrics(metrics, self.objective)
         self.rng = np.random.default_rng(net.seed if seed is None else checks.as_seed(seed))
         self.chain = self.optimizer.chain_for(net)
-        self.recipe = {"loss": loss, "metrics": metrics}
+        self.recipe = {"loss": checks.alone(self.objective.losses), "metrics": metrics}
         self.pending: Position | None = None
         self._fit: Fit | None = None
         self._loss = np.empty(1)
         self._placed: tuple = ()
-        self._lane = net.programs.lane(self.objective.names, self.chain)
+        self._lane = net.programs.lane(self.objective.terms, self.chain)
 
     def step(
-        self, X: Arrays, y: Arrays, sample_weight: ArrayLike | None = None, *, threads: int | None = None
+        self, X: Arrays, y: Arrays, sample_weight: WeightsOf = None, *, threads: int | None = None
     ) -> float:
         """Train on one batch: forward, loss, backward, update, in one call of the engine.
 
@@ -85,7 +88,7 @@ class Trainer:
         ----------
         X : array of shape (rows, inputs), or a tuple of them
         y : array of labels or values, or a tuple of them
-        sample_weight : array of shape (rows,), optional
+        sample_weight : array of shape (rows,) or of y's shape, or a tuple of them for several outputs, optional
         threads : int, optional
             Of the engine; it chooses if not given.
 
@@ -109,9 +112,8 @@ class Trainer:
         xs = net.as_sources(X)
         rows = len(xs[0])
         ts = self.objective.targets(y, rows)
-        if sample_weight is not None:
-            sample_weight = checks.as_weights(sample_weight, rows, net.dtype)
-        self.run(Data(xs, ts, sample_weight), None, rows, 0, 1, 0.0, self._loss, None, threads=threads)
+        weights = self.objective.weights(sample_weight, ts)
+        self.run(Data(xs, ts, weights), None, rows, 0, 1, 0.0, self._loss, None, threads=threads)
         return float(self._loss[0])
 
     def fit(
@@ -122,7 +124,7 @@ class Trainer:
         epochs: int = 1,
         batch_size: int = 32,
         validation_data: tuple[Any, ...] | Iterable[Any] | None = None,
-        sample_weight: ArrayLike | None = None,
+        sample_weight: WeightsOf = None,
         class_weight: Mapping[int, float] | str | None = None,
         callbacks: Sequence[Callback] = (),
         shuffle: bool = True,
@@ -215,7 +217,7 @@ class Trainer:
         return history
 
     def evaluate(
-        self, X: Arrays | Iterable[Any], y: Arrays | None = None, sample_weight: ArrayLike | None = None
+        self, X: Arrays | Iterable[Any], y: Arrays | None = None, sample_weight: WeightsOf = None
     ) -> dict[str, float]:
         """Loss and metrics, without dropout.
 
@@ -224,7 +226,7 @@ class Trainer:
         X : array of shape (rows, inputs), or a tuple of them
             Or, without y, an iterable of batches, as for `fit`.
         y : array of labels or values, or a tuple of them
-        sample_weight : array of shape (rows,), optional
+        sample_weight : array of shape (rows,) or of y's shape, or a tuple of them for several outputs, optional
             Weights of the loss, and of metrics that are `weighted`.
 
         Returns
@@ -329,10 +331,10 @@ class Trainer:
         they are wanted.
         """
         before = self.chain.t
-        if self.objective.names is None:
+        if self.objective.terms is None:
             batch, status = self._batch_in_python(data, order, batch_size, first, losses, outs, threads)
         else:
-            plan = (self.objective.names, self.chain, self._rates(first, last), order, batch_size)
+            plan = (self.objective.terms, self.chain, self._rates(first, last), order, batch_size)
             batch, status = self.net.programs.run(data, plan, first, last, seconds, losses, outs, threads=threads)
             self.optimizer.next_rate(max(self.chain.t - 1, 0))
         if status == UNFIT:
@@ -377,9 +379,10 @@ class Trainer:
         value, _ = self.objective(ys, ts, weights)
         return {"loss": value, **self.measure(ts, ys, weights)}
 
-    def measure(self, ts: tuple, ys: tuple, weights: np.ndarray | None) -> dict[str, float]:
+    def measure(self, ts: tuple, ys: tuple, weights: tuple | None) -> dict[str, float]:
         """Metrics of targets and outputs."""
-        return {name: metric.of(ts[metric.output], ys[metric.output], weights) for name, metric in self.metrics.items()}
+        seen = self.objective.seen(ts, ys, weights) if self.metrics else ()
+        return {name: metric.of(*seen[metric.output]) for name, metric in self.metrics.items()}
 
     def new_outputs(self, rows: int) -> tuple[np.ndarray, ...]:
         """Memory for the outputs of so many rows."""
@@ -413,9 +416,7 @@ class Trainer:
         xs = self.net.as_sources(X, check_finite, name.format("X"))
         rows = len(xs[0])
         ts = self.objective.targets(y, rows, name.format("y"))
-        weights = None
-        if sample_weight is not None:
-            weights = checks.as_weights(sample_weight, rows, self.net.dtype, name.format("sample_weight"))
+        weights = self.objective.weights(sample_weight, ts, name.format("sample_weight"))
         if class_weight is not None:
             weights = self._class_weights(class_weight, ts, weights)
         return Data(xs, ts, weights)
@@ -427,8 +428,8 @@ class Trainer:
             of_class = len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1))
         else:
             of_class = checks.as_class_weight(class_weight, classes)
-        of_row = of_class[labels] if weights is None else of_class[labels] * weights
-        return checks.as_weights(of_row, len(labels), self.net.dtype, "class_weight by row")
+        of_row = of_class[labels] if weights is None else (of_class[labels] * weights[0].T).T
+        return (checks.as_weights(of_row, of_row.shape, self.net.dtype, "class_weight by row"),)
 
     def _labels(self, ts):
         """The label of each row and the number of classes, where there is one label a row."""
@@ -436,6 +437,6 @@ class Trainer:
         if len(ts) == 1 and isinstance(loss, Loss):
             if t.ndim == 1:
                 return t, width
-            if loss.row.unit and width == 1 and np.isin(t, (0, 1)).all():
+            if loss.takes_shares and width == 1 and np.isin(t, (0, 1)).all():
                 return t[:, 0].astype(np.int64), 2
         raise ValueError("class_weight wants one output with a class label in each row of y")

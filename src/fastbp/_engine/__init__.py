@@ -24,8 +24,20 @@ from fastbp._engine.program import (
 )
 from fastbp._engine.selected import isa
 from fastbp._engine.sources import Source, SparseSource
-from fastbp._engine.tables import ACTIVATIONS, CONSTRAINTS, LOSSES, OPS, RULES, SOURCES, Activation, Loss, Rule
+from fastbp._engine.tables import (
+    ACTIVATIONS,
+    CONSTRAINTS,
+    LOSSES,
+    OPS,
+    RULES,
+    SOURCES,
+    Activation,
+    Loss,
+    Parameter,
+    Rule,
+)
 from fastbp._engine.tangent import one_hidden_layer, tangent
+from fastbp._engine.terms import Term
 from fastbp._engine.threads import Lock
 
 __all__ = [
@@ -41,10 +53,12 @@ __all__ = [
     "Lane",
     "Lock",
     "Loss",
+    "Parameter",
     "Program",
     "Rule",
     "Source",
     "SparseSource",
+    "Term",
     "describe",
     "first_nonfinite",
     "first_outside",

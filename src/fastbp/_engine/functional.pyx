@@ -7,9 +7,10 @@ from libc.stdint cimport int64_t
 import numpy as np
 
 from fastbp._engine.flush cimport flush_subnormals, fp_mode, restore_mode
-from fastbp._engine.kernels cimport Activation, Context, Kernels, Loss, Op, OpKind, Targets, Tensor
+from fastbp._engine.kernels cimport Activation, Context, Kernels, Op, OpKind, Targets, Tensor
 from fastbp._engine.memory cimport Arena, address, kernels_of, numbers_of, pitch_of
 from fastbp._engine.tables cimport row_named
+from fastbp._engine.terms cimport Term
 
 
 cdef class _Blocks:
@@ -130,30 +131,24 @@ def activation_backward(dY, Z, Y, activation, alpha):
     return dZ.array()
 
 
-def loss(name, Y, t, weights):
+def loss(Term term, Y, t, weights):
     """The weighted mean of the rows' losses and its gradient dY."""
-    cdef const Kernels* kernels = kernels_of(Y.dtype)
-    cdef const Loss* row = <const Loss*> row_named(kernels.losses, sizeof(Loss), name)
-    cdef _Blocks y = _Blocks(Y.dtype, len(Y), Y.shape[1], Y), dy = _Blocks(Y.dtype, len(Y), Y.shape[1])
-    cdef double[::1] row_losses = np.zeros(len(Y))
+    cdef const Kernels* kernels = term.kernels
+    cdef Py_ssize_t N = len(Y)
+    cdef _Blocks y = _Blocks(Y.dtype, N, Y.shape[1], Y), dy = _Blocks(Y.dtype, N, Y.shape[1])
+    cdef double[::1] row_losses = np.zeros(N)
+    cdef Py_ssize_t size = kernels.loss_scratch(Y.shape[1])
+    cdef Arena arena = Arena(size)
+    cdef void* scratch = arena.take(size)
     cdef Targets targets
-    cdef Py_ssize_t N = len(Y), n
-    cdef double total = 0, sum_of_weights = <double> N
-    cdef bint by_index = t.ndim == 1 and row.of_indices != NULL
+    cdef double scale
     cdef fp_mode mode
-    targets.indices = <const int64_t*> address(t, t.nbytes) if by_index else NULL
-    targets.values = NULL if by_index else address(t, Y.nbytes)
-    targets.width, targets.order, targets.first = Y.shape[1], NULL, 0
-    targets.weights = NULL if weights is None else address(weights, N * kernels.item)
-    if weights is not None:
-        sum_of_weights = kernels.sum_weights(&targets, N)
-    cdef double scale = 1 / sum_of_weights if sum_of_weights > 0 else 0
+    term.place(&targets, Y.shape[1], t, weights, N)
     mode = flush_subnormals()
-    (row.of_indices if by_index else row.of_values)(&y.tensor, &targets, scale, &row_losses[0], &dy.tensor, 0, N)
+    scale = kernels.loss_scale(&targets, N)
+    kernels.apply_loss(&y.tensor, &targets, scale, &row_losses[0], NULL, &dy.tensor, 0, N, scratch)
     restore_mode(mode)
-    for n in range(N):
-        total += row_losses[n]
-    return (total / sum_of_weights if sum_of_weights > 0 else 0.0), dy.array()
+    return kernels.sum_losses(&row_losses[0], N), dy.array()
 
 
 def first_nonfinite(A):

@@ -117,26 +117,68 @@ cdef struct OpKind:
     FeaturesKernel couple_backward
 
 
-cdef struct Targets:
-    const int64_t* indices      # class indices, or NULL ...
-    const void* values          # ... and then rows of values
-    Py_ssize_t width
-    const int64_t* order        # row n of the batch is order[first + n] of the arrays; NULL: first + n
-    Py_ssize_t first
-    const void* weights         # of the rows, or NULL
+cdef enum:
+    MAX_PARAMETERS = 4
 
-ctypedef void (*LossKernel)(const Tensor* Y, const Targets* targets, double scale, double* losses,
-                            const Tensor* dY, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
+cdef enum:
+    # What a parameter of a loss is.
+    NUMBER
+    FLAG                        # 0 or 1
+    EACH_OUTPUT                 # a number for each output
+    HEADS                       # a list, with an output for each of its numbers beside each target
 
-ctypedef void (*LossTangentKernel)(const Tensor* Y, const Targets* targets, double scale, const Tensor* T,
-                                   const Tensor* dY, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
+cdef struct Parameter:
+    const char* name
+    double standard             # where nobody says otherwise
+    double low, high
+    int kind
+
+cdef struct Group:
+    # Rows side by side: losses.pxi.
+    Py_ssize_t outputs, width   # of a row of outputs, of a row of targets
+    const double* numbers
+    const void* column
+    void* Y
+    void* T
+    void* W
+    void* V
+    void* dY
+    void* losses
+
+ctypedef void (*OutputLossKernel)(const void* Y, const void* T, const void* C, const double* numbers, void* losses,
+                                  void* dY, Py_ssize_t n) noexcept nogil
+ctypedef void (*OutputCurvatureKernel)(const void* Y, const void* T, const void* C, const double* numbers, void* ddY,
+                                       Py_ssize_t n) noexcept nogil
+ctypedef void (*GroupLossKernel)(const Group* group) noexcept nogil
 
 cdef struct Loss:
     const char* name
-    LossKernel of_indices       # NULL where it takes no class indices
-    LossKernel of_values
-    LossTangentKernel tangent   # of its gradient along T: the loss's Hessian by Y, times T
-    bint unit                   # its values must lie in 0 ... 1
+    const char* formula         # of a row's loss; where it looks at single outputs, their mean is the row's
+    OutputLossKernel of_outputs     # of each output by itself ...
+    OutputCurvatureKernel curvature     # NULL: 0 almost everywhere
+    GroupLossKernel of_group    # ... or of rows whose outputs depend on each other
+    GroupLossKernel tangent
+    bint labels                 # it takes class indices too
+    int heads                   # outputs for each target
+    double low, high            # of the targets
+    bint whole                  # they are whole numbers
+    int n_parameters
+    Parameter[MAX_PARAMETERS] parameters
+
+cdef struct Targets:
+    # What a loss compares the outputs with, and how it counts.
+    const Loss* loss
+    double[MAX_PARAMETERS] numbers      # its parameters ...
+    const void* column          # ... and the one that has a number for each output, or NULL
+    double share                # of this loss in a sum of several
+    const int64_t* indices      # class indices (-1: missing), or NULL ...
+    const void* values          # ... and then rows of values
+    Py_ssize_t width            # of a row of values
+    bint skips_nan              # a value that is NaN is missing
+    const int64_t* order        # row n of the batch is order[first + n] of the arrays; NULL: first + n
+    Py_ssize_t first
+    const void* weights         # or NULL
+    bint weighs_values          # each value has a weight; else each row
 
 
 cdef struct Step:
@@ -209,7 +251,11 @@ cdef struct Kernels:
     void (*load_rows)(const void* A, Py_ssize_t pitch, const int64_t* order, const Tensor* X,
                       Py_ssize_t start, Py_ssize_t stop) noexcept nogil
     void (*store_rows)(const Tensor* Y, void* A, Py_ssize_t pitch, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
-    double (*sum_weights)(const Targets* targets, Py_ssize_t N) noexcept nogil
+    double (*loss_scale)(const Targets* targets, Py_ssize_t N) noexcept nogil
+    double (*sum_losses)(const double* row_losses, Py_ssize_t N) noexcept nogil
+    Py_ssize_t (*loss_scratch)(Py_ssize_t outputs) noexcept nogil
+    void (*apply_loss)(const Tensor* Y, const Targets* targets, double scale, double* row_losses, const Tensor* V,
+                       const Tensor* dY, Py_ssize_t start, Py_ssize_t stop, void* scratch) noexcept nogil
     bint (*update)(ChainLink* chain, int links, void* P, const void* G, Py_ssize_t start, Py_ssize_t stop,
                    void* scratch) noexcept nogil
     void (*describe)(const Tensor* T, Py_ssize_t N, double low, double high, double* out) noexcept nogil

@@ -4,17 +4,18 @@ Kernels check nothing, allocate nothing and touch no Python object: program.pyx 
 them with memory of the right size.  Families are included in the order in which they use each other.
 """
 from cpython.pycapsule cimport PyCapsule_New
-from libc.math cimport floor, pow, sqrt as sqrt_double
+from libc.math cimport INFINITY, NAN, floor, pow, sqrt as sqrt_double
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from fastbp._engine.kernels cimport (
-    MAX_RULES, MAX_STATES, Activation, ChainLink, Constraint, ConstraintKernel, Context, GatherKernel, GradientKernel,
-    Kernels, Loss, LossKernel, LossTangentKernel, Op, OpKind, PrepareKernel, Rows, RowsKernel, RowsValueKernel,
+    EACH_OUTPUT, FLAG, HEADS, MAX_PARAMETERS, MAX_RULES, MAX_STATES, NUMBER, Activation, ChainLink, Constraint,
+    ConstraintKernel, Context, GatherKernel, GradientKernel, Group, GroupLossKernel, Kernels, Loss, Op, OpKind,
+    OutputCurvatureKernel, OutputLossKernel, Parameter, PrepareKernel, Rows, RowsKernel, RowsValueKernel,
     RowsVjpKernel, Rule, SourceKind, Step, Targets, Tensor, UpdateKernel, ValueKernel, VjpKernel,
 )
 from fastbp._engine.roots cimport square_roots, vector
-from fastbp._engine.scalar cimport exp, log, log1p_of_unit, sigmoid, square_root, tanh
+from fastbp._engine.scalar cimport exp, expm1, log, log1p_of_unit, sigmoid, square_root, tanh
 from fastbp._engine.tile cimport (
     BLOCKED, COLUMNS, FROM_BIAS, FROM_C, FROM_ZERO, HEIGHTS, LANES, PANEL, PLAIN, TILE_ROWS, TILES, real,
     stream_line, transpose,
@@ -33,6 +34,9 @@ include "embedding.pxi"
 include "normalization.pxi"
 include "tangents.pxi"
 include "losses.pxi"
+include "losses_of_outputs.pxi"
+include "losses_of_scores.pxi"
+include "losses_of_rows.pxi"
 include "updates.pxi"
 include "adaptive.pxi"
 include "signs.pxi"
@@ -58,7 +62,10 @@ table.sources = sources
 table.fit_rows = fit_rows
 table.load_rows = load_rows
 table.store_rows = store_rows
-table.sum_weights = sum_weights
+table.loss_scale = loss_scale
+table.sum_losses = sum_losses
+table.loss_scratch = loss_scratch
+table.apply_loss = apply_loss
 table.update = update
 table.describe = describe
 table.squares_of = squares_of

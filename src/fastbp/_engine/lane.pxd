@@ -2,8 +2,8 @@
 from cpython.buffer cimport Py_buffer
 
 from fastbp._engine.chain cimport Chain
-from fastbp._engine.kernels cimport Loss
 from fastbp._engine.program cimport Program
+from fastbp._engine.terms cimport Term
 from fastbp._engine.threads cimport Lock
 
 
@@ -11,7 +11,7 @@ cdef class Lane:
     cdef Program program
     cdef Lock lock              # the network's
     cdef Chain chain
-    cdef const Loss* loss
+    cdef Term term
     cdef object dtype
     cdef char kind              # of the numbers, as the buffer protocol writes it
     cdef Py_ssize_t I, O

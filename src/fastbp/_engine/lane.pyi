@@ -4,11 +4,12 @@ import numpy as np
 
 from fastbp._engine.chain import Chain
 from fastbp._engine.program import Program
+from fastbp._engine.terms import Term
 from fastbp._engine.threads import Lock
 
 class Lane:
     def __init__(
-        self, program: Program, lock: Lock, dtype: np.dtype, loss: str | None = None, chain: Chain | None = None
+        self, program: Program, lock: Lock, dtype: np.dtype, term: Term | None = None, chain: Chain | None = None
     ) -> None: ...
     def step(
         self, X: object, y: object, lr: float, threads: int | None = None

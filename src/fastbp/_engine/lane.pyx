@@ -6,13 +6,15 @@ arrays of NumPy's, contiguous, of the net's type and width, finite.  For all els
 done, and the way through checks.py converts or explains.
 """
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBuffer_Release, PyObject_GetBuffer
+from libc.math cimport INFINITY
 from libc.stdint cimport int64_t
 from libc.string cimport memmove
 
 import numpy as np
 
+from fastbp._engine.kernels cimport Targets
 from fastbp._engine.program cimport Plan, Port, attach_plain
-from fastbp._engine.tables cimport row_named
+from fastbp._engine.terms cimport Term
 from fastbp._engine.threads cimport leave, wanted
 
 cdef object ndarray = np.ndarray
@@ -25,13 +27,12 @@ cdef double TINY = 2e-6         # seconds of a pass that is not worth letting ot
 cdef class Lane:
     """Trains with a loss and a chain, or gives gradients, which needs no chain, or predicts, which needs neither."""
 
-    def __init__(self, Program program, Lock lock, dtype, loss=None, Chain chain=None):
+    def __init__(self, Program program, Lock lock, dtype, Term term=None, Chain chain=None):
         assert program.plan.n_sources == program.plan.n_sinks == 1
-        self.program, self.lock, self.chain, self.dtype = program, lock, chain, dtype
+        self.program, self.lock, self.chain, self.dtype, self.term = program, lock, chain, dtype, term
         self.kind = b"f" if program.plan.kernels.item == 4 else b"d"
         self.size = program.arrays[0].nbytes
         self.I, self.O = program.widths[program.inputs[0][0]], program.widths[program.outputs[0][0]]
-        self.loss = <const Loss*> row_named(program.plan.kernels.losses, sizeof(Loss), loss) if loss else NULL
 
     cdef bint open_lane(self, array, Py_buffer* view) except -1:
         """Whether it is an array in one piece, and any numbers will do; then its view wants to be released."""
@@ -48,23 +49,24 @@ cdef class Lane:
                 and view.format[1] == 0 and <size_t> view.buf % <size_t> view.itemsize == 0)
 
     cdef bint is_target(self, const Py_buffer* view, Py_ssize_t rows) noexcept:
-        """Whether it is what the loss takes, in its range."""
+        """Whether it is what the loss takes, in its range; that they are whole is for checks.py to see."""
         cdef const int64_t* labels = <const int64_t*> view.buf
-        cdef Py_ssize_t n
-        if view.shape[0] != rows:
+        cdef const Targets* targets = &self.term.targets
+        cdef Py_ssize_t n, width = self.O // self.term.heads
+        if view.shape[0] != rows or targets.loss.whole or targets.skips_nan:
             return False
         if view.ndim == 1:
-            if self.loss.of_indices == NULL or view.format[0] != b"l" or view.format[1] != 0 or view.itemsize != 8:
+            if not targets.loss.labels or view.format[0] != b"l" or view.format[1] != 0 or view.itemsize != 8:
                 return False
             for n in range(rows):
                 if not 0 <= labels[n] < self.O:
                     return False
             return <size_t> view.buf % 8 == 0
-        if self.loss.of_values == NULL or not self.is_rows(view, self.O):
+        if not self.is_rows(view, width):
             return False
-        if self.loss.unit:
-            return self.program.plan.kernels.first_outside(view.buf, rows * self.O, 0, 1) < 0
-        return self.program.plan.kernels.first_nonfinite(view.buf, rows * self.O) < 0
+        return self.program.plan.kernels.first_nonfinite(view.buf, rows * width) < 0 and (
+            targets.loss.low == -INFINITY or self.program.plan.kernels.first_outside(
+                view.buf, rows * width, targets.loss.low, targets.loss.high) < 0)
 
     def step(self, X, y, double lr, threads=None):
         """The loss of a training step; (loss, status) as `Program.run` has it if that is not 0; or None."""
@@ -112,10 +114,10 @@ cdef class Lane:
         self.program.reserve(x.shape[0])
         attach_plain(self.program)
         plan.sources.array = <char*> x.buf
-        sink.array, sink.targets.weights, sink.targets.width = NULL, NULL, self.O
+        sink.array, sink.targets = NULL, self.term.targets
+        sink.targets.width = self.O // self.term.heads
         sink.targets.indices = <const int64_t*> t.buf if t.ndim == 1 else NULL
         sink.targets.values = NULL if t.ndim == 1 else t.buf
-        sink.loss = self.loss.of_indices if t.ndim == 1 else self.loss.of_values
         plan.order, plan.first, plan.rows = NULL, 0, x.shape[0]
         plan.outputs_wanted = False
         self.program.pending = 0

@@ -1,23 +1,66 @@
-"""Losses: kernels that give each row's loss and its gradient together, and a row.
+"""Losses: the table, and the two ways in which rows of outputs and targets come to its kernels.
 
-A loss kernel adds weight[n] loss[n] to losses[n] and writes dY[n] = scale weight[n] dloss[n]/dY[n], where
-scale is 1 / (sum of the weights): the loss of a batch is the weighted mean over its rows.  Its tangent writes into
-dY what dY changes by along T: the Hessian of the row's loss times T.
+Most losses look at each output by itself: their kernels see stretches of outputs and targets, one after the other,
+and give loss and slope of each (`each_output`).  Where the outputs of a row depend on each other, as under a
+softmax, a kernel sees GROUP rows side by side, so that its loops still run over rows (`each_group`).  Both ways
+gather the targets in the order of the epoch, weigh, leave out what is missing, and sum: kernels do none of that.
+A loss in one loop over its own row, the rejected option, leaves most lanes of a vector empty in narrow layers.
+
+The loss of a batch is the sum over n of scale weight[n] loss[n]; with scale = 1 / (sum of the weights) that is the
+weighted mean over the rows.  Curvatures and tangents give the Hessian of a row's loss, times a direction V.
 """
 
 cdef enum:
     MOST_LOSSES = 64
+    CHUNK = 512                 # numbers that a kernel of single outputs sees at once, about
+    GROUP = 16                  # rows side by side: a whole number of vectors in every variant
+
+cdef double ABOVE_0 = 5e-324            # ranges are closed, so the next numbers stand for open ends
+cdef double BELOW_1 = 1 - 2.0 ** -53
 
 cdef Loss[MOST_LOSSES] losses
 cdef int n_losses = 0
 
+ctypedef void (*OutputLoss)(const real* Y, const real* T, const real* C, const double* numbers, real* losses, real* dY,
+                            Py_ssize_t n) noexcept nogil
+ctypedef void (*OutputCurvature)(const real* Y, const real* T, const real* C, const double* numbers, real* ddY,
+                                 Py_ssize_t n) noexcept nogil
 
-cdef loss(const char* name, LossTangentKernel tangent, LossKernel of_values, LossKernel of_indices=NULL,
-          bint unit=False):
+
+cdef Loss* new_loss(const char* name, const char* formula):
     global n_losses
     assert n_losses < MOST_LOSSES - 1
-    losses[n_losses] = Loss(name, of_indices, of_values, tangent, unit)
+    cdef Loss* row = losses + n_losses
+    row.name, row.formula, row.low, row.high, row.heads = name, formula, -INFINITY, INFINITY, 1
     n_losses += 1
+    return row
+
+
+cdef loss(const char* name, const char* formula, OutputLoss of_outputs, OutputCurvature curvature=NULL):
+    """A loss of each output by itself; the mean over the outputs is the row's.  Without curvature it is 0."""
+    cdef Loss* row = new_loss(name, formula)
+    row.of_outputs, row.curvature = <OutputLossKernel> of_outputs, <OutputCurvatureKernel> curvature
+
+
+cdef group_loss(const char* name, const char* formula, GroupLossKernel of_group, GroupLossKernel tangent,
+                bint labels=False, int heads=1):
+    """A loss whose outputs depend on each other; with labels it takes class indices too."""
+    cdef Loss* row = new_loss(name, formula)
+    row.of_group, row.tangent, row.labels, row.heads = of_group, tangent, labels, heads
+
+
+cdef takes(double low, double high, bint whole=False):
+    """The range of the targets of the last loss."""
+    cdef Loss* row = losses + n_losses - 1
+    row.low, row.high, row.whole = low, high, whole
+
+
+cdef parameter(const char* name, double standard, double low, double high, int kind=NUMBER):
+    """A parameter of the last loss.  Its numbers come to the kernels in this order, a vector as C."""
+    cdef Loss* row = losses + n_losses - 1
+    assert row.n_parameters < MAX_PARAMETERS
+    row.parameters[row.n_parameters] = Parameter(name, standard, low, high, kind)
+    row.n_parameters += 1
 
 
 cdef inline Py_ssize_t source_row(const Targets* targets, Py_ssize_t n) noexcept nogil:
@@ -25,149 +68,323 @@ cdef inline Py_ssize_t source_row(const Targets* targets, Py_ssize_t n) noexcept
 
 
 cdef inline real weight_of(const Targets* targets, Py_ssize_t n) noexcept nogil:
-    return (<const real*> targets.weights)[source_row(targets, n)] if targets.weights != NULL else 1
+    """Of a row; 1 where each value has one of its own."""
+    if targets.weights == NULL or targets.weighs_values:
+        return 1
+    return (<const real*> targets.weights)[source_row(targets, n)]
 
 
 cdef double sum_weights(const Targets* targets, Py_ssize_t N) noexcept nogil:
-    cdef Py_ssize_t n
-    cdef double total = 0
+    """Of what is not missing, in units of whole rows."""
+    cdef Py_ssize_t n, j, width = targets.width
+    cdef const real* t
+    cdef const real* w
+    cdef double total = 0, row
     for n in range(N):
-        total += weight_of(targets, n)
+        row = <double> width
+        if targets.indices != NULL:
+            row = row if targets.indices[source_row(targets, n)] >= 0 else 0
+        elif targets.weighs_values or targets.skips_nan:
+            t, row = <const real*> targets.values + source_row(targets, n) * width, 0
+            w = <const real*> targets.weights + source_row(targets, n) * width if targets.weighs_values else t
+            for j in range(width):
+                if not targets.skips_nan or t[j] == t[j]:
+                    row += <double> (w[j] if targets.weighs_values else <real> 1)
+        total += row * <double> weight_of(targets, n)
+    return total / <double> width
+
+
+cdef double loss_scale(const Targets* targets, Py_ssize_t N) noexcept nogil:
+    """1 / (sum of the weights): what the losses of a batch's rows are multiplied with.
+
+    A batch without any weight has loss 0 and moves nothing.
+    """
+    cdef double weights = <double> N
+    if targets.weights != NULL or targets.skips_nan:
+        weights = sum_weights(targets, N)
+    return 1 / weights if weights > 0 else 0
+
+
+cdef double sum_losses(const double* row_losses, Py_ssize_t N) noexcept nogil:
+    """In one order, with eight sums side by side."""
+    cdef double[8] sums
+    cdef double total = 0
+    cdef Py_ssize_t n, k
+    memset(sums, 0, sizeof(sums))
+    for n in range(N // 8):
+        for k in range(8):
+            sums[k] += row_losses[n * 8 + k]
+    for n in range(N - N % 8, N):
+        total += row_losses[n]
+    for k in range(8):
+        total += sums[k]
     return total
 
 
-cdef inline const real* values_of(const Targets* targets, Py_ssize_t n, Py_ssize_t block) noexcept nogil:
-    """Targets of row n for the features of a block."""
-    return <const real*> targets.values + source_row(targets, n) * targets.width + block * PANEL
+cdef struct Chunk:
+    # A stretch of outputs and what belongs to them, row after row without gaps.
+    real* Y
+    real* T
+    real* C
+    real* W
+    real* losses
+    real* dY
 
 
-cdef void mse_of_values(const Tensor* Y, const Targets* targets, double scale, double* row_losses, const Tensor* dY,
-                        Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """mean over o of (Y - t)^2."""
-    cdef Py_ssize_t n, block, j, k, O = Y.width
-    cdef real weight, factor, difference, total
-    cdef const real* t
-    cdef const real* y
+cdef inline real* piece(void** free_from, Py_ssize_t numbers) noexcept nogil:
+    """The next part of the scratch memory, in whole cache lines."""
+    cdef real* first = <real*> free_from[0]
+    free_from[0] = first + (numbers + 15) // 16 * 16
+    return first
+
+
+cdef Py_ssize_t loss_scratch(Py_ssize_t outputs) noexcept nogil:
+    """Bytes that `apply_loss` needs for so many outputs."""
+    cdef Py_ssize_t chunks = 6 * (CHUNK + 2 * PANEL), groups = 5 * padded(outputs) * GROUP + GROUP
+    return (chunks if chunks > groups else groups) * sizeof(real)
+
+
+cdef void gather_outputs(const Tensor* Y, Py_ssize_t n, Py_ssize_t rows, Py_ssize_t block, Py_ssize_t width,
+                         real* to) noexcept nogil:
+    """Rows of a tensor's block without the padding: whole vectors, of which the next row covers what is too much."""
+    cdef Py_ssize_t r, v
+    for r in range(rows):
+        for v in range(parts(width, LANES)):
+            memcpy(to + r * width + v * LANES, block_of(Y, n + r, block) + v * LANES, LANES * sizeof(real))
+
+
+cdef void gather_values(const void* A, const Targets* targets, Py_ssize_t heads, Py_ssize_t n, Py_ssize_t rows,
+                        Py_ssize_t first, Py_ssize_t width, real* to) noexcept nogil:
+    """What an array of the targets' shape has for outputs first ... of the rows, without gaps."""
+    cdef const real* a = <const real*> A
+    cdef Py_ssize_t r, j
+    if heads > 1:
+        for r in range(rows):
+            a = <const real*> A + source_row(targets, n + r) * targets.width
+            for j in range(width):
+                to[r * width + j] = a[(first + j) // heads]
+    elif targets.order == NULL and width == targets.width:
+        memcpy(to, a + source_row(targets, n) * width, rows * width * sizeof(real))
+    elif width == 1:
+        for r in range(rows):
+            to[r] = a[source_row(targets, n + r) * targets.width + first]
+    else:
+        for r in range(rows):
+            copy_features(a + source_row(targets, n + r) * targets.width + first, to + r * width, width)
+
+
+cdef void gather_weights(const Targets* targets, Py_ssize_t heads, Py_ssize_t n, Py_ssize_t rows, Py_ssize_t first,
+                         Py_ssize_t width, const Chunk* chunk) noexcept nogil:
+    """W: each value's own weight, or 1; 0 where the target is missing."""
+    cdef Py_ssize_t i
+    if targets.weighs_values:
+        gather_values(targets.weights, targets, heads, n, rows, first, width, chunk.W)
+    else:
+        for i in range(rows * width):
+            chunk.W[i] = 1
+    if targets.skips_nan:
+        for i in range(rows * width):
+            chunk.W[i] = chunk.W[i] if chunk.T[i] == chunk.T[i] else 0
+
+
+cdef inline void weigh(real* A, const real* W, Py_ssize_t n) noexcept nogil:
+    """A *= W, and 0 without weight whatever A is."""
+    cdef Py_ssize_t i
+    for i in range(n):
+        A[i] = A[i] * W[i] if W[i] != 0 else 0
+
+
+cdef inline real sum_of(const real* A, Py_ssize_t n) noexcept nogil:
+    """Whole vectors side by side, then what is left."""
+    cdef real[16] sums
+    cdef real total = 0
+    cdef Py_ssize_t v, k
+    if n >= LANES:
+        memset(sums, 0, sizeof(sums))
+        for v in range(n // LANES):
+            for k in range(LANES):
+                sums[k] += A[v * LANES + k]
+        for k in range(LANES):
+            total += sums[k]
+    for k in range(n - n % LANES, n):
+        total += A[k]
+    return total
+
+
+cdef void scatter(const Targets* targets, double scale, const Chunk* chunk, double* row_losses, const Tensor* V,
+                  const Tensor* dY, Py_ssize_t n, Py_ssize_t rows, Py_ssize_t block, Py_ssize_t width) noexcept nogil:
+    """The rows' losses, and their gradients into the tensor; with V the tangents."""
+    cdef Py_ssize_t r, v, k
+    cdef double share
+    cdef real factor
     cdef real* dy
-    for n in range(start, stop):
-        weight, total = weight_of(targets, n), 0
-        factor = <real> (2 * scale * weight / O)
-        for block in range(blocks(O)):
-            y, dy, t = block_of(Y, n, block), block_of(dY, n, block), values_of(targets, n, block)
-            for k in range(width_of(O, block)):
-                difference = y[k] - t[k]
-                total += difference * difference
-                dy[k] = factor * difference
-        row_losses[n] += <double> weight * (total / O)
-
-cdef void mse_tangent(const Tensor* Y, const Targets* targets, double scale, const Tensor* T, const Tensor* dY,
-                      Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """2 T / O."""
-    cdef Py_ssize_t n, block, k
-    for n in range(start, stop):
-        for block in range(blocks(Y.width)):
-            for k in range(width_of(Y.width, block)):
-                block_of(dY, n, block)[k] = <real> (2 * scale / Y.width) * weight_of(targets, n) * (
-                    block_of(T, n, block)[k])
-
-loss(b"mse", mse_tangent, mse_of_values)
+    cdef const real* from_
+    for r in range(rows):
+        share = scale * weight_of(targets, n + r) / dY.width
+        factor, dy, from_ = <real> share, block_of(dY, n + r, block), chunk.dY + r * width
+        if V == NULL:
+            row_losses[n + r] += share * sum_of(chunk.losses + r * width, width)
+        for v in range(parts(width, LANES)):
+            for k in range(LANES):
+                dy[v * LANES + k] = factor * from_[v * LANES + k]
+        if V != NULL:
+            for k in range(width):
+                dy[k] *= block_of(V, n + r, block)[k]
 
 
-cdef inline real weighted_softmax(const Tensor* Y, const Tensor* dY, real shift, real factor,
-                                  Py_ssize_t n) noexcept nogil:
-    """dY[n] = factor softmax(Y[n]); returns log of the sum over j of exp(Y[n, j] - shift)."""
-    cdef real total = shifted_exp(Y, dY, shift, n)
-    scale_row(dY, factor / total, n)
-    return log(total)
+cdef void each_output(const Tensor* Y, const Targets* targets, double scale, double* row_losses, const Tensor* V,
+                      const Tensor* dY, Py_ssize_t start, Py_ssize_t stop, void* scratch) noexcept nogil:
+    """A loss of single outputs, over stretches of rows within each block of features."""
+    cdef const Loss* row = targets.loss
+    cdef Py_ssize_t heads = Y.width // targets.width, block, width, most, rows, n, r, size
+    cdef bint in_place, weighs = targets.weighs_values or targets.skips_nan
+    cdef Chunk chunk
+    cdef real* own_Y = piece(&scratch, CHUNK + 2 * PANEL)
+    cdef real* own_dY = piece(&scratch, CHUNK + 2 * PANEL)
+    chunk.T, chunk.C = piece(&scratch, CHUNK + 2 * PANEL), piece(&scratch, CHUNK + 2 * PANEL)
+    chunk.W, chunk.losses = piece(&scratch, CHUNK + 2 * PANEL), piece(&scratch, CHUNK + 2 * PANEL)
+    for block in range(blocks(Y.width)):
+        width = width_of(Y.width, block)
+        most, in_place, n = least(CHUNK // width, stop - start), width == Y.pitch, start
+        for r in range(most if targets.column != NULL else 0):
+            memcpy(chunk.C + r * width, <const real*> targets.column + block * PANEL, width * sizeof(real))
+        while n < stop:
+            rows = least(most, stop - n)
+            size = padded(rows * width)
+            chunk.Y = block_of(Y, n, block) if in_place else own_Y
+            chunk.dY = block_of(dY, n, block) if in_place else own_dY
+            if not in_place:
+                gather_outputs(Y, n, rows, block, width, chunk.Y)
+            gather_values(targets.values, targets, heads, n, rows, block * PANEL, width, chunk.T)
+            if V == NULL:
+                row.of_outputs(chunk.Y, chunk.T, chunk.C, targets.numbers, chunk.losses, chunk.dY, size)
+            else:
+                row.curvature(chunk.Y, chunk.T, chunk.C, targets.numbers, chunk.dY, size)
+            if weighs:
+                gather_weights(targets, heads, n, rows, block * PANEL, width, &chunk)
+                weigh(chunk.dY, chunk.W, rows * width)
+                weigh(chunk.losses, chunk.W, rows * width)
+            scatter(targets, scale, &chunk, row_losses, V, dY, n, rows, block, width)
+            n += rows
 
 
-cdef void cross_entropy_of_indices(const Tensor* Y, const Targets* targets, double scale, double* row_losses,
-                                   const Tensor* dY, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """-log softmax(Y)[t], of logits Y and a class index t."""
-    cdef Py_ssize_t n, t, lane
-    cdef real weight, log_sum, shift
-    for n in range(start, stop):
-        weight, t = weight_of(targets, n), targets.indices[source_row(targets, n)]
-        t, lane = t // PANEL, t % PANEL
-        shift = largest(Y, n)
-        log_sum = weighted_softmax(Y, dY, shift, <real> (scale * weight), n)
-        block_of(dY, n, t)[lane] -= <real> (scale * weight)
-        row_losses[n] += <double> weight * (log_sum - (block_of(Y, n, t)[lane] - shift))
+cdef void gather_group(const Tensor* A, Py_ssize_t n, Py_ssize_t rows, real* to) noexcept nogil:
+    """GROUP rows of a tensor side by side; where there are fewer, the last one again."""
+    cdef real[16 * 16] staged
+    cdef Py_ssize_t block, v, part, r
+    cdef const real* a
+    for block in range(blocks(A.width)):
+        for v in range(parts(width_of(A.width, block), LANES)):
+            for part in range(GROUP // LANES):
+                a = block_of(A, n + part * LANES, block) + v * LANES
+                if rows == GROUP:
+                    transpose(a, A.pitch, to + (block * PANEL + v * LANES) * GROUP + part * LANES, GROUP)
+                    continue
+                for r in range(LANES):
+                    memcpy(staged + r * LANES, block_of(A, n + least(part * LANES + r, rows - 1), block) + v * LANES,
+                           LANES * sizeof(real))
+                transpose(staged, LANES, to + (block * PANEL + v * LANES) * GROUP + part * LANES, GROUP)
 
-cdef void cross_entropy_of_values(const Tensor* Y, const Targets* targets, double scale, double* row_losses,
-                                  const Tensor* dY, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """-sum over j of t[j] log softmax(Y)[j], of logits Y and probabilities t."""
-    cdef Py_ssize_t n, block, j, k, O = Y.width
-    cdef real weight, factor, log_sum, shift, mass, total
-    cdef const real* t
-    cdef const real* y
+
+cdef void scatter_group(const real* A, const Tensor* to, Py_ssize_t n, Py_ssize_t rows) noexcept nogil:
+    """Rows side by side back into a tensor."""
+    cdef real[16 * 16] staged
+    cdef Py_ssize_t block, v, part, r
+    cdef const real* a
+    for block in range(blocks(to.width)):
+        for v in range(parts(width_of(to.width, block), LANES)):
+            for part in range(GROUP // LANES):
+                a = A + (block * PANEL + v * LANES) * GROUP + part * LANES
+                if rows == GROUP:
+                    transpose(a, GROUP, block_of(to, n + part * LANES, block) + v * LANES, to.pitch)
+                    continue
+                transpose(a, GROUP, staged, LANES)
+                for r in range(least(LANES, rows - part * LANES)):
+                    memcpy(block_of(to, n + part * LANES + r, block) + v * LANES, staged + r * LANES,
+                           LANES * sizeof(real))
+
+
+cdef void spread_values(const void* A, const Targets* targets, Py_ssize_t n, Py_ssize_t rows, real* to) noexcept nogil:
+    """GROUP rows of an array of the targets' shape side by side."""
+    cdef Py_ssize_t r, j
+    cdef const real* a
+    for r in range(GROUP):
+        a = <const real*> A + source_row(targets, n + least(r, rows - 1)) * targets.width
+        for j in range(targets.width):
+            to[j * GROUP + r] = a[j]
+
+
+cdef void gather_targets(const Targets* targets, Py_ssize_t n, Py_ssize_t rows, const Group* group) noexcept nogil:
+    """T and W of a group: a class index becomes a 1 among zeros, what is missing has no weight."""
+    cdef real* T = <real*> group.T
+    cdef real* W = <real*> group.W
+    cdef Py_ssize_t r, i, j, size = targets.width * GROUP
+    if targets.weighs_values:
+        spread_values(targets.weights, targets, n, rows, W)
+    elif targets.skips_nan:
+        for i in range(size):
+            W[i] = 1
+    if targets.indices == NULL:
+        spread_values(targets.values, targets, n, rows, T)
+        for i in range(size if targets.skips_nan else 0):
+            W[i], T[i] = W[i] if T[i] == T[i] else 0, T[i] if T[i] == T[i] else 0
+        return
+    memset(T, 0, size * sizeof(real))
+    for r in range(rows):
+        j = targets.indices[source_row(targets, n + r)]
+        if j >= 0:
+            T[j * GROUP + r] = 1
+            continue
+        for j in range(targets.width):
+            W[j * GROUP + r] = 0
+
+
+cdef void each_group(const Tensor* Y, const Targets* targets, double scale, double* row_losses, const Tensor* V,
+                     const Tensor* dY, Py_ssize_t start, Py_ssize_t stop, void* scratch) noexcept nogil:
+    """A loss of whole rows, GROUP of them at a time."""
+    cdef Py_ssize_t n, group_number, rows, r, j, lanes = padded(Y.width) * GROUP
+    cdef real[GROUP] losses_, factors
+    cdef double[GROUP] shares
     cdef real* dy
-    for n in range(start, stop):
-        weight, t, mass, total = weight_of(targets, n), values_of(targets, n, 0), 0, 0
-        factor, shift = <real> (scale * weight), largest(Y, n)
-        for j in range(O):
-            mass += t[j]
-        log_sum = weighted_softmax(Y, dY, shift, factor * mass, n)
-        for block in range(blocks(O)):
-            y, dy, t = block_of(Y, n, block), block_of(dY, n, block), values_of(targets, n, block)
-            for k in range(width_of(O, block)):
-                # A class without share counts nothing, even where its logit is -inf.
-                total += t[k] * (log_sum - (y[k] - shift)) if t[k] != 0 else 0
-                dy[k] -= factor * t[k]
-        row_losses[n] += <double> weight * total
-
-cdef void cross_entropy_tangent(const Tensor* Y, const Targets* targets, double scale, const Tensor* T,
-                                const Tensor* dY, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """mass p (T - p'T), with p = softmax(Y) and mass the sum of the targets."""
-    cdef Py_ssize_t n, block, k
-    cdef real along, mass, factor
-    cdef real* dy
-    for n in range(start, stop):
-        weighted_softmax(Y, dY, largest(Y, n), 1, n)
-        along, mass = row_dot(dY, T, n), 1
-        if targets.values != NULL:
-            mass = 0
-            for k in range(Y.width):
-                mass += values_of(targets, n, 0)[k]
-        factor = <real> scale * mass * weight_of(targets, n)
-        for block in range(blocks(Y.width)):
-            dy = block_of(dY, n, block)
-            for k in range(width_of(Y.width, block)):
-                dy[k] *= factor * (block_of(T, n, block)[k] - along)
-
-loss(b"cross_entropy", cross_entropy_tangent, cross_entropy_of_values, cross_entropy_of_indices, True)
+    cdef Group group
+    group.outputs, group.width, group.column = Y.width, targets.width, targets.column
+    group.numbers = &targets.numbers[0]
+    group.Y, group.T, group.W = piece(&scratch, lanes), piece(&scratch, lanes), piece(&scratch, lanes)
+    group.dY, group.V, group.losses = piece(&scratch, lanes), NULL, losses_
+    dy = <real*> group.dY
+    if V != NULL:
+        group.V = piece(&scratch, lanes)
+    for j in range(targets.width * GROUP):
+        (<real*> group.W)[j] = 1
+    for group_number in range(parts(stop - start, GROUP)):
+        n = start + group_number * GROUP
+        rows = least(GROUP, stop - n)
+        gather_group(Y, n, rows, <real*> group.Y)
+        gather_targets(targets, n, rows, &group)
+        if V == NULL:
+            targets.loss.of_group(&group)
+        else:
+            gather_group(V, n, rows, <real*> group.V)
+            targets.loss.tangent(&group)
+        for r in range(GROUP):
+            shares[r] = scale * weight_of(targets, n + r) if r < rows else 0
+            factors[r] = <real> shares[r]
+        for r in range(rows if V == NULL else 0):
+            row_losses[n + r] += shares[r] * losses_[r]
+        for j in range(Y.width):
+            for r in range(GROUP):
+                dy[j * GROUP + r] *= factors[r]
+        scatter_group(dy, dY, n, rows)
 
 
-cdef void binary_cross_entropy_of_values(const Tensor* Y, const Targets* targets, double scale, double* row_losses,
-                                         const Tensor* dY, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """mean over o of -t log s - (1 - t) log (1 - s) with s = sigmoid(Y): max(Y, 0) - Y t + log(1 + exp(-|Y|))."""
-    cdef Py_ssize_t n, block, j, k, O = Y.width
-    cdef real weight, factor, total, size, above
-    cdef const real* t
-    cdef const real* y
-    cdef real* dy
-    for n in range(start, stop):
-        weight, total = weight_of(targets, n), 0
-        factor = <real> (scale * weight / O)
-        for block in range(blocks(O)):
-            y, dy, t = block_of(Y, n, block), block_of(dY, n, block), values_of(targets, n, block)
-            for k in range(width_of(O, block)):
-                above = 0 if y[k] <= 0 else y[k]
-                size = -y[k] if y[k] < 0 else y[k]
-                total += above - y[k] * t[k] + log1p_of_unit(exp(-size))
-                dy[k] = factor * (sigmoid(y[k]) - t[k])
-        row_losses[n] += <double> weight * (total / O)
-
-cdef void binary_cross_entropy_tangent(const Tensor* Y, const Targets* targets, double scale, const Tensor* T,
-                                       const Tensor* dY, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """s (1 - s) T / O."""
-    cdef Py_ssize_t n, block, k
-    cdef real s
-    for n in range(start, stop):
-        for block in range(blocks(Y.width)):
-            for k in range(width_of(Y.width, block)):
-                s = sigmoid(block_of(Y, n, block)[k])
-                block_of(dY, n, block)[k] = <real> (scale / Y.width) * weight_of(targets, n) * (
-                    s * (<real> 1 - s) * block_of(T, n, block)[k])
-
-loss(b"binary_cross_entropy", binary_cross_entropy_tangent, binary_cross_entropy_of_values, NULL, True)
+cdef void apply_loss(const Tensor* Y, const Targets* targets, double scale, double* row_losses, const Tensor* V,
+                     const Tensor* dY, Py_ssize_t start, Py_ssize_t stop, void* scratch) noexcept nogil:
+    """Adds share scale weight[n] loss[n] to row_losses[n] and writes dY; with a direction V writes what dY changes by
+    along it instead."""
+    scale *= targets.share
+    if targets.loss.of_group != NULL:
+        each_group(Y, targets, scale, row_losses, V, dY, start, stop, scratch)
+    elif V != NULL and targets.loss.curvature == NULL:
+        zero_rows(dY, start, stop)
+    else:
+        each_output(Y, targets, scale, row_losses, V, dY, start, stop, scratch)

@@ -76,14 +76,15 @@ cdef void backward_rows(const Plan* plan, const Context* context, Py_ssize_t fir
             plan.nodes[k].op.kind.backward(&plan.nodes[k].op, context, start, stop)
 
 
-cdef void loss_rows(const Plan* plan, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+cdef void loss_rows(const Plan* plan, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     """The losses of rows, and the gradients of their outputs."""
     cdef Py_ssize_t k
     cdef const Port* port
     memset(plan.row_losses + start, 0, (stop - start) * sizeof(double))
     for k in range(plan.n_sinks):
         port = plan.sinks + k
-        port.loss(&port.value, &port.targets, plan.scale, plan.row_losses, &port.gradient, start, stop)
+        plan.kernels.apply_loss(&port.value, &port.targets, port.scale, plan.row_losses, NULL, &port.gradient, start,
+                                stop, context.scratch)
 
 
 cdef void load_output_gradients(const Plan* plan, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
@@ -156,7 +157,7 @@ cdef void rows_task(void* job, int part, int of) noexcept nogil:
         if not plan.direct:
             load(plan, plan.order, plan.first, n, after)
         forward_rows(plan, context, 0, plan.n_nodes, n, after)
-        loss_rows(plan, n, after)
+        loss_rows(plan, context, n, after)
         backward_rows(plan, context, 0, plan.n_nodes, n, after)
         if plan.outputs_wanted:
             store(plan, plan.first, n, after)
@@ -219,7 +220,7 @@ cdef void couple_backward_task(void* job, int part, int of) noexcept nogil:
 cdef void loss_task(void* job, int part, int of) noexcept nogil:
     cdef const Plan* plan = <const Plan*> job
     cdef fp_mode mode = flush_subnormals()
-    loss_rows(plan, cut(plan.rows, part, of), cut(plan.rows, part + 1, of))
+    loss_rows(plan, plan.contexts + part, cut(plan.rows, part, of), cut(plan.rows, part + 1, of))
     restore_mode(mode)
 
 
@@ -351,23 +352,16 @@ cdef void constrain_task(void* job, int part, int of) noexcept nogil:
 
 
 cdef double batch_loss(Plan* plan, int threads) noexcept nogil:
-    """Phase one over the batch: the weighted mean of its rows' losses, summed in their order."""
-    cdef Py_ssize_t n, k
-    cdef double total = 0, weights = <double> plan.rows
-    cdef Targets* targets
+    """Phase one over the batch: the sum of its rows' losses, each with its share, in their order."""
+    cdef Py_ssize_t k
+    cdef Port* port
     for k in range(plan.n_sinks):
-        targets = &plan.sinks[k].targets
-        targets.first = plan.first
-        targets.order = plan.order
-    targets = &plan.sinks[0].targets
-    if targets.weights != NULL:
-        weights = plan.kernels.sum_weights(targets, plan.rows)
-    # A batch without any weight has loss 0 and moves nothing.
-    plan.scale = 1 / weights if weights > 0 else 0
+        port = plan.sinks + k
+        port.targets.first, port.targets.order = plan.first, plan.order
+        port.scale = plan.kernels.loss_scale(&port.targets, plan.rows)
+    plan.scale = plan.sinks.scale
     loss_pass(plan, threads)
-    for n in range(plan.rows):
-        total += plan.row_losses[n]
-    return total / weights if weights > 0 else 0
+    return plan.kernels.sum_losses(plan.row_losses, plan.rows)
 
 
 cdef bint gradients(Plan* plan, bint adds, int threads) noexcept nogil:

@@ -2,7 +2,7 @@
 from libc.stdint cimport int64_t, uint64_t
 
 from fastbp._engine.chain cimport Chain, Rules
-from fastbp._engine.kernels cimport Constraint, Context, Kernels, LossKernel, Op, Rows, Targets, Tensor
+from fastbp._engine.kernels cimport Constraint, Context, Kernels, Op, Rows, Targets, Tensor
 from fastbp._engine.memory cimport Arena
 
 
@@ -24,8 +24,8 @@ cdef struct Port:
     char* array                 # the caller's rows ...
     Rows rows                   # ... or, where they are a Source's, how to read them
     bint dense_only             # nothing but dense layers reads it
-    LossKernel loss
     Targets targets
+    double scale                # of the rows' losses in the batch
 
 
 cdef struct Plan:
@@ -54,7 +54,7 @@ cdef struct Plan:
     # The pass that goes on:
     const int64_t* order        # of the rows of an epoch, or NULL
     Py_ssize_t first            # where the batch begins in it
-    double scale                # 1 / (sum of the rows' weights)
+    double scale                # 1 / (sum of the rows' weights), of the first output
     bint inputs_wanted, outputs_wanted
     bint direct                 # the callers' rows are read where they are
     Py_ssize_t first_node, last_node    # of the stage that goes on: passes.pxi
@@ -89,7 +89,8 @@ cdef class Program:
     cdef list widths, specs, gradient_widths, inputs, outputs
     cdef public uint64_t seed, draws    # of dropout; forward passes in training, which number its masks
     cdef public Py_ssize_t pending      # rows of the forward pass that a backward pass may follow, 0 for none
-    cdef int n_contexts         # that have scratch memory
+    cdef int n_contexts         # that have scratch memory ...
+    cdef Py_ssize_t scratch     # ... of so many bytes
     cdef double row_seconds     # that one thread takes for a row, roughly
     cdef Tensor* dX             # of all nodes, one after the other
     cdef void** dX_data         # dX.data, which is NULL while nobody wants it
@@ -111,8 +112,8 @@ cdef class Program:
     cdef int batch_on(self, int threads, Chain chain, double lr, uint64_t seed, uint64_t step, bint direct,
                       double* loss) noexcept nogil
     cdef void attach(self, Port* ports, Py_ssize_t n_ports, arrays, Py_ssize_t rows) except *
-    cdef void attach_training(self, xs, ts, weights, losses, Py_ssize_t rows) except *
-    cdef void attach_targets(self, Py_ssize_t n_sinks, ts, weights, losses, Py_ssize_t rows) except *
+    cdef void attach_training(self, xs, ts, weights, terms, Py_ssize_t rows) except *
+    cdef void attach_targets(self, Py_ssize_t n_sinks, ts, weights, terms, Py_ssize_t rows) except *
     cdef new_rows(self, Port* ports, Py_ssize_t n_ports, Py_ssize_t rows)
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from fastbp._engine.chain import Chain
 from fastbp._engine.sources import Source
+from fastbp._engine.terms import Term
 
 _Arrays: TypeAlias = Sequence[np.ndarray]
 _Sources: TypeAlias = Sequence[np.ndarray | Source]
@@ -47,7 +48,7 @@ class Program:
         xs: _Sources,
         ts: _Arrays,
         weights: np.ndarray | None,
-        losses: Sequence[str],
+        terms: Sequence[Term],
         seed: int,
         step: int,
         training: bool,
@@ -58,7 +59,7 @@ class Program:
         xs: _Sources,
         ts: _Arrays,
         weights: np.ndarray | None,
-        losses: Sequence[str],
+        terms: Sequence[Term],
         chain: Chain,
         lrs: float | np.ndarray,
         order: np.ndarray | None,
@@ -86,15 +87,15 @@ def second(
     out: np.ndarray,
     feature: int,
     ts: _Arrays | None,
-    losses: Sequence[str] | None,
+    terms: Sequence[Term] | None,
     threads: int = 1,
 ) -> None: ...
-def parameter_second(program: Program, xs: _Sources, ts: _Arrays, losses: Sequence[str]) -> None: ...
+def parameter_second(program: Program, xs: _Sources, ts: _Arrays, terms: Sequence[Term]) -> None: ...
 def rows_gradients(
     program: Program,
     xs: _Sources,
     ts: _Arrays,
-    losses: Sequence[str] | None,
+    terms: Sequence[Term] | None,
     out: np.ndarray | None,
     norms: np.ndarray | None,
     size: int,

@@ -14,12 +14,11 @@ import numpy as np
 
 from fastbp._engine.chain cimport Chain, matrices_part, squares_part, take_norm, update_span
 from fastbp._engine.flush cimport flush_subnormals, fp_mode, restore_mode
-from fastbp._engine.kernels cimport (
-    Activation, Constraint, Context, Kernels, Loss, LossTangentKernel, Op, OpKind, Targets, Tensor,
-)
+from fastbp._engine.kernels cimport Activation, Constraint, Context, Kernels, Op, OpKind, Targets, Tensor
 from fastbp._engine.memory cimport Arena, address, aligned, kernels_of, numbers_of, pitch_of
 from fastbp._engine.sources cimport Source
 from fastbp._engine.tables cimport row_named
+from fastbp._engine.terms cimport Term
 from fastbp._engine.threads cimport MOST_THREADS, Task, enter, leave, rest, share
 
 from fastbp._engine.plan import lower
@@ -63,6 +62,7 @@ cdef class Program:
         self.plan.sinks = <Port*> self.own(self.plan.n_sinks * sizeof(Port))
         self.plan.contexts = <Context*> self.own(MOST_THREADS * sizeof(Context))
         self.n_contexts = 0
+        self.scratch = max(self.plan.kernels.scratch, self.plan.kernels.loss_scratch(max([widths[t] for t in outputs])))
         self.plan.coupled = <Py_ssize_t*> self.own(self.plan.n_nodes * sizeof(Py_ssize_t))
         self.in_python = []
         dense = [op for op in ops if op[0] == "dense"]
@@ -219,7 +219,7 @@ cdef class Program:
         elif most > rows:
             most = <int> max(1, rows)
         while self.n_contexts < most:
-            self.plan.contexts[self.n_contexts].scratch = self.own(self.plan.kernels.scratch)
+            self.plan.contexts[self.n_contexts].scratch = self.own(self.scratch)
             self.n_contexts += 1
         return enter(most)
 
@@ -357,13 +357,13 @@ cdef class Program:
         self.predict_rows(N, threads)
         return outputs
 
-    def loss_and_gradient(self, xs, ts, weights, losses, uint64_t seed, uint64_t step, bint training, int threads=1):
+    def loss_and_gradient(self, xs, ts, weights, terms, uint64_t seed, uint64_t step, bint training, int threads=1):
         """The loss of a batch; grads hold its gradient."""
         cdef Py_ssize_t N = len(xs[0])
         cdef double loss
         cdef int most
         self.reserve(N)
-        self.attach_training(xs, ts, weights, losses, N)
+        self.attach_training(xs, ts, weights, terms, N)
         most = self.claim(threads, N)
         with nogil:
             self.plan.rows, self.plan.order, self.plan.first, self.plan.outputs_wanted = N, NULL, 0, False
@@ -372,7 +372,7 @@ cdef class Program:
         self.raise_failed()
         return loss
 
-    def run(self, xs, ts, weights, losses, Chain chain, lrs, order, Py_ssize_t batch_size, Py_ssize_t first,
+    def run(self, xs, ts, weights, terms, Chain chain, lrs, order, Py_ssize_t batch_size, Py_ssize_t first,
             Py_ssize_t last, double seconds, double[::1] batch_losses, outs, uint64_t seed, uint64_t step,
             int threads=1):
         """Trains batches first ... last - 1; returns (next batch, status) as `batch` has it."""
@@ -386,7 +386,7 @@ cdef class Program:
         if order is not None:
             self.plan.order = <const int64_t*> address(order, total * sizeof(int64_t))
         self.reserve(min(batch_size, total))
-        self.attach_training(xs, ts, weights, losses, n)
+        self.attach_training(xs, ts, weights, terms, n)
         if outs is not None:
             self.attach(self.plan.sinks, self.plan.n_sinks, outs, total)
         self.plan.outputs_wanted = outs is not None
@@ -413,26 +413,19 @@ cdef class Program:
         for k in range(n_ports):
             ports[k].array = <char*> address(arrays[k], rows * ports[k].value.width * self.plan.kernels.item)
 
-    cdef void attach_training(self, xs, ts, weights, losses, Py_ssize_t rows) except *:
+    cdef void attach_training(self, xs, ts, weights, terms, Py_ssize_t rows) except *:
         attach_sources(self, xs, rows)
-        self.attach_targets(self.plan.n_sinks, ts, weights, losses, rows)
+        self.attach_targets(self.plan.n_sinks, ts, weights, terms, rows)
 
-    cdef void attach_targets(self, Py_ssize_t n_sinks, ts, weights, losses, Py_ssize_t rows) except *:
+    cdef void attach_targets(self, Py_ssize_t n_sinks, ts, weights, terms, Py_ssize_t rows) except *:
         cdef Py_ssize_t k
-        cdef Targets* targets
-        cdef const Loss* loss
+        cdef Port* sink = self.plan.sinks
+        cdef Term term
         for k in range(n_sinks):
-            targets = &self.plan.sinks[k].targets
-            loss = <const Loss*> row_named(self.plan.kernels.losses, sizeof(Loss), losses[k])
-            targets.width = self.plan.sinks[k].value.width
-            targets.indices, targets.values, self.plan.sinks[k].array = NULL, NULL, NULL
-            if ts[k].ndim == 1 and loss.of_indices != NULL:
-                targets.indices = <const int64_t*> address(ts[k], rows * sizeof(int64_t))
-                self.plan.sinks[k].loss = loss.of_indices
-            else:
-                targets.values = address(ts[k], rows * targets.width * self.plan.kernels.item)
-                self.plan.sinks[k].loss = loss.of_values
-            targets.weights = NULL if weights is None else address(weights, rows * self.plan.kernels.item)
+            term = terms[k]
+            term.place(&sink.targets, sink.value.width, ts[k], None if weights is None else weights[k], rows)
+            sink.array = NULL
+            sink += 1
 
     cdef new_rows(self, Port* ports, Py_ssize_t n_ports, Py_ssize_t rows):
         cdef Py_ssize_t k

@@ -7,14 +7,11 @@ cdef class _Sweeper:
     cdef object outs, columns
     cdef Py_ssize_t n_outs, n_columns, n_shifted
     cdef char** addresses
-    cdef LossTangentKernel* tangents
 
     def __init__(self, Program program, moving):
         self.kept, self.n_outs, self.n_columns, self.n_shifted = [], 0, 0, 0
         self.sweep.plan, self.sweep.most = &program.plan, max(program.widths)
         self.sweep.operands = max([len(spec.inputs) for spec in program.specs]) + 1
-        self.tangents = <LossTangentKernel*> self.own(program.plan.n_sinks * sizeof(LossTangentKernel))
-        self.sweep.tangents = self.tangents
         line = np.zeros(2 * self.sweep.most + 1, program.dtype)
         line[self.sweep.most] = 1
         self.kept.append(line)
@@ -110,7 +107,7 @@ def push(Program program, moving, xs, outs, int threads=1):
     sweeper.run(program, push_task, len(xs[0]), False, threads, sweeper.sweep.most)
 
 
-def second(Program program, moving, xs, out, Py_ssize_t feature, ts, losses, int threads=1):
+def second(Program program, moving, xs, out, Py_ssize_t feature, ts, terms, int threads=1):
     """Hessians (N, I, I) of an output, or with feature -1 of each row's loss, by the program of the tangents; with
     a direction after the input in xs, their products (N, I) with it."""
     cdef _Sweeper sweeper = sweeper_of(program, moving, [out])
@@ -120,18 +117,20 @@ def second(Program program, moving, xs, out, Py_ssize_t feature, ts, losses, int
     sweeper.sweep.feature, sweeper.sweep.each_direction = feature, len(xs) == 1
     attach_sources(program, xs, N)
     if feature < 0:
-        attach_losses(program, sweeper, ts, losses, N)
+        attach_losses(program, program.plan.n_sinks // 2, ts, terms, N)
     sweeper.run(program, second_task, N, True, threads)
 
 
-cdef void attach_losses(Program program, _Sweeper sweeper, ts, losses, Py_ssize_t N) except *:
-    """Targets of the values, which are the first half of the sinks."""
-    program.attach_targets(program.plan.n_sinks // 2, ts, None, losses, N)
-    for k, name in enumerate(losses):
-        sweeper.tangents[k] = (<const Loss*> row_named(program.plan.kernels.losses, sizeof(Loss), name)).tangent
+cdef void attach_losses(Program program, Py_ssize_t n_sinks, ts, terms, Py_ssize_t N) except *:
+    """Targets of the first sinks, with the scale of each row's own loss: their mean is the batch's, also where targets
+    are missing."""
+    cdef Py_ssize_t k
+    program.attach_targets(n_sinks, ts, None, terms, N)
+    for k in range(n_sinks):
+        program.plan.sinks[k].scale = N * program.plan.kernels.loss_scale(&program.plan.sinks[k].targets, N)
 
 
-def parameter_second(Program program, xs, ts, losses):
+def parameter_second(Program program, xs, ts, terms):
     """grads = the Hessian of the batch's loss by the parameters, times their direction in the program's params."""
     cdef _Sweeper sweeper = sweeper_of(program, None, [])
     cdef Py_ssize_t N = len(xs[0])
@@ -139,7 +138,7 @@ def parameter_second(Program program, xs, ts, losses):
     program.reserve(N)
     sweeper.sweep.n_values, sweeper.sweep.feature = program.plan.n_sinks // 2, -1
     attach_sources(program, xs, N)
-    attach_losses(program, sweeper, ts, losses, N)
+    attach_losses(program, program.plan.n_sinks // 2, ts, terms, N)
     program.claim(1, N)
     with nogil:
         mode = flush_subnormals()
@@ -148,15 +147,15 @@ def parameter_second(Program program, xs, ts, losses):
         place_inputs(&program.plan, False, 0)
         load_sources(&program.plan, 0, program.plan.n_sources, 0, 0, N)
         forward_rows(&program.plan, program.plan.contexts, 0, program.plan.n_nodes, 0, N)
-        seed_second(&sweeper.sweep, 0, 0, N, 1.0 / <double> N)
+        seed_second(&sweeper.sweep, program.plan.contexts, 0, 0, N, 1.0 / <double> N)
         backward_rows(&program.plan, program.plan.contexts, 0, program.plan.n_nodes, 0, N)
         gradients(&program.plan, False, 1)
         restore_mode(mode)
         leave(1)
 
 
-def rows_gradients(Program program, xs, ts, losses, out, norms, Py_ssize_t size, int threads=1):
-    """out (N, size) = the gradient of each row's loss; or only norms (N,), float64.  Without names of losses ts holds
+def rows_gradients(Program program, xs, ts, terms, out, norms, Py_ssize_t size, int threads=1):
+    """out (N, size) = the gradient of each row's loss; or only norms (N,), float64.  Without terms ts holds
     the gradients of the outputs."""
     cdef _Sweeper sweeper = sweeper_of(program, None, [] if out is None else [out])
     cdef Py_ssize_t N = len(xs[0])
@@ -167,11 +166,11 @@ def rows_gradients(Program program, xs, ts, losses, out, norms, Py_ssize_t size,
         sweeper.sweep.norms = &view[0]
     sweeper.sweep.n_params = size
     attach_sources(program, xs, N)
-    sweeper.sweep.by_loss = losses is not None
-    if losses is None:
+    sweeper.sweep.by_loss = terms is not None
+    if terms is None:
         program.attach(program.plan.sinks, program.plan.n_sinks, ts, N)
     else:
-        program.attach_targets(program.plan.n_sinks, ts, None, losses, N)
+        attach_losses(program, program.plan.n_sinks, ts, terms, N)
     sweeper.run(program, rows_gradient_task, N, False, threads, size)
 
 

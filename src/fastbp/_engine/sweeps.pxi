@@ -33,7 +33,6 @@ cdef struct Sweep:
     Py_ssize_t n_values         # sinks that hold values; those after them hold tangents
     Py_ssize_t feature          # of the output that is derived twice; -1: the loss is
     bint each_direction         # one after the other; else the given one
-    const LossTangentKernel* tangents
     char* columns               # a row for each thread
     Py_ssize_t n_params
     bint by_loss                # the seeds are the gradients of the rows' losses; else the caller gives them
@@ -204,7 +203,8 @@ cdef void push_task(void* job, int part, int of) noexcept nogil:
     restore_mode(mode)
 
 
-cdef void seed_losses(const Plan* plan, Py_ssize_t n, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+cdef void seed_losses(const Plan* plan, const Context* context, Py_ssize_t n, Py_ssize_t start,
+                      Py_ssize_t stop) noexcept nogil:
     """The gradient of each row's own loss by its outputs."""
     cdef Py_ssize_t k
     cdef const Port* port
@@ -214,10 +214,12 @@ cdef void seed_losses(const Plan* plan, Py_ssize_t n, Py_ssize_t start, Py_ssize
         port = plan.sinks + k
         targets = port.targets
         targets.first, targets.order = n - start, NULL
-        port.loss(&port.value, &targets, 1, plan.row_losses, &port.gradient, start, stop)
+        plan.kernels.apply_loss(&port.value, &targets, port.scale, plan.row_losses, NULL, &port.gradient, start, stop,
+                                context.scratch)
 
 
-cdef void seed_second(const Sweep* sweep, Py_ssize_t n, Py_ssize_t start, Py_ssize_t stop, double scale) noexcept nogil:
+cdef void seed_second(const Sweep* sweep, const Context* context, Py_ssize_t n, Py_ssize_t start, Py_ssize_t stop,
+                      double scale) noexcept nogil:
     """The gradients of the values and the tangents: of one output's tangent, or of the loss's along the direction."""
     cdef const Plan* plan = sweep.plan
     cdef const Port* value
@@ -233,8 +235,10 @@ cdef void seed_second(const Sweep* sweep, Py_ssize_t n, Py_ssize_t start, Py_ssi
         targets = value.targets
         targets.first, targets.order = n - start, NULL
         memset(plan.row_losses + start, 0, (stop - start) * sizeof(double))
-        value.loss(&value.value, &targets, scale, plan.row_losses, &moved.gradient, start, stop)
-        sweep.tangents[p](&value.value, &targets, scale, &moved.value, &value.gradient, start, stop)
+        plan.kernels.apply_loss(&value.value, &targets, scale * value.scale, plan.row_losses, NULL, &moved.gradient,
+                                start, stop, context.scratch)
+        plan.kernels.apply_loss(&value.value, &targets, scale * value.scale, plan.row_losses, &moved.value,
+                                &value.gradient, start, stop, context.scratch)
 
 
 cdef void second_task(void* job, int part, int of) noexcept nogil:
@@ -254,7 +258,7 @@ cdef void second_task(void* job, int part, int of) noexcept nogil:
             if sweep.each_direction:
                 one_hot(sweep, &plan.sources[1].value, i, start, start + rows)
             forward_part(sweep, context, True, start, start + rows)
-            seed_second(sweep, n, start, start + rows, 1)
+            seed_second(sweep, context, n, start, start + rows, 1)
             backward_rows(plan, context, 0, plan.n_nodes, start, start + rows)
             out = sweep.outs[0] + ((n - start) * directions + i) * I * plan.kernels.item
             plan.kernels.store_rows(&plan.sources.gradient, out, directions * I, start, start + rows)
@@ -297,7 +301,7 @@ cdef void rows_gradient_task(void* job, int part, int of) noexcept nogil:
         load_sources(plan, 0, plan.n_sources, n, start, start + rows)
         forward_rows(plan, context, 0, plan.n_nodes, start, start + rows)
         if sweep.by_loss:
-            seed_losses(plan, n, start, start + rows)
+            seed_losses(plan, context, n, start, start + rows)
         for k in range(0 if sweep.by_loss else plan.n_sinks):
             port = plan.sinks + k
             plan.kernels.load_rows(port.array + (n - start) * port.gradient.width * item, port.gradient.width, NULL,

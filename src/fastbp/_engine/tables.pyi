@@ -10,9 +10,22 @@ class Activation(NamedTuple):
 
 class Loss(NamedTuple):
     name: str
-    indices: bool
-    values: bool
-    unit: bool
+    formula: str
+    by_rows: bool
+    smooth: bool
+    labels: bool
+    heads: int
+    low: float
+    high: float
+    whole: bool
+    parameters: tuple[Parameter, ...]
+
+class Parameter(NamedTuple):
+    name: str
+    standard: float
+    low: float
+    high: float
+    kind: str
 
 class Rule(NamedTuple):
     name: str

@@ -10,7 +10,8 @@ from fastbp._engine cimport kernels as c
 from fastbp._engine.memory cimport kernels_of
 
 Activation = namedtuple("Activation", "name start alpha by_rows")
-Loss = namedtuple("Loss", "name indices values unit")
+Loss = namedtuple("Loss", "name formula by_rows smooth labels heads low high whole parameters")
+Parameter = namedtuple("Parameter", "name standard low high kind")
 Rule = namedtuple("Rule", "name states scalars whole")
 
 
@@ -35,10 +36,21 @@ def _activations():
         row += 1
 
 
+cdef _parameters(const c.Loss* row):
+    kinds = {c.NUMBER: "number", c.FLAG: "flag", c.EACH_OUTPUT: "each output", c.HEADS: "heads"}
+    found = []
+    for k in range(row.n_parameters):
+        found.append(Parameter(row.parameters[k].name.decode(), row.parameters[k].standard, row.parameters[k].low,
+                               row.parameters[k].high, kinds[row.parameters[k].kind]))
+    return tuple(found)
+
+
 def _losses():
     cdef const c.Loss* row = kernels_of(np.dtype("float64")).losses
     while row.name != NULL:
-        yield Loss(row.name.decode(), row.of_indices != NULL, row.of_values != NULL, row.unit)
+        yield Loss(row.name.decode(), row.formula.decode(), row.of_group != NULL,
+                   row.tangent != NULL or row.curvature != NULL, row.labels, row.heads, row.low, row.high, row.whole,
+                   _parameters(row))
         row += 1
 
 

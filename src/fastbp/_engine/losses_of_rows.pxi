@@ -1,0 +1,243 @@
+"""Losses of rows whose outputs depend on each other.
+
+A kernel sees a Group: number (j, r) of an array, output j of row r, is at j * GROUP + r.  All inner loops run over
+the rows r.  W are the weights of the targets, 1 or 0 where nobody gave any.  A tangent writes the Hessian of the row's
+loss times V into dY.
+"""
+
+cdef inline real column_of(const Group* group, Py_ssize_t j) noexcept nogil:
+    return (<const real*> group.column)[j] if group.column != NULL else 1
+
+
+cdef void softmax_of(const Group* group, real* shift, real* log_sum) noexcept nogil:
+    """dY = softmax(Y), from exponentials of Y - shift that cannot overflow; the logarithm of their sum."""
+    cdef const real* Y = <const real*> group.Y
+    cdef real* dY = <real*> group.dY
+    cdef real[GROUP] total
+    cdef Py_ssize_t j, r
+    for r in range(GROUP):
+        shift[r], total[r] = Y[r], 0
+    for j in range(1, group.outputs):
+        for r in range(GROUP):
+            shift[r] = Y[j * GROUP + r] if Y[j * GROUP + r] > shift[r] else shift[r]
+    for j in range(group.outputs):
+        for r in range(GROUP):
+            dY[j * GROUP + r] = exp(Y[j * GROUP + r] - shift[r])
+            total[r] += dY[j * GROUP + r]
+    for r in range(GROUP):
+        log_sum[r], total[r] = log(total[r]), <real> 1 / total[r]
+    for j in range(group.outputs):
+        for r in range(GROUP):
+            dY[j * GROUP + r] *= total[r]
+
+
+cdef void smooth_targets(const Group* group, real smoothing, real* mass) noexcept nogil:
+    """T as the entropies want them: smoothed and weighed; their sum."""
+    cdef real* T = <real*> group.T
+    cdef const real* W = <const real*> group.W
+    cdef real kept = <real> 1 - smoothing, share = smoothing / <real> group.outputs, weight
+    cdef Py_ssize_t j, r
+    memset(mass, 0, GROUP * sizeof(real))
+    for j in range(group.outputs):
+        weight = column_of(group, j)
+        for r in range(GROUP):
+            T[j * GROUP + r] = W[j * GROUP + r] * weight * (kept * T[j * GROUP + r] + share)
+            mass[r] += T[j * GROUP + r]
+
+
+cdef inline void entropies(const Group* group, real smoothing) noexcept nogil:
+    cdef const real* Y = <const real*> group.Y
+    cdef const real* T = <const real*> group.T
+    cdef real* dY = <real*> group.dY
+    cdef real* losses = <real*> group.losses
+    cdef real[GROUP] shift, log_sum, mass
+    cdef Py_ssize_t j, r
+    cdef real t
+    softmax_of(group, shift, log_sum)
+    smooth_targets(group, smoothing, mass)
+    memset(losses, 0, GROUP * sizeof(real))
+    for j in range(group.outputs):
+        for r in range(GROUP):
+            t = T[j * GROUP + r]
+            # A class without share counts nothing, even where its logit is -inf.
+            losses[r] += t * (log_sum[r] - (Y[j * GROUP + r] - shift[r])) if t != 0 else 0
+            dY[j * GROUP + r] = mass[r] * dY[j * GROUP + r] - t
+
+
+cdef inline void entropies_tangent(const Group* group, real smoothing) noexcept nogil:
+    """mass p (V - p'V), with p = softmax(Y) and mass the sum of the targets."""
+    cdef const real* V = <const real*> group.V
+    cdef real* dY = <real*> group.dY
+    cdef real[GROUP] shift, log_sum, mass, along
+    cdef Py_ssize_t j, r
+    softmax_of(group, shift, log_sum)
+    smooth_targets(group, smoothing, mass)
+    memset(along, 0, sizeof(along))
+    for j in range(group.outputs):
+        for r in range(GROUP):
+            along[r] += dY[j * GROUP + r] * V[j * GROUP + r]
+    for j in range(group.outputs):
+        for r in range(GROUP):
+            dY[j * GROUP + r] *= mass[r] * (V[j * GROUP + r] - along[r])
+
+
+cdef void cross_entropy(const Group* group) noexcept nogil:
+    entropies(group, <real> group.numbers[0])
+
+cdef void cross_entropy_tangent(const Group* group) noexcept nogil:
+    entropies_tangent(group, <real> group.numbers[0])
+
+group_loss(b"cross_entropy", b"-sum over the classes of w t log p, with p = softmax(Y) and w = class_weight",
+           cross_entropy, cross_entropy_tangent, True)
+takes(0, 1)
+parameter(b"label_smoothing", 0, 0, BELOW_1)
+parameter(b"class_weight", 1, 0, INFINITY, EACH_OUTPUT)
+
+
+cdef void kl_divergence(const Group* group) noexcept nogil:
+    cdef const real* T = <const real*> group.T
+    cdef const real* W = <const real*> group.W
+    cdef real* losses = <real*> group.losses
+    cdef real[GROUP] known
+    cdef Py_ssize_t j, r
+    cdef real t
+    memset(known, 0, sizeof(known))
+    for j in range(group.outputs):
+        for r in range(GROUP):
+            t = T[j * GROUP + r]
+            known[r] += W[j * GROUP + r] * t * log(t) if t > 0 else 0
+    entropies(group, 0)
+    for r in range(GROUP):
+        losses[r] += known[r]
+
+cdef void kl_divergence_tangent(const Group* group) noexcept nogil:
+    entropies_tangent(group, 0)
+
+group_loss(b"kl_divergence", b"sum over the classes of t (log t - log p), with p = softmax(Y)", kl_divergence,
+           kl_divergence_tangent, True)
+takes(0, 1)
+
+
+cdef void cosine_sums(const Group* group, real* yt, real* yy, real* tt, real* mean) noexcept nogil:
+    """Sums over the outputs of W Y T, W Y^2 and W T^2, and the mean of W."""
+    cdef const real* Y = <const real*> group.Y
+    cdef const real* T = <const real*> group.T
+    cdef const real* W = <const real*> group.W
+    cdef Py_ssize_t j, r, k
+    for r in range(GROUP):
+        yt[r], yy[r], tt[r], mean[r] = 0, 0, 0, 0
+    for j in range(group.outputs):
+        for r in range(GROUP):
+            k = j * GROUP + r
+            yt[r] += W[k] * Y[k] * T[k]
+            yy[r] += W[k] * Y[k] * Y[k]
+            tt[r] += W[k] * T[k] * T[k]
+            mean[r] += W[k]
+    for r in range(GROUP):
+        mean[r] /= <real> group.outputs
+
+
+cdef void cosine(const Group* group) noexcept nogil:
+    cdef const real* Y = <const real*> group.Y
+    cdef const real* T = <const real*> group.T
+    cdef const real* W = <const real*> group.W
+    cdef real* dY = <real*> group.dY
+    cdef real* losses = <real*> group.losses
+    cdef real[GROUP] yt, yy, tt, mean, by_t, by_y
+    cdef Py_ssize_t j, r, k
+    cdef real norms, similar
+    cosine_sums(group, yt, yy, tt, mean)
+    for r in range(GROUP):
+        norms = square_root(yy[r]) * square_root(tt[r])
+        similar = yt[r] / norms if norms > 0 else 0
+        losses[r] = mean[r] * (<real> 1 - similar) + (yt[r] - yt[r])
+        by_t[r] = mean[r] / norms if norms > 0 else 0
+        by_y[r] = mean[r] * similar / yy[r] if norms > 0 else 0
+    for j in range(group.outputs):
+        for r in range(GROUP):
+            k = j * GROUP + r
+            dY[k] = W[k] * (by_y[r] * Y[k] - by_t[r] * T[k])
+
+cdef void cosine_tangent(const Group* group) noexcept nogil:
+    cdef const real* Y = <const real*> group.Y
+    cdef const real* T = <const real*> group.T
+    cdef const real* W = <const real*> group.W
+    cdef const real* V = <const real*> group.V
+    cdef real* dY = <real*> group.dY
+    cdef real[GROUP] yt, yy, tt, mean, vt, vy
+    cdef Py_ssize_t j, r, k
+    cdef real norms, similar, moves
+    cosine_sums(group, yt, yy, tt, mean)
+    memset(vt, 0, sizeof(vt))
+    memset(vy, 0, sizeof(vy))
+    for j in range(group.outputs):
+        for r in range(GROUP):
+            k = j * GROUP + r
+            vt[r] += W[k] * V[k] * T[k]
+            vy[r] += W[k] * V[k] * Y[k]
+    for j in range(group.outputs):
+        for r in range(GROUP):
+            k = j * GROUP + r
+            norms = square_root(yy[r]) * square_root(tt[r])
+            similar = yt[r] / norms
+            moves = vt[r] / norms - similar * vy[r] / yy[r]
+            dY[k] = 0 if norms <= 0 else mean[r] * W[k] * (
+                vy[r] / yy[r] * (T[k] / norms - <real> 2 * similar * Y[k] / yy[r])
+                + (moves * Y[k] + similar * V[k]) / yy[r])
+
+group_loss(b"cosine", b"1 - Y't / (|Y| |t|), and 1 where Y or t is 0", cosine, cosine_tangent)
+
+
+cdef void gaussian_nll(const Group* group) noexcept nogil:
+    """Below eps the variance counts as eps, but the slope by it goes on: so PyTorch has it, and it can grow again."""
+    cdef const real* T = <const real*> group.T
+    cdef const real* W = <const real*> group.W
+    cdef real* losses = <real*> group.losses
+    cdef Py_ssize_t j, r, k, half = group.width * GROUP
+    cdef bint logs = group.numbers[0] != 0
+    cdef real eps = <real> group.numbers[1], log_eps = log(eps), share = <real> 1 / <real> group.width
+    cdef real d, s, v, precision, log_variance, slope
+    cdef const real* Y = <const real*> group.Y
+    cdef real* dY = <real*> group.dY
+    memset(losses, 0, GROUP * sizeof(real))
+    for j in range(group.width):
+        for r in range(GROUP):
+            k = j * GROUP + r
+            d, s = Y[k] - T[k], Y[half + k]
+            log_variance = log_eps if s < log_eps else s
+            v = eps if s < eps else s
+            precision = exp(-log_variance) if logs else <real> 1 / v
+            log_variance = log_variance if logs else log(v)
+            losses[r] += <real> 0.5 * share * W[k] * (log_variance + d * d * precision)
+            slope = <real> 0.5 * (<real> 1 - d * d * precision)
+            dY[k] = share * W[k] * d * precision
+            dY[half + k] = share * W[k] * (slope if logs else slope * precision)
+
+cdef void gaussian_nll_tangent(const Group* group) noexcept nogil:
+    """Along the mean and along the (logarithm of the) variance, which below eps is the constant eps."""
+    cdef const real* T = <const real*> group.T
+    cdef const real* W = <const real*> group.W
+    cdef const real* Y = <const real*> group.Y
+    cdef const real* V = <const real*> group.V
+    cdef real* dY = <real*> group.dY
+    cdef Py_ssize_t j, r, k, half = group.width * GROUP
+    cdef bint logs = group.numbers[0] != 0
+    cdef real eps = <real> group.numbers[1], log_eps = log(eps), share = <real> 1 / <real> group.width
+    cdef real d, s, precision, vm, vs, square, floor = log_eps if logs else eps
+    for j in range(group.width):
+        for r in range(GROUP):
+            k = j * GROUP + r
+            d, s, vm, vs = Y[k] - T[k], Y[half + k], V[k], V[half + k]
+            vs = 0 if s < floor else vs
+            s = floor if s < floor else s
+            precision = exp(-s) if logs else <real> 1 / s
+            vs = vs if logs else vs * precision
+            square = d * d * precision
+            dY[k] = share * W[k] * precision * (vm - d * vs)
+            square = <real> 0.5 * square * vs if logs else precision * (square - <real> 0.5) * vs
+            dY[half + k] = share * W[k] * (square - d * precision * (vm if logs else vm * precision))
+
+group_loss(b"gaussian_nll", b"(log v + (t - m)^2 / v) / 2, with means m in the first half of the outputs, and in the "
+           b"second log v, or v without log_variance", gaussian_nll, gaussian_nll_tangent, False, 2)
+parameter(b"log_variance", 1, 0, 1, FLAG)
+parameter(b"eps", 1e-6, ABOVE_0, INFINITY)
