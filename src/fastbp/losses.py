@@ -119,7 +119,7 @@ class Loss:
         for parameter in self.row.parameters:
             value = self.settings[parameter.name]
             vector = parameter.kind in ("heads", "each output")
-            if vector:
+            if vector and value != 1:  # where there is no column it counts as 1 for each output
                 column = checks_of_losses.as_column(value, width, parameter, self.row.name).astype(dtype)
             numbers.append(0.0 if vector else float(value))
         skips_nan = self.settings["mask_nan"]

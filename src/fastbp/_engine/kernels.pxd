@@ -136,6 +136,7 @@ cdef struct Parameter:
 cdef struct Group:
     # Rows side by side: losses.pxi.
     Py_ssize_t outputs, width   # of a row of outputs, of a row of targets
+    bint weighs                 # W are not all 1
     const double* numbers
     const void* column
     void* Y

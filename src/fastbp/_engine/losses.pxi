@@ -246,6 +246,8 @@ cdef void each_output(const Tensor* Y, const Targets* targets, double scale, dou
     for block in range(blocks(Y.width)):
         width = width_of(Y.width, block)
         most, in_place, n = least(CHUNK // width, stop - start), width == Y.pitch, start
+        for r in range(most * width if targets.column == NULL else 0):
+            chunk.C[r] = 1
         for r in range(most if targets.column != NULL else 0):
             memcpy(chunk.C + r * width, <const real*> targets.column + block * PANEL, width * sizeof(real))
         while n < stop:
@@ -349,6 +351,7 @@ cdef void each_group(const Tensor* Y, const Targets* targets, double scale, doub
     cdef Group group
     group.outputs, group.width, group.column = Y.width, targets.width, targets.column
     group.numbers = &targets.numbers[0]
+    group.weighs = targets.weighs_values or targets.skips_nan
     group.Y, group.T, group.W = piece(&scratch, lanes), piece(&scratch, lanes), piece(&scratch, lanes)
     group.dY, group.V, group.losses = piece(&scratch, lanes), NULL, losses_
     dy = <real*> group.dY

@@ -9,8 +9,8 @@ cdef inline real column_of(const Group* group, Py_ssize_t j) noexcept nogil:
     return (<const real*> group.column)[j] if group.column != NULL else 1
 
 
-cdef void softmax_of(const Group* group, real* shift, real* log_sum) noexcept nogil:
-    """dY = softmax(Y), from exponentials of Y - shift that cannot overflow; the logarithm of their sum."""
+cdef void softmax_of(const Group* group, real* shift, real* log_sum, real* over) noexcept nogil:
+    """dY = exp(Y - shift), which cannot overflow; softmax(Y) is dY times `over`, and log(1 / over) the log_sum."""
     cdef const real* Y = <const real*> group.Y
     cdef real* dY = <real*> group.dY
     cdef real[GROUP] total
@@ -25,10 +25,7 @@ cdef void softmax_of(const Group* group, real* shift, real* log_sum) noexcept no
             dY[j * GROUP + r] = exp(Y[j * GROUP + r] - shift[r])
             total[r] += dY[j * GROUP + r]
     for r in range(GROUP):
-        log_sum[r], total[r] = log(total[r]), <real> 1 / total[r]
-    for j in range(group.outputs):
-        for r in range(GROUP):
-            dY[j * GROUP + r] *= total[r]
+        log_sum[r], over[r] = log(total[r]), <real> 1 / total[r]
 
 
 cdef void smooth_targets(const Group* group, real smoothing, real* mass) noexcept nogil:
@@ -38,6 +35,11 @@ cdef void smooth_targets(const Group* group, real smoothing, real* mass) noexcep
     cdef real kept = <real> 1 - smoothing, share = smoothing / <real> group.outputs, weight
     cdef Py_ssize_t j, r
     memset(mass, 0, GROUP * sizeof(real))
+    if smoothing == 0 and group.column == NULL and not group.weighs:
+        for j in range(group.outputs):
+            for r in range(GROUP):
+                mass[r] += T[j * GROUP + r]
+        return
     for j in range(group.outputs):
         weight = column_of(group, j)
         for r in range(GROUP):
@@ -50,35 +52,37 @@ cdef inline void entropies(const Group* group, real smoothing) noexcept nogil:
     cdef const real* T = <const real*> group.T
     cdef real* dY = <real*> group.dY
     cdef real* losses = <real*> group.losses
-    cdef real[GROUP] shift, log_sum, mass
+    cdef real[GROUP] shift, log_sum, over, mass
     cdef Py_ssize_t j, r
     cdef real t
-    softmax_of(group, shift, log_sum)
+    softmax_of(group, shift, log_sum, over)
     smooth_targets(group, smoothing, mass)
+    for r in range(GROUP):
+        over[r] *= mass[r]
     memset(losses, 0, GROUP * sizeof(real))
     for j in range(group.outputs):
         for r in range(GROUP):
             t = T[j * GROUP + r]
             # A class without share counts nothing, even where its logit is -inf.
             losses[r] += t * (log_sum[r] - (Y[j * GROUP + r] - shift[r])) if t != 0 else 0
-            dY[j * GROUP + r] = mass[r] * dY[j * GROUP + r] - t
+            dY[j * GROUP + r] = over[r] * dY[j * GROUP + r] - t
 
 
 cdef inline void entropies_tangent(const Group* group, real smoothing) noexcept nogil:
     """mass p (V - p'V), with p = softmax(Y) and mass the sum of the targets."""
     cdef const real* V = <const real*> group.V
     cdef real* dY = <real*> group.dY
-    cdef real[GROUP] shift, log_sum, mass, along
+    cdef real[GROUP] shift, log_sum, over, mass, along
     cdef Py_ssize_t j, r
-    softmax_of(group, shift, log_sum)
+    softmax_of(group, shift, log_sum, over)
     smooth_targets(group, smoothing, mass)
     memset(along, 0, sizeof(along))
     for j in range(group.outputs):
         for r in range(GROUP):
-            along[r] += dY[j * GROUP + r] * V[j * GROUP + r]
+            along[r] += over[r] * dY[j * GROUP + r] * V[j * GROUP + r]
     for j in range(group.outputs):
         for r in range(GROUP):
-            dY[j * GROUP + r] *= mass[r] * (V[j * GROUP + r] - along[r])
+            dY[j * GROUP + r] *= mass[r] * over[r] * (V[j * GROUP + r] - along[r])
 
 
 cdef void cross_entropy(const Group* group) noexcept nogil:
