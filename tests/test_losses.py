@@ -439,6 +439,14 @@ def test_a_trainer_keeps_its_losses_in_a_file(tmp_path, rng: np.random.Generator
     assert [trainer.step(X, y) for _ in range(3)] == [again.step(X, y) for _ in range(3)]
 
 
+@pytest.mark.parametrize("name", ["hinge", "squared_hinge", "binary_cross_entropy", "focal"])
+def test_the_accuracy_of_a_margin_is_by_its_sign(name: str, rng: np.random.Generator) -> None:
+    X, y = rng.normal(size=(40, 3)), rng.integers(2, size=40)
+    net = fb.Sequential(fb.Input(3), fb.Dense(1), seed=0)
+    got = net.evaluate(X, y, loss=name, metrics=["accuracy"])["accuracy"]
+    assert got == np.mean((net.predict(X)[:, 0] > 0) == (y == 1))
+
+
 def test_help_names_the_parameters() -> None:
     from inspect import signature
 

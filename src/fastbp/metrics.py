@@ -307,8 +307,8 @@ def _meaning(loss):
     """What a loss takes outputs for."""
     known = isinstance(loss, Loss)
     return {
-        "logits": known and loss.takes_shares,
-        "multilabel": known and loss.takes_shares and not loss.row.labels,
+        "logits": known and (loss.takes_shares or loss.row.whole),
+        "multilabel": known and (loss.takes_shares or loss.row.whole) and not loss.row.labels,
     }
 
 
