@@ -140,7 +140,7 @@ cdef inline real* piece(void** free_from, Py_ssize_t numbers) noexcept nogil:
 
 cdef Py_ssize_t loss_scratch(Py_ssize_t outputs) noexcept nogil:
     """Bytes that `apply_loss` needs for so many outputs."""
-    cdef Py_ssize_t chunks = 6 * (CHUNK + 2 * PANEL), groups = 5 * padded(outputs) * GROUP + GROUP
+    cdef Py_ssize_t chunks = 6 * (CHUNK + 2 * PANEL + 16), groups = 5 * padded(outputs) * GROUP + GROUP
     return (chunks if chunks > groups else groups) * sizeof(real)
 
 
