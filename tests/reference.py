@@ -129,7 +129,6 @@ RULES: dict[str, tuple[Callable, tuple[float, ...]]] = {
         lambda p, g, s, t, lr, m: (p + m * (m * s[0] - lr * g) - lr * g, g, [m * s[0] - lr * g]),
         (0.8,),
     ),
-    "scale": (lambda p, g, s, t, lr, factor: (p, factor * g, s), (1.7,)),
     "adam": (lambda p, g, s, t, lr, b1, b2, eps: adam(p, g, s, t, lr, b1, b2, eps), (0.9, 0.999, 1e-8)),
     "adam_eps_hat": (
         lambda p, g, s, t, lr, b1, b2, eps: adam(p, g, s, t, lr, b1, b2, eps / np.sqrt(1 - b2**t)),

@@ -20,6 +20,8 @@ DATA = {
     "two classes": ("MLPClassifier", DIGITS[:511] / 16, np.array(["even", "odd"])[LABELS[:511] % 2]),
     "labels": ("MLPClassifier", DIGITS[:511] / 16, np.stack([LABELS[:511] % 2, LABELS[:511] > 4], 1).astype(int)),
     "values": ("MLPRegressor", DIABETES, PROGRESS),
+    "counts": ("MLPRegressor", DIABETES, np.round(load_diabetes().target / 20)),
+    "several counts": ("MLPRegressor", DIABETES, np.stack([np.round(load_diabetes().target / 20), PROGRESS**2], 1)),
     "several values": ("MLPRegressor", DIABETES, np.stack([PROGRESS, PROGRESS**2, -PROGRESS], 1)),
 }
 SOLVERS = {
@@ -42,6 +44,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 def both(data: str, **settings):
     """Theirs and ours, and data for them."""
     name, X, y = DATA[data]
+    settings = {"loss": "poisson", **settings} if "counts" in data else settings
     return *(getattr(module, name)(random_state=3, **settings) for module in (neural_network, ours)), X, y
 
 
@@ -95,6 +98,16 @@ def test_the_same_numbers_over_20_epochs(data: str, solver: str, alpha: float, e
 def test_the_same_numbers_with_other_settings(data: str, settings: dict) -> None:
     theirs, mine, X, y = both(data, **{"max_iter": 10, **settings})
     assert_same(theirs.fit(X, y), mine.fit(X, y))
+
+
+def test_probabilities_below_epsilon_are_reported_alike() -> None:
+    """Of rows that are not scaled the first losses are huge: theirs takes no probability for less than epsilon."""
+    for scale in (1, 8):
+        theirs, mine, _, y = both("classes", max_iter=3)
+        assert_same(theirs.fit(scale * DIGITS, y), mine.fit(scale * DIGITS, y))
+    _, mine, _, y = both("classes", max_iter=1, solver="sgd", learning_rate_init=1e-300, alpha=0.0, batch_size=1797)
+    mine.fit(8 * DIGITS, y)
+    assert mine.loss_ < -np.log(mine.predict_proba(8 * DIGITS)[np.arange(len(y)), y]).mean() - 1
 
 
 @pytest.mark.parametrize("data", DATA)

@@ -186,6 +186,94 @@ def test_an_optimizer_has_the_penalty_too() -> None:
     assert_allclose(again.loss_, wanted, rtol=1e-6)
 
 
+@pytest.mark.parametrize("quantiles", [0.8, [0.1, 0.5, 0.9], [0.75, 0.25]])
+@pytest.mark.parametrize("targets", [1, 2])
+def test_quantiles_and_their_interval(quantiles, targets: int, rng) -> None:
+    A = rng.random((3000, 2))
+    y = A[:, [0]] * rng.exponential(size=(3000, targets))
+    net = MLPRegressor("quantile", (16,), quantile=quantiles, random_state=0, max_iter=60, learning_rate_init=0.01)
+    net.fit(A, y[:, 0] if targets == 1 else y)
+    levels = np.sort(np.atleast_1d(quantiles))
+    found = net.predict_quantiles(A).reshape(3000, targets, len(levels))
+    assert (np.diff(found, axis=2) >= 0).all()
+    assert_allclose((y[:, :, None] <= found).mean(axis=0), np.tile(levels, (targets, 1)), atol=0.06)
+    exact = -np.log1p(-levels) * A[:, [0]]
+    assert np.abs(found - exact[:, None]).mean() < 0.1
+    if len(levels) == 1:
+        assert_array_equal(net.predict(A), found[:, 0, 0] if targets == 1 else found[:, :, 0])
+        with pytest.raises(ValueError, match="needs loss='quantile' and several"):
+            net.predict(A, return_interval=True)
+    else:
+        middle, interval = net.predict(A, return_interval=True)
+        assert_array_equal(middle, net.predict(A))
+        assert_array_equal(interval.reshape(3000, targets, 2), found[:, :, [0, -1]])
+        assert (interval.reshape(3000, targets, 2)[:, :, 0] <= middle.reshape(3000, targets)).all()
+
+
+@pytest.mark.parametrize("loss", sorted(_engine.LOSSES))
+def test_all_losses_of_values(loss: str, rng) -> None:
+    """The last loss of the curve is that of one full batch on the parameters before its step."""
+    row = _engine.LOSSES[loss]
+    y = rng.random((60, 3)) if np.isfinite(row.high) and not row.whole else rng.integers(1, 2, (60, 3)) * 1.0
+    y = y / y.sum(axis=1, keepdims=True) if row.labels else y + (2 if row.high == np.inf else 0)
+    net = MLPRegressor(loss, (5,), max_iter=2, random_state=0, batch_size=60, alpha=0.0, learning_rate_init=0.01)
+    A = rng.random((60, 4))
+    net.fit(A, y)
+    curve = net.loss_curve_
+    assert curve[1] < curve[0]
+    raw = np.maximum(A @ net.coefs_[0] + net.intercepts_[0], 0) @ net.coefs_[1] + net.intercepts_[1]
+    value = getattr(fb.losses, loss)(raw, y)[0]
+    if loss == "poisson":  # scikit-learn's is the whole deviance, summed over the targets
+        value = 3 * value + (y * np.log(y) - y).sum(axis=1).mean()
+    net.set_params(warm_start=True, max_iter=1, n_iter_no_change=np.inf).fit(A, y)
+    assert_allclose(net.loss_, value, rtol=1e-9, atol=1e-12)
+    predicted = net.predict(A)
+    assert predicted.shape == (60, 3)
+    if row.labels:
+        assert_allclose(predicted.sum(axis=1), 1)
+
+
+CLASS_LOSSES = [
+    "cross_entropy",
+    "kl_divergence",
+    "binary_cross_entropy",
+    "focal",
+    "hinge",
+    "squared_hinge",
+    "mse",
+    "mae",
+    "huber",
+    "log_cosh",
+    fb.losses.CrossEntropy(label_smoothing=0.1),
+]
+
+
+@pytest.mark.parametrize("loss", CLASS_LOSSES, ids=str)
+@pytest.mark.parametrize("classes", [2, 3])
+def test_all_losses_of_classes(loss, classes: int) -> None:
+    some = slice(0, 50 * classes)
+    net = MLPClassifier((7,), loss=loss, random_state=0, max_iter=300, learning_rate_init=0.03)
+    A, names = (IRIS[some] - IRIS[some].mean(axis=0)) / IRIS[some].std(axis=0), NAMES[some]
+    net.fit(A, names)
+    assert net.score(A, names) > 0.93
+    P = net.predict_proba(A)
+    assert P.shape == (50 * classes, classes)
+    assert_allclose(P.sum(axis=1), 1)
+    assert_array_equal(net.classes_[P.argmax(axis=1)], net.predict(A))
+
+
+@pytest.mark.parametrize("loss", ["focal", "hinge", "mse"])
+def test_losses_of_several_labels(loss: str) -> None:
+    labels = np.stack([SPECIES == 0, SPECIES > 0, SPECIES == 2], axis=1).astype(int)
+    net = MLPClassifier((7,), loss=loss, random_state=0, max_iter=300, learning_rate_init=0.03).fit(IRIS, labels)
+    assert net.score(IRIS, labels) > 0.93
+
+
+def test_cross_entropy_by_name_is_the_log_loss() -> None:
+    by_name = MLPClassifier(**QUICK, loss="cross_entropy").fit(IRIS, NAMES)
+    same_parameters(by_name, MLPClassifier(**QUICK).fit(IRIS, NAMES))
+
+
 def test_any_number_of_threads_gives_the_same_bits() -> None:
     A = np.random.default_rng(0).random((700, 60))
     net = MLPRegressor(hidden_layer_sizes=(64,), max_iter=3, random_state=0)
@@ -219,6 +307,9 @@ def test_input_gradients_are_slopes() -> None:
 @pytest.mark.parametrize(
     ("settings", "data", "message"),
     [
+        ({"loss": "squared"}, {}, "'loss' parameter"),
+        ({"loss": "quantile", "quantile": [0.1, 1.0]}, {}, "quantiles must be"),
+        ({"loss": "gamma"}, {}, "gamma wants"),
         ({"dropout": [0.1]}, {}, "dropout has 1 rates for 2 hidden layers"),
         ({"dropout": 1.0}, {}, "'dropout' parameter"),
         ({"n_threads": 0}, {}, "'n_threads' parameter"),
@@ -234,3 +325,11 @@ def test_input_gradients_are_slopes() -> None:
 def test_what_does_not_go_is_refused(settings: dict, data: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         MLPRegressor(**{**QUICK, **settings}).fit(X, Y, **data)
+
+
+@pytest.mark.parametrize("loss", ["quantile", "gaussian_nll", "poisson", "tweedie"])
+def test_losses_that_are_not_for_classes_are_refused(loss: str) -> None:
+    with pytest.raises(ValueError, match=f"loss {loss} is not for classes"):
+        MLPClassifier(**QUICK, loss=loss).fit(IRIS, NAMES)
+    with pytest.raises(ValueError, match="one label a row"):
+        MLPClassifier(**QUICK, loss="cross_entropy").fit(IRIS, np.eye(3, dtype=int)[SPECIES][:, :2])

@@ -12,7 +12,6 @@ import pytest
 IMPORT = "from sklearn.neural_network import MLPClassifier, MLPRegressor\n"
 LEFT_OUT = {
     "test_gradient": "calls the private _loss_grad_lbfgs with lists of buffers, which ours does not have",
-    "test_mlp_vs_poisson_glm_equivalent": "loss='poisson' is refused with an error that names the known losses",
 }
 
 # Theirs silence the warnings they expect; ours are errors elsewhere.

@@ -20,9 +20,9 @@ from fastbp.optional import package
 from fastbp.runtimes import SYNONYMS, Design, Runtime, as_activations, as_dropout, named
 from fastbp.solvers import STOCHASTIC, Stochastic, memory_of, minimise
 from fastbp.sources import as_source
+from fastbp.targets import WHO
 from fastbp.tellers import Teller
 
-WHO = "fastbp.sklearn"
 OLDEST = (1, 6)  # its validate_data
 
 sklearn = package("sklearn", WHO)
@@ -277,7 +277,7 @@ class MultilayerPerceptron(FeatureNames, TransformerMixin, CallbackSupport, Base
             # Nothing else may be drawn where scikit-learn draws nothing.
             rng = self.__dict__.get("_random_state")
             seed = int(rng.randint(2**31 - 1)) if any(dropout) and rng is not None else 0
-        return Design(activations, self.out_activation_, dropout, seed)
+        return Design(activations, self.out_activation_, self._target().inside, dropout, seed)
 
     def _data(self, X, y, weights):
         dtype = self._runtime.net.dtype

@@ -204,7 +204,22 @@ def resolve(loss: str | dict | Callable) -> Callable:
 
 
 def from_config(config: dict) -> Loss:
-    """The loss that `config()` describes."""
+    """The loss that `config()` describes.
+
+    Parameters
+    ----------
+    config : dict
+        As `Loss.config` gives it.
+
+    Returns
+    -------
+    Loss
+
+    Examples
+    --------
+    >>> from_config({"name": "huber", "weight": 2.0, "delta": 0.5})
+    2 * Huber(delta=0.5)
+    """
     config = dict(config)
     cls = Loss.classes[checks.one_of(config.pop("name"), "loss", _engine.LOSSES)]
     return cls(**{k: v for k, v in config.items() if k != "weight"}) * config.get("weight", 1.0)

@@ -112,7 +112,7 @@ class Model(Network):
         Parameters
         ----------
         X, y : arrays, or tuples of them; or as X alone an iterable of batches
-        loss, metrics, sample_weight
+        loss, loss_weights, metrics, sample_weight
             As for `Trainer`.
 
         Returns

@@ -137,11 +137,11 @@ class Optimizer:
         """The compiled rules and their state for a network."""
         chain = self._chains.get(net)
         if chain is None:
-            chain = _engine.Chain(net.dtype.name, *self.compiled(net))
+            chain = _engine.Chain(net.dtype.name, *self._compiled(net))
             self._chains[net] = chain
         return chain
 
-    def compiled(self, net: Network) -> tuple:
+    def _compiled(self, net):
         """The groups of the engine's chain, the number of parameters, which of them a group has, and matrices."""
         known = {*net.slices, *(name.rpartition(".")[0] for name in net.slices)}
         for name in self.settings["groups"]:

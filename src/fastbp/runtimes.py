@@ -25,7 +25,8 @@ class Design(NamedTuple):
     """What a network is built from, but for its parameters."""
 
     hidden: tuple[str, ...]  # the activation of each hidden layer
-    output: str  # what makes predictions of the outputs
+    output: str  # what makes predictions of the outputs ...
+    inside: bool  # ... and whether that is a part of the network
     dropout: tuple[float, ...]  # after each hidden layer
     seed: int  # of the masks
 
@@ -49,7 +50,8 @@ class Runtime:
         layers: list[Layer] = []
         for k, W in enumerate(coefs):
             last = k == len(coefs) - 1
-            layers.append(Dense(W.shape[1], "linear" if last else named(design.hidden[k]), weights="zeros"))
+            activation = design.hidden[k] if not last else design.output if design.inside else "linear"
+            layers.append(Dense(W.shape[1], named(activation), weights="zeros"))
             if not last and design.dropout[k]:
                 layers.append(Dropout(design.dropout[k]))
         self.net = Sequential(Input(coefs[0].shape[0]), *layers, dtype=dtype, seed=design.seed)
@@ -59,7 +61,7 @@ class Runtime:
         self.intercepts = [view["b"] for view in views]
         for own, given in zip(self.coefs + self.intercepts, [*coefs, *intercepts], strict=True):
             own[...] = given
-        self.output = None if named(design.output) == "linear" else named(design.output)
+        self.output = None if design.inside or named(design.output) == "linear" else named(design.output)
         self.trainer: Any = None
 
     def holds(self, coefs: Sequence[np.ndarray], intercepts: Sequence[np.ndarray]) -> bool:
@@ -87,7 +89,9 @@ class Runtime:
 
     def link(self, Z: np.ndarray) -> np.ndarray:
         """Predictions from outputs of the network."""
-        return Z if self.output is None else _engine.functional.activation_forward(Z, self.output, 0.0)
+        if self.output is None:
+            return Z
+        return np.exp(Z, out=Z) if self.output == "exp" else _engine.functional.activation_forward(Z, self.output, 0.0)
 
     def hidden(self, X: np.ndarray) -> np.ndarray:
         """What the last hidden layer gives for checked rows."""

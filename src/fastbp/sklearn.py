@@ -6,10 +6,12 @@ off by default.
 """
 
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from fastbp._engine import LOSSES
 from fastbp.annotations import ArrayLike
 from fastbp.callbacks import Callback
 from fastbp.estimators import (
@@ -23,6 +25,7 @@ from fastbp.estimators import (
     limits,
     validated,
 )
+from fastbp.losses import Loss
 from fastbp.optimizers import Optimizer
 from fastbp.targets import Classes, Values
 
@@ -40,7 +43,9 @@ class MLPClassifier(Classes, ClassifierMixin, MultilayerPerceptron):
 
     Parameters
     ----------
-    {PARAMETERS}loss : "log_loss"
+    {PARAMETERS}loss : str or Loss
+        "log_loss", or any of fastbp's that is for classes: "focal", `losses.CrossEntropy(label_smoothing=0.1)`. One
+        without a softmax sees each class by itself, as 0 and 1; one for values compares probabilities with these.
     class_weight : dict from label to weight, or "balanced", optional
         Multiplies the weight of each row by its label's; "balanced" makes all classes weigh the same.
     {MORE}classes_ : ndarray
@@ -57,7 +62,7 @@ class MLPClassifier(Classes, ClassifierMixin, MultilayerPerceptron):
 
     _parameter_constraints: ClassVar[dict] = {
         **MultilayerPerceptron._parameter_constraints,
-        "loss": [limits.StrOptions({"log_loss"})],
+        "loss": [limits.StrOptions({"log_loss", *LOSSES}), Loss],
         "class_weight": [dict, limits.StrOptions({"balanced"}), None],
     }
 
@@ -87,7 +92,7 @@ class MLPClassifier(Classes, ClassifierMixin, MultilayerPerceptron):
         epsilon: float = 1e-8,
         n_iter_no_change: float = 10,
         max_fun: int = 15000,
-        loss: str = "log_loss",
+        loss: str | Loss = "log_loss",
         class_weight: Mapping | str | None = None,
         dropout: float | Sequence[float] = 0.0,
         optimizer: Optimizer | str | None = None,
@@ -167,9 +172,10 @@ class MLPClassifier(Classes, ClassifierMixin, MultilayerPerceptron):
         ndarray of shape (rows,) or (rows, labels)
         """
         P, classes = self._predict(X), self.classes_
-        if self._label_binarizer.y_type_ == "multiclass":
+        kind = self._label_binarizer.y_type_
+        if kind == "multiclass" or (kind == "binary" and P.shape[1] == 2 == len(classes)):
             return classes.take(P.argmax(axis=1))
-        if self._label_binarizer.y_type_ == "binary" and len(classes) == 2:
+        if kind == "binary" and len(classes) == 2:
             return classes.take(P[:, 0] > 0.5)
         return self._label_binarizer.inverse_transform(P)
 
@@ -187,6 +193,8 @@ class MLPClassifier(Classes, ClassifierMixin, MultilayerPerceptron):
         """
         P = self._predict(X)
         if P.shape[1] > 1:
+            if self.out_activation_ == "logistic" and self._label_binarizer.y_type_ == "multiclass":
+                P /= P.sum(axis=1, keepdims=True)  # one sigmoid for each class, by a loss of ours
             return P
         both = np.empty((len(P), 2), P.dtype)
         both[:, 1:] = P
@@ -218,9 +226,11 @@ class MLPRegressor(Values, RegressorMixin, MultilayerPerceptron):
 
     Parameters
     ----------
-    loss : {{"squared_error"}}
-        Half the mean square.
-    {PARAMETERS}{MORE}
+    loss : str or Loss
+        "squared_error" (half of it), "poisson" (with the logarithm of the mean as output), or any of fastbp's.
+    {PARAMETERS}quantile : float or list of float
+        For "quantile"; of several the outputs are as many for each target.
+    {MORE}
     Examples
     --------
     >>> from fastbp.sklearn import MLPRegressor
@@ -232,12 +242,13 @@ class MLPRegressor(Values, RegressorMixin, MultilayerPerceptron):
 
     _parameter_constraints: ClassVar[dict] = {
         **MultilayerPerceptron._parameter_constraints,
-        "loss": [limits.StrOptions({"squared_error"})],
+        "loss": [limits.StrOptions({"squared_error", *LOSSES}), Loss],
+        "quantile": [limits.Interval(Real, 0, 1, closed="neither"), list, tuple],
     }
 
     def __init__(
         self,
-        loss: str = "squared_error",
+        loss: str | Loss = "squared_error",
         hidden_layer_sizes: int | Sequence[int] = (100,),
         activation: str | Sequence[str] = "relu",
         *,
@@ -262,6 +273,7 @@ class MLPRegressor(Values, RegressorMixin, MultilayerPerceptron):
         epsilon: float = 1e-8,
         n_iter_no_change: float = 10,
         max_fun: int = 15000,
+        quantile: float | Sequence[float] = 0.5,
         dropout: float | Sequence[float] = 0.0,
         optimizer: Optimizer | str | None = None,
         callbacks: Sequence[Callback] | None = None,
@@ -324,8 +336,35 @@ class MLPRegressor(Values, RegressorMixin, MultilayerPerceptron):
         """
         return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), True)
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: Any, return_interval: bool = False) -> Any:
         """Values for each row.
+
+        Parameters
+        ----------
+        X : array or sparse matrix of shape (rows, features)
+        return_interval : bool
+            Whether to return the lowest and the highest of several quantiles too.
+
+        Returns
+        -------
+        ndarray of shape (rows,) or (rows, targets)
+            Of several quantiles the one next to the median.
+        interval : ndarray of shape (rows, 2) or (rows, targets, 2)
+            With `return_interval`.
+        """
+        P = self._predict(X)
+        Y = self._central(P)
+        Y = Y.ravel() if Y.shape[1] == 1 else Y
+        if not return_interval:
+            return Y
+        levels = self._levels()
+        if levels is None or len(levels) < 2:
+            raise ValueError("return_interval=True needs loss='quantile' and several: quantile=[0.05, 0.5, 0.95]")
+        interval = self._ordered(P)[:, :, [0, -1]]
+        return Y, interval[:, 0] if interval.shape[1] == 1 else interval
+
+    def predict_quantiles(self, X: Any) -> np.ndarray:
+        """All quantiles in ascending order.
 
         Parameters
         ----------
@@ -333,7 +372,10 @@ class MLPRegressor(Values, RegressorMixin, MultilayerPerceptron):
 
         Returns
         -------
-        ndarray of shape (rows,) or (rows, targets)
+        ndarray of shape (rows, quantiles) or (rows, targets, quantiles)
         """
-        Y = self._predict(X)
-        return Y.ravel() if Y.shape[1] == 1 else Y
+        P = self._predict(X)
+        if self._levels() is None:
+            raise ValueError(f"predict_quantiles needs loss='quantile', got {self.loss!r}")
+        ordered = self._ordered(P)
+        return ordered[:, 0] if ordered.shape[1] == 1 else ordered

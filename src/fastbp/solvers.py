@@ -1,22 +1,18 @@
 """How an estimator's network is trained: epochs of sgd, adam or another optimizer, or L-BFGS through SciPy.
 
 The order of random draws, the penalty, the schedules and the rules for stopping are scikit-learn's, so that the
-same `random_state` gives the same numbers; an epoch is one call into the engine. What scikit-learn descends is
-not the gradient of what it reports where a target has several columns, and neither is a mean over the columns as
-the engine's losses are: two factors, of the value and of the gradient, lie between.
+same `random_state` gives the same numbers; an epoch is one call into the engine. Rejected: stepping in NumPy, as
+scikit-learn does, which takes longer than the arithmetic.
 """
 
 import contextlib
 import math
 import sys
 import warnings
-from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 
-from fastbp import _engine, optimizers
-from fastbp.annotations import LossLike
+from fastbp import optimizers
 from fastbp.callbacks import Callbacks
 from fastbp.data import Data
 from fastbp.errors import DivergenceError
@@ -25,6 +21,7 @@ from fastbp.history import History
 from fastbp.optimization import Optimizer
 from fastbp.optional import package
 from fastbp.runtimes import Runtime
+from fastbp.targets import Target
 from fastbp.tellers import Teller
 from fastbp.training import Trainer
 
@@ -32,23 +29,12 @@ ALMOST_1 = math.nextafter(1, 0)  # scikit-learn lets momentum be 1
 SMALLEST_RATE = 1e-6  # at which an adaptive learning rate gives up
 
 
-class Target(NamedTuple):
-    """What an estimator's loss is in the engine's terms."""
-
-    loss: LossLike  # a name in `fastbp.losses`, or a function
-    value: float = 1.0  # the reported loss over the engine's
-    gradient: float = 1.0  # the gradient that is descended over the engine's
-    offsets: Callable | None = None  # targets -> what the engine leaves out of each row's loss
-
-
 def trainer_of(runtime: Runtime, target: Target, optimizer: Optimizer) -> Trainer:
     """A trainer whose losses are those that the estimator reports, but for a factor."""
     trainer = Trainer(runtime.net, target.loss, optimizer)
-    if target.gradient != 1:
-        groups, *rest = optimizer.compiled(runtime.net)
-        groups = [(lr_scale, [("scale", (target.gradient,)), *rules]) for lr_scale, rules in groups]
-        trainer.chain = _engine.Chain(runtime.net.dtype.name, groups, *rest)
     trainer.chain.shown_penalty = 1 / target.value
+    if target.clips and trainer.objective.terms is not None:
+        trainer.objective.terms[0].ceiling = -math.log(np.finfo(runtime.net.dtype).eps)
     return trainer
 
 
@@ -130,7 +116,7 @@ class Stochastic:
                 remember(runtime.trainer, memory)
         self.trainer, self.rate = runtime.trainer, est._optimizer
         self.say = _printed if est.verbose else _silent
-        self.offsets = target.offsets(data.ts[0]) if target.offsets else None
+        self.offsets = target.offsets(data.ts[0]) if target.offset else None
         names = ["loss", *(["val_loss", "val_score"] if held else [])]
         callbacks = Callbacks(() if est.callbacks is None else est.callbacks)
         size = _batch_size(est.batch_size, data.rows)
@@ -222,7 +208,7 @@ class Stochastic:
         est, held = self.est, self.held
         Z = self.runtime.raw(held.xs[0], est.n_threads)
         loss = self.trainer.objective((Z,), held.ts, held.weights)[0] * self.target.value
-        if self.target.offsets:
+        if self.target.offset:
             loss += float(np.average(self.target.offsets(held.ts[0]), weights=held.row_weights))
         est.validation_loss_curve_.append(loss)
         P = self.runtime.link(Z)
@@ -254,15 +240,15 @@ class Stochastic:
 def minimise(est, runtime: Runtime, target: Target, data: Data, teller: Teller) -> None:
     """Train on all rows at once by SciPy's L-BFGS-B."""
     optimize = package("scipy.optimize", "solver='lbfgs'")
-    net, trainer = runtime.net, Trainer(runtime.net, target.loss)
+    net, trainer = runtime.net, trainer_of(runtime, target, optimizers.SGD())
     weights = data.row_weights
     rows = data.rows if weights is None else float(weights.sum())
-    offset = float(np.average(target.offsets(data.ts[0]), weights=weights)) if target.offsets else 0.0
+    offset = float(np.average(target.offsets(data.ts[0]), weights=weights)) if target.offset else 0.0
 
     def objective(theta):
         net.params[...] = theta
         value = trainer.objective.loss_and_gradient(net, data.xs, data.ts, data.weights) * target.value + offset
-        gradient = net.grads.astype(np.float64) * target.gradient
+        gradient = net.grads.astype(np.float64)
         start = 0
         for W, b in zip(runtime.coefs, runtime.intercepts, strict=True):
             gradient[start : start + W.size] += est.alpha / rows * W.ravel()

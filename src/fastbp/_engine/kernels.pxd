@@ -172,6 +172,7 @@ cdef struct Targets:
     double[MAX_PARAMETERS] numbers      # its parameters ...
     const void* column          # ... and the one that has a number for each output, or NULL
     double share                # of this loss in a sum of several
+    double ceiling              # the most that a single loss counts in the value, not in the gradient
     const int64_t* indices      # class indices (-1: missing), or NULL ...
     const void* values          # ... and then rows of values
     Py_ssize_t width            # of a row of values

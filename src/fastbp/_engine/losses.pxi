@@ -194,6 +194,14 @@ cdef inline void weigh(real* A, const real* W, Py_ssize_t n) noexcept nogil:
         A[i] = A[i] * W[i] if W[i] != 0 else 0
 
 
+cdef inline void lower(real* A, double ceiling, Py_ssize_t n) noexcept nogil:
+    """A = min(A, ceiling), with a NaN left as it is."""
+    cdef real most = <real> ceiling
+    cdef Py_ssize_t i
+    for i in range(n if ceiling < INFINITY else 0):
+        A[i] = most if A[i] > most else A[i]
+
+
 cdef inline real sum_of(const real* A, Py_ssize_t n) noexcept nogil:
     """Whole vectors side by side, then what is left."""
     cdef real[16] sums
@@ -260,6 +268,7 @@ cdef void each_output(const Tensor* Y, const Targets* targets, double scale, dou
             gather_values(targets.values, targets, heads, n, rows, block * PANEL, width, chunk.T)
             if V == NULL:
                 row.of_outputs(chunk.Y, chunk.T, chunk.C, targets.numbers, chunk.losses, chunk.dY, size)
+                lower(chunk.losses, targets.ceiling, size)
             else:
                 row.curvature(chunk.Y, chunk.T, chunk.C, targets.numbers, chunk.dY, size)
             if weighs:
@@ -366,6 +375,7 @@ cdef void each_group(const Tensor* Y, const Targets* targets, double scale, doub
         gather_targets(targets, n, rows, &group)
         if V == NULL:
             targets.loss.of_group(&group)
+            lower(losses_, targets.ceiling, GROUP)
         else:
             gather_group(V, n, rows, <real*> group.V)
             targets.loss.tangent(&group)

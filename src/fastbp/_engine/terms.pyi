@@ -6,6 +6,7 @@ import numpy as np
 
 class Term:
     column: np.ndarray | None
+    ceiling: float
     def __init__(
         self,
         dtype: np.dtype | str,

@@ -1,4 +1,5 @@
 """A loss with its parameters, as a program and the fast lane take it: one term of what is minimised."""
+from libc.math cimport INFINITY
 from libc.stdint cimport int64_t
 
 import numpy as np
@@ -25,7 +26,16 @@ cdef class Term:
             self.targets.numbers[k] = number
         self.column, self.heads = column, heads
         self.targets.column = NULL if column is None else address(column, column.size * self.kernels.item)
-        self.targets.share, self.targets.skips_nan = share, skips_nan
+        self.targets.share, self.targets.skips_nan, self.targets.ceiling = share, skips_nan, INFINITY
+
+    @property
+    def ceiling(self):
+        """The most that a single loss counts in the value, not in the gradient: infinity unless set."""
+        return self.targets.ceiling
+
+    @ceiling.setter
+    def ceiling(self, double ceiling):
+        self.targets.ceiling = ceiling
 
     cdef void place(self, Targets* targets, Py_ssize_t outputs, t, weights, Py_ssize_t rows) except *:
         """All that is known of a batch before it begins: targets and weights of all rows."""

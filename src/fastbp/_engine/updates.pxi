@@ -129,8 +129,6 @@ cdef const real* scale(const double* scalars, real* P, const real* G, real** sta
         scratch[i] = factor * G[i]
     return scratch
 
-rule(b"scale", 0, 1, rate_first, scale)
-
 
 cdef void prepare_adam(const double* parameters, const Step* step, double* scalars) noexcept nogil:
     cdef double beta1 = parameters[0], beta2 = parameters[1]
