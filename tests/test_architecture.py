@@ -95,6 +95,7 @@ FLOORS = [
         "monitor",
         "fitting",
         "streams",
+        "online",
         "training",
     },
     {

@@ -34,6 +34,9 @@ def save(path: str | os.PathLike, trainer: Any, metadata: dict[str, str] | None,
         "draws": trainer.net.draws,
         "rng": trainer.rng.bit_generator.state,
     }
+    online = trainer.online_state()
+    if online is not None:
+        state["online"] = online
     arrays = {STATES: trainer.chain.states} if trainer.chain.states.size else {}
     metadata = {**(metadata or {}), STATE: serialization.encoded(state)}
     position = trainer.position()
@@ -110,6 +113,7 @@ def _take(trainer, state, arrays, metadata):
     rng = np.random.default_rng(0)
     rng.bit_generator.state = state["rng"]
     position = _position(serialization.decoded(metadata, FIT), arrays) if FIT in metadata else None
+    trainer.restore_online(state.get("online"))
     chain.states[...] = states
     chain.t, chain.loss, trainer.optimizer.epoch = steps, loss, epochs
     trainer.net.programs.draws = draws

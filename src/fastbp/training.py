@@ -22,6 +22,7 @@ from fastbp.history import History
 from fastbp.losses import Loss, Objective
 from fastbp.metrics import resolve as resolve_metrics
 from fastbp.network import Network
+from fastbp.online import OneByOne
 from fastbp.progress import ProgressBar
 from fastbp.sources import refuse_unfit
 from fastbp.streams import Augmented, Slices, Stream, StreamFit, as_batches, is_batches, joined
@@ -29,7 +30,7 @@ from fastbp.streams import Augmented, Slices, Stream, StreamFit, as_batches, is_
 UNFIT = 4  # the engine's word for a batch that was not finite
 
 
-class Trainer:
+class Trainer(OneByOne):
     """Trains a network and keeps what training needs from one call to the next.
 
     Parameters
@@ -66,17 +67,23 @@ class Trainer:
         metrics: MetricsLike = (),
         seed: int | None = None,
     ):
-        self.net = checks.instance(net, Network, "net")
-        self.objective = Objective(loss, net, loss_weights)
+        checks.instance(net, Network, "net")
+        self.recipe = {"loss": loss, "metrics": metrics}
+        self._loss_weights = loss_weights
         self.optimizer = optimizers.resolve(optimizer)
-        self.metrics = resolve_metrics(metrics, self.objective)
+        self._take(net)
+        self.recipe["loss"] = checks.alone(self.objective.losses)
         self.rng = np.random.default_rng(net.seed if seed is None else checks.as_seed(seed))
-        self.chain = self.optimizer.chain_for(net)
-        self.recipe = {"loss": checks.alone(self.objective.losses), "metrics": metrics}
         self.pending: Position | None = None
         self._fit: Fit | None = None
         self._loss = np.empty(1)
         self._placed: tuple = ()
+
+    def _take(self, net):
+        self.net: Network = net
+        self.objective = Objective(self.recipe["loss"], net, self._loss_weights)
+        self.metrics = resolve_metrics(self.recipe["metrics"], self.objective)
+        self.chain = self.optimizer.chain_for(net)
         self._lane = net.programs.lane(self.objective.terms, self.chain)
 
     def step(

@@ -7,6 +7,7 @@ from fastbp._engine import functional
 from fastbp._engine.chain import Chain
 from fastbp._engine.functional import first_nonfinite, first_outside, loss
 from fastbp._engine.lane import Lane
+from fastbp._engine.online import DictRow
 from fastbp._engine.program import (
     FIGURES,
     Program,
@@ -50,6 +51,7 @@ __all__ = [
     "SOURCES",
     "Activation",
     "Chain",
+    "DictRow",
     "Lane",
     "Lock",
     "Loss",
