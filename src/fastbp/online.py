@@ -34,8 +34,8 @@ class Online:
             raise ValueError(f"learn_one wants a loss of fastbp's own, got {loss!r}")
         self.trainer = trainer
         self.columns: dict[Hashable, int] = dict(columns)
-        self.labels: dict[Hashable, int] | None = dict(labels) if loss.row.indices else None
-        self.binary = loss.row.unit and not loss.row.indices
+        self.labels: dict[Hashable, int] | None = dict(labels) if loss.row.labels else None
+        self.binary = loss.takes_shares and not loss.row.labels
         self._attach()
 
     def _attach(self):
