@@ -94,6 +94,8 @@ FLOORS = [
         "explanation",
         "monitor",
         "fitting",
+        "full_batch",
+        "least_squares",
         "streams",
         "online",
         "training",
@@ -261,6 +263,7 @@ def test_public_names() -> None:
         "CSVLogger JSONLogger TensorBoardLogger MlflowLogger WandbLogger LearningRateFinder "
         "clip_by_global_norm losses metrics schedules functional datasets initializers "
         "Add Average Broadcast Concatenate Constant Maximum Minimum Multiply Rescaling Slice Subtract maximum minimum "
+        "minimize Optimum "
         "Diagnosis diagnose Explanation explain GradientMonitor "
         "check_gradients hessian hvp input_gradient jacobian jvp log_abs_det_jacobian per_sample_gradient_norms "
         "per_sample_gradients vjp from_fann from_keras from_onnx from_torch from_sklearn "

@@ -47,6 +47,18 @@ def test_operations_are_those_of_three_products() -> None:
     assert operations(SMALL["predict"]) == 2 * 7 * (15 + 20)
 
 
+def test_optimizers_are_compared_with_torch_and_a_copy() -> None:
+    pytest.importorskip("torch")
+    from benchmarks import optimizers
+
+    results = {name: {"1000": optimizers.measured(name, 1000, 3)} for name in ("adam, clipped", "rprop", "lion")}
+    for name, by_size in results.items():
+        assert by_size["1000"]["bytes"] == 4 * 1000 * (5 if name == "lion" else 7)
+        assert by_size["1000"]["of_copy"] > 0
+        assert (by_size["1000"]["times_faster_than_torch"] is None) == (name == "lion")
+    assert len(optimizers.table(results).splitlines()) == 5
+
+
 def test_a_run_end_to_end(tmp_path: Path) -> None:
     out = tmp_path / "results.json"
     command = [

@@ -99,6 +99,7 @@ __all__ = [
     "Muon",
     "NAdam",
     "NonNegative",
+    "Optimum",
     "ProgressBar",
     "RAdam",
     "RMSNorm",
@@ -139,6 +140,7 @@ __all__ = [
     "losses",
     "maximum",
     "metrics",
+    "minimize",
     "minimum",
     "per_sample_gradient_norms",
     "per_sample_gradients",
@@ -155,6 +157,7 @@ if TYPE_CHECKING:  # what LATE has, for those who read types before anything run
     from fastbp.diagnostics import Diagnosis, diagnose
     from fastbp.explanation import Explanation, explain
     from fastbp.fann_format import from_fann
+    from fastbp.full_batch import Optimum, minimize
     from fastbp.gradients import check_gradients, per_sample_gradient_norms, per_sample_gradients
     from fastbp.keras_format import from_keras
     from fastbp.loggers import CSVLogger, JSONLogger, MlflowLogger, TensorBoardLogger, WandbLogger
@@ -173,6 +176,7 @@ LATE = {
     "diagnostics": ("Diagnosis", "diagnose"),
     "explanation": ("Explanation", "explain"),
     "fann_format": ("from_fann",),
+    "full_batch": ("Optimum", "minimize"),
     "gradients": ("check_gradients", "per_sample_gradient_norms", "per_sample_gradients"),
     "loggers": ("CSVLogger", "JSONLogger", "MlflowLogger", "TensorBoardLogger", "WandbLogger"),
     "keras_format": ("from_keras",),

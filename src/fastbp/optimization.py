@@ -226,7 +226,7 @@ class Optimizer:
         wanted, done = start or 1, chain.t // self.settings["accumulate"]
         if done < wanted:
             raise RuntimeError(f"there is an average from step {wanted} on, {done} are done")
-        return net.programs.where_trained(chain.states[-1])
+        return np.where(net.programs.trained(), chain.states[-1], net.params)
 
     @contextmanager
     def averaged(self, net: Network) -> Iterator[None]:

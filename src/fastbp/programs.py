@@ -144,12 +144,12 @@ class Programs:
         self._fixed = parts
         self._find_spans()
 
-    def where_trained(self, values: np.ndarray) -> np.ndarray:
-        """The parameters, with other values for those that an optimizer moves."""
-        params = self.params.copy()
-        for start, stop in [(0, params.size)] if self._spans is None else self._spans:
-            params[start:stop] = values[start:stop]
-        return params
+    def trained(self) -> np.ndarray:
+        """Which of the parameters an optimizer moves."""
+        moves = np.zeros(self.params.size, bool)
+        for start, stop in [(0, moves.size)] if self._spans is None else self._spans:
+            moves[start:stop] = True
+        return moves
 
     def _find_spans(self):
         """What an optimizer moves: None for all."""

@@ -111,6 +111,19 @@ def dense_backward(dY, X, W, b, Y, activation, alpha):
     return dX.array(), dW, db
 
 
+def add_gram(J, out):
+    """out += J'J, which is the dW of a layer with the input J and the gradient J."""
+    cdef _Node node = _Node("dense", J.dtype, len(J), "linear", 0.0)
+    cdef Py_ssize_t size = J.shape[1]
+    cdef fp_mode mode = flush_subnormals()
+    node.op.X = node.keep(_Blocks(J.dtype, len(J), size, J))
+    node.op.Z, node.op.Y, node.op.dY = node.op.X[0], node.op.X[0], node.op.X[0]
+    node.parameters(out, None, out, None)
+    node.op.adds_gradient = True
+    node.op.kind.gradient(&node.op, &node.context, node.N, 0, size, False)
+    restore_mode(mode)
+
+
 def activation_forward(Z, activation, alpha):
     """Y = f(Z)."""
     cdef _Node node = _Node("activation", Z.dtype, len(Z), activation, alpha)
