@@ -73,7 +73,7 @@ def test_the_normal_equations_are_those_of_the_jacobian(weighted: bool, rng: np.
     h = fb.Dense(4, "tanh")(x)
     net = fb.Model(x, [fb.Dense(2)(h), fb.Dense(1, "sigmoid")(h)], dtype="float64", seed=0)
     X, ys = rng.normal(size=(7, 3)), (rng.normal(size=(7, 2)), rng.normal(size=(7, 1)))
-    weights = rng.uniform(0.5, 2, size=7) if weighted else None
+    weights = (rng.uniform(0.5, 2, size=7),) if weighted else None
     objective = Objective(("mse", "mse"), net)
     problem = Problem(net, objective, (X,), objective.targets(ys, 7), weights)
     theta = net.params.copy()

@@ -102,7 +102,7 @@ def minimize(
     objective = Objective(loss, work)
     xs = work.as_inputs(X)
     ts = objective.targets(y, len(xs[0]))
-    weights = None if sample_weight is None else checks.as_weights(sample_weight, len(xs[0]), work.dtype)
+    weights = objective.weights(sample_weight, ts)
     max_iter, tol = checks.positive_int(max_iter, "max_iter"), checks.in_range(tol, "tol", 0.0)
     watch = _Watch(callback)
     if method == "lm":
@@ -155,7 +155,7 @@ def _by_scipy(net, objective, xs, ts, weights, method, max_iter, tol, watch):
         passes += 1
         net.params = theta
         direction = np.where(moves, direction, 0)
-        return moves * net.programs.derivatives.parameter_second(xs, direction, ts, objective.names)
+        return moves * net.programs.derivatives.parameter_second(xs, direction, ts, objective.terms)
 
     def after(intermediate_result):
         if watch(intermediate_result.fun):
@@ -163,7 +163,7 @@ def _by_scipy(net, objective, xs, ts, weights, method, max_iter, tol, watch):
 
     second = {}
     if method == "newton-cg":
-        if objective.names is None or weights is not None:
+        if objective.terms is None or weights is not None:
             raise ValueError('method "newton-cg" wants losses of fastbp\'s own and no sample_weight')
         second = {"hessp": hessian_product}
     # Newton-CG's own test is the length of a step.

@@ -6,11 +6,13 @@ MINPACK has it, is twice as exact in bad cases and costs memory for all of J.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastbp import _engine
+from fastbp.losses import Loss
 
 BLOCK_BYTES = 1 << 24  # of J at a time
 DAMPING = 1e-3  # at the start, of the largest diagonal element of J'J: Nielsen's tau for a good start
@@ -23,12 +25,12 @@ class Problem(NamedTuple):
     objective: Any
     xs: tuple[np.ndarray, ...]
     ts: tuple[np.ndarray, ...]
-    weights: np.ndarray | None
+    weights: tuple[Any, ...] | None  # for each output
 
     def factors(self) -> tuple[np.ndarray, list[float]]:
         """The loss is the sum of squares of residuals times these: one a row, and one an output."""
         rows = len(self.xs[0])
-        weights = np.ones(rows) if self.weights is None else self.weights
+        weights = np.ones(rows) if self.weights is None else self.weights[0]
         return np.sqrt(weights / weights.sum()), [t.shape[1] ** -0.5 for t in self.ts]
 
     def residuals(self) -> list[np.ndarray]:
@@ -57,11 +59,21 @@ class Problem(NamedTuple):
         return sum(float((r * r).sum()) for r in residuals), gradient, square
 
 
+def _plain_mse(loss):
+    return isinstance(loss, Loss) and loss.__name__ == "mse" and loss.weight == 1 and not loss.settings["mask_nan"]
+
+
+def _one_a_row(first, weights):
+    return weights is not None and weights.ndim == 1 and np.array_equal(weights, first)
+
+
 def levenberg_marquardt(problem: Problem, max_iter: int, tol: float, watch: Callable[[float], bool]) -> tuple:
     """Parameters, loss, passes, whether it converged, and why it stopped. Madsen, Nielsen and Tingleff 2004."""
     net = problem.net
-    if problem.objective.names is None or set(problem.objective.names) != {"mse"}:
+    if not all(map(_plain_mse, problem.objective.losses)) or set(problem.objective.shares) != {1}:
         raise ValueError('method "lm" is for least squares: it wants the loss "mse"')
+    if problem.weights is not None and not all(map(partial(_one_a_row, problem.weights[0]), problem.weights)):
+        raise ValueError('method "lm" wants a sample_weight of shape (rows,), the same for all outputs')
     theta, growth = net.params.copy(), 2.0
     loss, gradient, square = problem.normal_equations()
     outputs = sum(t.shape[1] for t in problem.ts)
