@@ -85,6 +85,8 @@ FLOORS = [
         "resuming",
         "loggers",
         "rate_finder",
+        "splitting",
+        "cross_validation",
         "stopping",
         "data",
         "derivatives",
@@ -260,7 +262,7 @@ def test_public_names() -> None:
         "Input Dense Activation Dropout Model Sequential load Trainer History batches Adam AdamW SGD "
         "Adadelta Adagrad Adamax Adan Lion Muon NAdam RAdam RMSprop Rprop "
         "EarlyStopping ReduceLROnPlateau ModelCheckpoint TerminateOnNaN LambdaCallback ProgressBar Callback "
-        "CSVLogger JSONLogger TensorBoardLogger MlflowLogger WandbLogger LearningRateFinder "
+        "CSVLogger JSONLogger TensorBoardLogger MlflowLogger WandbLogger LearningRateFinder Split cross_validate kfold "
         "clip_by_global_norm losses metrics schedules functional datasets initializers "
         "Add Average Broadcast Concatenate Constant Maximum Minimum Multiply Rescaling Slice Subtract maximum minimum "
         "minimize Optimum "

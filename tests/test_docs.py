@@ -63,3 +63,11 @@ def test_the_table_of_losses_is_that_of_the_engine() -> None:
         formula = ("" if row.by_rows else "mean of ") + row.formula.replace("|", "\\|")
         lines.append(f"| `{name}` | {shown} | {formula} |")
     assert "\n".join(lines) in (DOCS / "losses.md").read_text(encoding="utf-8")
+
+
+def test_the_page_on_training_names_every_initializer_and_metric() -> None:
+    text = (DOCS / "training.md").read_text(encoding="utf-8")
+    starts, metrics = text.split("## Start values")[1].split("## Metrics")
+    named = [set(re.findall(r"`(\w+)`", part)) for part in (starts, metrics.split("## Callbacks")[0])]
+    assert set(fb.initializers.INITIALIZERS) <= named[0]
+    assert set(fb.metrics.METRICS) <= named[1]

@@ -48,6 +48,7 @@ from fastbp.optimizers import (
     clip_by_global_norm,
 )
 from fastbp.progress import ProgressBar
+from fastbp.splitting import Split, kfold
 from fastbp.stopping import EarlyStopping, ReduceLROnPlateau
 from fastbp.threads import get_num_threads, set_num_threads
 from fastbp.training import Trainer
@@ -110,6 +111,7 @@ __all__ = [
     "Rprop",
     "Sequential",
     "Slice",
+    "Split",
     "Subtract",
     "TensorBoardLogger",
     "TerminateOnNaN",
@@ -119,6 +121,7 @@ __all__ = [
     "batches",
     "check_gradients",
     "clip_by_global_norm",
+    "cross_validate",
     "datasets",
     "diagnose",
     "explain",
@@ -135,6 +138,7 @@ __all__ = [
     "input_gradient",
     "jacobian",
     "jvp",
+    "kfold",
     "load",
     "log_abs_det_jacobian",
     "losses",
@@ -152,6 +156,7 @@ __all__ = [
 
 if TYPE_CHECKING:  # what LATE has, for those who read types before anything runs
     from fastbp import plotting
+    from fastbp.cross_validation import cross_validate
     from fastbp.curvature import hessian, hvp
     from fastbp.derivatives import input_gradient, jacobian, jvp, log_abs_det_jacobian, vjp
     from fastbp.diagnostics import Diagnosis, diagnose
@@ -171,6 +176,7 @@ if TYPE_CHECKING:  # what LATE has, for those who read types before anything run
     __version__: str
 
 LATE = {
+    "cross_validation": ("cross_validate",),
     "curvature": ("hessian", "hvp"),
     "derivatives": ("input_gradient", "jacobian", "jvp", "log_abs_det_jacobian", "vjp"),
     "diagnostics": ("Diagnosis", "diagnose"),

@@ -21,6 +21,7 @@ from fastbp.layers import Layer
 from fastbp.losses import Loss, Objective
 from fastbp.network import Network
 from fastbp.optimizers import Optimizer
+from fastbp.splitting import Split
 from fastbp.training import Trainer
 
 
@@ -61,6 +62,7 @@ class Model(Network):
         resume: bool | str | os.PathLike = False,
         augment: Callable[..., Any] | None = None,
         steps_per_epoch: int | None = None,
+        validation_split: float | Split | None = None,
     ) -> History:
         """Train with a new `Trainer`, which explains the parameters.
 
@@ -95,6 +97,7 @@ class Model(Network):
             resume=resume,
             augment=augment,
             steps_per_epoch=steps_per_epoch,
+            validation_split=validation_split,
         )
 
     def evaluate(

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from fastbp import checks, optimizers, resuming
-from fastbp.annotations import Arrays, LossLike, MetricsLike, WeightsLike, WeightsOf
+from fastbp import checks, optimizers, resuming, splitting
+from fastbp.annotations import ArrayLike, Arrays, LossLike, MetricsLike, WeightsLike, WeightsOf
 from fastbp.callbacks import Callback, Callbacks
 from fastbp.data import Data
 from fastbp.fitting import Fit, Position
@@ -25,6 +25,7 @@ from fastbp.network import Network
 from fastbp.online import OneByOne
 from fastbp.progress import ProgressBar
 from fastbp.sources import refuse_unfit
+from fastbp.splitting import Split
 from fastbp.streams import Augmented, Slices, Stream, StreamFit, as_batches, is_batches, joined
 
 UNFIT = 4  # the engine's word for a batch that was not finite
@@ -142,6 +143,7 @@ class Trainer(OneByOne):
         resume: bool | str | os.PathLike = False,
         augment: Callable[..., Any] | None = None,
         steps_per_epoch: int | None = None,
+        validation_split: float | Split | None = None,
     ) -> History:
         """Train for some epochs, going on from where the last call or step ended.
 
@@ -176,6 +178,8 @@ class Trainer(OneByOne):
             trainer's generator. A sample weight stays with its row.
         steps_per_epoch : int, optional
             How many batches of an iterable make an epoch; the next one goes on after them.
+        validation_split : float or Split, optional
+            The share of the rows that is held out as validation data: the last ones, or as a `Split` says.
 
         Returns
         -------
@@ -194,6 +198,9 @@ class Trainer(OneByOne):
         >>> list(history.history), history.epoch
         (['loss', 'mae'], [0, 1, 2])
         """
+        if validation_split is not None:
+            parts = splitting.part(validation_split, X, y, sample_weight, validation_data)
+            X, y, sample_weight, validation_data = parts
         data = self._training_data(X, y, sample_weight, class_weight, check_finite, steps_per_epoch)
         validation = self._validation(validation_data, check_finite)
         epochs = checks.positive_int(epochs, "epochs")
