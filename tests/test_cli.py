@@ -380,6 +380,21 @@ def test_export_to_onnx(capsys, flowers, houses):
     np.testing.assert_allclose(Y, fb.load("net.safetensors").predict(X), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.skipif("c" not in cli_export.FORMATS, reason="a Model has no to_c")
+def test_export_to_c(capsys, houses):
+    trained(capsys, houses, "--target", "price", "--epochs", 2, "--hidden", "5")
+    assert "written to house.c" in run(capsys, "export", "net.safetensors", "--to", "c", "--out", "house.c")[1]
+    with open("main.c", "w") as file:
+        file.write(
+            '#include <stdio.h>\n#include "house.c"\n'
+            'int main(void) { float x[2] = {0.5f, -1.5f}, y[1]; predict(x, y); printf("%.9g", y[0]); return 0; }\n'
+        )
+    subprocess.run(["cc", "-std=c99", "-o", "house", "main.c", "-lm"], check=True, timeout=60)
+    printed = subprocess.run(["./house"], capture_output=True, text=True, check=True, timeout=60).stdout
+    wanted = fb.load("net.safetensors").predict(np.array([[0.5, -1.5]]))
+    assert float(printed) == pytest.approx(wanted.item(), rel=1e-5)
+
+
 @pytest.mark.parametrize("form", sorted(cli_export.FORMATS))
 def test_what_export_refuses(capsys, flowers, form):
     trained(capsys, flowers, "--target", "kind", "--epochs", 1)

@@ -1,14 +1,14 @@
 """`fastbp export`: the net of a model file in another format.
 
-A row of FORMATS is a format. The encoding of a table stays behind, since it reads text and the formats take numbers
-alone; what goes in and comes out is said.
+A row of KNOWN is a format, and one that a Model can write is offered. The encoding of a table stays behind, since it
+reads text and the formats take numbers alone; what goes in and comes out is said.
 """
 
 import argparse
 import os
 import sys
 from collections.abc import Callable
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from fastbp import encoding, safetensors, serialization
 from fastbp.cli_options import check_writable, command
@@ -30,6 +30,11 @@ def _to_torch(net: Model, path: str, target) -> bool:
     return False
 
 
+def _to_c(net: Any, path: str, target) -> bool:
+    net.to_c(path)
+    return False
+
+
 class Format(NamedTuple):
     """A format: the ending of its files, what it is, and what writes it and says whether it gives probabilities."""
 
@@ -38,12 +43,14 @@ class Format(NamedTuple):
     write: Callable[[Model, str, object], bool]
 
 
-FORMATS = {
+KNOWN = {
+    "c": Format(".c", "one file in C99 with a function predict", _to_c),
     "onnx": Format(".onnx", "a graph for the runtimes of ONNX, with labels and probabilities", _to_onnx),
     "torch": Format(
         ".torch.safetensors", "a state dict for PyTorch; the module that it belongs to is printed", _to_torch
     ),
 }
+FORMATS = {name: form for name, form in KNOWN.items() if hasattr(Model, f"to_{name}")}
 
 
 def add(commands) -> None:
