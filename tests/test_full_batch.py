@@ -85,7 +85,7 @@ def test_the_normal_equations_are_those_of_the_jacobian(weighted: bool, rng: np.
     J = np.stack([(r(theta + e) - r(theta - e)) / 2e-6 for e in 1e-6 * np.eye(theta.size)], axis=1)
     net.params = theta
     loss, gradient, square = problem.normal_equations()
-    value = objective(net.programs.predict((X,)), problem.ts, weights)[0]
+    value = objective(net.programs.predict((X,)), problem.ts, weights and 2 * weights)[0]
     assert loss == pytest.approx(value, rel=1e-12)
     np.testing.assert_allclose(gradient, J.T @ r(theta), atol=1e-8)
     np.testing.assert_allclose(square, J.T @ J, atol=1e-8)

@@ -12,6 +12,7 @@ import numpy as np
 from fastbp import checks
 from fastbp._engine import Source
 from fastbp.annotations import Arrays, OneOrMore
+from fastbp.losses import Loss, Objective
 
 
 class Data(NamedTuple):
@@ -99,3 +100,26 @@ def _parts(A, name):
 
 def _like(A, parts):
     return parts if isinstance(A, tuple) else parts[0]
+
+
+def weighted_by_class(class_weight, objective: Objective, ts: tuple, weights: tuple | None, dtype: np.dtype) -> tuple:
+    """The weights times those of each row's class: a dict from label to weight, or "balanced"."""
+    labels, classes = _labels(objective, ts)
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        counts = np.bincount(labels, minlength=classes)
+        of_class = len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1))
+    else:
+        of_class = checks.as_class_weight(class_weight, classes)
+    of_row = of_class[labels] if weights is None else (of_class[labels] * weights[0].T).T
+    return (checks.as_weights(of_row, of_row.shape, dtype, "class_weight by row"),)
+
+
+def _labels(objective, ts):
+    """The label of each row and the number of classes, where there is one label a row."""
+    loss, t, width = objective.losses[0], ts[0], objective.nodes[0].width
+    if len(ts) == 1 and isinstance(loss, Loss):
+        if t.ndim == 1:
+            return t, width
+        if loss.takes_shares and width == 1 and np.isin(t, (0, 1)).all():
+            return t[:, 0].astype(np.int64), 2
+    raise ValueError("class_weight wants one output with a class label in each row of y")

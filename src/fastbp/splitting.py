@@ -85,7 +85,7 @@ class Parted(NamedTuple):
     validation_data: tuple[Any, ...]
 
 
-def part(split: float | Split, X: Any, y: Any, sample_weight: ArrayLike | None, validation_data: Any) -> Parted:
+def part(split: float | Split, X: Any, y: Any, sample_weight: Any, validation_data: Any) -> Parted:
     """X, y and weights in two: for training and for validation."""
     if y is None or validation_data is not None:
         raise ValueError("validation_split wants X and y as arrays, and no validation_data")

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from fastbp import checks, optimizers, resuming, splitting
-from fastbp.annotations import ArrayLike, Arrays, LossLike, MetricsLike, WeightsLike, WeightsOf
+from fastbp.annotations import Arrays, LossLike, MetricsLike, WeightsLike, WeightsOf
 from fastbp.callbacks import Callback, Callbacks
-from fastbp.data import Data
+from fastbp.data import Data, weighted_by_class
 from fastbp.fitting import Fit, Position
 from fastbp.history import History
-from fastbp.losses import Loss, Objective
+from fastbp.losses import Objective
 from fastbp.metrics import resolve as resolve_metrics
 from fastbp.network import Network
 from fastbp.online import OneByOne
@@ -432,25 +432,5 @@ class Trainer(OneByOne):
         ts = self.objective.targets(y, rows, name.format("y"))
         weights = self.objective.weights(sample_weight, ts, name.format("sample_weight"))
         if class_weight is not None:
-            weights = self._class_weights(class_weight, ts, weights)
+            weights = weighted_by_class(class_weight, self.objective, ts, weights, self.net.dtype)
         return Data(xs, ts, weights)
-
-    def _class_weights(self, class_weight, ts, weights):
-        labels, classes = self._labels(ts)
-        if isinstance(class_weight, str) and class_weight == "balanced":
-            counts = np.bincount(labels, minlength=classes)
-            of_class = len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1))
-        else:
-            of_class = checks.as_class_weight(class_weight, classes)
-        of_row = of_class[labels] if weights is None else (of_class[labels] * weights[0].T).T
-        return (checks.as_weights(of_row, of_row.shape, self.net.dtype, "class_weight by row"),)
-
-    def _labels(self, ts):
-        """The label of each row and the number of classes, where there is one label a row."""
-        loss, t, width = self.objective.losses[0], ts[0], self.net.outputs[0].width
-        if len(ts) == 1 and isinstance(loss, Loss):
-            if t.ndim == 1:
-                return t, width
-            if loss.takes_shares and width == 1 and np.isin(t, (0, 1)).all():
-                return t[:, 0].astype(np.int64), 2
-        raise ValueError("class_weight wants one output with a class label in each row of y")
