@@ -26,8 +26,13 @@ def embedded(dtype: str = "float64", seed: int = 1) -> fb.Model:
     return fb.Model(x, fb.Dense(2)(h), dtype=dtype, seed=seed)
 
 
-NETS = [nets.chain, nets.fan_out, nets.two_inputs, nets.shared, nets.repeated, *nets.GRAPHS[5:9], *gated.GATED]
-NETS += [shapes_of_everything, embedded]
+def simple_graph(number: int):
+    """A graph drawn at random, of activations that every format has."""
+    return nets.random_graph(number, ["leaky_relu", "linear", "relu", "sigmoid", "softmax", "tanh"])
+
+
+NETS = [nets.chain, nets.fan_out, nets.two_inputs, nets.shared, nets.repeated, *gated.GATED]
+NETS += [*map(simple_graph, range(4)), shapes_of_everything, embedded]
 
 
 def activation_net(name: str, dtype: str) -> fb.Sequential:

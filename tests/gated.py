@@ -35,6 +35,15 @@ def blocks(dtype: str = "float64", seed: int = 1) -> fb.Model:
     )
 
 
+def learned_slopes(dtype: str = "float64", seed: int = 1) -> fb.Model:
+    """A slope each, over more than one block of features; one for all, used twice; and one by name."""
+    x = fb.Input(5)
+    h = fb.PReLU(init=-0.3)(fb.Dense(70)(x))
+    one = fb.PReLU(num_parameters=1)
+    y = fb.Dense(6, "prelu")(one(h)) + one(fb.Dense(6)(x))
+    return fb.Model(x, [fb.Dense(3)(y), h], dtype=dtype, seed=seed)
+
+
 def diamonds(dtype: str = "float64", seed: int = 1) -> fb.Model:
     """Two inputs, a layer used twice, fan-out at a source, an input given out."""
     a, b = fb.Input(4), fb.Input(4)
@@ -52,4 +61,4 @@ def wide_gates(dtype: str = "float64", seed: int = 1) -> fb.Model:
     return fb.Model(x, fb.Dense(2)(j * fb.Dense(1)(x)), dtype=dtype, seed=seed)
 
 
-GATED = [every_gate, normalized, blocks, diamonds, wide_gates]
+GATED = [every_gate, normalized, blocks, learned_slopes, diamonds, wide_gates]

@@ -20,12 +20,19 @@ OPTIMIZERS = {
     "adam": lambda: fb.Adam(lr=0.01, weight_decay=0.01),
     "adamw": lambda: fb.AdamW(lr=0.01),
 }
+# What a net drawn at random can have: no slopes without bound, and none drawn in training.
+TAME = sorted(row.name for row in _engine.ACTIVATIONS.values() if np.isfinite(row.bound) and not row.draws)
 TARGETS = [
     (name, kind)
     for name in sorted(_engine.LOSSES)
     for kind in ("values", "indices")
     if (_engine.LOSSES[name].labels or kind == "values") and _engine.LOSSES[name].heads == 1
 ]
+
+
+def other_parameters(name: str) -> list[float]:
+    """Values for the parameters of an activation that are not its own; PyTorch keeps some of its own in float32."""
+    return [round(64 * (0.7 * p.value + 0.2)) / 64 for p in _engine.ACTIVATIONS[name].parameters]
 
 
 def small_net(dtype: str = "float64", dropout: float = 0.0, seed: int = 5) -> fb.Sequential:
@@ -134,7 +141,7 @@ def repeated(dtype: str = "float64", seed: int = 1) -> fb.Model:
     return fb.Model(x, [y, y], dtype=dtype, seed=seed)
 
 
-def random_graph(number: int):
+def random_graph(number: int, names: list[str] = TAME):
     """A builder of a graph drawn at random: any fan-out, several ends, now and then a layer used again."""
 
     def build(dtype: str = "float64", seed: int = 1) -> fb.Model:
@@ -143,7 +150,7 @@ def random_graph(number: int):
         nodes, layers = list(inputs), []
         for _ in range(rng.integers(3, 14)):
             parent = nodes[rng.integers(len(nodes))]
-            name = str(rng.choice(sorted(_engine.ACTIVATIONS)))
+            name = str(rng.choice(names))
             again = [layer for layer, width in layers if width == parent.width]
             if again and rng.random() < 0.4:
                 nodes.append(again[rng.integers(len(again))](parent))

@@ -10,18 +10,12 @@ import pytest
 import fastbp as fb
 import reference
 from fastbp import _engine
+from nets import TAME, other_parameters
 from torch_losses import LOSSES
+from torch_twin import ACTIVATIONS, activated
 
 torch = pytest.importorskip("torch")
 
-ACTIVATIONS = {
-    "linear": lambda Z, a: Z,
-    "sigmoid": lambda Z, a: torch.sigmoid(Z),
-    "tanh": lambda Z, a: torch.tanh(Z),
-    "relu": lambda Z, a: torch.relu(Z),
-    "leaky_relu": lambda Z, a: torch.nn.functional.leaky_relu(Z, a),
-    "softmax": lambda Z, a: torch.softmax(Z, dim=1),
-}
 OPTIMIZERS = {
     "sgd": (lambda: fb.SGD(lr=0.05), lambda p: torch.optim.SGD(p, lr=0.05)),
     "sgd with decay": (
@@ -62,12 +56,12 @@ class Twin:
             names = ("W", "b") if layer.b is not None else ("W",)
             tensors = [torch.tensor(np.array(getattr(layer, name)), requires_grad=True) for name in names]
             self.parameters += tensors
-            self.layers.append((ACTIVATIONS[layer.activation], layer.alpha, *tensors))
+            self.layers.append((layer, *tensors))
 
     def __call__(self, X: np.ndarray) -> tuple:
         x = y = torch.tensor(X, requires_grad=True)
-        for activation, alpha, W, *b in self.layers:
-            y = activation(y @ W + (b[0] if b else 0), alpha)
+        for layer, W, *b in self.layers:
+            y = activated(layer, y @ W + (b[0] if b else 0))
         return x, y
 
     def flat(self, gradients: bool) -> np.ndarray:
@@ -82,11 +76,11 @@ def random_net(seed: int, dtype: str, heads: int = 1) -> tuple[fb.Sequential, np
     depth = 1 + seed % 6
     sizes = rng.choice(np.arange(2, 70), size=depth + 2, replace=False)
     sizes[-1] *= heads
-    names = rng.choice(sorted(ACTIVATIONS), size=depth)
+    names = rng.choice(TAME, size=depth)
     layers = []
     for units, name in zip(sizes[2:], names, strict=True):
-        alpha = 0.2 if _engine.ACTIVATIONS[name].alpha else None
-        layers.append(fb.Dense(int(units), activation=str(name), bias=bool(rng.random() < 0.8), alpha=alpha))
+        f = fb.activations.ActivationFunction(str(name), *other_parameters(name))
+        layers.append(fb.Dense(int(units), activation=f, bias=bool(rng.random() < 0.8)))
     net = fb.Sequential(fb.Input(int(sizes[1])), *layers, dtype=dtype, seed=seed)
     net.params[...] += rng.normal(size=len(net.params)) * 0.1
     return net, rng.normal(size=(int(sizes[0]), int(sizes[1]))).astype(dtype), rng
@@ -123,7 +117,7 @@ def test_random_nets(seed: int, dtype: np.dtype) -> None:
         assert_close(Y, out.detach().numpy(), limit, "output")
         assert abs(got - value.item()) <= limit * max(1, abs(got)), "loss"
         assert_close(dX, x.grad.numpy(), limit, "dX")
-        for layer, (_, _, W, *b) in zip(net.layers, twin.layers, strict=True):
+        for layer, (_, W, *b) in zip(net.layers, twin.layers, strict=True):
             assert_close(layer.dW, W.grad.numpy(), limit, f"{layer.name}.dW")
             if b:
                 assert_close(layer.db, b[0].grad.numpy(), limit, f"{layer.name}.db")

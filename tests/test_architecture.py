@@ -33,7 +33,17 @@ READERS = {
 FLOORS = [
     {"annotations", "errors"},
     {"_engine"},
-    {"checks", "checks_of_losses", "configured", "foreign", "functional", "optional", "sources", "threads"},
+    {
+        "activations",
+        "checks",
+        "checks_of_losses",
+        "configured",
+        "foreign",
+        "functional",
+        "optional",
+        "sources",
+        "threads",
+    },
     {
         "initializers",
         "constraints",
@@ -270,9 +280,11 @@ def test_public_names() -> None:
         "check_gradients hessian hvp input_gradient jacobian jvp log_abs_det_jacobian per_sample_gradient_norms "
         "per_sample_gradients vjp from_fann from_keras from_onnx from_torch from_sklearn "
         "BatchNorm Embedding LayerNorm RMSNorm Lambda GLU Highway Maxout Residual MaxNorm NonNegative "
+        "PReLU activations "
         "get_num_threads set_num_threads ModelFormatError DivergenceError plotting __version__"
     )
-    assert set(wanted.split()) == set(fb.__all__)
+    parametrized = {row.name for row in _engine.ACTIVATIONS.values() if row.parameters}
+    assert set(wanted.split()) | parametrized == set(fb.__all__)
     for name in set(fb.__all__) - {"__version__"}:
         getattr(fb, name)
     with pytest.raises(AttributeError, match="no_such_name"):

@@ -80,6 +80,8 @@ def test_jacobians_of_graphs(build, mode: str, dtype: np.dtype, rng: np.random.G
 @pytest.mark.parametrize("name", sorted(_engine.ACTIVATIONS))
 def test_jacobians_and_hessians_of_activations(name: str, mode: str, rng: np.random.Generator) -> None:
     net = with_activation(name)
+    if not np.isfinite(_engine.ACTIVATIONS[name].bound):
+        net.params[...] *= 0.3  # three of its kind, one in the other
     X = rng.normal(size=(6, 4)) * 2
     f, _ = in_torch(net)
     wanted = torch.func.vmap(torch.func.jacrev(f))(torch.tensor(X))[0]

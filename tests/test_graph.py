@@ -60,7 +60,7 @@ def test_every_activation_inside_a_graph(name: str, fused: bool, rng: np.random.
     h = fb.Dense(6, activation=name)(x) if fused else fb.Activation(name)(fb.Dense(6)(x))
     net = fb.Model(x, [fb.Dense(3, activation=name)(h), fb.Dense(2)(h)], dtype="float64", seed=5)
     (X,), dys = batch(net, 7, rng)
-    net.forward(X)
+    net.forward(X, training=False)
     dX = net.backward(dys)
 
     def objective(*_: np.ndarray) -> float:

@@ -17,20 +17,18 @@ from nets import assert_gradients
 FACTOR = 1.001
 
 
-def dy_and_z(name: str) -> tuple[np.ndarray, np.ndarray, float]:
+def dy_and_z(name: str) -> tuple[np.ndarray, np.ndarray, fb.activations.ActivationFunction]:
     rng = np.random.default_rng(3)
-    alpha = _engine.ACTIVATIONS[name].alpha
-    return rng.uniform(0.5, 2.0, size=(5, 3)), rng.normal(size=(5, 3)), alpha
+    return rng.uniform(0.5, 2.0, size=(5, 3)), rng.normal(size=(5, 3)), fb.activations.resolve(name)
 
 
 @pytest.mark.parametrize("name", sorted(_engine.ACTIVATIONS))
 def test_in_the_slope_of_an_activation(name: str) -> None:
-    dY, Z, alpha = dy_and_z(name)
-    f, f_vjp = _engine.functional.activation_forward, _engine.functional.activation_backward
-    dZ = f_vjp(dY, Z, f(Z, name, alpha), name, alpha)
+    dY, Z, f = dy_and_z(name)
+    dZ = fb.functional.activation_backward(dY, Z, f(Z), f)
 
     def objective(A: np.ndarray) -> float:
-        return float((dY * f(A, name, alpha)).sum())
+        return float((dY * f(A)).sum())
 
     reference.assert_gradient(objective, Z, dZ)
     with pytest.raises(AssertionError, match="off by"):
@@ -112,11 +110,11 @@ def test_in_one_layer_of_a_backward_pass_by_hand(layer: int, place: str) -> None
 
 @pytest.mark.parametrize("name", sorted(reference.ACTIVATIONS))
 def test_in_the_reference(name: str) -> None:
-    dY, Z, alpha = dy_and_z(name)
-    f, f_vjp = reference.ACTIVATIONS[name]
+    dY, Z, f = dy_and_z(name)
+    dZ = FACTOR * reference.activation_vjp(name, dY, Z, *f.parameters)
     with pytest.raises(AssertionError, match="off by"):
         reference.assert_gradient(
-            lambda A: float((dY * f(A, alpha)).sum()), Z, FACTOR * f_vjp(dY, Z, f(Z, alpha), alpha)
+            lambda A: float((dY * reference.activation(name, A, *f.parameters)).sum()), Z, dZ
         )
 
 

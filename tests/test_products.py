@@ -101,8 +101,8 @@ def test_with_activations(name: str, shape: tuple[int, int, int], dtype: np.dtyp
         rng.normal(size=s).astype(dtype)
         for s in ((rows, inputs), (inputs, outputs), outputs, (rows, outputs))
     )
-    alpha = _engine.ACTIVATIONS[name].alpha
-    op = reference.Op(0, 1, name, alpha, W.astype(np.float64), b.astype(np.float64), 0)
+    parameters = fb.activations.resolve(name).parameters
+    op = reference.Op(0, 1, name, parameters, W.astype(np.float64), b.astype(np.float64), 0)
     net = reference.Net([0], [1], [op])
     Y = fb.functional.dense_forward(X, W, b, activation=name)
     np.testing.assert_allclose(Y, net.forward(X)[0], rtol=tolerance, atol=tolerance)

@@ -11,18 +11,56 @@ import fastbp as fb
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
 
+# The activations with their parameters after Z; where PyTorch has none of the kind, its formula.
 ACTIVATIONS = {
-    "linear": lambda Z, a: Z,
-    "sigmoid": lambda Z, a: torch.sigmoid(Z),
-    "tanh": lambda Z, a: torch.tanh(Z),
-    "relu": lambda Z, a: torch.relu(Z),
-    "leaky_relu": lambda Z, a: F.leaky_relu(Z, a),
-    "softmax": lambda Z, a: torch.softmax(Z, dim=-1),
+    "linear": lambda Z: Z,
+    "sigmoid": torch.sigmoid,
+    "log_sigmoid": F.logsigmoid,
+    "tanh": torch.tanh,
+    "softsign": F.softsign,
+    "elliot": lambda Z: 0.5 + 0.5 * F.softsign(Z),
+    "hard_sigmoid": lambda Z: F.relu6(Z + 3) / 6,
+    "hard_tanh": F.hardtanh,
+    "gaussian": lambda Z: torch.exp(-Z * Z),
+    "relu": torch.relu,
+    "relu6": F.relu6,
+    "leaky_relu": F.leaky_relu,
+    "rrelu": lambda Z, lower, upper: F.leaky_relu(Z, (lower + upper) / 2),
+    "threshold": F.threshold,
+    "elu": F.elu,
+    "selu": F.selu,
+    "celu": F.celu,
+    "softplus": lambda Z, beta: F.softplus(Z, beta, threshold=500),
+    "squareplus": lambda Z, b: (Z + torch.sqrt(Z * Z + b)) / 2,
+    "abs": torch.abs,
+    "square": torch.square,
+    "exp": torch.exp,
+    "silu": F.silu,
+    "quick_gelu": lambda Z: Z * torch.sigmoid(1.702 * Z),
+    "gelu_tanh": lambda Z: F.gelu(Z, approximate="tanh"),
+    "gelu": F.gelu,
+    "mish": F.mish,
+    "hard_swish": F.hardswish,
+    "tanh_shrink": F.tanhshrink,
+    "soft_shrink": F.softshrink,
+    "hard_shrink": F.hardshrink,
+    "sin": torch.sin,
+    "cos": torch.cos,
+    "softmax": lambda Z: torch.softmax(Z, dim=-1),
+    "softmin": lambda Z: F.softmin(Z, dim=-1),
+    "log_softmax": lambda Z: F.log_softmax(Z, dim=-1),
 }
+
+
+def activated(layer, Z):
+    return ACTIVATIONS[layer.activation](Z, *layer.function.parameters)
+
+
 # A gate by its layer, its parameters by name, and the values of its parents.
 LAYERS = {
-    fb.Dense: lambda g, p, x: ACTIVATIONS[g.activation](x @ p["W"] + p.get("b", 0), g.alpha),
-    fb.Activation: lambda g, p, x: ACTIVATIONS[g.activation](x, g.alpha),
+    fb.Dense: lambda g, p, x: activated(g, x @ p["W"] + p.get("b", 0)),
+    fb.Activation: lambda g, p, x: activated(g, x),
+    fb.PReLU: lambda g, p, x: torch.where(x > 0, x, p["alpha"] * x),
     fb.Dropout: lambda g, p, x: x,
     fb.Add: lambda g, p, *xs: sum(xs),
     fb.Average: lambda g, p, *xs: sum(xs) / len(xs),

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from fastbp import datasets, functional, initializers, losses, metrics, schedules
+from fastbp import _engine, activations, datasets, functional, initializers, losses, metrics, schedules
 from fastbp.blocks import GLU, Highway, Maxout, Residual
 from fastbp.callbacks import Callback, LambdaCallback, TerminateOnNaN
 from fastbp.checkpoints import ModelCheckpoint
@@ -28,7 +28,7 @@ from fastbp.gates import (
 )
 from fastbp.graph import Input
 from fastbp.history import History
-from fastbp.layers import Activation, Dense, Dropout
+from fastbp.layers import Activation, Dense, Dropout, PReLU
 from fastbp.model import Model, Sequential, load
 from fastbp.normalization import BatchNorm, LayerNorm, RMSNorm
 from fastbp.optimizers import (
@@ -101,6 +101,7 @@ __all__ = [
     "NAdam",
     "NonNegative",
     "Optimum",
+    "PReLU",
     "ProgressBar",
     "RAdam",
     "RMSNorm",
@@ -118,6 +119,7 @@ __all__ = [
     "Trainer",
     "WandbLogger",
     "__version__",
+    "activations",
     "batches",
     "check_gradients",
     "clip_by_global_norm",
@@ -153,9 +155,23 @@ __all__ = [
     "set_num_threads",
     "vjp",
 ]
+_PARAMETRIZED = tuple(sorted(row.name for row in _engine.ACTIVATIONS.values() if row.parameters))
+__all__ += _PARAMETRIZED
 
 if TYPE_CHECKING:  # what LATE has, for those who read types before anything runs
     from fastbp import plotting
+    from fastbp.activations import (  # noqa: F401 see LATE
+        celu,
+        elu,
+        hard_shrink,
+        hard_tanh,
+        leaky_relu,
+        rrelu,
+        soft_shrink,
+        softplus,
+        squareplus,
+        threshold,
+    )
     from fastbp.cross_validation import cross_validate
     from fastbp.curvature import hessian, hvp
     from fastbp.derivatives import input_gradient, jacobian, jvp, log_abs_det_jacobian, vjp
@@ -176,6 +192,7 @@ if TYPE_CHECKING:  # what LATE has, for those who read types before anything run
     __version__: str
 
 LATE = {
+    "activations": _PARAMETRIZED,
     "cross_validation": ("cross_validate",),
     "curvature": ("hessian", "hvp"),
     "derivatives": ("input_gradient", "jacobian", "jvp", "log_abs_det_jacobian", "vjp"),

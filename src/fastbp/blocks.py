@@ -6,7 +6,7 @@ needs nothing from the floors above.
 
 from collections.abc import Callable
 
-from fastbp import checks
+from fastbp import activations, checks
 from fastbp.gates import Maximum
 from fastbp.graph import Node
 from fastbp.layers import Dense
@@ -29,7 +29,7 @@ class GLU(Block):
     Parameters
     ----------
     units : int
-    activation : str
+    activation : str or ActivationFunction
         f, of the gate.
     bias : bool
 
@@ -40,7 +40,7 @@ class GLU(Block):
     32
     """
 
-    def __init__(self, units: int, activation: str = "sigmoid", *, bias: bool = True):
+    def __init__(self, units: int, activation: str | activations.ActivationFunction = "sigmoid", *, bias: bool = True):
         self.value = Dense(units, bias=bias)
         self.gate = Dense(units, activation, bias=bias)
 
@@ -53,7 +53,7 @@ class Highway(Block):
 
     Parameters
     ----------
-    activation : str
+    activation : str or ActivationFunction
         f.
     carry : float
         Start value of -c: the larger, the more of X is carried through at the start.
@@ -65,8 +65,8 @@ class Highway(Block):
     20
     """
 
-    def __init__(self, activation: str = "relu", carry: float = 1.0):
-        self.activation = checks.as_activation(activation, None)[0].name
+    def __init__(self, activation: str | activations.ActivationFunction = "relu", carry: float = 1.0):
+        self.activation = activations.resolve(activation)
         self.carry = checks.in_range(carry, "carry")
 
     def __call__(self, node):

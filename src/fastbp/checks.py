@@ -16,7 +16,7 @@ import numpy as np
 from numpy import ndarray
 
 from fastbp import foreign
-from fastbp._engine import ACTIVATIONS, Activation, Source, first_nonfinite, first_outside
+from fastbp._engine import Source, first_nonfinite, first_outside
 
 FLOATS = {name: np.dtype(name) for name in ("float32", "float64")}
 LABEL = np.dtype(np.int64)
@@ -108,16 +108,6 @@ def as_dtype(dtype) -> np.dtype:
     except TypeError:
         name = str(dtype)
     return FLOATS[one_of(name, "dtype", FLOATS)]
-
-
-def as_activation(name, alpha) -> tuple[Activation, float]:
-    """The row of the activation table, and its parameter: alpha, or the row's own for None."""
-    row = ACTIVATIONS[one_of(name, "activation", ACTIVATIONS)]
-    if alpha is None or alpha == row.alpha:
-        return row, row.alpha
-    if row.alpha == 0.0:
-        raise ValueError(f"{name} has no parameter alpha, got {alpha!r}")
-    return row, in_range(alpha, "alpha")
 
 
 # Objects

@@ -171,7 +171,7 @@ def _activations_apart(widths, ops):
         if kind == "dense" and settings["activation"] != "linear":
             widths.append(widths[output])
             Z = len(widths) - 1
-            apart.append((kind, parents, Z, offsets, {**settings, "activation": "linear", "alpha": 0.0}))
+            apart.append((kind, parents, Z, offsets, {**settings, "activation": "linear"}))
             kind, parents, offsets = "activation", (Z,), ()
         apart.append((kind, parents, output, offsets, settings))
     return widths, apart

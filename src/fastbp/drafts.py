@@ -8,6 +8,7 @@ nodes made while reading, which cannot be taken back.
 import numpy as np
 
 from fastbp import checks
+from fastbp.activations import ActivationFunction
 from fastbp.gates import Concatenate, Rescaling, Slice
 from fastbp.graph import Input, Node
 from fastbp.layers import Activation, Dense, Layer
@@ -66,7 +67,7 @@ class Draft:
         """The number of an activation of a step; parameters that are not given are its own."""
         if activation == "linear":
             return number
-        return self.add(Activation(activation, *parameters, name=name), number)
+        return self.add(Activation(ActivationFunction(activation, *parameters), name=name), number)
 
     def affine(self, number: int, scale, shift, name: str | None = None) -> int:
         """The number of scale X + shift, for numbers or one for each column.
@@ -75,6 +76,7 @@ class Draft:
         map after another is one.
         """
         width = self.width(number)
+        dtype = scale.dtype if isinstance(scale, np.ndarray) else np.float32  # of a number: no claim
         scale, shift = (np.broadcast_to(np.asarray(value, np.float64), (width,)) for value in (scale, shift))
         part = self._parts[number]
         if part.map is not None:
@@ -84,7 +86,7 @@ class Draft:
             made = self.add(Rescaling(float(scale[0]), float(shift[0]), name=name), number)
         else:
             layer = BatchNorm(eps=0.0, trainable=False, name=name)
-            zeros = np.zeros(width, np.float32)  # says nothing about the dtype of the model
+            zeros = np.zeros(width, dtype)
             made = self.add(layer, number, gamma=scale, beta=shift, mean=zeros, variance=zeros + 1)
         self._parts[made].map = (scale, shift)
         return made

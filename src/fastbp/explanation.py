@@ -142,7 +142,7 @@ def _slope(layer, Z, Y):
     """f'(Z) of an element-by-element activation; None for one that works by rows."""
     if _engine.ACTIVATIONS[layer.activation].by_rows:
         return None
-    return _engine.functional.activation_backward(np.ones_like(Z), Z, Y, layer.activation, layer.alpha)[0]
+    return _engine.functional.activation_backward(np.ones_like(Z), Z, Y, *layer.function.settings().values())[0]
 
 
 def _words(node, shares, values, Y):

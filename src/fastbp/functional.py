@@ -6,14 +6,19 @@ faster, because it keeps its own.
 
 import numpy as np
 
-from fastbp import _engine, checks
+from fastbp import _engine, activations, checks
+from fastbp.activations import ActivationFunction
 from fastbp.annotations import ArrayLike
 
 _kernels = _engine.functional
 
 
 def dense_forward(
-    X: ArrayLike, W: ArrayLike, b: ArrayLike | None = None, activation: str = "linear", alpha: float | None = None
+    X: ArrayLike,
+    W: ArrayLike,
+    b: ArrayLike | None = None,
+    activation: str | ActivationFunction = "linear",
+    alpha: float | list[float] | None = None,
 ) -> np.ndarray:
     """Y = f(X W + b).
 
@@ -22,10 +27,10 @@ def dense_forward(
     X : array of shape (rows, inputs)
     W : array of shape (inputs, outputs)
     b : array of shape (outputs,), optional
-    activation : str
-        Name of f.
-    alpha : float, optional
-        Its parameter, where it has one.
+    activation : str or ActivationFunction
+        f, or its name.
+    alpha : float or list, optional
+        Its parameter, or all of them, where it has any.
 
     Returns
     -------
@@ -46,8 +51,8 @@ def dense_backward(
     W: ArrayLike,
     b: ArrayLike | None,
     Y: ArrayLike,
-    activation: str = "linear",
-    alpha: float | None = None,
+    activation: str | ActivationFunction = "linear",
+    alpha: float | list[float] | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Gradients of `dense_forward`: dX = dZ W', dW = X' dZ, db = the sum of dZ's rows, with dZ = f'(Z) dY.
 
@@ -78,16 +83,18 @@ def dense_backward(
     return _kernels.dense_backward(dY, X, W, b, Y, *_activation(activation, alpha))
 
 
-def activation_forward(Z: ArrayLike, activation: str, alpha: float | None = None) -> np.ndarray:
+def activation_forward(
+    Z: ArrayLike, activation: str | ActivationFunction, alpha: float | list[float] | None = None
+) -> np.ndarray:
     """Y = f(Z), element by element (softmax: row by row).
 
     Parameters
     ----------
     Z : array of shape (rows, width)
-    activation : str
-        Name of f.
-    alpha : float, optional
-        Its parameter, where it has one.
+    activation : str or ActivationFunction
+        f, or its name.
+    alpha : float or list, optional
+        Its parameter, or all of them, where it has any.
 
     Returns
     -------
@@ -102,7 +109,11 @@ def activation_forward(Z: ArrayLike, activation: str, alpha: float | None = None
 
 
 def activation_backward(
-    dY: ArrayLike, Z: ArrayLike, Y: ArrayLike, activation: str, alpha: float | None = None
+    dY: ArrayLike,
+    Z: ArrayLike,
+    Y: ArrayLike,
+    activation: str | ActivationFunction,
+    alpha: float | list[float] | None = None,
 ) -> np.ndarray:
     """Gradient of `activation_forward`: dZ = f'(Z) dY.
 
@@ -141,5 +152,4 @@ def _dense(X, W, b):
 
 
 def _activation(name, alpha):
-    row, alpha = checks.as_activation(name, alpha)
-    return row.name, alpha
+    return activations.resolve(name, alpha).settings().values()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from fastbp import checks, constraints, initializers
+from fastbp import _engine, activations, checks, constraints, initializers
 from fastbp.annotations import ArrayLike
 from fastbp.graph import Node
 
@@ -149,22 +149,45 @@ class Layer:
         return f"<{self.describe()}{f' {self.name}' if self.name else ''}>"
 
 
-class Dense(Layer):
+class _Activated(Layer):
+    """Base of the layers that end in an activation function."""
+
+    function: activations.ActivationFunction
+
+    @property
+    def activation(self) -> str:
+        """The name of f."""
+        return self.function.name
+
+    @property
+    def alpha(self) -> float | list[float] | None:
+        """The parameter of f: a list of several, None without."""
+        parameters = list(self.function.parameters)
+        return parameters if len(parameters) > 1 else (*parameters, None)[0]
+
+    def op(self, number, *widths):
+        return {**self.function.settings(), "key": number}
+
+    def describe(self):
+        return f"{type(self).__name__} {self.function.label()}"
+
+
+class Dense(_Activated):
     """Y = f(X W + b): every output sees every input.
 
     Parameters
     ----------
     units : int
         Number of outputs.
-    activation : str
-        Name of f.
+    activation : str, ActivationFunction or PReLU
+        f: a name, or what `leaky_relu(0.1)` and its like give. "prelu", or a layer PReLU, becomes a node of its own.
     bias : bool
         Whether there is a b.
     weights, biases : str, function, array or number
         Start values: an initializer or its name, a function (shape, rng) -> array, or the values. "auto"
         takes what suits the activation: He normal before relu's family, Glorot uniform else.
-    alpha : float, optional
-        Parameter of the activation, where it has one.
+    alpha : float or list, optional
+        Parameter of an activation that is given by its name, or all of them.
     constraint : str or Constraint, optional
         What holds for W after each update.
     name : str, optional
@@ -192,29 +215,35 @@ class Dense(Layer):
     def __init__(
         self,
         units: int,
-        activation: str = "linear",
+        activation: "str | activations.ActivationFunction | PReLU" = "linear",
         *,
         bias: bool = True,
         weights: str | initializers.Draw | ArrayLike = "auto",
         biases: str | initializers.Draw | ArrayLike = "zeros",
-        alpha: float | None = None,
+        alpha: float | list[float] | None = None,
         constraint: str | constraints.Constraint | None = None,
         name: str | None = None,
         trainable: bool = True,
     ):
         super().__init__(name, trainable)
         self.constraint = constraints.resolve(constraint)
-        row, self.alpha = checks.as_activation(activation, alpha)
+        function = PReLU() if isinstance(activation, str) and activation == PReLU.kind else activation
+        self.function = activations.resolve("linear" if isinstance(function, PReLU) else function, alpha)
+        self._after = function if isinstance(function, PReLU) else None
         self.units = checks.positive_int(units, "units")
-        self.activation = row.name
         self.bias = bool(bias)
-        self.weights = weights
-        self.biases = biases
         automatic = isinstance(weights, str) and weights == "auto"
+        self.weights = PReLU.before if automatic and self._after is not None else weights
+        self.biases = biases
+        start = _engine.ACTIVATIONS[self.activation].start if automatic and self._after is None else self.weights
         self._starts = {
-            "W": initializers.resolve(row.start if automatic else weights, "initializer of weights"),
+            "W": initializers.resolve(start, "initializer of weights"),
             "b": initializers.resolve(biases, "initializer of biases"),
         }
+
+    def __call__(self, *nodes):
+        node = super().__call__(*nodes)
+        return node if self._after is None else self._after(node)
 
     def output_width(self, width):
         return self.units
@@ -243,21 +272,18 @@ class Dense(Layer):
     def op(self, number, *widths):
         rule = self.constraint
         constraint = {} if rule is None else {"constraint": (rule.kind, rule.limit)}
-        return {"activation": self.activation, "alpha": self.alpha, **constraint}
-
-    def describe(self):
-        return f"Dense {self.activation}"
+        return {**super().op(number, *widths), **constraint}
 
 
-class Activation(Layer):
-    """Y = f(X), element by element (softmax: row by row).
+class Activation(_Activated):
+    """Y = f(X), element by element (softmax and its like: row by row).
 
     Parameters
     ----------
-    activation : str
-        Name of f.
-    alpha : float, optional
-        Its parameter, where it has one.
+    activation : str or ActivationFunction
+        f, or its name.
+    alpha : float or list, optional
+        Its parameter, or all of them, where it has any.
     name : str, optional
         Unique in the model; "activation_1" and so on if not given.
 
@@ -270,10 +296,15 @@ class Activation(Layer):
 
     kind = "activation"
 
-    def __init__(self, activation: str, alpha: float | None = None, *, name: str | None = None):
+    def __init__(
+        self,
+        activation: str | activations.ActivationFunction,
+        alpha: float | list[float] | None = None,
+        *,
+        name: str | None = None,
+    ):
         super().__init__(name)
-        row, self.alpha = checks.as_activation(activation, alpha)
-        self.activation = row.name
+        self.function = activations.resolve(activation, alpha)
 
     def settings(self):
         return {
@@ -282,11 +313,63 @@ class Activation(Layer):
             "alpha": self.alpha,
         }
 
+
+class PReLU(Layer):
+    """Y = X where X > 0, else alpha X with an alpha that is learned, for each feature or one for all. He et al. 2015.
+
+    `Dense(32, activation="prelu")` is a Dense layer and this one after it.
+
+    Parameters
+    ----------
+    num_parameters : int, optional
+        1 for one alpha; the width, or nothing, for one each.
+    init : float
+        Start value of alpha.
+    name : str, optional
+        Unique in the model; "prelu_1" and so on if not given.
+    trainable : bool
+        Whether training moves alpha.
+
+    Attributes
+    ----------
+    alpha, dalpha : ndarray of shape (num_parameters,)
+        The slopes and their gradient: live views.
+
+    Examples
+    --------
+    >>> from fastbp.graph import Input
+    >>> PReLU(init=0.1)(Input(20)).width
+    20
+    """
+
+    kind = "prelu"
+    parameters = ("alpha",)
+    before: ClassVar[str] = "he_normal"  # the start of the weights before it
+
+    def __init__(
+        self, num_parameters: int | None = None, init: float = 0.25, *, name: str | None = None, trainable: bool = True
+    ):
+        super().__init__(name, trainable)
+        self.num_parameters = None if num_parameters is None else checks.positive_int(num_parameters, "num_parameters")
+        self.init = checks.in_range(init, "init")
+
+    def shapes(self, width):
+        if self.num_parameters not in (None, 1, width):
+            raise ValueError(f"num_parameters must be 1 or the width {width}, got {self.num_parameters}")
+        return {"alpha": (self.num_parameters or width,)}
+
+    def start(self, rng):
+        return {"alpha": np.full(self.fixed_shapes["alpha"], self.init)}
+
+    def settings(self):
+        return {**super().settings(), "num_parameters": self.num_parameters, "init": self.init}
+
     def op(self, number, *widths):
-        return {"activation": self.activation, "alpha": self.alpha}
+        (columns,) = self.fixed_shapes["alpha"]
+        return {"columns": columns, "alpha": float(columns < widths[0])}
 
     def describe(self):
-        return f"Activation {self.activation}"
+        return f"PReLU ({'one slope' if self.num_parameters == 1 else 'a slope each'})"
 
 
 class Dropout(Layer):

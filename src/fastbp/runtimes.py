@@ -96,7 +96,7 @@ class Runtime:
     def hidden(self, X: np.ndarray) -> np.ndarray:
         """What the last hidden layer gives for checked rows."""
         for layer, W, b in zip(self.dense[:-1], self.coefs, self.intercepts, strict=False):
-            X = dense_forward(X, W, b, layer.activation, layer.alpha or None)
+            X = dense_forward(X, W, b, layer.function)
         return X
 
 

@@ -17,7 +17,7 @@ from fastbp._engine import ACTIVATIONS as OWN
 from fastbp.annotations import DTypeLike
 from fastbp.drafts import Draft
 from fastbp.embedding import Embedding
-from fastbp.layers import Dense, Dropout
+from fastbp.layers import Dense, Dropout, PReLU
 from fastbp.merging import At
 from fastbp.model import Model
 from fastbp.normalization import BatchNorm, LayerNorm, RMSNorm
@@ -108,6 +108,11 @@ def _norm(make, own: dict[str, str], *settings: str):
     return read
 
 
+def _prelu(draft, module, name, x):
+    layer = PReLU(module.num_parameters, name=name, trainable=_trainable(module))
+    return draft.add(layer, x, alpha=as_array(module.weight))
+
+
 def _trainable(module) -> bool:
     found = list(module.parameters())
     return not found or any(parameter.requires_grad for parameter in found)
@@ -128,6 +133,7 @@ MODULES = {
     "LayerNorm": _norm(LayerNorm, AFFINE),
     "RMSNorm": _norm(RMSNorm, {"gamma": "weight"}),
     "Embedding": _embedding,
+    "PReLU": _prelu,
     "Dropout": lambda draft, module, name, x: draft.add(Dropout(module.p, name=name), x),
     "Flatten": lambda draft, module, name, x: x if module.start_dim == 1 else None,
     "Identity": lambda draft, module, name, x: x,

@@ -36,6 +36,7 @@ from fastbp._engine.tables import (
     Loss,
     Parameter,
     Rule,
+    Setting,
 )
 from fastbp._engine.tangent import one_hidden_layer, tangent
 from fastbp._engine.terms import Term
@@ -58,6 +59,7 @@ __all__ = [
     "Parameter",
     "Program",
     "Rule",
+    "Setting",
     "Source",
     "SparseSource",
     "Term",

@@ -4,6 +4,14 @@
 FIGURES = ("mean", "std", "saturated", "dead", "gradient", "weight", "weight_gradient")
 
 
+cdef Activation shaped(const Op* op) noexcept:
+    """The activation's row as its parameters make it."""
+    cdef Activation row = op.activation[0]
+    if row.shape != NULL:
+        row.shape(op.alpha, op.beta, &row)
+    return row
+
+
 def describe(Program program, double[:, ::1] out, bint inputs=False):
     """A row of FIGURES for each op, of the last pass over training rows.
 
@@ -14,7 +22,7 @@ def describe(Program program, double[:, ::1] out, bint inputs=False):
     """
     cdef Py_ssize_t k, row = 0, N = program.plan.rows, size
     cdef const Node* node
-    cdef const Activation* f
+    cdef Activation f
     cdef double[4] sums
     cdef double count
     if N == 0:
@@ -23,7 +31,7 @@ def describe(Program program, double[:, ::1] out, bint inputs=False):
     for k, spec in enumerate(program.specs):
         if spec.kind == "fan_out":
             continue
-        node, f = program.plan.nodes + k, program.plan.nodes[k].op.activation
+        node, f = program.plan.nodes + k, shaped(&program.plan.nodes[k].op)
         count = <double> N * node.op.Y.width
         program.plan.kernels.describe(&node.op.Y, N, f.low, f.high, sums)
         out[row, 0], out[row, 1] = sums[0] / count, sqrt(max(0, sums[1] / count - (sums[0] / count) ** 2))
@@ -40,7 +48,7 @@ def describe(Program program, double[:, ::1] out, bint inputs=False):
 
 def slope_bounds(Program program):
     """The largest slope that the activation of each op has."""
-    return [program.plan.nodes[k].op.activation.bound for k, spec in enumerate(program.specs)
+    return [shaped(&program.plan.nodes[k].op).bound for k, spec in enumerate(program.specs)
             if spec.kind != "fan_out"]
 
 

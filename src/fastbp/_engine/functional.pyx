@@ -46,12 +46,12 @@ cdef class _Node:
     cdef Py_ssize_t N
     cdef list kept
 
-    def __cinit__(self, kind, dtype, Py_ssize_t N, activation, double alpha):
+    def __cinit__(self, kind, dtype, Py_ssize_t N, activation, double alpha, double beta):
         self.kernels, self.N, self.kept = kernels_of(dtype), N, []
         self.scratch = Arena(self.kernels.scratch)
         self.context.scratch = self.scratch.take(self.kernels.scratch)
         self.op.inputs = 1
-        self.op.alpha = alpha
+        self.op.alpha, self.op.beta = alpha, beta
         self.op.kind = <const OpKind*> row_named(self.kernels.ops, sizeof(OpKind), kind)
         self.op.activation = <const Activation*> row_named(self.kernels.activations, sizeof(Activation), activation)
 
@@ -79,8 +79,8 @@ cdef class _Node:
         restore_mode(mode)
 
 
-def _dense(X, W, b, activation, alpha, dW=None, db=None):
-    cdef _Node node = _Node("dense", X.dtype, len(X), activation, alpha)
+def _dense(X, W, b, activation, alpha, beta, dW=None, db=None):
+    cdef _Node node = _Node("dense", X.dtype, len(X), activation, alpha, beta)
     cdef _Blocks Y = _Blocks(X.dtype, len(X), W.shape[1])
     cdef _Blocks Z = _Blocks(X.dtype, len(X), W.shape[1]) if node.op.activation.keeps_input else Y
     node.op.X = node.keep(_Blocks(X.dtype, len(X), W.shape[0], X))
@@ -89,17 +89,17 @@ def _dense(X, W, b, activation, alpha, dW=None, db=None):
     return node, Y
 
 
-def dense_forward(X, W, b, activation, alpha):
+def dense_forward(X, W, b, activation, alpha=0.0, beta=0.0):
     """Y = f(X W + b)."""
-    node, Y = _dense(X, W, b, activation, alpha)
+    node, Y = _dense(X, W, b, activation, alpha, beta)
     (<_Node> node).forward()
     return Y.array()
 
 
-def dense_backward(dY, X, W, b, Y, activation, alpha):
+def dense_backward(dY, X, W, b, Y, activation, alpha=0.0, beta=0.0):
     """dX, dW, db (None without b) from dY and Y = f(X W + b); Z is computed again where f' needs it."""
     dW, db = np.empty_like(W), None if b is None else np.empty_like(b)
-    cdef _Node node = _dense(X, W, b, activation, alpha, dW, db)[0]
+    cdef _Node node = _dense(X, W, b, activation, alpha, beta, dW, db)[0]
     cdef _Blocks dX = _Blocks(X.dtype, len(X), W.shape[0])
     node.op.dX = node.keep(dX)
     node.op.dY = node.keep(_Blocks(X.dtype, len(X), W.shape[1], dY))[0]
@@ -124,19 +124,19 @@ def add_gram(J, out):
     restore_mode(mode)
 
 
-def activation_forward(Z, activation, alpha):
+def activation_forward(Z, activation, alpha=0.0, beta=0.0):
     """Y = f(Z)."""
-    cdef _Node node = _Node("activation", Z.dtype, len(Z), activation, alpha)
+    cdef _Node node = _Node("activation", Z.dtype, len(Z), activation, alpha, beta)
     cdef _Blocks Y = _Blocks(Z.dtype, len(Z), Z.shape[1])
     node.op.X, node.op.Y = node.keep(_Blocks(Z.dtype, len(Z), Z.shape[1], Z)), node.keep(Y)[0]
     node.forward()
     return Y.array()
 
 
-def activation_backward(dY, Z, Y, activation, alpha):
+def activation_backward(dY, Z, Y, activation, alpha=0.0, beta=0.0):
     """dZ = dY f'(Z)."""
     name, N, width = Z.dtype, len(Z), Z.shape[1]
-    cdef _Node node = _Node("activation", name, N, activation, alpha)
+    cdef _Node node = _Node("activation", name, N, activation, alpha, beta)
     cdef _Blocks dZ = _Blocks(name, N, width)
     node.op.X, node.op.Y = node.keep(_Blocks(name, N, width, Z)), node.keep(_Blocks(name, N, width, Y))[0]
     node.op.dX, node.op.dY = node.keep(dZ), node.keep(_Blocks(name, N, width, dY))[0]

@@ -41,24 +41,39 @@ cdef struct SourceKind:
     GatherKernel gather
 
 
-ctypedef void (*ValueKernel)(void* Y, Py_ssize_t n, double alpha) noexcept nogil
-ctypedef void (*VjpKernel)(const void* Z, const void* Y, void* dZ, Py_ssize_t n, double alpha) noexcept nogil
-ctypedef void (*RowsValueKernel)(const Tensor* Y, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
-ctypedef void (*RowsVjpKernel)(const Tensor* Y, const Tensor* dZ, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
+ctypedef void (*ValueKernel)(void* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil
+ctypedef void (*VjpKernel)(const void* Z, const void* Y, void* dZ, Py_ssize_t n, double alpha,
+                           double beta) noexcept nogil
+ctypedef void (*RowsValueKernel)(const Op* op, const Context* context, Py_ssize_t start,
+                                 Py_ssize_t stop) noexcept nogil
+ctypedef void (*RowsVjpKernel)(const Op* op, const Context* context, const Tensor* Z, const Tensor* dZ,
+                               Py_ssize_t start, Py_ssize_t stop) noexcept nogil
+ctypedef void (*ShapeKernel)(double alpha, double beta, Activation* row) noexcept nogil
+
+cdef struct Setting:
+    const char* name            # NULL for none
+    double value                # unless the user says another
+    double low, high            # the smallest value it may have, and what it must be below ...
+    bint above                  # ... or low is what it must be above
 
 cdef struct Activation:
     const char* name
+    const char* formula         # for the documentation
+    const char* synonyms        # other names that it answers to, with spaces between; NULL for none
     const char* start           # the initializer of the weights before it
-    double alpha                # its parameter, where it has one
+    Setting parameters[2]       # alpha and beta of the kernels, under the names that users know
+    bint ordered                # alpha is at most beta
     bint keeps_input            # its slope needs Z, not only Y
     ValueKernel value           # element by element ...
     VjpKernel vjp
     VjpKernel curvature         # NULL: 0 everywhere
-    RowsValueKernel rows_value  # ... or, where the features of a row depend on each other, by rows
+    RowsValueKernel rows_value  # ... or by rows: where their features depend on each other, or, if it draws, ...
     RowsVjpKernel rows_vjp
+    bint draws                  # ... in training only, with random numbers
     double bound                # the largest slope
     double low, high            # outside them it is saturated: its slope is below 5 % of the bound; equal: never
     bint dies                   # a column that is nowhere above 0 gets no gradient
+    ShapeKernel shape           # sets the last four from the parameters; NULL where they do not depend on them
 
 
 cdef struct Context:

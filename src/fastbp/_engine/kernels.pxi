@@ -4,7 +4,7 @@ Kernels check nothing, allocate nothing and touch no Python object: program.pyx 
 them with memory of the right size.  Families are included in the order in which they use each other.
 """
 from cpython.pycapsule cimport PyCapsule_New
-from libc.math cimport INFINITY, NAN, floor, pow, sqrt as sqrt_double
+from libc.math cimport INFINITY, NAN, floor, pow, sqrt as sqrt_double, sqrtf
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
@@ -12,10 +12,13 @@ from fastbp._engine.kernels cimport (
     EACH_OUTPUT, FLAG, HEADS, MAX_PARAMETERS, MAX_RULES, MAX_STATES, NUMBER, Activation, ChainLink, Constraint,
     ConstraintKernel, Context, GatherKernel, GradientKernel, Group, GroupLossKernel, Kernels, Loss, Op, OpKind,
     OutputCurvatureKernel, OutputLossKernel, Parameter, PrepareKernel, Rows, RowsKernel, RowsValueKernel,
-    RowsVjpKernel, Rule, SourceKind, Step, Targets, Tensor, UpdateKernel, ValueKernel, VjpKernel,
+    RowsVjpKernel, Rule, Setting, ShapeKernel, SourceKind, Step, Targets, Tensor, UpdateKernel, ValueKernel, VjpKernel,
 )
 from fastbp._engine.roots cimport square_roots, vector
-from fastbp._engine.scalar cimport exp, expm1, log, log1p_of_unit, sigmoid, square_root, tanh
+from fastbp._engine.scalar cimport (
+    Double, Single, exp, exp_minus, exp_of_minus_square, exp_of_product, expm1, log, log1p_of_unit, normal_tail_ratio,
+    sigmoid, square_root, tanh,
+)
 from fastbp._engine.tile cimport (
     BLOCKED, COLUMNS, FROM_BIAS, FROM_C, FROM_ZERO, HEIGHTS, LANES, PANEL, PLAIN, TILE_ROWS, TILES, real,
     stream_line, transpose,
@@ -23,7 +26,14 @@ from fastbp._engine.tile cimport (
 
 include "tensors.pxi"
 include "sources.pxi"
+include "draws.pxi"
 include "activations.pxi"
+include "bounded.pxi"
+include "rectifiers.pxi"
+include "gated.pxi"
+include "shrinks.pxi"
+include "waves.pxi"
+include "softmax.pxi"
 include "products.pxi"
 include "ops.pxi"
 include "sparse.pxi"
@@ -32,6 +42,7 @@ include "gates.pxi"
 include "shapes.pxi"
 include "embedding.pxi"
 include "normalization.pxi"
+include "prelu.pxi"
 include "tangents.pxi"
 include "losses.pxi"
 include "losses_of_outputs.pxi"

@@ -75,9 +75,8 @@ cdef void dense_forward(const Op* op, const Context* context, Py_ssize_t start, 
             memset(bias, 0, PANEL * sizeof(real))
             memcpy(bias, <const real*> op.b + block * PANEL, width * sizeof(real))
         forward_panel(op, block, width, bias, <real*> context.scratch, start, stop)
-        activate_block(op, &op.Z, block, start, stop)
-    if op.activation.rows_value != NULL:
-        op.activation.rows_value(&op.Y, start, stop)
+        activate_block(op, context, &op.Z, block, start, stop)
+    activate_rows(op, context, start, stop)
 
 
 cdef inline void forward_panel(const Op* op, Py_ssize_t block, Py_ssize_t width, const real* bias, real* packed,
@@ -100,7 +99,7 @@ cdef void dense_backward(const Op* op, const Context* context, Py_ssize_t start,
     """dZ = dY f'(Z), in dY's place; dX = dZ W'."""
     cdef Py_ssize_t I = op.X.width, O = op.Y.width, deepest = even_depth(O), block, part, k, depth, width
     cdef real* packed = <real*> context.scratch
-    activation_slope(op, &op.Z, &op.dY, start, stop)
+    activation_slope(op, context, &op.Z, &op.dY, start, stop)
     if op.dX.data == NULL:
         return
     for block in range(blocks(I)):

@@ -97,11 +97,11 @@ cdef class Program:
                 node.op.kind = <const OpKind*> row_named(self.plan.kernels.ops, sizeof(OpKind), spec.kind)
             node.op.activation = <const Activation*> row_named(
                 self.plan.kernels.activations, sizeof(Activation), spec.settings.get("activation", "linear"))
-            node.op.alpha, node.op.beta = spec.settings.get("alpha") or 0, spec.settings.get("beta", 0)
+            node.op.alpha, node.op.beta = spec.settings.get("alpha", 0), spec.settings.get("beta", 0)
             node.op.first, node.op.step = spec.settings.get("first", 0), spec.settings.get("step", 1)
             node.op.key = spec.settings.get("key", 0)
             node.weight_rows = self.widths[spec.inputs[0]] if spec.kind == "dense" else spec.settings.get("rows", 1)
-            node.weight_columns = self.widths[spec.output]
+            node.weight_columns = spec.settings.get("columns", self.widths[spec.output])
             if spec.kind == "embedding":
                 node.weight_columns //= self.widths[spec.inputs[0]]
                 self.plan.any_table = True

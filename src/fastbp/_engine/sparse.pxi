@@ -48,9 +48,8 @@ cdef void sparse_forward(const Op* op, const Context* context, Py_ssize_t start,
             else:
                 add_rows(<const int32_t*> op.rows.columns, x, bounds, W, O, width, sums)
             copy_features(sums, block_of(&op.Z, n, block), padded(width))
-        activate_block(op, &op.Z, block, start, stop)
-    if op.activation.rows_value != NULL:
-        op.activation.rows_value(&op.Y, start, stop)
+        activate_block(op, context, &op.Z, block, start, stop)
+    activate_rows(op, context, start, stop)
 
 
 cdef inline Py_ssize_t first_from(const column* columns, const int64_t* bounds, Py_ssize_t wanted) noexcept nogil:

@@ -11,7 +11,7 @@ cdef class _Sweeper:
     def __init__(self, Program program, moving):
         self.kept, self.n_outs, self.n_columns, self.n_shifted = [], 0, 0, 0
         self.sweep.plan, self.sweep.most = &program.plan, max(program.widths)
-        self.sweep.operands = max([len(spec.inputs) for spec in program.specs]) + 1
+        self.sweep.operands = max([len(spec.inputs) for spec in program.specs], default=0) + 1
         line = np.zeros(2 * self.sweep.most + 1, program.dtype)
         line[self.sweep.most] = 1
         self.kept.append(line)

@@ -2,11 +2,24 @@
 
 from typing import NamedTuple
 
+class Setting(NamedTuple):
+    name: str
+    value: float
+    low: float
+    high: float
+    above: bool
+
 class Activation(NamedTuple):
     name: str
+    formula: str
+    synonyms: tuple[str, ...]
     start: str
-    alpha: float
+    parameters: tuple[Setting, ...]
+    ordered: bool
     by_rows: bool
+    draws: bool
+    curved: bool
+    bound: float
 
 class Loss(NamedTuple):
     name: str

@@ -9,7 +9,9 @@ import numpy as np
 from fastbp._engine cimport kernels as c
 from fastbp._engine.memory cimport kernels_of
 
-Activation = namedtuple("Activation", "name start alpha by_rows")
+Activation = namedtuple(
+    "Activation", "name formula synonyms start parameters ordered by_rows draws curved bound")
+Setting = namedtuple("Setting", "name value low high above")
 Loss = namedtuple("Loss", "name formula by_rows smooth labels heads low high whole parameters")
 Parameter = namedtuple("Parameter", "name standard low high kind")
 Rule = namedtuple("Rule", "name states scalars whole")
@@ -29,10 +31,19 @@ cdef const void* row_named(const void* rows, Py_ssize_t size, name) except NULL:
     raise KeyError(name)
 
 
+cdef setting(const c.Setting* p):
+    return Setting(p.name.decode(), p.value, p.low, p.high, p.above)
+
+
 def _activations():
+    cdef int k
     cdef const c.Activation* row = kernels_of(np.dtype("float64")).activations
     while row.name != NULL:
-        yield Activation(row.name.decode(), row.start.decode(), row.alpha, row.rows_value != NULL)
+        synonyms = () if row.synonyms == NULL else tuple(row.synonyms.decode().split())
+        parameters = tuple([setting(&row.parameters[k]) for k in range(2) if row.parameters[k].name != NULL])
+        yield Activation(
+            row.name.decode(), row.formula.decode(), synonyms, row.start.decode(), parameters, row.ordered,
+            row.rows_value != NULL and not row.draws, row.draws, row.curvature != NULL, row.bound)
         row += 1
 
 

@@ -91,44 +91,74 @@ def one_hidden_layer(widths, ops, inputs, outputs, offset):
         return None
     graph = Tangents()
     X = graph.tensor(widths[inputs[0]])
-    Z = graph.op("dense", [X], widths[hidden], first, activation="linear", alpha=0.0)
-    Y = graph.op("activation", [Z], activation=name, alpha=settings["alpha"])
-    slope = graph.op("slope", [Z, Y], activation=name, alpha=settings["alpha"])
+    Z = graph.op("dense", [X], widths[hidden], first)
+    Y = graph.op("activation", [Z], **_function(settings))
+    slope = graph.op("slope", [Z, Y], **_function(settings))
     size = widths[inputs[0]] * widths[output]
-    J = graph.op("dense", [slope], size, (offset, -1), activation="linear", alpha=0.0)
+    J = graph.op("dense", [slope], size, (offset, -1))
     return (graph.widths, graph.ops, [X], [J]), first[0], last[0]
 
 
 def _through(graph, Z, TZ, settings):
     """Y = f(Z) and T = f'(Z) TZ."""
-    name, alpha = settings["activation"], settings["alpha"]
+    name = settings["activation"]
     if name == "linear":
         return Z, TZ
-    Y = graph.op("activation", [Z], activation=name, alpha=alpha)
+    Y = graph.op("activation", [Z], **_function(settings))
     if TZ is None:
         return Y, None
-    if name == "softmax":
-        width = graph.widths[Y]
-        along = graph.op("sum", [graph.op("multiply", [Y, TZ])], 1, alpha=1.0)
-        centred = graph.op("subtract", [TZ, graph.op("broadcast", [along], width)])
-        return Y, graph.op("multiply", [Y, centred])
-    slope = graph.op("slope", [Z, Y], activation=name, alpha=alpha)
+    if ACTIVATIONS[name].by_rows:
+        return Y, BY_ROWS[name](graph, Z, Y, TZ)
+    slope = graph.op("slope", [Z, Y], **_function(settings))
     return Y, graph.op("multiply", [slope, TZ])
+
+
+def _function(settings):
+    """What the engine's ops call an activation by."""
+    return {key: settings[key] for key in ("activation", "alpha", "beta") if key in settings}
+
+
+def _less_mean(graph, Y, TZ):
+    """TZ less its mean over the row, with the shares Y as weights."""
+    along = graph.op("sum", [graph.op("multiply", [Y, TZ])], 1, alpha=1.0)
+    return graph.op("subtract", [TZ, graph.op("broadcast", [along], graph.widths[Y])])
+
+
+def _log_softmax(graph, Z, Y, TZ):
+    return _less_mean(graph, graph.op("activation", [Z], activation="softmax"), TZ)
+
+
+# The tangents of the activations that work by rows.
+BY_ROWS = {
+    "softmax": lambda graph, Z, Y, TZ: graph.op("multiply", [Y, _less_mean(graph, Y, TZ)]),
+    "softmin": lambda graph, Z, Y, TZ: graph.scaled(graph.op("multiply", [Y, _less_mean(graph, Y, TZ)]), -1.0),
+    "log_softmax": _log_softmax,
+}
 
 
 @rule("dense")
 def _dense(graph, xs, ts, width, offsets, settings):
-    linear = {"activation": "linear", "alpha": 0.0}
-    Z = graph.op("dense", xs, width, offsets, **linear)
-    TZ = None if ts[0] is None else graph.op("dense", ts, width, (offsets[0], -1), **linear)
+    Z = graph.op("dense", xs, width, offsets)
+    TZ = None if ts[0] is None else graph.op("dense", ts, width, (offsets[0], -1))
     if graph.offset is not None:
-        TZ = graph.sum([TZ, graph.op("dense", xs, width, offsets, along=True, **linear)])
+        TZ = graph.sum([TZ, graph.op("dense", xs, width, offsets, along=True)])
     return _through(graph, Z, TZ, settings)
 
 
 @rule("activation")
 def _activation(graph, xs, ts, width, offsets, settings):
     return _through(graph, xs[0], ts[0], settings)
+
+
+@rule("prelu")
+def _prelu(graph, xs, ts, width, offsets, settings):
+    Y = graph.op("prelu", xs, None, offsets, **settings)
+    T = None if ts[0] is None else graph.op("prelu", [xs[0], ts[0]], None, offsets, **settings)
+    if graph.offset is not None:
+        # Along the slopes Y moves by X below 0: that is prelu with the direction for slopes, less relu.
+        moved = graph.op("prelu", xs, None, offsets, along=True, **settings)
+        T = graph.sum([T, graph.op("subtract", [moved, graph.op("activation", xs, activation="relu")])])
+    return Y, T
 
 
 @rule("dropout")

@@ -1,0 +1,209 @@
+"""Activations that are z times a gate of z: silu's and gelu's family."""
+
+# z times a gate s(w) with w = w(z); what is needed of each is s, its complement 1 - s, and the derivatives of w.
+
+cdef real FAR = 800                 # all gates are open or shut there
+cdef double QUICK = 1.702
+cdef double TANH_1 = 1.5957691216057307117      # 2 sqrt(2 / pi): tanh(w / 2) = 2 s(w) - 1
+cdef double TANH_3 = 0.044715 * 1.5957691216057307117
+
+
+cdef inline real gate_slope(real z, real w, real dw) noexcept nogil:
+    """Of z s(w)."""
+    cdef real e = exp(-absolute(w)), r = <real> 1 / (<real> 1 + e)
+    cdef real s = r if w > 0 else e * r
+    return s + z * e * r * r * dw
+
+
+cdef inline real gate_curvature(real z, real w, real dw, real ddw) noexcept nogil:
+    cdef real e = exp(-absolute(w)), r = <real> 1 / (<real> 1 + e), first = e * r * r
+    cdef real s = r if w > 0 else e * r
+    return first * (<real> 2 * dw + z * ((<real> 1 - <real> 2 * s) * dw * dw + ddw))
+
+
+cdef void silu_value(real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real z, e
+    for i in range(n):
+        z = within(Y[i], -FAR, 0)
+        e = exp(-absolute(Y[i]))
+        Y[i] = (Y[i] if Y[i] > 0 else exp_minus(z, 0, z)) / (<real> 1 + e)
+
+cdef void silu_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real z
+    for i in range(n):
+        z = within(Z[i], -FAR, FAR)
+        dZ[i] *= gate_slope(z, z, 1)
+
+cdef void silu_curvature(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha,
+                         double beta) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real z
+    for i in range(n):
+        z = within(Z[i], -FAR, FAR)
+        dZ[i] *= gate_curvature(z, z, 1, 0)
+
+row = activation(b"silu", b"z / (1 + exp(-z))", silu_value, silu_vjp, silu_curvature, True)
+row.synonyms = b"swish"
+row.start = b"he_normal"
+row.bound = 1.09983932
+
+
+cdef void quick_gelu_value(real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real z, e
+    for i in range(n):
+        z = within(Y[i], -FAR, 0)
+        e = exp(-absolute(<real> QUICK * Y[i]))
+        Y[i] = (Y[i] if Y[i] > 0 else exp_of_product(QUICK, z, z)) / (<real> 1 + e)
+
+cdef void quick_gelu_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha,
+                         double beta) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real z
+    for i in range(n):
+        z = within(Z[i], -FAR, FAR)
+        dZ[i] *= gate_slope(z, <real> QUICK * z, <real> QUICK)
+
+cdef void quick_gelu_curvature(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha,
+                               double beta) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real z
+    for i in range(n):
+        z = within(Z[i], -FAR, FAR)
+        dZ[i] *= gate_curvature(z, <real> QUICK * z, <real> QUICK, 0)
+
+row = activation(b"quick_gelu", b"z / (1 + exp(-1.702 z))",
+                 quick_gelu_value, quick_gelu_vjp, quick_gelu_curvature, True)
+row.start = b"he_normal"
+row.bound = 1.09983932
+
+
+cdef void gelu_tanh_value(real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real z, w, e
+    for i in range(n):
+        z = within(Y[i], -22, 22)
+        w = z * (<real> TANH_1 + <real> TANH_3 * z * z)
+        e = exp(-absolute(w))
+        Y[i] = (Y[i] if Y[i] > 0 else exp_minus(w if w < 0 else 0, 0, z)) / (<real> 1 + e)
+
+cdef void gelu_tanh_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real z, w
+    for i in range(n):
+        z = within(Z[i], -22, 22)
+        w = <real> TANH_3 * z * z
+        dZ[i] *= gate_slope(z, z * (<real> TANH_1 + w), <real> TANH_1 + <real> 3 * w)
+
+cdef void gelu_tanh_curvature(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha,
+                              double beta) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real z, w
+    for i in range(n):
+        z = within(Z[i], -22, 22)
+        w = <real> TANH_3 * z * z
+        dZ[i] *= gate_curvature(z, z * (<real> TANH_1 + w), <real> TANH_1 + <real> 3 * w, <real> (6 * TANH_3) * z)
+
+row = activation(b"gelu_tanh", b"z/2 (1 + tanh(sqrt(2 / pi) (z + 0.044715 z^3)))",
+                 gelu_tanh_value, gelu_tanh_vjp, gelu_tanh_curvature, True)
+row.synonyms = b"gelu_new gelu_pytorch_tanh gelu_approximate"
+row.start = b"he_normal"
+row.bound = 1.12900
+
+
+cdef double DENSITY = 0.39894228040143267794    # 1 / sqrt(2 pi)
+cdef real EDGE = <real> 14.5 if sizeof(real) == 4 else 39      # the normal probability of more is subnormal
+
+cdef void gelu_value(real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real z, p
+    for i in range(n):
+        z = within(absolute(Y[i]), 0, EDGE)
+        p = exp_of_minus_square(z, <real> 0.5, normal_tail_ratio(z))
+        Y[i] = Y[i] * (<real> 1 - p) if Y[i] > 0 else exp_of_minus_square(z, <real> 0.5, -z * normal_tail_ratio(z))
+
+cdef void gelu_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real z, e, p
+    for i in range(n):
+        z = within(absolute(Z[i]), 0, EDGE)
+        e = exp(<real> -0.5 * z * z)
+        p = e * normal_tail_ratio(z)
+        e *= z * <real> DENSITY
+        dZ[i] *= <real> 1 - p + e if Z[i] > 0 else p - e
+
+cdef void gelu_curvature(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha,
+                         double beta) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real z
+    for i in range(n):
+        z = within(Z[i], -EDGE, EDGE)
+        dZ[i] *= exp(<real> -0.5 * z * z) * <real> DENSITY * (<real> 2 - z * z)
+
+row = activation(b"gelu", b"z/2 (1 + erf(z / sqrt(2)))", gelu_value, gelu_vjp, gelu_curvature, True)
+row.start = b"he_normal"
+row.bound = 1.12890
+
+
+cdef void mish_value(real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real z, e, w
+    for i in range(n):
+        z = within(Y[i], -FAR, 0)
+        e = exp(within(Y[i], -FAR, 20))
+        w = (e + <real> 2) / (e * (e + <real> 2) + <real> 2)
+        Y[i] = Y[i] * (e * w) if Y[i] > -1 else exp_minus(z, 0, z) * w
+
+cdef void mish_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real z, e, m, r
+    for i in range(n):
+        z = within(Z[i], -FAR, 20)
+        e = exp(z)
+        m = e * (e + <real> 2)
+        r = <real> 1 / (m + <real> 2)
+        dZ[i] *= m * r + <real> 4 * z * (e * r) * ((<real> 1 + e) * r)
+
+cdef void mish_curvature(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha,
+                         double beta) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real z, e, r, first
+    for i in range(n):
+        z = within(Z[i], -FAR, 20)
+        e = exp(z)
+        r = <real> 1 / (e * (e + <real> 2) + <real> 2)
+        first = <real> 4 * (e * r) * ((<real> 1 + e) * r)
+        first *= <real> 2 + z * ((<real> 1 + <real> 2 * e) / (<real> 1 + e) - <real> 4 * e * ((<real> 1 + e) * r))
+        dZ[i] *= first
+
+row = activation(b"mish", b"z tanh(log(1 + exp(z)))", mish_value, mish_vjp, mish_curvature, True)
+row.start = b"he_normal"
+row.bound = 1.08849
+
+
+cdef void hard_swish_value(real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real z
+    for i in range(n):
+        z = Y[i]
+        Y[i] = z if z > 3 else (0 if z <= -3 else z * (z + <real> 3) * <real> (1.0 / 6))
+
+cdef void hard_swish_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha,
+                         double beta) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        dZ[i] *= <real> 1 if Z[i] > 3 else (<real> 0 if Z[i] <= -3 else (<real> 2 * Z[i] + <real> 3) * <real> (1.0 / 6))
+
+cdef void hard_swish_curvature(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha,
+                               double beta) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        dZ[i] *= <real> (1.0 / 3) if Z[i] > -3 and Z[i] <= 3 else <real> 0
+
+row = activation(b"hard_swish", b"z (z / 6 + 1/2), with the bracket within 0 ... 1",
+                 hard_swish_value, hard_swish_vjp, hard_swish_curvature, True)
+row.synonyms = b"hardswish hard_silu"
+row.start = b"he_normal"
+row.bound = 1.5

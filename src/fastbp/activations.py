@@ -1,0 +1,173 @@
+"""Activation functions: a name of the engine's table with values for the parameters that it has there.
+
+Wherever an `activation` is wanted, a name will do, and so will what the functions of this module give, one for each row
+of the table: `leaky_relu(0.1)`. They are made from the table when they are first asked for; those with
+parameters are names of the package too. Names of other libraries, such as "swish", are synonyms in the table.
+"""
+
+import numbers
+from typing import Any, Protocol
+
+import numpy as np
+
+from fastbp import checks
+from fastbp._engine import ACTIVATIONS, Setting
+from fastbp._engine import functional as _kernels
+from fastbp.annotations import ArrayLike
+
+_NAMES = {synonym: row.name for row in ACTIVATIONS.values() for synonym in (row.name, *row.synonyms)}
+# What an activation cannot do: these have weights, or another width than what they are called on.
+_ELSEWHERE = {"prelu": "the layer fastbp.PReLU()", "glu": "the block fastbp.GLU(units)",
+              "maxout": "the block fastbp.Maxout(units, pieces)"}  # fmt: skip
+
+
+class ActivationFunction:
+    """A row of the table with its parameters: for `Dense(activation=...)`, or to be called on an array.
+
+    Parameters
+    ----------
+    name : str
+        Name or synonym of a row.
+    *parameters : float
+        All that it has, in their order; its own values if none are given.
+
+    Attributes
+    ----------
+    name : str
+    parameters : tuple of float
+
+    Examples
+    --------
+    >>> f = ActivationFunction("leaky_relu", 0.1)
+    >>> f([[-2.0, 3.0]])
+    array([[-0.2,  3. ]])
+    >>> f
+    leaky_relu(negative_slope=0.1)
+    """
+
+    __slots__ = ("_key", "name", "parameters")
+
+    def __init__(self, name: str, *parameters: float):
+        row = ACTIVATIONS[_known(name)]
+        if parameters and len(parameters) != len(row.parameters):
+            wanted = ", ".join(each.name for each in row.parameters) or "none"
+            raise ValueError(f"{row.name} has the parameters {wanted}; got {', '.join(map(repr, parameters))}")
+        values = parameters or [each.value for each in row.parameters]
+        self.name = row.name
+        self.parameters = tuple(_value(row, *pair) for pair in zip(row.parameters, values, strict=True))
+        if row.ordered and self.parameters[0] > self.parameters[1]:
+            low, high = (each.name for each in row.parameters)
+            raise ValueError(f"{low} of {row.name} must be at most {high}, got {self.parameters}")
+        self._key = (self.name, *self.parameters, *[0.0] * (2 - len(self.parameters)))
+
+    def settings(self) -> dict[str, Any]:
+        """What the engine's ops call it by."""
+        return dict(zip(("activation", "alpha", "beta"), self._key, strict=True))
+
+    def label(self) -> str:
+        """The name, and the parameters where they are not the row's own."""
+        own = tuple(each.value for each in ACTIVATIONS[self.name].parameters)
+        return self.name if self.parameters == own else f"{self.name}({', '.join(f'{p:g}' for p in self.parameters)})"
+
+    def __call__(self, Z: ArrayLike) -> np.ndarray:
+        """f(Z), as `functional.activation_forward` gives it."""
+        return _kernels.activation_forward(checks.as_floats(Z, "Z"), *self._key)
+
+    def __eq__(self, other):
+        return isinstance(other, ActivationFunction) and self._key == other._key
+
+    def __hash__(self):
+        return hash(self._key)
+
+    def __reduce__(self):
+        return ActivationFunction, (self.name, *self.parameters)
+
+    def __repr__(self):
+        names = [each.name for each in ACTIVATIONS[self.name].parameters]
+        return f"{self.name}({', '.join(f'{n}={p!r}' for n, p in zip(names, self.parameters, strict=True))})"
+
+
+class _Maker(Protocol):
+    """The function of a row of the table: its parameters in, an ActivationFunction out."""
+
+    def __call__(self, *parameters: float, **named: float) -> ActivationFunction:
+        """Make it."""
+
+
+def resolve(activation: str | ActivationFunction, alpha: float | list[float] | None = None) -> ActivationFunction:
+    """The function for a name or a function; alpha has its parameter, or all of them in a list.
+
+    Examples
+    --------
+    >>> resolve("swish")
+    silu()
+    >>> resolve("threshold", [0.5, -1.0])
+    threshold(threshold=0.5, value=-1.0)
+    """
+    if isinstance(activation, ActivationFunction):
+        if alpha is not None:
+            raise ValueError(f"alpha is given twice: {activation!r} and {alpha!r}")
+        return activation
+    name = _known(activation)
+    count = len(ACTIVATIONS[name].parameters)
+    if alpha is None or (count == 0 and isinstance(alpha, numbers.Real) and alpha == 0):
+        return ActivationFunction(name)
+    given = alpha if isinstance(alpha, (list, tuple)) else (alpha,)
+    if len(given) != count:
+        wanted = " and ".join(each.name for each in ACTIVATIONS[name].parameters)
+        has = f"its parameters are {wanted}" if count else "it has no parameter alpha"
+        raise ValueError(f"activation {name} got alpha={alpha!r}; {has}")
+    return ActivationFunction(name, *given)
+
+
+def _known(name):
+    if isinstance(name, str) and name in _ELSEWHERE:
+        raise ValueError(f"{name!r} is no activation but {_ELSEWHERE[name]}")
+    if not isinstance(name, str) or name not in _NAMES:
+        checks.one_of(name, "activation", ACTIVATIONS)
+    return _NAMES[name]
+
+
+def _value(row, parameter: Setting, value):
+    name = f"{parameter.name} of {row.name}"
+    number = checks.in_range(value, name, parameter.low, parameter.high)
+    if parameter.above and number == parameter.low:
+        raise ValueError(f"{name} must be above {parameter.low:g}, got {number}")
+    return number
+
+
+def _maker(row):
+    """The function of a row: its parameters under their names, and what it is."""
+    from inspect import Parameter as Argument
+    from inspect import Signature
+
+    kind = Argument.POSITIONAL_OR_KEYWORD
+    arguments = [Argument(p.name, kind, default=p.value, annotation=float) for p in row.parameters]
+    signature = Signature(arguments, return_annotation=ActivationFunction)
+
+    def make(*args, **named):
+        bound = signature.bind(*args, **named)
+        bound.apply_defaults()
+        return ActivationFunction(row.name, *bound.args)
+
+    listed = "".join(f"{p.name} : float\n    {p.value:g} if not given.\n" for p in row.parameters)
+    make.__name__ = make.__qualname__ = row.name
+    make.__signature__ = signature
+    make.__doc__ = (
+        f"The activation function f(z) = {row.formula}\n"
+        + (f"\nParameters\n----------\n{listed}" if listed else "")
+        + "\nReturns\n-------\nActivationFunction\n    For `Dense(activation=...)`, or to be called on an array.\n"
+        + f"\nExamples\n--------\n>>> {row.name}()\n{ActivationFunction(row.name)!r}\n"
+    )
+    return make
+
+
+def __getattr__(name: str) -> _Maker:
+    if name not in ACTIVATIONS:
+        raise AttributeError(f"module 'fastbp.activations' has no attribute {name!r}")
+    made = globals()[name] = _maker(ACTIVATIONS[name])
+    return made
+
+
+def __dir__():
+    return sorted({"ActivationFunction", "resolve", *ACTIVATIONS})
