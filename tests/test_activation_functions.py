@@ -64,6 +64,52 @@ def test_every_row_has_a_function(name: str, dtype: np.dtype, rng: np.random.Gen
         assert again == f
 
 
+@pytest.mark.parametrize("name", sorted(_engine.ACTIVATIONS))
+def test_arrays_as_they_lie_have_the_bits_of_blocks(name: str, dtype: np.dtype, rng: np.random.Generator) -> None:
+    """Any size, with and without an array to fill, and on top of an argument."""
+    f = ActivationFunction(name)
+    for shape in ((1, 1), (3, 5), (4, 16), (2, 64), (7, 130), (300, 48)):
+        Z, dY = 3 * rng.normal(size=(2, *shape)).astype(dtype)
+        Y = _engine.functional.activation_forward(Z, *f.settings().values())
+        dZ = _engine.functional.activation_backward(dY, Z, Y, *f.settings().values())
+        np.testing.assert_array_equal(fb.functional.activation_forward(Z, name), Y)
+        np.testing.assert_array_equal(fb.functional.activation_backward(dY, Z, Y, name), dZ)
+        given = np.empty_like(Z), dY.copy(), Z.copy()
+        assert fb.functional.activation_forward(Z, f, out=given[0]) is given[0]
+        assert fb.functional.activation_backward(given[1], Z, Y, f, out=given[1]) is given[1]
+        assert f(given[2], out=given[2]) is given[2]
+        for got, wanted in zip(given, (Y, dZ, Y), strict=True):
+            np.testing.assert_array_equal(got, wanted)
+
+
+def test_results_go_where_they_are_wanted(rng: np.random.Generator) -> None:
+    """Into columns of something larger, onto memory that an argument shares, and from what is no array."""
+    memory = rng.normal(size=(6, 8))
+    Z = memory[:4].copy()
+    wanted = np.tanh(Z)
+    wide = np.zeros((4, 16))
+    fb.functional.activation_forward(Z, "tanh", out=wide[:, ::2])
+    np.testing.assert_allclose(wide[:, ::2], wanted, rtol=1e-14)
+    fb.functional.activation_forward(memory[:4], "tanh", out=memory[1:5])
+    np.testing.assert_allclose(memory[1:5], wanted, rtol=1e-14)
+    np.testing.assert_allclose(fb.functional.activation_forward(Z.tolist(), "tanh"), wanted, rtol=1e-14)
+    np.testing.assert_allclose(fb.functional.activation_forward(np.asfortranarray(Z), "tanh"), wanted, rtol=1e-14)
+
+
+@pytest.mark.parametrize("out", [np.empty((3, 4), np.float32), np.empty((4, 3)), [[0.0] * 4] * 3, "read-only"], ids=str)
+def test_what_cannot_be_filled(out) -> None:
+    Z = np.ones((3, 4))
+    if isinstance(out, str):
+        out = np.ones((3, 4))
+        out.flags.writeable = False
+    for call in (
+        lambda: fb.functional.activation_forward(Z, "tanh", out=out),
+        lambda: fb.functional.activation_backward(Z, Z, Z, "tanh", out=out),
+    ):
+        with pytest.raises(ValueError, match=r"out must be an array of float64 \(3, 4\)"):
+            call()
+
+
 def test_an_unknown_function() -> None:
     with pytest.raises(AttributeError, match="no_such"):
         _ = fb.activations.no_such

@@ -51,6 +51,14 @@ def test_the_table_of_activations_names_what_exists() -> None:
     assert set(named) <= set(_engine.ACTIVATIONS)
 
 
+def test_the_tables_have_every_row(python, tmp_path: Path) -> None:
+    """Written anew, in an interpreter of its own; that the committed page is current is for .ci/run to say."""
+    done = python(str(DOCS / "write_tables.py"), str(tmp_path / "tables.md"))
+    assert done.returncode == 0, done.stderr
+    names = set(re.findall(r"^\| `(\w+)` \|", (tmp_path / "tables.md").read_text(encoding="utf-8"), re.MULTILINE))
+    assert {*_engine.ACTIVATIONS, *_engine.LOSSES, *fb.__all__} - {"__version__"} <= names
+
+
 def test_the_table_of_gates_names_what_exists() -> None:
     text = (DOCS / "backpropagation.md").read_text(encoding="utf-8")
     for name in re.findall(r"`fb\.(\w+)", text):

@@ -50,6 +50,27 @@ def innermost_loops(code: list[tuple[int, str]]) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_activations_are_vectors_and_call_no_libm(dtype: str) -> None:
+    """Each has a loop over 512-bit registers, and calls nothing but copies, other rows, and far_wave one by one."""
+    text = listing(dtype)
+    for name, row in fastbp._engine.ACTIVATIONS.items():
+        if row.by_rows or name in ("linear", "rrelu"):  # rrelu's are leaky_relu's
+            continue
+        for part in ("value", "vjp", "curvature") if row.curved else ("value", "vjp"):
+            wanted = rf"__pyx_f\w*?kernels_avx512_{dtype}_{name}_{part}"
+            found = [code for full, code in functions(text, wanted) if full.endswith(f"_{name}_{part}")]
+            assert found, f"{name}_{part} is not there"
+            lines = [line for _, line in found[0]]
+            called = {line.split("<")[-1].split(">")[0].split("@")[0] for line in lines if "call" in line}
+            assert all(other in ("memcpy", "memset") or other.endswith("far_wave") for other in called), called
+            jumps = [line for line in lines if "jmp" in line and "_waves" in line]
+            tails = {line.split("<")[1].split("+")[0].rstrip(">") for line in jumps}
+            found += [code for tail in tails for full, code in functions(text, re.escape(tail.split(".")[0]))]
+            loops = [loop for code in found for loop in innermost_loops(code)]
+            assert any("%zmm" in line for loop in loops for line in loop), f"{name}_{part} has no loop of vectors"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_sums_of_a_tile_stay_in_512_bit_registers(dtype: str) -> None:
     heights = {1: 14, 2: 14, 3: 9, 4: 6}
     seen = set()

@@ -45,7 +45,7 @@ class ActivationFunction:
     leaky_relu(negative_slope=0.1)
     """
 
-    __slots__ = ("_key", "name", "parameters")
+    __slots__ = ("_key", "compiled", "name", "parameters")
 
     def __init__(self, name: str, *parameters: float):
         row = ACTIVATIONS[_known(name)]
@@ -59,6 +59,7 @@ class ActivationFunction:
             low, high = (each.name for each in row.parameters)
             raise ValueError(f"{low} of {row.name} must be at most {high}, got {self.parameters}")
         self._key = (self.name, *self.parameters, *[0.0] * (2 - len(self.parameters)))
+        self.compiled = _kernels.Function(*self._key)
 
     def settings(self) -> dict[str, Any]:
         """What the engine's ops call it by."""
@@ -69,9 +70,22 @@ class ActivationFunction:
         own = tuple(each.value for each in ACTIVATIONS[self.name].parameters)
         return self.name if self.parameters == own else f"{self.name}({', '.join(f'{p:g}' for p in self.parameters)})"
 
-    def __call__(self, Z: ArrayLike) -> np.ndarray:
+    def __call__(self, Z: ArrayLike, *, out: np.ndarray | None = None) -> np.ndarray:
         """f(Z), as `functional.activation_forward` gives it."""
-        return _kernels.activation_forward(checks.as_floats(Z, "Z"), *self._key)
+        Y = self.compiled.forward(Z, out)
+        if Y is None:
+            Z = checks.as_floats(Z, "Z")
+            Y = checks.into(out, _kernels.activation_forward(Z, *self._key))
+        return Y
+
+    def vjp(self, dY: ArrayLike, Z: ArrayLike, Y: ArrayLike, *, out: np.ndarray | None = None) -> np.ndarray:
+        """Give dZ = dY f'(Z) for Y = f(Z), as `functional.activation_backward` does."""
+        dZ = self.compiled.backward(dY, Z, Y, out)
+        if dZ is None:
+            Z = checks.as_floats(Z, "Z")
+            dY, Y = (checks.as_shaped(A, Z.shape, Z.dtype, name) for A, name in ((dY, "dY"), (Y, "Y")))
+            dZ = checks.into(out, _kernels.activation_backward(dY, Z, Y, *self._key))
+        return dZ
 
     def __eq__(self, other):
         return isinstance(other, ActivationFunction) and self._key == other._key

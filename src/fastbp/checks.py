@@ -263,6 +263,17 @@ def as_floats(A, name: str, ndim: int = 2) -> ndarray:
     return plain(array, array.dtype if array.dtype in FLOATS.values() else FLOATS["float64"])
 
 
+def into(out: ndarray | None, result: ndarray, name: str = "out") -> ndarray:
+    """The result, copied into the array that a user has for it, if there is one."""
+    if out is None:
+        return result
+    if type(out) is not ndarray or out.shape != result.shape or out.dtype != result.dtype or not out.flags.writeable:
+        got = f"{out.dtype} {out.shape}" if type(out) is ndarray else _kind(out)
+        raise ValueError(f"{name} must be an array of {result.dtype} {result.shape} that can be written to, got {got}")
+    out[...] = result
+    return out
+
+
 def as_parameter(value, shape: tuple[int, ...], name: str) -> ndarray:
     """A start value: float64, finite, of the parameter's shape."""
     array = as_shaped(value, shape, FLOATS["float64"], name)

@@ -1,7 +1,7 @@
 """The engine's kernels one by one, for loops written by hand: forward stands next to its backward.
 
-Arrays of float32 are computed in float32, all others in float64. Every call gives new arrays; a network is
-faster, because it keeps its own.
+Arrays of float32 are computed in float32, all others in float64. Every call gives new arrays, or fills those that an
+activation is given as `out`; a network is faster, because it keeps its own.
 """
 
 import numpy as np
@@ -11,6 +11,7 @@ from fastbp.activations import ActivationFunction
 from fastbp.annotations import ArrayLike
 
 _kernels = _engine.functional
+_SEEN: dict[str, ActivationFunction] = {}  # by name: to look one up anew takes as long as a small call
 
 
 def dense_forward(
@@ -84,7 +85,11 @@ def dense_backward(
 
 
 def activation_forward(
-    Z: ArrayLike, activation: str | ActivationFunction, alpha: float | list[float] | None = None
+    Z: ArrayLike,
+    activation: str | ActivationFunction,
+    alpha: float | list[float] | None = None,
+    *,
+    out: np.ndarray | None = None,
 ) -> np.ndarray:
     """Y = f(Z), element by element (softmax: row by row).
 
@@ -95,6 +100,8 @@ def activation_forward(
         f, or its name.
     alpha : float or list, optional
         Its parameter, or all of them, where it has any.
+    out : ndarray of shape (rows, width), optional
+        Where Y goes, in place of a new array; may be Z.
 
     Returns
     -------
@@ -105,7 +112,9 @@ def activation_forward(
     >>> activation_forward([[-2.0, 3.0]], "leaky_relu", alpha=0.5)
     array([[-1.,  3.]])
     """
-    return _kernels.activation_forward(checks.as_floats(Z, "Z"), *_activation(activation, alpha))
+    known = _SEEN.get(activation) if alpha is None and type(activation) is str else None
+    Y = None if known is None else known.compiled.forward(Z, out)
+    return _function(activation, alpha)(Z, out=out) if Y is None else Y
 
 
 def activation_backward(
@@ -114,6 +123,8 @@ def activation_backward(
     Y: ArrayLike,
     activation: str | ActivationFunction,
     alpha: float | list[float] | None = None,
+    *,
+    out: np.ndarray | None = None,
 ) -> np.ndarray:
     """Gradient of `activation_forward`: dZ = f'(Z) dY.
 
@@ -127,6 +138,8 @@ def activation_backward(
         What it gave.
     activation, alpha
         As given to it.
+    out : ndarray of shape (rows, width), optional
+        Where dZ goes, in place of a new array; may be dY.
 
     Returns
     -------
@@ -137,9 +150,9 @@ def activation_backward(
     >>> activation_backward([[1.0, 1.0]], [[-2.0, 3.0]], [[-1.0, 3.0]], "leaky_relu", alpha=0.5)
     array([[0.5, 1. ]])
     """
-    Z = checks.as_floats(Z, "Z")
-    dY, Y = (checks.as_shaped(A, Z.shape, Z.dtype, name) for A, name in ((dY, "dY"), (Y, "Y")))
-    return _kernels.activation_backward(dY, Z, Y, *_activation(activation, alpha))
+    known = _SEEN.get(activation) if alpha is None and type(activation) is str else None
+    dZ = None if known is None else known.compiled.backward(dY, Z, Y, out)
+    return _function(activation, alpha).vjp(dY, Z, Y, out=out) if dZ is None else dZ
 
 
 def _dense(X, W, b):
@@ -153,3 +166,10 @@ def _dense(X, W, b):
 
 def _activation(name, alpha):
     return activations.resolve(name, alpha).settings().values()
+
+
+def _function(activation, alpha):
+    function = activations.resolve(activation, alpha)
+    if alpha is None and type(activation) is str:
+        _SEEN[activation] = function
+    return function

@@ -135,7 +135,7 @@ cdef void hard_sigmoid_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n,
                            double beta) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
-        dZ[i] = dZ[i] * <real> (1.0 / 6) if Z[i] > -3 and Z[i] <= 3 else 0
+        dZ[i] = dZ[i] * <real> (1.0 / 6) if (Z[i] > -3) & (Z[i] <= 3) else 0
 
 row = activation(b"hard_sigmoid", b"z / 6 + 1/2, but within 0 ... 1", hard_sigmoid_value, hard_sigmoid_vjp, NULL, True)
 row.synonyms = b"hardsigmoid"
@@ -156,7 +156,7 @@ cdef void hard_tanh_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, do
     cdef Py_ssize_t i
     cdef real low = <real> alpha, high = <real> beta
     for i in range(n):
-        dZ[i] = dZ[i] if Z[i] > low and Z[i] <= high else 0
+        dZ[i] = dZ[i] if (Z[i] > low) & (Z[i] <= high) else 0
 
 row = activation(b"hard_tanh", b"z, but within min_val ... max_val", hard_tanh_value, hard_tanh_vjp, NULL, True)
 row.synonyms = b"hardtanh linear_piece_symmetric"

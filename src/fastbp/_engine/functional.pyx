@@ -1,8 +1,11 @@
 """The kernels one by one, for Python: over C-contiguous arrays, with buffers made for the call.
 
-Each function builds the struct that a program would and calls the same kernel, so the bits are the same.
+Each function builds the struct that a program would and calls the same kernel, so the bits are the same.  A Function
+does without these: it calls the kernels of an activation on arrays as they lie.
 """
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t
+from libc.string cimport memcpy, memset
 
 import numpy as np
 
@@ -77,6 +80,173 @@ cdef class _Node:
         if self.op.kind.gradient != NULL:
             self.op.kind.gradient(&self.op, &self.context, self.N, 0, self.op.X.width, True)
         restore_mode(mode)
+
+
+cdef enum:
+    # Numbers that a kernel of an activation has at a time: what it works on in place stays in the first-level cache.
+    AT_ONCE = 2048
+    WORTH_THE_LOCK = 16384      # numbers for which other threads of Python may run meanwhile
+
+empty, ndarray = np.empty, np.ndarray
+cdef tuple DTYPES = (np.dtype("float32"), np.dtype("float64"))
+
+
+cdef bint take(array, Py_buffer* view, int flags) noexcept:
+    """A buffer of rows of floats; False for what needs a closer look, an error or a copy."""
+    if type(array) is not ndarray:
+        return False
+    try:
+        PyObject_GetBuffer(array, view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | flags)
+    except Exception:
+        return False
+    if (view.ndim == 2 and view.len > 0 and (view.format[0] == b"f" or view.format[0] == b"d")
+            and view.format[1] == 0 and <size_t> view.buf % <size_t> view.itemsize == 0):
+        return True
+    PyBuffer_Release(view)
+    return False
+
+
+cdef bint alike(const Py_buffer* a, const Py_buffer* b) noexcept:
+    return a.itemsize == b.itemsize and a.shape[0] == b.shape[0] and a.shape[1] == b.shape[1]
+
+
+cdef bint apart(const Py_buffer* a, const Py_buffer* b) noexcept:
+    """Whether they share no memory, or all of it."""
+    cdef const char* x = <const char*> a.buf
+    cdef const char* y = <const char*> b.buf
+    return x == y or x + a.len <= y or y + b.len <= x
+
+
+cdef class Function:
+    """An activation with its parameters, for arrays of two dimensions.
+
+    What it is called with is looked at here, without Python's help, where it is what a kernel can take as it lies;
+    for all else the answer is None, and the caller has it checked, converted or refused.
+    """
+    cdef const Kernels* kernels[2]
+    cdef const Activation* rows[2]
+    cdef Op op
+    cdef Context context
+
+    def __cinit__(self, name, double alpha, double beta):
+        for k in range(2):
+            self.kernels[k] = kernels_of(DTYPES[k])
+            self.rows[k] = <const Activation*> row_named(self.kernels[k].activations, sizeof(Activation), name)
+        self.op.alpha, self.op.beta, self.op.inputs = alpha, beta, 1
+
+    def forward(self, Z, out):
+        """f(Z), written into out if there is one; or None."""
+        cdef Py_buffer z, y
+        if not take(Z, &z, 0):
+            return None
+        try:
+            Y = empty((z.shape[0], z.shape[1]), DTYPES[z.itemsize == 8]) if out is None else out
+            if not take(Y, &y, PyBUF_WRITABLE):
+                return None
+            try:
+                return Y if alike(&z, &y) and apart(&z, &y) and self.run(&z, NULL, NULL, &y) else None
+            finally:
+                PyBuffer_Release(&y)
+        finally:
+            PyBuffer_Release(&z)
+
+    def backward(self, dY, Z, Y, out):
+        """dY f'(Z), with Y = f(Z), written into out if there is one; or None."""
+        cdef Py_buffer dy, z, y, dz
+        if not take(dY, &dy, 0):
+            return None
+        try:
+            if not take(Z, &z, 0):
+                return None
+            try:
+                if not take(Y, &y, 0):
+                    return None
+                try:
+                    dZ = empty((z.shape[0], z.shape[1]), DTYPES[z.itemsize == 8]) if out is None else out
+                    if not take(dZ, &dz, PyBUF_WRITABLE):
+                        return None
+                    try:
+                        fits = (alike(&dy, &z) and alike(&y, &z) and alike(&dz, &z) and apart(&dy, &dz)
+                                and z.buf != dz.buf and y.buf != dz.buf and apart(&z, &dz) and apart(&y, &dz))
+                        return dZ if fits and self.run(&dy, &z, &y, &dz) else None
+                    finally:
+                        PyBuffer_Release(&dz)
+                finally:
+                    PyBuffer_Release(&y)
+            finally:
+                PyBuffer_Release(&z)
+        finally:
+            PyBuffer_Release(&dy)
+
+    cdef bint run(self, const Py_buffer* source, const Py_buffer* Z, const Py_buffer* Y,
+                  const Py_buffer* result) noexcept:
+        """The value, or with Z and Y the gradient; False where a kernel needs rows of whole vectors, and has others."""
+        cdef int k = source.itemsize == 8
+        cdef const Activation* row = self.rows[k]
+        cdef bint by_rows = row.rows_value != NULL and not row.draws
+        cdef fp_mode mode
+        if by_rows and source.shape[1] % self.kernels[k].lanes:
+            return False
+        mode = flush_subnormals()
+        if by_rows:
+            self.run_rows(k, source, Z, Y, result)
+        elif source.len < WORTH_THE_LOCK * source.itemsize:
+            run_elements(row, &self.op, self.kernels[k].lanes, source, Z, Y, result)
+        else:
+            with nogil:
+                run_elements(row, &self.op, self.kernels[k].lanes, source, Z, Y, result)
+        restore_mode(mode)
+        return True
+
+    cdef void run_rows(self, int k, const Py_buffer* source, const Py_buffer* Z, const Py_buffer* Y,
+                       const Py_buffer* result) noexcept:
+        cdef Tensor z, dz
+        self.op.activation = self.rows[k]
+        if result.buf != source.buf:
+            memcpy(result.buf, source.buf, source.len)
+        if Z == NULL:
+            self.op.Y = plain(self.kernels[k], result)
+            self.op.activation.rows_value(&self.op, &self.context, 0, source.shape[0])
+        else:
+            z, self.op.Y, dz = plain(self.kernels[k], Z), plain(self.kernels[k], Y), plain(self.kernels[k], result)
+            self.op.activation.rows_vjp(&self.op, &self.context, &z, &dz, 0, source.shape[0])
+
+
+cdef Tensor plain(const Kernels* kernels, const Py_buffer* view) noexcept:
+    """An array as a tensor."""
+    return Tensor(view.buf, view.shape[1], view.shape[1], kernels.panel)
+
+
+cdef void run_elements(const Activation* row, const Op* op, Py_ssize_t lanes, const Py_buffer* source,
+                       const Py_buffer* Z, const Py_buffer* Y, const Py_buffer* result) noexcept nogil:
+    """Copies and computes in stretches; what is no whole vector as part of one, so that it has the same bits."""
+    cdef Py_ssize_t at = 0, vector = lanes * source.itemsize, count, whole = source.len // vector * vector
+    cdef char[3][64] rest
+    while at < whole:
+        count = min(whole - at, AT_ONCE * source.itemsize)
+        if result.buf != source.buf:
+            memcpy(<char*> result.buf + at, <const char*> source.buf + at, count)
+        run_stretch(row, op, count // source.itemsize, Z != NULL, <const char*> Z.buf + at if Z != NULL else NULL,
+                    <const char*> Y.buf + at if Y != NULL else NULL, <char*> result.buf + at)
+        at += count
+    count = source.len - whole
+    if count > 0:
+        memset(rest, 0, sizeof(rest))
+        memcpy(rest[0], <const char*> source.buf + at, count)
+        if Z != NULL:
+            memcpy(rest[1], <const char*> Z.buf + at, count)
+            memcpy(rest[2], <const char*> Y.buf + at, count)
+        run_stretch(row, op, lanes, Z != NULL, rest[1], rest[2], rest[0])
+        memcpy(<char*> result.buf + at, rest[0], count)
+
+
+cdef inline void run_stretch(const Activation* row, const Op* op, Py_ssize_t n, bint back, const char* Z, const char* Y,
+                             char* here) noexcept nogil:
+    if back:
+        if row.vjp != NULL:
+            row.vjp(Z, Y, here, n, op.alpha, op.beta)
+    elif row.value != NULL:
+        row.value(here, n, op.alpha, op.beta)
 
 
 def _dense(X, W, b, activation, alpha, beta, dW=None, db=None):

@@ -25,8 +25,8 @@ cdef void silu_value(real* Y, Py_ssize_t n, double alpha, double beta) noexcept 
     cdef Py_ssize_t i
     cdef real z, e
     for i in range(n):
-        z = within(Y[i], -FAR, 0)
-        e = exp(-absolute(Y[i]))
+        z = within(-absolute(Y[i]), -FAR, 0)
+        e = exp(z)
         Y[i] = (Y[i] if Y[i] > 0 else exp_minus(z, 0, z)) / (<real> 1 + e)
 
 cdef void silu_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha, double beta) noexcept nogil:
@@ -54,8 +54,8 @@ cdef void quick_gelu_value(real* Y, Py_ssize_t n, double alpha, double beta) noe
     cdef Py_ssize_t i
     cdef real z, e
     for i in range(n):
-        z = within(Y[i], -FAR, 0)
-        e = exp(-absolute(<real> QUICK * Y[i]))
+        z = within(-absolute(Y[i]), -FAR, 0)
+        e = exp_of_product(QUICK, z, 1)
         Y[i] = (Y[i] if Y[i] > 0 else exp_of_product(QUICK, z, z)) / (<real> 1 + e)
 
 cdef void quick_gelu_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha,
@@ -85,9 +85,9 @@ cdef void gelu_tanh_value(real* Y, Py_ssize_t n, double alpha, double beta) noex
     cdef real z, w, e
     for i in range(n):
         z = within(Y[i], -22, 22)
-        w = z * (<real> TANH_1 + <real> TANH_3 * z * z)
-        e = exp(-absolute(w))
-        Y[i] = (Y[i] if Y[i] > 0 else exp_minus(w if w < 0 else 0, 0, z)) / (<real> 1 + e)
+        w = -absolute(z) * (<real> TANH_1 + <real> TANH_3 * z * z)
+        e = exp(w)
+        Y[i] = (Y[i] if Y[i] > 0 else exp_minus(w, 0, z)) / (<real> 1 + e)
 
 cdef void gelu_tanh_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha, double beta) noexcept nogil:
     cdef Py_ssize_t i
@@ -187,8 +187,8 @@ cdef void hard_swish_value(real* Y, Py_ssize_t n, double alpha, double beta) noe
     cdef Py_ssize_t i
     cdef real z
     for i in range(n):
-        z = Y[i]
-        Y[i] = z if z > 3 else (0 if z <= -3 else z * (z + <real> 3) * <real> (1.0 / 6))
+        z = within(Y[i] + <real> 3, 0, 6) * <real> (1.0 / 6)
+        Y[i] = Y[i] * z if z > 0 else z
 
 cdef void hard_swish_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha,
                          double beta) noexcept nogil:
@@ -200,7 +200,7 @@ cdef void hard_swish_curvature(const real* Z, const real* Y, real* dZ, Py_ssize_
                                double beta) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
-        dZ[i] *= <real> (1.0 / 3) if Z[i] > -3 and Z[i] <= 3 else <real> 0
+        dZ[i] *= <real> (1.0 / 3) if (Z[i] > -3) & (Z[i] <= 3) else <real> 0
 
 row = activation(b"hard_swish", b"z (z / 6 + 1/2), with the bracket within 0 ... 1",
                  hard_swish_value, hard_swish_vjp, hard_swish_curvature, True)

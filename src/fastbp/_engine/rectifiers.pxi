@@ -23,7 +23,7 @@ cdef void relu6_value(real* Y, Py_ssize_t n, double alpha, double beta) noexcept
 cdef void relu6_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha, double beta) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
-        dZ[i] = dZ[i] if Z[i] > 0 and Z[i] <= 6 else 0
+        dZ[i] = dZ[i] if (Z[i] > 0) & (Z[i] <= 6) else 0
 
 row = activation(b"relu6", b"z, but within 0 ... 6", relu6_value, relu6_vjp, NULL, True)
 row.start = b"he_normal"

@@ -94,6 +94,26 @@ cdef inline real exp(real x) noexcept nogil:
     return exp_minus(x, <real> 0, <real> 1)
 
 
+cdef inline real exp_of_moderate(real x) noexcept nogil:
+    """exp(x) for -87 <= x <= 88 (in double -708 <= x <= 709), where 2^n is one factor."""
+    cdef Single n
+    cdef Double n_double
+    cdef float r
+    cdef double r_double
+    if sizeof(real) == 4:
+        n.value = <float> x * <float> 1.44269504088896341 + <float> 12582912
+        r = n.value - <float> 12582912
+        n.bits = (n.bits - 0x4B400000 + 127) << 23
+        r = expm1_near_0_single((<float> x - r * <float> 0.693359375) + r * <float> 2.12194440e-4)
+        return <real> (r * n.value + n.value)
+    n_double.value = <double> x * 1.4426950408889634 + 6755399441055744.0
+    r_double = n_double.value - 6755399441055744.0
+    n_double.bits = (n_double.bits - 0x4338000000000000LL + 1023) << 52
+    r_double = expm1_near_0_double((<double> x - r_double * 6.93147180369123816490e-01)
+                                   - r_double * 1.90821492927058770002e-10)
+    return <real> (r_double * n_double.value + n_double.value)
+
+
 cdef inline real expm1(real x) noexcept nogil:
     """exp(x) - 1 for -40 <= x <= 40."""
     cdef Single n, scale
@@ -201,10 +221,12 @@ cdef inline real exp_of_product(double a, real x, real scale) noexcept nogil:
 
 
 cdef inline real sigmoid(real x) noexcept nogil:
-    """1 / (1 + exp(-x)), from the exponential that cannot overflow."""
-    cdef real e = exp(-x if x > 0 else x)
-    cdef real s = <real> 1 / (<real> 1 + e)
-    return e * s if x < 0 else s
+    """1 / (1 + exp(-x)); below the smallest normal number it is 0."""
+    cdef real low = <real> -88 if sizeof(real) == 4 else <real> -709
+    cdef real high = <real> 87 if sizeof(real) == 4 else <real> 708
+    x = low if x < low else x
+    x = high if x > high else x
+    return <real> 1 / (<real> 1 + exp_of_moderate(-x))
 
 
 cdef inline real tanh(real x) noexcept nogil:

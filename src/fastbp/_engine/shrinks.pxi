@@ -36,7 +36,7 @@ cdef void soft_shrink_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, 
     cdef Py_ssize_t i
     cdef real a = <real> alpha
     for i in range(n):
-        dZ[i] = dZ[i] if Z[i] > a or Z[i] <= -a else 0
+        dZ[i] = dZ[i] if (Z[i] > a) | (Z[i] <= -a) else 0
 
 row = activation(b"soft_shrink", b"z > lambd: z - lambd; z < -lambd: z + lambd; else 0",
                  soft_shrink_value, soft_shrink_vjp, NULL, True)
@@ -48,14 +48,14 @@ cdef void hard_shrink_value(real* Y, Py_ssize_t n, double alpha, double beta) no
     cdef Py_ssize_t i
     cdef real a = <real> alpha
     for i in range(n):
-        Y[i] = 0 if Y[i] <= a and Y[i] >= -a else Y[i]
+        Y[i] = 0 if (Y[i] <= a) & (Y[i] >= -a) else Y[i]
 
 cdef void hard_shrink_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha,
                           double beta) noexcept nogil:
     cdef Py_ssize_t i
     cdef real a = <real> alpha
     for i in range(n):
-        dZ[i] = dZ[i] if Z[i] > a or Z[i] <= -a else 0
+        dZ[i] = dZ[i] if (Z[i] > a) | (Z[i] <= -a) else 0
 
 row = activation(b"hard_shrink", b"|z| > lambd: z; else 0", hard_shrink_value, hard_shrink_vjp, NULL, True)
 row.synonyms = b"hardshrink"

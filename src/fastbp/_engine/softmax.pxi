@@ -1,10 +1,41 @@
 """Softmax and its like: activations whose features depend on each other, so that they work by rows."""
 
+cdef inline real sum_of_lanes(real* sums) noexcept nogil:
+    """By halves, so that the additions overlap."""
+    cdef int half = <int> LANES // 2, k
+    while half > 0:
+        for k in range(half):
+            sums[k] += sums[k + half]
+        half = half // 2
+    return sums[0]
+
+
+cdef inline real sum_of_products(const Tensor* A, const Tensor* B, Py_ssize_t n) noexcept nogil:
+    """The sum over j of A[n, j] B[n, j]; without B of A[n, j]."""
+    cdef real[16] sums
+    cdef Py_ssize_t block, v
+    cdef int k, left
+    cdef const real* a
+    cdef const real* b
+    memset(sums, 0, sizeof(sums))
+    for block in range(blocks(A.width)):
+        for v in range(parts(width_of(A.width, block), LANES)):
+            a, left = block_of(A, n, block) + v * LANES, <int> (width_of(A.width, block) - v * LANES)
+            if B == NULL:
+                for k in range(<int> LANES):
+                    sums[k] += a[k] if k < left else 0
+            else:
+                b = block_of(B, n, block) + v * LANES
+                for k in range(<int> LANES):
+                    sums[k] += a[k] * b[k] if k < left else 0
+    return sum_of_lanes(sums)
+
+
 cdef inline real largest(const Tensor* T, Py_ssize_t n) noexcept nogil:
     """max over j of T[n, j]."""
     cdef real[16] most
     cdef Py_ssize_t block, v
-    cdef int k, left
+    cdef int k, left, half
     cdef const real* t = block_of(T, n, 0)
     for k in range(<int> LANES):
         most[k] = t[0]
@@ -13,8 +44,11 @@ cdef inline real largest(const Tensor* T, Py_ssize_t n) noexcept nogil:
             t, left = block_of(T, n, block) + v * LANES, <int> (width_of(T.width, block) - v * LANES)
             for k in range(<int> LANES):
                 most[k] = t[k] if k < left and t[k] > most[k] else most[k]
-    for k in range(1, <int> LANES):
-        most[0] = most[k] if most[k] > most[0] else most[0]
+    half = <int> LANES // 2
+    while half > 0:
+        for k in range(half):
+            most[k] = most[k + half] if most[k + half] > most[k] else most[k]
+        half = half // 2
     return most[0]
 
 
@@ -22,7 +56,7 @@ cdef inline real shifted_exp(const Tensor* T, const Tensor* E, real shift, Py_ss
     """E[n, j] = exp(T[n, j] - shift); returns their sum.  T and E may be one."""
     cdef real[16] e, sums
     cdef Py_ssize_t block, v
-    cdef int k, left, half
+    cdef int k, left
     memset(sums, 0, sizeof(sums))
     for block in range(blocks(T.width)):
         for v in range(parts(width_of(T.width, block), LANES)):
@@ -32,12 +66,7 @@ cdef inline real shifted_exp(const Tensor* T, const Tensor* E, real shift, Py_ss
                 e[k] = exp(e[k] - shift)
                 sums[k] += e[k] if k < left else 0
             memcpy(block_of(E, n, block) + v * LANES, e, LANES * sizeof(real))
-    half = <int> LANES // 2
-    while half > 0:
-        for k in range(half):
-            sums[k] += sums[k + half]
-        half = half // 2
-    return sums[0]
+    return sum_of_lanes(sums)
 
 
 cdef inline void scale_row(const Tensor* T, real scale, Py_ssize_t n) noexcept nogil:
@@ -74,11 +103,7 @@ cdef void softmax_vjp(const Op* op, const Context* context, const Tensor* Z, con
     cdef const real* y
     cdef real* dz
     for n in range(start, stop):
-        dot = 0
-        for block in range(blocks(Y.width)):
-            dz, y = block_of(dZ, n, block), block_of(Y, n, block)
-            for k in range(width_of(Y.width, block)):
-                dot += dz[k] * y[k]
+        dot = sum_of_products(dZ, Y, n)
         for block in range(blocks(Y.width)):
             dz, y = block_of(dZ, n, block), block_of(Y, n, block)
             for k in range(width_of(Y.width, block)):
@@ -117,9 +142,7 @@ cdef inline real sum_of_shifted_exp(const Tensor* T, real shift, Py_ssize_t n) n
             for k in range(<int> LANES):
                 e = exp(t[k] - shift)
                 sums[k] += e if k < left else 0
-    for k in range(1, <int> LANES):
-        sums[0] += sums[k]
-    return sums[0]
+    return sum_of_lanes(sums)
 
 
 cdef void log_softmax_value(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
@@ -143,11 +166,7 @@ cdef void log_softmax_vjp(const Op* op, const Context* context, const Tensor* Z,
     cdef const real* y
     cdef real* dz
     for n in range(start, stop):
-        total = 0
-        for block in range(blocks(dZ.width)):
-            dz = block_of(dZ, n, block)
-            for k in range(width_of(dZ.width, block)):
-                total += dz[k]
+        total = sum_of_products(dZ, NULL, n)
         for block in range(blocks(dZ.width)):
             dz, y = block_of(dZ, n, block), block_of(&op.Y, n, block)
             for k in range(width_of(dZ.width, block)):

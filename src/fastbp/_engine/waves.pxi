@@ -67,17 +67,24 @@ cdef inline real near_wave(real x, int quarter) noexcept nogil:
     """sin(x + quarter pi / 2) for |x| <= CODY_WAITE."""
     cdef Single single
     cdef Double double_
-    cdef real n
+    cdef real n, s, c
     # Adding 1.5 * 2^23 (in double 1.5 * 2^52) rounds to whole numbers and leaves the integer in the low bits.
     if sizeof(real) == 4:
         single.value = <float> x * <float> 0.63661977236758134 + <float> 12582912
         n = <real> (single.value - <float> 12582912)
         x = ((x - n * <real> 1.5703125) - n * <real> 0.0004837512969970703) - n * <real> 7.549533620476723e-08
-        return wave_of(x - n * <real> 2.5633440682570896e-12, single.bits + quarter)
+        x -= n * <real> 2.5633440682570896e-12
+        s, c = sine_near_0(x, x * x), cosine_near_0(x * x)
+        s = c if (single.bits + quarter) & 1 else s
+        return -s if (single.bits + quarter) & 2 else s
     double_.value = <double> x * 0.63661977236758134308 + 6755399441055744.0
     n = <real> (double_.value - 6755399441055744.0)
     x = ((x - n * <real> 1.5707963267341256) - n * <real> 6.077100506303966e-11) - n * <real> 2.0222662487111665e-21
-    return wave_of(x - n * <real> 8.4784276603689e-32, <int32_t> double_.bits + quarter)
+    x -= n * <real> 8.4784276603689e-32
+    s, c = sine_near_0(x, x * x), cosine_near_0(x * x)
+    # As above, but integers and numbers are of one size, or the loop would not vectorise.
+    s = c if (double_.bits + quarter) & 1 else s
+    return -s if (double_.bits + quarter) & 2 else s
 
 
 cdef real far_wave(real x, int quarter) noexcept nogil:

@@ -1,0 +1,145 @@
+"""Writes tables.md: what the package has, read from its tables, signatures and docstrings.
+
+A new row, class or function shows up by itself; what has no table of its own is listed by the module it stands in.
+"""
+
+import inspect
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import fastbp as fb
+from fastbp import _engine, initializers, losses, metrics
+from fastbp.blocks import Block
+from fastbp.constraints import Constraint
+from fastbp.layers import Layer
+from fastbp.optimizers import Optimizer
+
+PAGE = Path(__file__).parent / "tables.md"
+HEAD = """# Tables
+
+Everything that the package has by name, written by `python docs/write_tables.py` from its own tables, signatures and
+docstrings. `help(fastbp.Dense)` and its like say more.
+"""
+
+
+def cell(text: object) -> str:
+    return str(text).replace("|", "\\|").replace("\n", " ")
+
+
+def table(heads: str, rows: Iterable[Iterable[object]]) -> str:
+    names = [head.strip() for head in heads.split(",")]
+    lines = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
+    return "\n".join([*lines, *(f"| {' | '.join(cell(value) for value in row)} |" for row in rows)])
+
+
+def meaning(thing: object) -> str:
+    """The first sentence or line of a docstring."""
+    return (inspect.getdoc(thing) or "").split("\n")[0].strip()
+
+
+def arguments(thing: object) -> str:
+    """The arguments and their defaults, without types."""
+    try:
+        parameters = inspect.signature(thing).parameters.values()
+    except (TypeError, ValueError):
+        return ""
+    shown = [str(p.replace(annotation=inspect.Parameter.empty)).replace("'", '"') for p in parameters]
+    return f"`{', '.join(shown)}`" if shown else ""
+
+
+def subclasses(base: type) -> Iterator[type]:
+    """The public classes of ours below a base, by name."""
+    found, waiting = {}, [base]
+    while waiting:
+        kind = waiting.pop()
+        waiting.extend(kind.__subclasses__())
+        if kind is not base and not kind.__name__.startswith("_") and kind.__module__.startswith("fastbp."):
+            found[kind.__name__] = kind
+    return iter([found[name] for name in sorted(found)])
+
+
+def activations() -> str:
+    rows = []
+    for row in _engine.ACTIVATIONS.values():
+        parameters = ", ".join(f"{p.name}={p.value:.4g}" for p in row.parameters)
+        rows.append((f"`{row.name}`", row.formula, parameters, ", ".join(row.synonyms), row.start, f"{row.bound:.4g}"))
+    return table("name, f(z), parameters, synonyms, weights before it start, largest slope", rows)
+
+
+def loss_functions() -> str:
+    rows = []
+    for name, row in _engine.LOSSES.items():
+        thing = getattr(losses, name)
+        own = meaning(thing) if thing.__doc__ != type(thing).__doc__ else ""
+        takes = ["class indices"] * row.indices + ["values of 0 ... 1" if row.unit else "values"] * row.values
+        rows.append((f"`{name}`", " or ".join(takes), own))
+    return table("name, targets, meaning", rows)
+
+
+def configured(things: dict) -> str:
+    """Rows of a table of functions with settings."""
+    rows = []
+    for name, thing in things.items():
+        settings = thing.function.__kwdefaults__ or {}
+        rows.append((f"`{name}`", ", ".join(f"{key}={value!r}" for key, value in settings.items()), meaning(thing)))
+    return table("name, settings, meaning", rows)
+
+
+def classes(base: type) -> str:
+    return table("name, arguments, meaning", [(f"`{c.__name__}`", arguments(c), meaning(c)) for c in subclasses(base)])
+
+
+def schedules() -> str:
+    from fastbp import schedules as module
+
+    things = [(name, value) for name, value in vars(module).items() if public(name, value, module.__name__)]
+    return table("name, arguments, meaning", [(f"`{n}`", arguments(v), meaning(v)) for n, v in sorted(things)])
+
+
+def public(name: str, value: object, module: str) -> bool:
+    return not name.startswith("_") and callable(value) and getattr(value, "__module__", "") == module
+
+
+def others(page: str) -> str:
+    """Names of the package that no table above has."""
+    names = [name for name in sorted(fb.__all__) if f"`{name}`" not in page and not name.startswith("_")]
+    things = [(name, getattr(fb, name)) for name in names]
+    return table("name, arguments, meaning", [(f"`{n}`", arguments(v), meaning(v)) for n, v in things])
+
+
+SECTIONS = {
+    "Activation functions": (
+        "Names for `activation=`; those with parameters are functions of the package too, `fb.leaky_relu(0.1)`,\n"
+        "and all are functions of `fastbp.activations`. Slopes at kinks are the left ones.",
+        activations,
+    ),
+    "Losses": ("Functions of `fastbp.losses`, and names for `loss=`.", loss_functions),
+    "Optimizers": ("Their names in lower case will do too.", lambda: classes(Optimizer)),
+    "Learning-rate schedules": ("In the place of `lr`.", schedules),
+    "Metrics": ("Functions of `fastbp.metrics`, and names for `metrics=`.", lambda: configured(metrics.METRICS)),
+    "Initializers": (
+        "Functions of `fastbp.initializers`, and names for `weights=` and `biases=`.",
+        lambda: configured(initializers.INITIALIZERS),
+    ),
+    "Callbacks": ("For `callbacks=`.", lambda: classes(fb.Callback)),
+    "Constraints": ("For `constraint=`.", lambda: classes(Constraint)),
+    "Layers and gates": ("Called on nodes, they give a node.", lambda: classes(Layer)),
+    "Blocks": ("Several layers in one pattern.", lambda: classes(Block)),
+}
+
+
+def page() -> str:
+    """The whole text."""
+    for name in fb.__all__:  # what is loaded late is there then
+        getattr(fb, name)
+    parts = [HEAD]
+    for title, (words, write) in SECTIONS.items():
+        parts.append(f"## {title}\n\n{words}\n\n{write()}\n")
+    parts.append(f"## Else\n\nThe other names of the package.\n\n{others(''.join(parts))}\n")
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    target = Path(sys.argv[1]) if len(sys.argv) > 1 else PAGE
+    target.write_text(page(), encoding="utf-8")
