@@ -222,7 +222,7 @@ def test_the_engine_imports_nothing_of_ours_above_it() -> None:
 @pytest.mark.parametrize("table", ["ACTIVATIONS", "CONSTRAINTS", "LOSSES", "RULES"])
 def test_no_second_list_of_names(path: Path, table: str) -> None:
     """No list, tuple, set or dict of a module above the engine holds two names of one of its tables."""
-    names = set() if path.stem in DICTIONARIES else set(getattr(_engine, table))
+    names = set() if path.stem in DICTIONARIES else set(getattr(_engine, table)) - {"cos"}  # a schedule's too
     for node in ast.walk(tree(path)):
         if isinstance(node, (ast.List, ast.Tuple, ast.Set, ast.Dict)):
             second = names & set(words(node))

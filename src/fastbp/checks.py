@@ -268,8 +268,7 @@ def into(out: ndarray | None, result: ndarray, name: str = "out") -> ndarray:
     if out is None:
         return result
     if type(out) is not ndarray or out.shape != result.shape or out.dtype != result.dtype or not out.flags.writeable:
-        got = f"{out.dtype} {out.shape}" if type(out) is ndarray else _kind(out)
-        raise ValueError(f"{name} must be an array of {result.dtype} {result.shape} that can be written to, got {got}")
+        raise ValueError(f"{name} must be an array of {result.dtype} {result.shape} to write to, got {_kind(out)}")
     out[...] = result
     return out
 

@@ -220,6 +220,9 @@ cdef class Program:
             most = <int> max(1, rows)
         while self.n_contexts < most:
             self.plan.contexts[self.n_contexts].scratch = self.own(self.scratch)
+            self.plan.contexts[self.n_contexts].training = self.plan.contexts[0].training    # a pass has begun
+            self.plan.contexts[self.n_contexts].seed = self.plan.contexts[0].seed
+            self.plan.contexts[self.n_contexts].step = self.plan.contexts[0].step
             self.n_contexts += 1
         return enter(most)
 
