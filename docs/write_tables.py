@@ -70,11 +70,9 @@ def activations() -> str:
 def loss_functions() -> str:
     rows = []
     for name, row in _engine.LOSSES.items():
-        thing = getattr(losses, name)
-        own = meaning(thing) if thing.__doc__ != type(thing).__doc__ else ""
-        takes = ["class indices"] * row.indices + ["values of 0 ... 1" if row.unit else "values"] * row.values
-        rows.append((f"`{name}`", " or ".join(takes), own))
-    return table("name, targets, meaning", rows)
+        settings = ", ".join(f"{key}={value!r}" for key, value in getattr(losses, name).settings.items())
+        rows.append((f"`{name}`", settings, ("" if row.by_rows else "mean of ") + row.formula))
+    return table("name, settings, loss of a row", rows)
 
 
 def configured(things: dict) -> str:

@@ -33,8 +33,8 @@ cdef Activation* activation(const char* name, const char* formula, Value value, 
     return made
 
 
-cdef void parameter(Activation* owner, const char* name, double value, double low=-INFINITY, double high=INFINITY,
-                    bint above=False):
+cdef void setting(Activation* owner, const char* name, double value, double low=-INFINITY, double high=INFINITY,
+                  bint above=False):
     """Gives a row a parameter: the first is the alpha of its kernels, the second their beta."""
     cdef int k = 0 if owner.parameters[0].name == NULL else 1
     owner.parameters[k] = Setting(name, value, low, high, above)

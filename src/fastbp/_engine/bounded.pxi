@@ -160,8 +160,8 @@ cdef void hard_tanh_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, do
 
 row = activation(b"hard_tanh", b"z, but within min_val ... max_val", hard_tanh_value, hard_tanh_vjp, NULL, True)
 row.synonyms = b"hardtanh linear_piece_symmetric"
-parameter(row, b"min_val", -1)
-parameter(row, b"max_val", 1)
+setting(row, b"min_val", -1)
+setting(row, b"max_val", 1)
 row.ordered, row.shape = True, hard_tanh_shape
 
 

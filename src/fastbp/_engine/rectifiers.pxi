@@ -48,7 +48,7 @@ cdef void leaky_relu_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, d
 
 row = activation(b"leaky_relu", b"z > 0: z; else negative_slope z", leaky_relu_value, leaky_relu_vjp, NULL, True)
 row.start = b"he_normal"
-parameter(row, b"negative_slope", 0.01)
+setting(row, b"negative_slope", 0.01)
 row.shape = leaky_relu_shape
 
 
@@ -86,8 +86,8 @@ cdef void rrelu_shape(double alpha, double beta, Activation* row) noexcept nogil
 row = activation(b"rrelu", b"z > 0: z; else a z with a drawn from lower ... upper in training, and their mean else",
                  rrelu_value, rrelu_vjp, NULL, True)
 row.start = b"he_normal"
-parameter(row, b"lower", 1.0 / 8)
-parameter(row, b"upper", 1.0 / 3)
+setting(row, b"lower", 1.0 / 8)
+setting(row, b"upper", 1.0 / 3)
 row.rows_value, row.rows_vjp, row.draws = rrelu_rows_value, rrelu_rows_vjp, True
 row.ordered, row.shape = True, rrelu_shape
 
@@ -109,8 +109,8 @@ cdef void threshold_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, do
 
 row = activation(b"threshold", b"z > threshold: z; else value", threshold_value, threshold_vjp, NULL, True)
 row.start = b"he_normal"
-parameter(row, b"threshold", 1)
-parameter(row, b"value", 0)
+setting(row, b"threshold", 1)
+setting(row, b"value", 0)
 row.shape = threshold_shape
 
 
@@ -138,7 +138,7 @@ cdef void elu_curvature(const real* Z, const real* Y, real* dZ, Py_ssize_t n, do
 
 row = activation(b"elu", b"z > 0: z; else alpha (exp(z) - 1)", elu_value, elu_vjp, elu_curvature)
 row.start = b"he_normal"
-parameter(row, b"alpha", 1, 0)
+setting(row, b"alpha", 1, 0)
 row.shape = elu_shape
 
 
@@ -191,7 +191,7 @@ cdef void celu_curvature(const real* Z, const real* Y, real* dZ, Py_ssize_t n, d
 
 row = activation(b"celu", b"z > 0: z; else alpha (exp(z / alpha) - 1)", celu_value, celu_vjp, celu_curvature)
 row.start = b"he_normal"
-parameter(row, b"alpha", 1, 0, INFINITY, True)
+setting(row, b"alpha", 1, 0, INFINITY, True)
 row.shape = celu_shape
 
 
@@ -220,7 +220,7 @@ cdef void softplus_curvature(const real* Z, const real* Y, real* dZ, Py_ssize_t 
         dZ[i] *= a * s * (<real> 1 - s)
 
 row = activation(b"softplus", b"log(1 + exp(beta z)) / beta", softplus_value, softplus_vjp, softplus_curvature)
-parameter(row, b"beta", 1, 0, INFINITY, True)
+setting(row, b"beta", 1, 0, INFINITY, True)
 row.shape = softplus_shape
 
 
@@ -260,7 +260,7 @@ cdef void squareplus_curvature(const real* Z, const real* Y, real* dZ, Py_ssize_
         dZ[i] *= <real> 0.5 * b / root / root / root
 
 row = activation(b"squareplus", b"(z + sqrt(z^2 + b)) / 2", squareplus_value, squareplus_vjp, squareplus_curvature)
-parameter(row, b"b", 4, 0, INFINITY, True)
+setting(row, b"b", 4, 0, INFINITY, True)
 row.shape = squareplus_shape
 
 

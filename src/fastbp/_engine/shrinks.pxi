@@ -41,7 +41,7 @@ cdef void soft_shrink_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, 
 row = activation(b"soft_shrink", b"z > lambd: z - lambd; z < -lambd: z + lambd; else 0",
                  soft_shrink_value, soft_shrink_vjp, NULL, True)
 row.synonyms = b"softshrink"
-parameter(row, b"lambd", 0.5, 0)
+setting(row, b"lambd", 0.5, 0)
 
 
 cdef void hard_shrink_value(real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
@@ -59,4 +59,4 @@ cdef void hard_shrink_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, 
 
 row = activation(b"hard_shrink", b"|z| > lambd: z; else 0", hard_shrink_value, hard_shrink_vjp, NULL, True)
 row.synonyms = b"hardshrink"
-parameter(row, b"lambd", 0.5, 0)
+setting(row, b"lambd", 0.5, 0)
