@@ -18,8 +18,14 @@ MSVC = sys.platform == "win32"
 
 # Vectorising needs -O3 and the two -fno flags; -ffast-math would change the mode of the whole process.
 FLAGS = "/O2 /std:c11" if MSVC else (
-    "-O3 -std=gnu11 -g0 -ffp-contract=fast -fno-math-errno -fno-trapping-math -fno-strict-aliasing -fvisibility=hidden"
+    "-std=gnu11 -g0 -ffp-contract=fast -fno-math-errno -fno-trapping-math -fno-strict-aliasing -fvisibility=hidden"
 )
+# Kernels run over whole vectors, so what is left over need not be fast, and what is no kernel need not be large: together
+# a sixth of the wheel.
+GCC = sys.platform == "linux" and "clang" not in os.environ.get("CC", "")
+KERNEL_FLAGS = [] if MSVC else ["-O3", *(["--param", "vect-epilogues-nomask=0"] if GCC else [])]
+MODULE_FLAGS = [] if MSVC else ["-Os"]
+STRIPPED = ["-Wl,-s"] if GCC else []
 INSTRUCTION_SETS = {"generic": []}
 if platform.machine().lower() in ("x86_64", "amd64") and not MSVC:
     INSTRUCTION_SETS = {
@@ -37,12 +43,14 @@ def variant(isa: str, flags: list[str], dtype: str, real: str) -> Extension:
     if not source.exists():
         source.write_text('include "kernels.pxi"\n')
     return Extension(f"fastbp._engine.{source.stem}", [str(source)], include_dirs=[ENGINE],
-                     define_macros=[("REAL", real)], extra_compile_args=[*FLAGS.split(), *flags])
+                     define_macros=[("REAL", real)], extra_compile_args=[*FLAGS.split(), *KERNEL_FLAGS, *flags],
+                     # tests/test_machine_code.py looks functions up by their names
+                     extra_link_args=[] if isa == "avx512" else STRIPPED)
 
 
 def module(name: str) -> Extension:
     return Extension(f"fastbp._engine.{name}", [f"{ENGINE}/{name}.pyx"], include_dirs=[ENGINE],
-                     extra_compile_args=FLAGS.split())
+                     extra_compile_args=[*FLAGS.split(), *MODULE_FLAGS], extra_link_args=STRIPPED)
 
 
 extensions = [module(path.stem) for path in sorted(Path(ENGINE).glob("*.pyx"))] + [

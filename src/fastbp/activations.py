@@ -168,7 +168,7 @@ def _maker(row):
     make.__name__ = make.__qualname__ = row.name
     make.__signature__ = signature
     make.__doc__ = (
-        f"The activation function f(z) = {row.formula}\n"
+        f"The activation function f(z) = {row.formula}.\n"
         + (f"\nParameters\n----------\n{listed}" if listed else "")
         + "\nReturns\n-------\nActivationFunction\n    For `Dense(activation=...)`, or to be called on an array.\n"
         + f"\nExamples\n--------\n>>> {row.name}()\n{ActivationFunction(row.name)!r}\n"

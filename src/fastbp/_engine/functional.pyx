@@ -283,7 +283,7 @@ def dense_backward(dY, X, W, b, Y, activation, alpha=0.0, beta=0.0):
 
 def add_gram(J, out):
     """out += J'J, which is the dW of a layer with the input J and the gradient J."""
-    cdef _Node node = _Node("dense", J.dtype, len(J), "linear", 0.0)
+    cdef _Node node = _Node("dense", J.dtype, len(J), "linear", 0.0, 0.0)
     cdef Py_ssize_t size = J.shape[1]
     cdef fp_mode mode = flush_subnormals()
     node.op.X = node.keep(_Blocks(J.dtype, len(J), size, J))
