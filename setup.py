@@ -20,8 +20,8 @@ MSVC = sys.platform == "win32"
 FLAGS = "/O2 /std:c11" if MSVC else (
     "-std=gnu11 -g0 -ffp-contract=fast -fno-math-errno -fno-trapping-math -fno-strict-aliasing -fvisibility=hidden"
 )
-# Kernels run over whole vectors, so what is left over need not be fast, and what is no kernel need not be large: together
-# a sixth of the wheel.
+# Kernels run over whole vectors, so what is left over need not be fast, and what is no kernel need not be large:
+# together a sixth of the wheel.
 GCC = sys.platform == "linux" and "clang" not in os.environ.get("CC", "")
 KERNEL_FLAGS = [] if MSVC else ["-O3", *(["--param", "vect-epilogues-nomask=0"] if GCC else [])]
 MODULE_FLAGS = [] if MSVC else ["-Os"]
