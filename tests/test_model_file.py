@@ -283,6 +283,67 @@ def test_a_graph_that_is_none(fault: str, tmp_path) -> None:
             reader(path)
 
 
+HOSTILE_NODES = {
+    **{fault: change for fault, change in HOSTILE_GRAPHS.items() if "class" not in fault and fault != "unknown model"},
+    "a node as a number": put(7, "nodes", 1),
+    "a layer as text": put("first", "layers", 0),
+}
+
+
+@pytest.mark.parametrize("fault", HOSTILE_NODES)
+def test_a_graph_that_is_none_is_not_restored(fault: str, tmp_path) -> None:
+    arrays, metadata, graph_ = parts(tmp_path)
+    HOSTILE_NODES[fault](graph_)
+    path = tmp_path / "bad.safetensors"
+    write(path, arrays, {**metadata, "fastbp.graph": json.dumps(graph_)})
+    trainer = fb.Trainer(stack(), loss="cross_entropy", optimizer="adam")
+    before = trainer.net.params.copy()
+    with pytest.raises(ValueError, match=r"bad\.safetensors"):
+        trainer.restore(path)
+    np.testing.assert_array_equal(trainer.net.params, before)
+
+
+WIDE = """
+import json, sys
+import numpy as np
+import fastbp as fb
+from fastbp.safetensors import read, write
+
+for middle in (fb.Broadcast(8), lambda x: fb.Concatenate()(x, fb.Constant(1.0, 8)())):
+    x = fb.Input(1)
+    fb.Model(x, fb.Dense(2)(middle(x)[:, :1]), name="it").save(sys.argv[1])
+    arrays, metadata = read(sys.argv[1])
+    for width in (2**40, 2**61, 2**62, 2**63 - 1, 2**64):
+        graph = metadata["fastbp.graph"].replace('"width": 8', f'"width": {width}')
+        write(sys.argv[1], arrays, {**metadata, "fastbp.graph": graph})
+        try:
+            net = fb.load(sys.argv[1])
+        except fb.ModelFormatError:
+            continue
+        for work in (net.predict, net.forward, lambda X: fb.jacobian(net, X), lambda X: fb.Trainer(net).step(X, X)):
+            try:
+                work(np.ones((1, 1), net.dtype))
+            except (MemoryError, ValueError):
+                continue
+            sys.exit(f"{width} columns were computed")
+x = fb.Input(3)
+fb.Model(x, fb.Dense(1)(fb.Embedding(5, 2)(x[:, :1])), name="it").save(sys.argv[1])
+arrays, metadata = read(sys.argv[1])
+graph = metadata["fastbp.graph"].replace('"width": 3', f'"width": {10**13}')
+write(sys.argv[1], arrays, {**metadata, "fastbp.graph": graph})
+try:
+    fb.load(sys.argv[1]).predict(np.ones((1, 3)))
+except ValueError as error:
+    assert "(rows, 10000000000000)" in str(error)
+print("survived")
+"""
+
+
+def test_widths_that_no_memory_has_are_refused_before_anything_is_written(python, tmp_path) -> None:
+    done = python("-c", WIDE, str(tmp_path / "wide.safetensors"))
+    assert done.stdout == "survived\n", (done.returncode, done.stdout, done.stderr)
+
+
 @pytest.mark.parametrize(
     "text", ["", "{", "null", "[]", "3", '"x"', "[" * 100_000, "{}", '{"class": "Sequential"}', "NaN"]
 )

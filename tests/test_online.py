@@ -170,6 +170,42 @@ def test_a_file_keeps_features_and_labels(tmp_path, dtype: np.dtype) -> None:
         trainer.save(tmp_path / "trainer.safetensors")
 
 
+HOSTILE = """
+import json, sys
+import fastbp as fb
+from fastbp.safetensors import read, write
+
+for online in (
+    {"features": [f"f{k}" for k in range(200_000)], "labels": ["wet"]},
+    {"features": ["f"] * 200_000, "labels": ["wet"]},
+    {"features": ["f"], "labels": [f"l{k}" for k in range(200_000)]},
+    {"features": [["f"]], "labels": []},
+    {"features": 3, "labels": []},
+    {"features": ["f"]},
+):
+    trainer = fb.Trainer(fb.Sequential(fb.Input(1), fb.Dense(1), seed=0), "cross_entropy", "sgd")
+    trainer.learn_one({"f": 1.0}, "wet")
+    trainer.save(sys.argv[1])
+    arrays, metadata = read(sys.argv[1])
+    state = json.loads(metadata["fastbp.trainer"]) | {"online": online}
+    write(sys.argv[1], arrays, {**metadata, "fastbp.trainer": json.dumps(state)})
+    for work in (fb.Trainer.load, trainer.restore):
+        try:
+            work(sys.argv[1])
+            trainer.predict_one({f"f{k}": 1.0 for k in range(200_000)})
+        except fb.ModelFormatError:
+            continue
+        sys.exit(f"{str(online)[:80]} was taken")
+    assert trainer.predict_one({"f": 1.0}) == "wet"
+print("survived")
+"""
+
+
+def test_a_file_cannot_claim_more_features_than_the_net_has_columns(python, tmp_path) -> None:
+    done = python("-c", HOSTILE, str(tmp_path / "bad.safetensors"))
+    assert done.stdout == "survived\n", (done.returncode, done.stdout, done.stderr)
+
+
 def test_it_goes_on_with_batches(dtype: np.dtype) -> None:
     trainer = fb.Trainer(net(dtype), "mse", "adam")
     trainer.learn_one({**as_dict(rows()[0]), "new": 1.0}, 0.5)

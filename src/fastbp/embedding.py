@@ -95,9 +95,9 @@ class Embedding(Layer):
         return {"rows": self.rows}
 
 
-def limits_of(inputs: Iterable[Input], nodes: Iterable[Node], dtype: np.dtype) -> list[np.ndarray | None]:
-    """For each input: below which number each column must hold whole ones, 0 for any; None where no table is read."""
-    limits: dict[Node, np.ndarray] = {}
+def tables_of(inputs: Iterable[Input], nodes: Iterable[Node], dtype: np.dtype) -> list[list[tuple[range, int]]]:
+    """For each input: which of its columns name rows of a table, and how many rows that has."""
+    tables: dict[Node, list[tuple[range, int]]] = {source: [] for source in inputs}
     for node in nodes:
         if not isinstance(node.layer, Embedding):
             continue
@@ -105,17 +105,31 @@ def limits_of(inputs: Iterable[Input], nodes: Iterable[Node], dtype: np.dtype) -
         if rows > COUNTED[dtype.name]:
             raise ValueError(f"{node.layer!r} has {rows} rows; {dtype} counts to {COUNTED[dtype.name]}")
         source, columns = _origin(node.parents[0])
-        of_input = limits.setdefault(source, np.zeros(source.width))
-        for column in columns:
-            of_input[column] = min(rows, of_input[column] or rows)
-    return [limits.get(source) for source in inputs]
+        tables[source].append((columns, rows))
+    return list(tables.values())
+
+
+def limits_of(tables: Iterable[tuple[range, int]], width: int) -> np.ndarray:
+    """Below which number each column of an input must hold whole ones; 0 for any.
+
+    Made for an X that is there: a file may claim an input of any width.
+    """
+    limits = np.zeros(width)
+    for columns, rows in tables:
+        some = limits[columns]
+        limits[columns] = np.where((some == 0) | (rows < some), rows, some)
+    return limits
 
 
 def _origin(node):
     """The input that a node takes columns of, and which; None for a node that computes."""
-    if isinstance(node, Input):
-        return node, range(node.width)
-    if not isinstance(node.layer, Slice):
-        return None
-    origin = _origin(node.parents[0])
-    return origin and (origin[0], origin[1][slice(*node.layer.ends.values())])
+    parts = []
+    while not isinstance(node, Input):
+        if not isinstance(node.layer, Slice):
+            return None
+        parts.append(slice(*node.layer.ends.values()))
+        (node,) = node.parents
+    columns = range(node.width)
+    for part in reversed(parts):
+        columns = columns[part]
+    return node, columns

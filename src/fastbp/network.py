@@ -14,7 +14,7 @@ import numpy as np
 
 from fastbp import checks, drawing, listing
 from fastbp.annotations import Arrays, Axes, DTypeLike, OneOrMore
-from fastbp.embedding import limits_of
+from fastbp.embedding import limits_of, tables_of
 from fastbp.errors import ModelFormatError
 from fastbp.graph import Input, Node, names_for, topological_order
 from fastbp.layers import Layer
@@ -80,7 +80,7 @@ class Network:
         for layer in self.layers:
             if layer.views is not None:
                 raise ValueError(f"{layer!r} belongs to a model already; make a new layer, or copy the model")
-        self._limits = limits_of(self.inputs, self.nodes, self.dtype)
+        self._tables = tables_of(self.inputs, self.nodes, self.dtype)
         names = names_for([*self.inputs, *self.layers])
         self.slices = _slices(self.layers, names)
         if arrays is None:
@@ -128,7 +128,7 @@ class Network:
             ]
         )
         # One input of any numbers, the usual case, takes a shorter way through the checks.
-        self._input_width = self.inputs[0].width if len(self.inputs) == 1 and self._limits[0] is None else None
+        self._input_width = self.inputs[0].width if len(self.inputs) == 1 and not self._tables[0] else None
 
     @property
     def params(self) -> np.ndarray:
@@ -273,9 +273,9 @@ class Network:
         if self._input_width is not None:
             return (checks.as_rows(X, self._input_width, self.dtype, name, check_finite),)
         xs = checks.as_batch(X, self.inputs, self.dtype, name, check_finite)
-        for x, limits, part in zip(xs, self._limits, checks.each_name(name, self.inputs), strict=True):
-            if limits is not None:
-                refuse_beyond(x, limits, part, range(len(x)))
+        for x, tables, part in zip(xs, self._tables, checks.each_name(name, self.inputs), strict=True):
+            if tables:
+                refuse_beyond(x, limits_of(tables, x.shape[1]), part, range(len(x)))
         return xs
 
     def as_sources(self, X: Arrays, check_finite: bool = True, name: str = "X") -> tuple:
@@ -283,8 +283,10 @@ class Network:
         if self._input_width is not None:
             return (as_source(X, self._input_width, self.dtype, name, check_finite),)
         xs = checks.as_batch(X, self.inputs, self.dtype, name, check_finite, as_source)
-        parts = zip(xs, self._limits, checks.each_name(name, self.inputs), strict=True)
-        return tuple(x if limits is None else limited(x, limits, self.dtype, part) for x, limits, part in parts)
+        parts = zip(xs, self._tables, checks.each_name(name, self.inputs), strict=True)
+        return tuple(
+            limited(x, limits_of(tables, x.shape[1]), self.dtype, part) if tables else x for x, tables, part in parts
+        )
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Every parameter by its full name, such as "dense_1.W": live views."""

@@ -213,10 +213,19 @@ class OneByOne:
 
     def restore_online(self, state: dict | None) -> None:
         """Go on with the features and labels of a file."""
-        self._online = None
+        online = None
         if state is not None:
-            features, labels = ({name: k for k, name in enumerate(state[key])} for key in ("features", "labels"))
-            self._online = Online(self, features, labels)
+            room = {"features": self.net.inputs[0].width, "labels": self.net.outputs[0].width}
+            online = Online(self, *(_numbered(state[what], what, most) for what, most in room.items()))
+        self._online = online
+
+
+def _numbered(names, what, most):
+    """The place of each name, of which the engine has so many and no more."""
+    checks.distinct(names, f"one of the {what}")
+    if len(names) > most:
+        raise ValueError(f"{len(names)} {what} do not fit a net with room for {most}")
+    return {name: k for k, name in enumerate(names)}
 
 
 def grown(net: Network, inputs: int, units: int) -> Network:

@@ -67,7 +67,10 @@ def restore(path: str | os.PathLike, trainer: Any) -> None:
     name, net = os.fspath(path), trainer.net
     arrays, metadata = safetensors.read(path)
     config = _graph(name, metadata)
-    different = serialization.difference(config, serialization.stored(net.config()))
+    try:
+        different = serialization.difference(config, serialization.stored(net.config()))
+    except DAMAGE as error:
+        raise ModelFormatError(f"{name}: no network: {type(error).__name__}: {error}") from error
     if different:
         raise ValueError(f"{name} holds another network: {different}")
     state = serialization.decoded(metadata, STATE)

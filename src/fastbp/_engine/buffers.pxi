@@ -1,6 +1,9 @@
 """The buffers of a program: how tensors lie in memory, and how much of it a node wants."""
 
 
+cdef double MOST_BYTES = 2.0 ** 47  # that a process can address
+
+
 cdef class _Tensor:
     cdef Tensor tensor
 
@@ -20,6 +23,16 @@ cdef Py_ssize_t held_for(const Kernels* kernels, Py_ssize_t rows) noexcept:
     while not 1536 <= rows * kernels.panel * kernels.item % 4096 <= 2560:
         rows += 1
     return rows
+
+
+cdef int refuse_beyond_memory(const Kernels* kernels, widths, Py_ssize_t rows) except -1:
+    """Raises where the sizes of buffers would no longer fit an integer: a file may claim any width."""
+    cdef double numbers = 0
+    for width in widths:
+        numbers += <double> width * <double> rows
+    if numbers * <double> kernels.item > MOST_BYTES:
+        raise MemoryError(f"{numbers * <double> kernels.item:.3g} bytes for activations and their gradients")
+    return 0
 
 
 cdef Py_ssize_t saved_by(const Kernels* kernels, const Node* node, Py_ssize_t width, Py_ssize_t rows) noexcept:

@@ -166,7 +166,9 @@ cdef class Program:
         cdef Node* node
         if rows <= self.plan.capacity:
             return
-        for width in [*self.widths, *self.widths, *self.gradient_widths]:
+        widths = [*self.widths, *self.widths, *self.gradient_widths]
+        refuse_beyond_memory(kernels, widths, held)
+        for width in widths:
             size += aligned(numbers_of(kernels, width, held) * kernels.item)
         for k, spec in enumerate(self.specs):
             size += aligned(saved_by(kernels, self.plan.nodes + k, self.widths[spec.output], rows))
