@@ -333,3 +333,24 @@ def test_balanced_classes_weigh_the_same() -> None:
     balanced.fit(X, y, class_weight="balanced", **settings)
     by_hand_.fit(X, y, sample_weight=(53 / (3 * np.bincount(y)))[y], **settings)
     np.testing.assert_allclose(balanced.params, by_hand_.params, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("class_weight", ["balanced", {0: 2.0, 2: 0.0}])
+def test_rows_without_a_label_have_no_class(class_weight, dtype: np.dtype) -> None:
+    X, _ = small_data()
+    y = np.array([0.0] * 40 + [1.0] * 10 + [np.nan] * 3)
+    settings = {"optimizer": "sgd", "epochs": 2, "batch_size": 10, "shuffle": False, "class_weight": class_weight}
+    net, known = small_net(str(dtype)), small_net(str(dtype))
+    net.fit(X, y, loss=fb.losses.CrossEntropy(mask_nan=True), **settings)
+    known.fit(X[:50], y[:50].astype(int), loss="cross_entropy", **settings)
+    np.testing.assert_array_equal(net.params, known.params)
+
+
+def test_rows_without_a_label_have_no_class_of_one_logit(dtype: np.dtype) -> None:
+    X, _ = small_data()
+    y = np.array([0.0] * 40 + [1.0] * 10 + [np.nan] * 3)
+    nets = [fb.Sequential(fb.Input(X.shape[1]), fb.Dense(1), dtype=str(dtype), seed=0) for _ in range(2)]
+    settings = {"optimizer": "sgd", "epochs": 2, "batch_size": 10, "shuffle": False, "class_weight": "balanced"}
+    nets[0].fit(X, y, loss=fb.losses.BinaryCrossEntropy(mask_nan=True), **settings)
+    nets[1].fit(X[:50], y[:50], loss="binary_cross_entropy", **settings)
+    np.testing.assert_array_equal(nets[0].params, nets[1].params)

@@ -12,6 +12,7 @@ import numpy as np
 from fastbp import checks
 from fastbp._engine import Source
 from fastbp.annotations import Arrays, OneOrMore
+from fastbp.checks_of_losses import MISSING
 from fastbp.losses import Loss, Objective
 
 
@@ -106,8 +107,8 @@ def weighted_by_class(class_weight, objective: Objective, ts: tuple, weights: tu
     """The weights times those of each row's class: a dict from label to weight, or "balanced"."""
     labels, classes = _labels(objective, ts)
     if isinstance(class_weight, str) and class_weight == "balanced":
-        counts = np.bincount(labels, minlength=classes)
-        of_class = len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1))
+        counts = np.bincount(labels[labels != MISSING], minlength=classes)
+        of_class = counts.sum() / (max(1, np.count_nonzero(counts)) * np.maximum(counts, 1))
     else:
         of_class = checks.as_class_weight(class_weight, classes)
     of_row = of_class[labels] if weights is None else (of_class[labels] * weights[0].T).T
@@ -115,11 +116,12 @@ def weighted_by_class(class_weight, objective: Objective, ts: tuple, weights: tu
 
 
 def _labels(objective, ts):
-    """The label of each row and the number of classes, where there is one label a row."""
+    """The label of each row, MISSING where it is, and the number of classes, where there is one label a row."""
     loss, t, width = objective.losses[0], ts[0], objective.nodes[0].width
     if len(ts) == 1 and isinstance(loss, Loss):
         if t.ndim == 1:
             return t, width
-        if loss.takes_shares and width == 1 and np.isin(t, (0, 1)).all():
-            return t[:, 0].astype(np.int64), 2
+        labels = np.where(np.isnan(t), MISSING, t)[:, 0]
+        if loss.takes_shares and width == 1 and np.isin(labels, (0, 1, MISSING)).all():
+            return labels.astype(np.int64), 2
     raise ValueError("class_weight wants one output with a class label in each row of y")
