@@ -4,6 +4,7 @@ Nothing here knows a name of the engine's tables; those are read where they are 
 tests was rejected: each test builds its own small net.
 """
 
+import csv
 import os
 import subprocess
 import sys
@@ -82,3 +83,37 @@ def read(tmp_path):
         return tables.read(path)
 
     return read
+
+
+# The command line
+
+
+@pytest.fixture
+def empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def flowers(tmp_path):
+    """Three classes told apart by two numbers and a word; 90 rows."""
+    rng = np.random.default_rng(0)
+    with open(tmp_path / "flowers.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["length", "width", "place", "kind"])
+        for row in range(90):
+            kind = row % 3
+            place = ("wood", "field", "shore")[kind] if row % 5 else "garden"
+            numbers = rng.normal([kind * 2, -kind], 0.2)
+            writer.writerow([*(f"{x:.3f}" for x in numbers), place, ("iris", "lily, red", 'rose "x"')[kind]])
+    return "flowers.csv"
+
+
+@pytest.fixture
+def houses(tmp_path):
+    """A price that is nearly linear in area and age; 80 rows."""
+    rng = np.random.default_rng(1)
+    with open(tmp_path / "houses.csv", "w") as file:
+        file.write("area,age,price\n")
+        for area, age in zip(rng.uniform(40, 200, 80), rng.uniform(0, 90, 80), strict=True):
+            file.write(f"{area:.1f},{age:.0f},{1000 * area - 800 * age + 50000:.0f}\n")
+    return "houses.csv"

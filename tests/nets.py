@@ -127,6 +127,12 @@ def two_inputs(dtype: str = "float64", seed: int = 1) -> fb.Model:
     return fb.Model([a, b], [out_a, out_b], dtype=dtype, seed=seed)
 
 
+def two_heads(dtype: str = "float64") -> fb.Model:
+    x = fb.Input(4)
+    h = fb.Dense(7, activation="tanh")(x)
+    return fb.Model(x, [fb.Dense(3, name="kind")(h), fb.Dense(2, name="size")(h)], dtype=dtype, seed=1)
+
+
 def shared(dtype: str = "float64", seed: int = 1) -> fb.Model:
     """One layer called on two inputs, and again on what it made."""
     a, b = fb.Input(6), fb.Input(6)

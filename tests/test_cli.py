@@ -1,4 +1,4 @@
-"""The command line: what it prints where, its exit codes, and that train and predict belong together."""
+"""The command line: what it prints where, and that train and predict belong together."""
 
 import csv
 import json
@@ -11,66 +11,10 @@ import numpy as np
 import pytest
 
 import fastbp as fb
-from fastbp import cli, cli_bench, cli_export, encoding, optimizers
-from fastbp.cli import main
+from command_line import error_of, predictions, run, trained
+from fastbp import cli, cli_bench, optimizers
 
-
-@pytest.fixture(autouse=True)
-def in_an_empty_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def flowers(tmp_path):
-    """Three classes told apart by two numbers and a word; 90 rows."""
-    rng = np.random.default_rng(0)
-    with open(tmp_path / "flowers.csv", "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["length", "width", "place", "kind"])
-        for row in range(90):
-            kind = row % 3
-            place = ("wood", "field", "shore")[kind] if row % 5 else "garden"
-            numbers = rng.normal([kind * 2, -kind], 0.2)
-            writer.writerow([*(f"{x:.3f}" for x in numbers), place, ("iris", "lily, red", 'rose "x"')[kind]])
-    return "flowers.csv"
-
-
-@pytest.fixture
-def houses(tmp_path):
-    """A price that is nearly linear in area and age; 80 rows."""
-    rng = np.random.default_rng(1)
-    with open(tmp_path / "houses.csv", "w") as file:
-        file.write("area,age,price\n")
-        for area, age in zip(rng.uniform(40, 200, 80), rng.uniform(0, 90, 80), strict=True):
-            file.write(f"{area:.1f},{age:.0f},{1000 * area - 800 * age + 50000:.0f}\n")
-    return "houses.csv"
-
-
-def run(capsys, *arguments):
-    """Exit code, standard output, standard error."""
-    code = main([str(argument) for argument in arguments])
-    return (code, *capsys.readouterr())
-
-
-def trained(capsys, *arguments):
-    code, out, err = run(capsys, "train", *arguments, "--json")
-    assert code == 0, err
-    assert out.count("\n") == 1
-    return json.loads(out)
-
-
-def error_of(capsys, *arguments, code=1):
-    got, out, err = run(capsys, *arguments)
-    assert got == code
-    assert not out
-    assert err.count("\n") == 1
-    assert err.startswith("fastbp: error: ")
-    return err
-
-
-def predictions(path):
-    with open(path, newline="") as file:
-        return list(csv.DictReader(file))
+pytestmark = pytest.mark.usefixtures("empty_folder")
 
 
 def test_the_digits_with_defaults(capsys):
@@ -222,67 +166,6 @@ def test_inspect_and_info(capsys, flowers):
     assert np.__version__ in out
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ([], "COMMAND"),
-        (["fit"], "fit"),
-        (["train", "--epochs", "0"], "above 0"),
-        (["train", "--epochs", "many"], "whole number"),
-        (["train", "--lr", "nan"], "above 0"),
-        (["train", "--lr", "inf"], "above 0"),
-        (["train", "--dropout", "1"], "below 1"),
-        (["train", "--seed", "-1"], "from 0"),
-        (["train", "--threads", "0"], "above 0"),
-        (["train", "--missing", "zero"], "mean"),
-        (["train", "--task", "cluster"], "regression"),
-        (["train", "--hidden", "4,-1"], "above 0"),
-        (["train", "--validation", "1"], "below 1"),
-        (["train", "--activation", "rleu"], "leaky_relu"),
-        (["train", "--optimizer", "adma"], "adamw"),
-        (["train", "--target", "x"], "file"),
-        (["train", "--out", "a", "--report", "./a"], "same file"),
-        (["train", "x.csv"], "--target"),
-        (["predict", "x"], "new.csv"),
-    ],
-)
-def test_usage(capsys, arguments, words):
-    assert words in error_of(capsys, *arguments, code=2)
-
-
-def test_runs_that_fail(capsys, flowers, tmp_path):
-    assert "nothing.csv" in error_of(capsys, "train", "nothing.csv", "--target", "x")
-    err = error_of(capsys, "train", flowers, "--target", "colour")
-    assert "'colour'" in err
-    assert "'length', 'width', 'place', 'kind'" in err
-    assert "folder" in error_of(capsys, "train", "--out", "missing/net.safetensors")
-    assert "folder" in error_of(capsys, "train", "--report", "missing/report.html")
-    assert "smaller learning rate" in error_of(capsys, "train", "--optimizer", "sgd", "--lr", "1e30", "--json")[-400:]
-    (tmp_path / "damaged").write_bytes(b"\x08" + bytes(30))
-    for command in (["inspect", "damaged"], ["predict", "damaged", flowers]):
-        assert "damaged" in error_of(capsys, *command)
-    fb.Sequential(fb.Input(2), fb.Dense(3)).save("bare.safetensors")
-    assert "encoding" in error_of(capsys, "predict", "bare.safetensors", flowers)
-
-
-def test_new_rows_that_do_not_fit(capsys, flowers, tmp_path):
-    trained(capsys, flowers, "--target", "kind", "--epochs", 1)
-    (tmp_path / "new.csv").write_text("length,place\n1.0,wood\n")
-    assert "'width'" in error_of(capsys, "predict", "net.safetensors", "new.csv")
-    (tmp_path / "new.csv").write_text("length,width,place\n1.0,2.0,wood\n1.0,2.0,moon\n")
-    err = error_of(capsys, "predict", "net.safetensors", "new.csv")
-    assert "line 3" in err
-    assert "'moon'" in err
-    assert "'shore'" in err
-
-
-def test_a_file_whose_net_and_encoding_differ(capsys, flowers, tmp_path):
-    trained(capsys, flowers, "--target", "kind", "--epochs", 1)
-    columns = fb.serialization.load("net.safetensors").metadata[encoding.METADATA_KEY]
-    fb.Sequential(fb.Input(3), fb.Dense(3)).save("other.safetensors", {encoding.METADATA_KEY: columns})
-    assert "do not belong" in error_of(capsys, "predict", "other.safetensors", flowers)
-
-
 def test_help_of_every_command(capsys):
     code, out, _ = run(capsys, "--help")
     assert code == 0
@@ -311,14 +194,6 @@ def test_choices_are_those_of_the_tables(capsys):
         assert listed.split(", ") == sorted(table)
 
 
-def test_a_loss_that_does_not_suit_the_target(capsys, houses, flowers):
-    assert "mse wants values" in error_of(capsys, "train", flowers, "--target", "kind", "--loss", "mse", "--json")
-    assert "cross_entropy wants" in error_of(
-        capsys, "train", houses, "--target", "price", "--loss", "cross_entropy", "--json"
-    )
-    assert trained(capsys, houses, "--target", "price", "--loss", "mse", "--epochs", 1)["epochs"] == 1
-
-
 def test_the_benchmark(capsys):
     code, out, _ = run(capsys, "bench", "--seconds", "0.02", "--threads", 1)
     assert code == 0
@@ -338,140 +213,6 @@ def test_the_benchmark_times_nothing_that_differs(capsys, monkeypatch):
     slope = cli_bench.Plain._slope
     monkeypatch.setattr(cli_bench.Plain, "_slope", lambda self, Y, t: -slope(self, Y, t))
     assert "differ by" in run(capsys, "bench", "--seconds", "0.02")[2]
-
-
-def test_export_to_torch(capsys, flowers):
-    torch = pytest.importorskip("torch")
-    trained(capsys, flowers, "--target", "kind", "--epochs", 2, "--hidden", "7", "--activation", "tanh", "--dropout", 0)
-    code, out, err = run(capsys, "export", "net.safetensors", "--to", "torch")
-    assert (code, err) == (0, "")
-    assert "Linear(in_features=6, out_features=7" in out
-    assert "its 6 inputs" in out
-    arrays, _ = fb.safetensors.read("net.torch.safetensors")
-    names = list(arrays)
-    linear = torch.nn.Linear(6, 7), torch.nn.Linear(7, 3)
-    for layer, at in zip(linear, ("dense_1", "dense_2"), strict=True):
-        layer.load_state_dict({name: torch.tensor(arrays[f"{at}.{name}"]) for name in ("weight", "bias")})
-    assert len(names) == 4
-    X = np.random.default_rng(0).normal(size=(5, 6)).astype(np.float32)
-    with torch.no_grad():
-        wanted = linear[1](torch.tanh(linear[0](torch.tensor(X)))).numpy()
-    np.testing.assert_allclose(fb.load("net.safetensors").predict(X), wanted, rtol=1e-5, atol=1e-6)
-
-
-def test_export_to_onnx(capsys, flowers, houses):
-    """A runtime gives the labels and probabilities of `fastbp predict`, or the standardised numbers."""
-    runtime = pytest.importorskip("onnxruntime")
-    trained(capsys, flowers, "--target", "kind", "--epochs", 20, "--hidden", "7")
-    assert "6 inputs" in run(capsys, "export", "net.safetensors", "--to", "onnx", "--out", "flowers.onnx")[1]
-    columns = encoding.Encoding.from_json(fb.serialization.load("net.safetensors").metadata[encoding.METADATA_KEY])
-    X = columns.encode(fb.tables.read(flowers))
-    session = runtime.InferenceSession("flowers.onnx", providers=["CPUExecutionProvider"])
-    label, shares = session.run(["label", "probabilities"], {session.get_inputs()[0].name: X})
-    wanted = columns.decode(fb.load("net.safetensors").predict(X))
-    assert label.tolist() == wanted["prediction"]
-    kinds = [wanted[f"probability_{kind}"] for kind in columns.target.values]
-    np.testing.assert_allclose(shares.T, kinds, rtol=1e-5, atol=1e-6)
-    trained(capsys, houses, "--target", "price", "--epochs", 2)
-    assert "standardised too" in run(capsys, "export", "net.safetensors", "--to", "onnx")[1]
-    session = runtime.InferenceSession("net.onnx", providers=["CPUExecutionProvider"])
-    X = X[:, :2]
-    (Y,) = session.run(None, {session.get_inputs()[0].name: X})
-    np.testing.assert_allclose(Y, fb.load("net.safetensors").predict(X), rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.skipif("c" not in cli_export.FORMATS, reason="a Model has no to_c")
-def test_export_to_c(capsys, houses):
-    trained(capsys, houses, "--target", "price", "--epochs", 2, "--hidden", "5")
-    assert "written to house.c" in run(capsys, "export", "net.safetensors", "--to", "c", "--out", "house.c")[1]
-    with open("main.c", "w") as file:
-        file.write(
-            '#include <stdio.h>\n#include "house.c"\n'
-            'int main(void) { float x[2] = {0.5f, -1.5f}, y[1]; predict(x, y); printf("%.9g", y[0]); return 0; }\n'
-        )
-    subprocess.run(["cc", "-std=c99", "-o", "house", "main.c", "-lm"], check=True, timeout=60)
-    printed = subprocess.run(["./house"], capture_output=True, text=True, check=True, timeout=60).stdout
-    wanted = fb.load("net.safetensors").predict(np.array([[0.5, -1.5]]))
-    assert float(printed) == pytest.approx(wanted.item(), rel=1e-5)
-
-
-@pytest.mark.parametrize("form", sorted(cli_export.FORMATS))
-def test_what_export_refuses(capsys, flowers, form):
-    trained(capsys, flowers, "--target", "kind", "--epochs", 1)
-    assert "missing" in error_of(capsys, "export", "net.safetensors", "--to", form, "--out", "missing/file")
-    assert "nothing" in error_of(capsys, "export", "nothing.safetensors", "--to", form)
-    assert "torch" in error_of(capsys, "export", "net.safetensors", "--to", "fann", code=2)
-
-
-@pytest.mark.parametrize("command", [["-m", "fastbp", "info"], ["-c", "import fastbp"]])
-def test_an_unknown_instruction_set(python, command):
-    done = python(*command, FASTBP_ISA="avx3")
-    assert done.returncode == 1
-    assert not done.stdout
-    last = done.stderr.splitlines()[-1]
-    assert "FASTBP_ISA is 'avx3'; this processor runs: " in last
-    assert "generic" in last
-    assert ("Traceback" in done.stderr) == ("-c" in command)
-    assert done.stderr.count("\n") == 1 or "-c" in command
-
-
-def test_a_net_that_gives_no_numbers(capsys, flowers):
-    trained(capsys, flowers, "--target", "kind", "--epochs", 1)
-    net, _, metadata = fb.serialization.load("net.safetensors")
-    net.params[:] = 3e38
-    net.save("huge.safetensors", {encoding.METADATA_KEY: metadata[encoding.METADATA_KEY]})
-    assert "not finite" in error_of(capsys, "predict", "huge.safetensors", flowers)
-
-
-def test_predictions_that_fail_leave_the_old_ones(capsys, flowers, tmp_path, monkeypatch):
-    trained(capsys, flowers, "--target", "kind", "--epochs", 1)
-    (tmp_path / "out.csv").write_text("old")
-
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(fb.safetensors.os, "replace", full)
-    assert "No space left" in error_of(capsys, "predict", "net.safetensors", flowers, "--out", "out.csv")
-    assert (tmp_path / "out.csv").read_text() == "old"
-    assert not list(tmp_path.glob(".*"))
-
-
-def test_faults_of_ours_and_interruptions_are_one_line(capsys, monkeypatch):
-    for error, words in ((KeyError("x"), "KeyError: 'x'"), (KeyboardInterrupt(), "interrupted")):
-
-        def fit(*_, error=error, **__):
-            raise error
-
-        monkeypatch.setattr(fb.Trainer, "fit", fit)
-        assert words in error_of(capsys, "train", "--json")
-
-
-def test_json_has_no_word_for_infinity(capsys, monkeypatch):
-    fit = fb.Trainer.fit
-
-    def far(*arguments, **options):
-        history = fit(*arguments, **options)
-        history.history["val_loss"][-1] = float("inf")
-        return history
-
-    monkeypatch.setattr(fb.Trainer, "fit", far)
-    assert trained(capsys, "--epochs", 1)["validation_loss"] is None
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full")
-def test_a_full_or_closed_standard_output_is_an_error_without_a_traceback():
-    command = [sys.executable, "-m", "fastbp", "train", "--epochs", "1"]
-    with open("/dev/full", "w") as full:
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
-    assert done.returncode == 1
-    assert "fastbp: error: " in done.stderr
-    assert "Traceback" not in done.stderr
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    process.stdout.close()
-    err = process.stderr.read()
-    process.stderr.close()
-    assert process.wait(timeout=60) == 1
-    assert "Traceback" not in err
 
 
 def test_as_a_process():
