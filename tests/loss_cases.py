@@ -23,6 +23,8 @@ SETTINGS = [
     ("tweedie", {"power": 1.2}),
     ("tweedie", {"power": 1.9, "log_input": False}),
     ("cross_entropy", {"label_smoothing": 0.1, "class_weight": [0.5, 1.0, 3.0, 0.0]}),
+    ("focal_cross_entropy", {"gamma": 1.3, "alpha": [0.5, 1.0, 3.0, 0.0], "label_smoothing": 0.1}),
+    ("focal_cross_entropy", {"gamma": 0.0}),
     ("gaussian_nll", {"log_variance": False, "eps": 1e-4}),
 ]
 

@@ -21,6 +21,8 @@ BAD_PARAMETERS = [
     ("CrossEntropy", {"label_smoothing": 1.0}, ValueError, ["label_smoothing", "1.0"]),
     ("CrossEntropy", {"class_weight": [[1.0]]}, ValueError, ["class_weight", "(1, 1)"]),
     ("Focal", {"alpha": 1.5}, ValueError, ["alpha", "0 ... 1", "1.5"]),
+    ("FocalCrossEntropy", {"gamma": -1}, ValueError, ["gamma", "at least 0", "-1"]),
+    ("FocalCrossEntropy", {"alpha": [1.0, -2.0]}, ValueError, ["alpha", "at least 0", "-2.0"]),
     ("Tweedie", {"power": 2.0}, ValueError, ["power", "above 1 and below 2"]),
     ("Poisson", {"log_input": "no"}, TypeError, ["log_input", "'no'"]),
 ]
@@ -61,6 +63,7 @@ def test_widths_that_do_not_fit_are_refused() -> None:
     for loss, words in (
         (fb.losses.Quantile([0.1, 0.9]), "quantile wants 2 outputs for each target, got an output of width 3"),
         ("gaussian_nll", "gaussian_nll wants 2 outputs"),
+        (fb.losses.FocalCrossEntropy(alpha=[1.0, 2.0]), "alpha of focal_cross_entropy .* each of 3 outputs, got 2"),
         (fb.losses.CrossEntropy(class_weight=[1.0, 2.0]), "class_weight of cross_entropy .* each of 3 outputs, got 2"),
     ):
         with pytest.raises(ValueError, match=words):

@@ -155,6 +155,26 @@ def test_a_small_log_cosh_keeps_its_digits(dtype: np.dtype) -> None:
         assert value == pytest.approx(float(Y[n, 0]) ** 2 / 2, rel=1e-5)
 
 
+@pytest.mark.parametrize("gamma", [0.0, 0.3, 1.0, 2.0])
+def test_a_class_that_is_nearly_certain_keeps_the_digits_of_the_rest(gamma: float, dtype: np.dtype) -> None:
+    """Two classes, q = exp(-gap) / (1 + exp(-gap)): where 1 - p is 0 in the numbers, its power need not be."""
+    for gap in (5.0, 20.0, 28.0 if dtype == np.float32 else 60.0):
+        for shift in (0.0, 64.0):
+            Y = np.array([[gap + shift, shift, shift - 200]], dtype)
+            value, dY = fb.losses.focal_cross_entropy(Y, [0], gamma=gamma)
+            loss, q = np.log1p(np.exp(-gap)), np.exp(-gap) / (1 + np.exp(-gap))
+            slope = q**gamma * (q + gamma * (1 - q) * loss)
+            limit = 3e-6 if dtype == np.float32 else 2e-14
+            assert value == pytest.approx(q**gamma * loss, rel=limit, abs=0)
+            np.testing.assert_allclose(dY[0], [-slope, slope, 0], rtol=limit, atol=limit * slope)
+
+
+def test_focal_cross_entropy_without_focus_is_cross_entropy(dtype: np.dtype, rng: np.random.Generator) -> None:
+    Y, t, w = outputs("cross_entropy", 37, 5, dtype, rng), rng.integers(5, size=37), [1.0, 0.5, 2.0, 0.0, 3.0]
+    got = fb.losses.focal_cross_entropy(Y, t, gamma=0, alpha=w, label_smoothing=0.1)
+    assert_loss(got, fb.losses.cross_entropy(Y, t, class_weight=w, label_smoothing=0.1), dtype)
+
+
 def test_a_cosine_without_a_direction_is_1_and_flat(dtype: np.dtype) -> None:
     value, dY = fb.losses.cosine(np.zeros((2, 3), dtype), np.ones((2, 3)))
     assert value == 1

@@ -13,6 +13,7 @@ from fastbp import _engine
 torch = pytest.importorskip("torch")
 
 ALL = {"clip_norm": 0.5, "clip_value": 0.2, "accumulate": 3, "ema": 0.9, "weight_decay": 0.01, "l1": 1e-4}
+ALL["proximal_l1"] = 1e-3
 MAKERS = {
     "adam with all": lambda: fb.Adam(lr=0.01, **ALL),
     "muon with all": lambda: fb.Muon(lr=0.02, decay_biases=False, **ALL),

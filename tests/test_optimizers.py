@@ -17,6 +17,7 @@ from fastbp.optimization import COMMON
 from fastbp.optimizers import Optimizer
 
 torch = pytest.importorskip("torch")
+linear_model = pytest.importorskip("sklearn.linear_model")
 
 STEPS = 200
 
@@ -120,6 +121,10 @@ OPTIMIZERS = {
     ),
     "muon": (fb.Muon(lr=0.02), by_muon),
     "adam, l1": (fb.Adam(lr=0.01, l1=0.02), [("l1", (0.02,)), ("adam", (0.9, 0.999, 1e-8))]),
+    "adam, proximal l1": (
+        fb.Adam(lr=0.01, proximal_l1=0.02),
+        [("adam", (0.9, 0.999, 1e-8)), ("soft_threshold", (0.02,))],
+    ),
 }
 
 
@@ -201,7 +206,7 @@ def moved(optimizer: Optimizer, grads: float = 1.0, value: float = 2.0) -> dict:
 
 
 def test_decay_of_matrices_only() -> None:
-    for decay in ({"weight_decay": 0.25}, {"l1": 0.5}):
+    for decay in ({"weight_decay": 0.25}, {"l1": 0.5}, {"proximal_l1": 0.5}):
         found = moved(fb.SGD(lr=1.0, decay_biases=False, **decay), grads=0.0)
         wanted = {name: 1.5 if name.endswith(".W") else 2.0 for name in found}
         assert found == wanted
@@ -210,11 +215,37 @@ def test_decay_of_matrices_only() -> None:
 
 def test_groups_by_layer_and_by_parameter() -> None:
     groups = {"dense_1": {"lr_scale": 0.5, "weight_decay": 0.0}, "dense_2.b": {"weight_decay": 1.0, "l1": 0.25}}
+    groups["layernorm_1"] = {"proximal_l1": 3.0}
     found = moved(fb.SGD(lr=0.5, weight_decay=0.5, decay_biases=False, groups=groups), grads=1.0)
     assert found["dense_1.W"] == found["dense_1.b"] == 2 - 0.25
     assert found["dense_2.W"] == 2 - 0.5 * (1 + 1)
     assert found["dense_2.b"] == 2 - 0.5 * (1 + 2 + 0.25)
-    assert set(found.values()) == {1.75, 1.0, 0.375, 1.5}
+    assert found["layernorm_1.gamma"] == found["layernorm_1.beta"] == 2 - 0.5 - 0.5 * 3.0
+    assert set(found.values()) == {1.75, 1.0, 0.375, 0.0}
+
+
+def test_a_proximal_step_finds_the_zeros_of_the_lasso() -> None:
+    """scikit-learn's, by coordinate descent, minimises |Xw + b - y|^2 / 2N + alpha |w|.
+
+    Our mean of squares is twice the first part. The subgradient comes near, but to no zero.
+    """
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 9))
+    y = X[:, :3] @ [2.0, -1.0, 0.5] + 0.3 + 0.1 * rng.normal(size=60)
+    alpha = 0.1
+    wanted = linear_model.Lasso(alpha=alpha, tol=1e-14, max_iter=100_000).fit(X, y)
+    found = {}
+    for name in ("proximal_l1", "l1"):
+        net = fb.Sequential(fb.Input(9), fb.Dense(1), dtype="float64", seed=0)
+        optimizer = fb.SGD(lr=0.2, decay_biases=False, **{name: 2 * alpha})
+        net.fit(X, y, optimizer=optimizer, epochs=500, batch_size=60)
+        found[name] = net["dense_1"].W[:, 0], net["dense_1"].b[0]
+    W, b = found["proximal_l1"]
+    np.testing.assert_allclose(W, wanted.coef_, rtol=0, atol=1e-10)
+    assert b == pytest.approx(wanted.intercept_, abs=1e-10)
+    assert ((W == 0) == (wanted.coef_ == 0)).all()
+    assert 3 <= (W == 0).sum() <= 6
+    assert not (found["l1"][0] == 0).any()
 
 
 def test_groups_are_those_of_torch(rng: np.random.Generator) -> None:
@@ -252,6 +283,7 @@ def test_groups_are_those_of_torch(rng: np.random.Generator) -> None:
         (lambda: fb.Muon(adjust_lr_fn="mine"), ValueError, ["mine", "match_rms_adamw"]),
         (lambda: fb.Rprop(backtrack=True).step(net_of(np.float32)), ValueError, ["Rprop", "loss"]),
         (lambda: fb.Adam(l1=-1.0), ValueError, ["l1", "-1.0"]),
+        (lambda: fb.Adam(proximal_l1=-1.0), ValueError, ["proximal_l1", "-1.0"]),
         (lambda: fb.Adam(groups={"dense_1": {"rate": 2}}), ValueError, ["rate", "dense_1", "lr_scale"]),
         (lambda: fb.Adam(groups={"dense_1": 0.1}), TypeError, ["dense_1"]),
         (lambda: fb.Adam(groups=[1]), TypeError, ["groups"]),

@@ -57,6 +57,14 @@ def _cross_entropy(Y, t, label_smoothing=0.0, class_weight=1.0):
     return F.cross_entropy(Y, t, weight, label_smoothing=label_smoothing, reduction="none").mean()
 
 
+def _focal_cross_entropy(Y, t, gamma=2.0, alpha=1.0, label_smoothing=0.0):
+    """Lin et al. 2017: -alpha (1 - p)^gamma log p of the true class."""
+    t = t if t.is_floating_point() else torch.eye(Y.shape[1], dtype=Y.dtype)[t]
+    t = t * (1 - label_smoothing) + label_smoothing / Y.shape[1]
+    alpha = torch.as_tensor(alpha, dtype=Y.dtype)
+    return -(alpha * t * (1 - F.softmax(Y, dim=1)) ** gamma * F.log_softmax(Y, dim=1)).sum(dim=1).mean()
+
+
 def _kl_divergence(Y, t):
     t = t if t.is_floating_point() else torch.eye(Y.shape[1], dtype=Y.dtype)[t]
     return F.kl_div(F.log_softmax(Y, dim=1), t, reduction="batchmean")
@@ -82,6 +90,7 @@ LOSSES = {
     "gamma": _gamma,
     "tweedie": _tweedie,
     "cross_entropy": _cross_entropy,
+    "focal_cross_entropy": _focal_cross_entropy,
     "kl_divergence": _kl_divergence,
     "cosine": lambda Y, t: (1 - F.cosine_similarity(Y, t)).mean(),
     "gaussian_nll": _gaussian,

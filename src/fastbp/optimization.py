@@ -18,7 +18,7 @@ import numpy as np
 from fastbp import _engine, checks, optimizer_settings, schedules
 from fastbp.errors import DivergenceError
 from fastbp.network import Network
-from fastbp.optimizer_settings import COMMON, OF_GROUPS, Common, Rate, Rule
+from fastbp.optimizer_settings import COMMON, OF_GROUPS, PENALTIES, Common, Rate, Rule
 from fastbp.schedule_base import Schedule
 
 
@@ -34,13 +34,16 @@ class Optimizer:
         Added to the gradient as weight_decay * p (coupled, as in PyTorch); AdamW and others that say so have it
         decoupled: p *= 1 - lr * weight_decay.
     decay_biases : bool
-        Whether weight_decay and l1 are for all parameters; False: for the matrices only, not for biases or the
-        factors of normalizations.
+        Whether weight_decay, l1 and proximal_l1 are for all parameters; False: for the matrices only, not for biases
+        or the factors of normalizations.
     l2_by_rows : float
         A penalty l2_by_rows / 2 * |W|**2 on the sum of the rows' losses, as scikit-learn has it, not on their mean:
         adds l2_by_rows * W, over the sum of the weights of the batch's rows, to the gradient of matrices.
     l1 : float
-        Adds l1 * sign(p) to the gradient: the subgradient of an L1 penalty.
+        Adds l1 * sign(p) to the gradient: the subgradient of an L1 penalty. Parameters come near 0 but not to it.
+    proximal_l1 : float
+        The same penalty by its proximal step, decoupled: after the step each parameter comes nearer to 0 by
+        lr * proximal_l1, and where that is past 0 it is exactly 0.
     clip_norm : float, optional
         Scales the whole gradient down to this Euclidean norm where its own is larger.
     clip_value : float, optional
@@ -53,7 +56,7 @@ class Optimizer:
         Keeps their plain average from this step on, of every so many-th step (stochastic weight averaging).
     groups : dict from str to dict
         Other settings for some of the parameters, by the name of a layer, "dense_1", or of one parameter of it,
-        "dense_1.b": any of `lr_scale` (a factor of lr), `weight_decay` and `l1`.
+        "dense_1.b": any of `lr_scale` (a factor of lr), `weight_decay`, `l1` and `proximal_l1`.
 
     Attributes
     ----------
@@ -161,20 +164,19 @@ class Optimizer:
 
     def _group_of(self, name, is_matrix):
         """The factor of lr and all rules for a parameter."""
-        lr_scale, weight_decay, l1 = self._of_parameter(name, is_matrix)
+        own = self._of_parameter(name, is_matrix)
         own_scale, rules = self.rules_for(is_matrix)
-        before = optimizer_settings.before(self.settings, is_matrix, self.decay, weight_decay, l1)
-        after = optimizer_settings.after(self.settings, self.decay, weight_decay)
-        return lr_scale * own_scale, [*before, *rules, *after]
+        before = optimizer_settings.before(self.settings, own, is_matrix, self.decay)
+        after = optimizer_settings.after(self.settings, own, self.decay)
+        return own["lr_scale"] * own_scale, [*before, *rules, *after]
 
     def _of_parameter(self, name, is_matrix):
         """What OF_GROUPS has, for one parameter."""
         own = {key: value if value is not None else self.settings[key] for key, value in OF_GROUPS.items()}
         own |= self.settings["groups"].get(name.rpartition(".")[0], {})
         if not (is_matrix or self.settings["decay_biases"]):
-            own |= dict.fromkeys(("weight_decay", "l1"), 0.0)
-        own |= self.settings["groups"].get(name, {})
-        return own.values()
+            own |= dict.fromkeys(PENALTIES, 0.0)
+        return own | self.settings["groups"].get(name, {})
 
     def step(self, net: Network, loss: float = math.nan) -> None:
         """Move `net.params` by `net.grads`.

@@ -20,6 +20,7 @@ class Common(TypedDict, total=False):
     decay_biases: bool
     l2_by_rows: float
     l1: float
+    proximal_l1: float
     clip_norm: float | None
     clip_value: float | None
     accumulate: int
@@ -30,7 +31,8 @@ class Common(TypedDict, total=False):
 
 
 # What `groups` may set for some of the parameters, with what holds for the others.
-OF_GROUPS = {"lr_scale": 1.0, "weight_decay": None, "l1": None}
+OF_GROUPS = {"lr_scale": 1.0, "weight_decay": None, "l1": None, "proximal_l1": None}
+PENALTIES = ("weight_decay", "l1", "proximal_l1")  # which `decay_biases=False` keeps from biases
 
 
 def _groups(groups) -> dict[str, dict[str, float]]:
@@ -53,6 +55,7 @@ COMMON: dict[str, tuple[object, Callable]] = {
     "decay_biases": (True, bool),
     "l2_by_rows": (0.0, lambda value: checks.in_range(value, "l2_by_rows", 0.0)),
     "l1": (0.0, lambda value: checks.in_range(value, "l1", 0.0)),
+    "proximal_l1": (0.0, lambda value: checks.in_range(value, "proximal_l1", 0.0)),
     "clip_norm": (None, _limit("clip_norm")),
     "clip_value": (None, _limit("clip_value")),
     "accumulate": (1, lambda value: checks.positive_int(value, "accumulate")),
@@ -71,8 +74,8 @@ def checked(common: Common) -> dict[str, object]:
     return settings
 
 
-def before(settings: Mapping, is_matrix: bool, decay: str, weight_decay: float, l1: float) -> list[Rule]:
-    """The rules before those that move the parameters."""
+def before(settings: Mapping, own: Mapping, is_matrix: bool, decay: str) -> list[Rule]:
+    """The rules before those that move the parameters; `own` is what OF_GROUPS has for them."""
     rules: list[Rule] = []
     if settings["accumulate"] > 1:
         rules.append(("mean_of_batches", (settings["accumulate"],)))
@@ -82,16 +85,18 @@ def before(settings: Mapping, is_matrix: bool, decay: str, weight_decay: float, 
         rules.append(("clip_by_norm", (settings["clip_norm"],)))
     if settings["clip_value"] is not None:
         rules.append(("clip_by_value", (settings["clip_value"],)))
-    if weight_decay and decay != "proximal_decay":
-        rules.append((decay, (weight_decay,)))
-    return [*rules, ("l1", (l1,))] if l1 else rules
+    if own["weight_decay"] and decay != "proximal_decay":
+        rules.append((decay, (own["weight_decay"],)))
+    return [*rules, ("l1", (own["l1"],))] if own["l1"] else rules
 
 
-def after(settings: Mapping, decay: str, weight_decay: float) -> list[Rule]:
+def after(settings: Mapping, own: Mapping, decay: str) -> list[Rule]:
     """The rules after them."""
     rules: list[Rule] = []
-    if weight_decay and decay == "proximal_decay":
-        rules.append((decay, (weight_decay,)))
+    if own["weight_decay"] and decay == "proximal_decay":
+        rules.append((decay, (own["weight_decay"],)))
+    if own["proximal_l1"]:
+        rules.append(("soft_threshold", (own["proximal_l1"],)))
     if settings["ema"] is not None:
         rules.append(("moving_average", (settings["ema"],)))
     if settings["swa_start"] is not None:

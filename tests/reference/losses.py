@@ -89,6 +89,17 @@ LOSSES: dict[str, tuple[Callable, Callable]] = {
             - class_weight * smooth(t, label_smoothing, Y.shape[1])
         ),
     ),
+    "focal_cross_entropy": (
+        lambda Y, t, gamma=2, alpha=1, label_smoothing=0: (
+            -(alpha * smooth(t, label_smoothing, Y.shape[1]) * others(Y) ** gamma * log_softmax(Y)).sum(axis=1)
+        ),
+        lambda Y, t, gamma=2, alpha=1, label_smoothing=0: through_softmax(
+            Y,
+            alpha
+            * smooth(t, label_smoothing, Y.shape[1])
+            * (gamma * softmax(Y) * others(Y) ** (gamma - 1) * log_softmax(Y) - others(Y) ** gamma),
+        ),
+    ),
     "kl_divergence": (
         lambda Y, t: (t * (np.log(np.where(t > 0, t, 1)) - log_softmax(Y))).sum(axis=1),
         lambda Y, t: softmax(Y) * t.sum(axis=1, keepdims=True) - t,
@@ -110,6 +121,16 @@ def tiled(levels, Y: np.ndarray) -> np.ndarray:
 
 def smooth(t: np.ndarray, smoothing: float, classes: int) -> np.ndarray:
     return (1 - smoothing) * t + smoothing / classes
+
+
+def others(Y: np.ndarray) -> np.ndarray:
+    """1 - softmax(Y), as the sum of the others."""
+    return softmax(Y) @ (1 - np.eye(Y.shape[1]))
+
+
+def through_softmax(Y: np.ndarray, slope: np.ndarray) -> np.ndarray:
+    """A slope by log_softmax(Y) as one by Y."""
+    return slope - softmax(Y) * slope.sum(axis=1, keepdims=True)
 
 
 def side(t: np.ndarray) -> np.ndarray:

@@ -49,6 +49,7 @@ RULES: dict[str, tuple[Callable, tuple[float, ...]]] = {
     "decoupled_decay": (lambda p, g, s, t, lr, wd: (p * (1 - lr * wd), g, s), (0.1,)),
     "proximal_decay": (lambda p, g, s, t, lr, wd: (p / (1 + lr * wd), g, s), (0.1,)),
     "l1": (lambda p, g, s, t, lr, l1: (p, g + l1 * np.sign(p), s), (0.3,)),
+    "soft_threshold": (lambda p, g, s, t, lr, l1: (np.sign(p) * np.maximum(np.abs(p) - lr * l1, 0), g, s), (0.3,)),
     "l2_of_sum": (lambda p, g, s, t, lr, wd: (p, g + wd * p, s), (0.2,)),
     "l2": (lambda p, g, s, t, lr, wd: (p, g + wd * p, s), (0.2,)),
 }

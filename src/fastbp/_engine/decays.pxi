@@ -51,3 +51,20 @@ cdef const real* l1(const double* scalars, real* P, const real* G, real** states
     return scratch
 
 rule(b"l1", 0, 1, rate_first, l1)
+
+
+cdef void prepare_soft_threshold(const double* parameters, const Step* step, double* scalars) noexcept nogil:
+    scalars[0] = step.lr * parameters[0]
+
+cdef const real* soft_threshold(const double* scalars, real* P, const real* G, real** states, real* scratch,
+                                Py_ssize_t n) noexcept nogil:
+    """P comes nearer to 0 by lr l1, and stays there: what is nearest to P and has a small |P| (Daubechies et al. 2004),
+    for after the rule that moves."""
+    cdef real size = <real> scalars[0], p
+    cdef Py_ssize_t i
+    for i in range(n):
+        p = P[i]
+        P[i] = p - size if p > size else p + size if p < -size else p - p    # 0, or the NaN that must be seen
+    return G
+
+rule(b"soft_threshold", 0, 1, prepare_soft_threshold, soft_threshold)

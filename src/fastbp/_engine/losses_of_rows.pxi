@@ -98,6 +98,110 @@ parameter(b"label_smoothing", 0, 0, BELOW_1)
 parameter(b"class_weight", 1, 0, INFINITY, EACH_OUTPUT)
 
 
+cdef struct Share:
+    # Of a class: its probability p, minus its logarithm, the others' q = 1 - p, q^gamma, and minus_log_p / q.
+    real p, minus_log_p, q, power, ratio
+
+
+cdef void rest_of_softmax(const Group* group, real* shift, real* log_sum, real* rest) noexcept nogil:
+    """dY = exp(Y - shift); the sum of these without one of the largest, which are 1; the logarithm of the whole sum."""
+    cdef const real* e = <const real*> group.dY
+    cdef real[GROUP] largest
+    cdef Py_ssize_t j, r
+    softmax_of(group, shift, log_sum, rest)
+    for r in range(GROUP):
+        rest[r], largest[r] = 0, -1
+    for j in range(group.outputs):
+        for r in range(GROUP):
+            rest[r] += 0 if e[j * GROUP + r] >= 1 else e[j * GROUP + r]
+            largest[r] += <real> (e[j * GROUP + r] >= 1)
+    for r in range(GROUP):
+        rest[r] += largest[r]
+        log_sum[r] = log1p_of_unit(rest[r]) if rest[r] < 1 else log_sum[r]
+
+
+cdef inline Share share_of(real e, real y, real shift, real log_sum, real rest, real gamma) noexcept nogil:
+    """Of a class with e = exp(y - shift): no q is a difference of equal numbers, so its power has all digits."""
+    cdef Share s
+    cdef real over = <real> 1 / (<real> 1 + rest)
+    s.p, s.minus_log_p = e * over, log_sum - (y - shift)
+    s.q = (rest if e >= 1 else <real> 1 + rest - e) * over
+    s.power = exp(gamma * log(s.q)) if s.q > 0 else <real> (gamma == 0)
+    s.ratio = s.minus_log_p / s.q if s.q > 0 else <real> 1
+    return s
+
+
+cdef void focal_cross_entropy(const Group* group) noexcept nogil:
+    """The slope by log p is -t q^gamma (1 + gamma p ratio); that by Y is this times q, less p times the others'.
+
+    What T and Y hold is not needed twice: the slopes and q take their places.
+    """
+    cdef real* Y = <real*> group.Y
+    cdef real* T = <real*> group.T
+    cdef real* dY = <real*> group.dY
+    cdef real* losses = <real*> group.losses
+    cdef real gamma = <real> group.numbers[0], t
+    cdef real[GROUP] shift, log_sum, rest, mass, along
+    cdef Py_ssize_t j, r, k
+    cdef Share s
+    rest_of_softmax(group, shift, log_sum, rest)
+    smooth_targets(group, <real> group.numbers[2], mass)
+    memset(losses, 0, GROUP * sizeof(real))
+    memset(along, 0, sizeof(along))
+    for j in range(group.outputs):
+        for r in range(GROUP):
+            k = j * GROUP + r
+            s = share_of(dY[k], Y[k], shift[r], log_sum[r], rest[r], gamma)
+            t, dY[k], Y[k] = T[k], s.p, s.q
+            losses[r] += t * s.power * s.minus_log_p if t != 0 else 0
+            T[k] = t * s.power * (<real> 1 + gamma * s.p * s.ratio) if t != 0 else 0
+            along[r] += T[k]
+    for j in range(group.outputs):
+        for r in range(GROUP):
+            k = j * GROUP + r
+            dY[k] = dY[k] * (along[r] - T[k]) - Y[k] * T[k]
+
+cdef void focal_cross_entropy_tangent(const Group* group) noexcept nogil:
+    """With a = V - p'V, which is what log p moves by: the slope's own tangent t gamma q^gamma p (...) / q a, and the
+    softmax's of both."""
+    cdef const real* Y = <const real*> group.Y
+    cdef const real* V = <const real*> group.V
+    cdef real* T = <real*> group.T
+    cdef real* dY = <real*> group.dY
+    cdef real gamma = <real> group.numbers[0], t, a
+    cdef real[GROUP] shift, log_sum, rest, mass, along, moved, direction
+    cdef Py_ssize_t j, r, k
+    cdef Share s
+    rest_of_softmax(group, shift, log_sum, rest)
+    smooth_targets(group, <real> group.numbers[2], mass)
+    memset(along, 0, sizeof(along))
+    memset(moved, 0, sizeof(moved))
+    memset(direction, 0, sizeof(direction))
+    for j in range(group.outputs):
+        for r in range(GROUP):
+            direction[r] += dY[j * GROUP + r] / (<real> 1 + rest[r]) * V[j * GROUP + r]
+    for j in range(group.outputs):
+        for r in range(GROUP):
+            k = j * GROUP + r
+            s = share_of(dY[k], Y[k], shift[r], log_sum[r], rest[r], gamma)
+            t, a, dY[k] = T[k], V[k] - direction[r], s.p
+            along[r] += t * s.power * (<real> 1 + gamma * s.p * s.ratio) if t != 0 else 0
+            a = t * gamma * s.power * s.p * a / s.q if t != 0 and s.q > 0 else 0
+            T[k] = a * (<real> 2 - s.minus_log_p + (gamma - <real> 1) * s.p * s.ratio)
+            moved[r] += T[k]
+    for j in range(group.outputs):
+        for r in range(GROUP):
+            k = j * GROUP + r
+            dY[k] = T[k] + dY[k] * ((V[k] - direction[r]) * along[r] - moved[r])
+
+group_loss(b"focal_cross_entropy", b"-sum over the classes of a t (1 - p)^gamma log p, with p = softmax(Y) and "
+           b"a = alpha", focal_cross_entropy, focal_cross_entropy_tangent, True)
+takes(0, 1)
+parameter(b"gamma", 2, 0, INFINITY)
+parameter(b"alpha", 1, 0, INFINITY, EACH_OUTPUT)
+parameter(b"label_smoothing", 0, 0, BELOW_1)
+
+
 cdef void kl_divergence(const Group* group) noexcept nogil:
     cdef const real* T = <const real*> group.T
     cdef const real* W = <const real*> group.W
