@@ -16,7 +16,7 @@ from fastbp._engine import variants
 
 HERE = Path(__file__).parent
 SETS = variants.supported()
-CORE = ["activations", "losses", "updates", "products", "program", "dropout"]
+CORE = ["activations", "losses", "loss_weights", "updates", "products", "program", "dropout"]
 
 NET = """
 import json

@@ -215,13 +215,14 @@ def test_decay_of_matrices_only() -> None:
 
 def test_groups_by_layer_and_by_parameter() -> None:
     groups = {"dense_1": {"lr_scale": 0.5, "weight_decay": 0.0}, "dense_2.b": {"weight_decay": 1.0, "l1": 0.25}}
-    groups["layernorm_1"] = {"proximal_l1": 3.0}
+    groups["layernorm_1.gamma"] = {"proximal_l1": 3.0}
     found = moved(fb.SGD(lr=0.5, weight_decay=0.5, decay_biases=False, groups=groups), grads=1.0)
     assert found["dense_1.W"] == found["dense_1.b"] == 2 - 0.25
     assert found["dense_2.W"] == 2 - 0.5 * (1 + 1)
     assert found["dense_2.b"] == 2 - 0.5 * (1 + 2 + 0.25)
-    assert found["layernorm_1.gamma"] == found["layernorm_1.beta"] == 2 - 0.5 - 0.5 * 3.0
-    assert set(found.values()) == {1.75, 1.0, 0.375, 0.0}
+    assert found["layernorm_1.gamma"] == 2 - 0.5 - 0.5 * 3.0
+    assert found["layernorm_1.beta"] == 2 - 0.5
+    assert set(found.values()) == {1.75, 1.0, 0.375, 1.5, 0.0}
 
 
 def test_a_proximal_step_finds_the_zeros_of_the_lasso() -> None:

@@ -12,6 +12,7 @@ import pytest
 import fastbp as fb
 from fastbp import threads
 from fastbp._engine.threads import started
+from loss_cases import KINDS, targets
 
 COUNTS = [2, 3, 8]
 
@@ -77,6 +78,25 @@ def test_same_bits_whatever_the_widths(dtype: str, width: int) -> None:
 
     for count in COUNTS:
         np.testing.assert_array_equal(params(count), params(1))
+
+
+@pytest.mark.parametrize(("name", "kind"), KINDS)
+def test_same_bits_of_every_loss(name: str, kind: str, dtype: np.dtype) -> None:
+    """101 rows are no whole groups; the gradient of the layer below has every number of dY in it."""
+    rng = np.random.default_rng(0)
+    X, t = rng.normal(size=(101, 37)), targets(name, kind, 101, 6, dtype, rng)
+    w = rng.uniform(0.1, 2, size=101)
+
+    def pass_of(count: int, weights: np.ndarray | None) -> tuple:
+        net = fb.Sequential(fb.Input(37), fb.Dense(6, "sigmoid"), dtype=dtype, seed=1)
+        loss = fb.Trainer(net, name, "sgd").step(X, t, weights, threads=count)
+        return loss, net.grads.tolist(), net.params.tolist()
+
+    for weights in (None, w):
+        alone = pass_of(1, weights)
+        assert np.abs(alone[1]).max() > 0
+        for count in COUNTS:
+            assert pass_of(count, weights) == alone
 
 
 @pytest.mark.parametrize("rows", [1, 2, 5, 511, 513, 1030, 2049])
