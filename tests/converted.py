@@ -8,6 +8,7 @@ import fastbp as fb
 import gated
 import nets
 from fastbp import _engine
+from fastbp.activations import ActivationFunction
 
 
 def shapes_of_everything(dtype: str = "float64", seed: int = 1) -> fb.Model:
@@ -36,9 +37,22 @@ NETS += [*map(simple_graph, range(4)), shapes_of_everything, embedded]
 
 
 def activation_net(name: str, dtype: str) -> fb.Sequential:
-    """A dense layer with the activation, and the activation by itself on what may be large."""
-    layers = fb.Dense(7, name), fb.Dense(4, biases="ones"), fb.Activation(name), fb.Dense(3)
+    """A dense layer with the activation, and it by itself, with other parameters than its own, on what may be large."""
+    other = ActivationFunction(name, *nets.other_parameters(name))
+    layers = fb.Dense(7, name), fb.Dense(4, biases="ones"), fb.Activation(other), fb.Dense(3)
     return fb.Sequential(fb.Input(5), *layers, dtype=dtype, seed=2)
+
+
+def activations(net: fb.Model) -> list[tuple]:
+    """The activations of a net's layers with their parameters, but those that change nothing."""
+    found = [(layer.activation, layer.settings()["alpha"]) for layer in net.layers if hasattr(layer, "activation")]
+    return [(name, *np.ravel([] if alpha is None else alpha)) for name, alpha in found if name != "linear"]
+
+
+def assert_same_activations(got: list[tuple], wanted: list[tuple]) -> None:
+    assert [name for name, *_ in got] == [name for name, *_ in wanted]
+    for (_, *values), (_, *others) in zip(got, wanted, strict=True):
+        np.testing.assert_allclose(values, others, rtol=1e-7)
 
 
 def unsettle(net: fb.Model) -> fb.Model:

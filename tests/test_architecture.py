@@ -20,8 +20,10 @@ SOURCES = Path(fb.__file__).resolve().parent
 READERS = {
     "drafts",
     "fann_format",
+    "formulas",
     "keras_format",
     "merging",
+    "onnx_arrays",
     "onnx_norms",
     "onnx_operators",
     "onnx_reader",
@@ -136,7 +138,7 @@ FLOORS = [
     | READERS,
 ]
 # Dictionaries from our names to another format's, which test_conversion.py compares with the engine's tables.
-DICTIONARIES = {"torch_format", "onnx_format", "onnx_operators", "c_format", "fann_format", "keras_format"}
+DICTIONARIES = {"torch_format", "onnx_format", "onnx_operators", "c_format", "fann_format", "keras_format", "formulas"}
 OPTIONAL = {"pandas", "tqdm", "sklearn", "matplotlib", "scipy", "torch", "safetensors", "onnx", "keras"}
 OPTIONAL |= {"tensorboard", "mlflow", "wandb"}
 LATE = OPTIONAL | {"argparse", "importlib.metadata", "csv"}

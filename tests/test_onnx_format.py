@@ -1,6 +1,7 @@
 """ONNX in and out: what onnxruntime computes from our files, and what comes back from them and from skl2onnx's."""
 
 import contextlib
+import io
 import warnings
 
 import numpy as np
@@ -8,8 +9,10 @@ import pytest
 
 import converted
 import fastbp as fb
+import gated
 import nets
-from fastbp import onnx_writer
+from fastbp import formulas, onnx_writer
+from fastbp.activations import ActivationFunction
 
 onnx = pytest.importorskip("onnx")
 ort = pytest.importorskip("onnxruntime")
@@ -56,13 +59,39 @@ def test_the_structure_comes_back(build) -> None:
     np.testing.assert_array_equal(back.params, net.params)
 
 
+@pytest.mark.parametrize("build", converted.NETS, ids=lambda build: build.__name__)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_layers_come_back(build, dtype: str) -> None:
+    """But those that a file does not tell apart: they change nothing in use, or are sums and products."""
+    same = {"Dropout": None, "Average": "Add", "Rescaling": None, "Multiply": None}
+    net = converted.unsettle(build(dtype))
+    back = fb.from_onnx(onnx_writer.model(net, 17, None, False))
+    kinds = [{same.get(type(layer).__name__, type(layer).__name__) for layer in each.layers} for each in (net, back)]
+    assert kinds[0] - {None} <= kinds[1]
+
+
+@pytest.mark.parametrize("opset", range(13, onnx.defs.onnx_opset_version() + 1))
+def test_each_opset(opset: int) -> None:
+    """Those that onnxruntime does not know yet too: what we write of them is read again."""
+    for net in (gated.every_gate("float32"), gated.normalized("float64"), gated.learned_slopes("float32")):
+        back = fb.from_onnx(onnx_writer.model(converted.unsettle(net), opset, None, False))
+        converted.assert_same(net, converted.predict(back), tolerance_of(net))
+
+
 @pytest.mark.parametrize("name", converted.ACTIVATIONS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("opset", OPSETS)
 def test_each_activation(name: str, dtype: str, opset: int) -> None:
+    """There and back as itself; of slopes that are drawn in training their mean is written."""
     net = converted.activation_net(name, dtype)
-    proto = onnx_writer.model(net, opset, None, False)
-    converted.assert_same(net, lambda *xs: run(proto, *xs), tolerance_of(net))
+    wanted = converted.activations(net)
+    if name == "rrelu":
+        wanted = [("leaky_relu", (low + high) / 2) for _, low, high in wanted]
+    if name == "celu" and dtype == "float64":  # with alpha 1 the two are one, and so are their formulas
+        wanted[0] = ("elu", *wanted[0][1:])
+    back = assert_there_and_back(net, opset)
+    converted.assert_same_activations(converted.activations(back), wanted)
+    assert len(back.layers) == len(net.layers) - 1  # which is part of the Dense before it
 
 
 def test_a_file_and_its_shapes(tmp_path) -> None:
@@ -126,6 +155,62 @@ def test_files_of_skl2onnx_are_read() -> None:
             net = fb.from_onnx(skl2onnx.to_onnx(est, X[:1], options={"zipmap": zipmap}))
             np.testing.assert_allclose(net.predict(X), est.predict_proba(X), atol=1e-6)
             assert [type(layer).__name__ for layer in net.layers][:2] == ["Dense", "Dense"]
+
+
+def exported(module, *arrays: np.ndarray, opset: int):
+    """What PyTorch's exporter makes of a module."""
+    torch = pytest.importorskip("torch")
+    file, names = io.BytesIO(), [f"x{k}" for k in range(len(arrays))]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it is the older of the two, which needs no package beside
+        torch.onnx.export(
+            module, tuple(map(torch.from_numpy, arrays)), file, dynamo=False, opset_version=opset, input_names=names,
+            output_names=["y"], dynamic_axes={name: {0: "rows"} for name in names},
+        )  # fmt: skip
+    return onnx.load_from_string(file.getvalue())
+
+
+NO_EXPORT = {"threshold"}  # PyTorch writes it for a value of 0 alone
+
+
+@pytest.mark.parametrize("name", [name for name in converted.ACTIVATIONS if name not in NO_EXPORT])
+@pytest.mark.parametrize("opset", [14, 20])
+def test_activations_as_pytorchs_older_exporter_writes_them(name: str, opset: int) -> None:
+    net = converted.activation_net(name, "float32")
+    back = fb.from_onnx(exported(net.to_torch(), *converted.rows(net), opset=opset))
+    converted.assert_same(net, converted.predict(back), 1e-5)
+    found = [name for name, *_ in converted.activations(back)]
+    assert set(found) <= {name, "leaky_relu" if name == "rrelu" else name}
+    assert len(back.layers) <= len(net.layers) + (name == "softplus")  # which has beta 1 without a number
+
+
+@pytest.mark.parametrize(
+    "build", [build for build in converted.NETS if build is not gated.normalized], ids=lambda build: build.__name__
+)
+def test_graphs_as_pytorchs_older_exporter_writes_them(build) -> None:
+    """But for RMSNorm, which it cannot write."""
+    net = converted.unsettle(build("float32"))
+    proto = exported(net.to_torch(), *converted.rows(net), opset=17)
+    converted.assert_same(net, converted.predict(fb.from_onnx(proto)), 1e-5)
+
+
+def test_what_pytorch_exports_today() -> None:
+    """Its newer exporter, which needs onnxscript: activations that it spells otherwise in one net, normalizations."""
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("onnxscript")
+    names = sorted({name for name, _ in formulas.SPELLINGS} | {"squareplus", "threshold"})
+    stack = [fb.Dense(3, ActivationFunction(name, *nets.other_parameters(name))) for name in names]
+    net = converted.unsettle(fb.Sequential(fb.Input(5), *stack, fb.Dense(3, "softplus"), dtype="float32", seed=1))
+    for each in (net, converted.unsettle(gated.normalized("float32"))):
+        (X,) = converted.rows(each)
+        rows = {0: torch.export.Dim("rows")}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            made = torch.onnx.export(each.to_torch(), (torch.from_numpy(X),), dynamic_shapes=(rows,), verbose=False)
+        back = fb.from_onnx(made.model_proto)
+        converted.assert_same(each, converted.predict(back), 1e-5)
+        converted.assert_same_activations(converted.activations(back), converted.activations(each))
+        assert len(back.layers) == len(each.layers)
 
 
 @pytest.mark.parametrize(

@@ -58,11 +58,9 @@ def test_each_activation(name: str, dtype: str) -> None:
     net = converted.activation_net(name, dtype)
     module = net.to_torch()
     converted.assert_same(net, lambda *xs: in_torch(module, *xs), 3 * TOLERANCE[dtype])
-    if name == "squareplus":  # its root is nothing that a net has
-        with pytest.raises(ValueError, match="sqrt"):
-            fb.from_torch(module)
-        return
-    converted.assert_same(net, converted.predict(fb.from_torch(module)), 3 * TOLERANCE[dtype])
+    back = fb.from_torch(module)
+    converted.assert_same(net, converted.predict(back), 3 * TOLERANCE[dtype])
+    converted.assert_same_activations(converted.activations(back), converted.activations(net))
 
 
 def test_a_sequential_of_all_that_is_common() -> None:
@@ -110,6 +108,43 @@ def test_a_forward_of_ones_own() -> None:
     assert not net["head"].trainable
     assert net["first"].trainable
     assert [type(layer).__name__ for layer in net.layers].count("BatchNorm") == 1  # (x - mean) / std is one map
+
+
+@pytest.mark.parametrize(
+    ("name", "work"),
+    [
+        ("silu", lambda m, x: x * torch.sigmoid(x)),
+        ("mish", lambda m, x: x * torch.tanh(F.softplus(x))),
+        ("gelu", lambda m, x: x * 0.5 * (1 + torch.erf(x / 2**0.5))),
+        ("gelu_tanh", lambda m, x: 0.5 * x * (1 + torch.tanh((2 / np.pi) ** 0.5 * (x + 0.044715 * x**3)))),
+        ("relu", lambda m, x: x.clamp(min=0)),
+        ("relu6", lambda m, x: torch.clamp(x, 0, 6)),
+        ("leaky_relu", lambda m, x: torch.where(x > 0, x, 0.3 * x)),
+        ("threshold", lambda m, x: torch.where(x <= 0.1, -0.7, x)),
+        ("softsign", lambda m, x: x / (x.abs() + 1)),
+        ("squareplus", lambda m, x: (x + (x**2 + 1.5).sqrt()) / 2),
+        ("gaussian", lambda m, x: torch.exp(-x.pow(2))),
+        ("softplus", lambda m, x: torch.log(1 + torch.exp(-x.abs())) + x.relu()),
+        ("tanh_shrink", lambda m, x: x - m.tanh(x)),
+        ("softmin", lambda m, x: (-x).softmax(dim=1)),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_formulas_are_known_for_what_they_are(name: str, work) -> None:
+    module = Odd(lambda m, x: work(m, m.linear(x)))
+    module.tanh = nn.Tanh()
+    net = assert_read(module, 3)
+    assert [layer.activation for layer in net.layers] == [name]
+
+
+def test_what_is_nearly_a_formula_is_not_taken_for_it() -> None:
+    for work in (lambda x: x * torch.sigmoid(x + 1), lambda x: x.clamp(0, 6) * 1.001, lambda x: x - 1.001 * x.tanh()):
+        net = assert_read(Odd(lambda m, x, work=work: work(m.linear(x))), 3)
+        assert len(net.layers) > 1
+    with pytest.raises(ValueError, match="erf"):
+        fb.from_torch(Odd(lambda m, x: x * (1 + torch.erf(x / 1.4))), inputs=3)
+    with pytest.raises(ValueError, match="sqrt"):
+        fb.from_torch(Odd(lambda m, x: x + torch.sqrt(x * x - 1)), inputs=3)
 
 
 def test_widths_are_found_where_layers_say_them() -> None:

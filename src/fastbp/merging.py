@@ -23,6 +23,13 @@ class At:
     number: int
 
 
+@dataclass(frozen=True)
+class Unread:
+    """A value that no layer can stand for; the error if somebody wants it."""
+
+    error: ValueError
+
+
 def constant(draft: Draft, at: At, value: Any) -> np.ndarray | None:
     """A number, or one for each column of a step, in one dimension; None for what is neither."""
     if isinstance(value, bool) or not (isinstance(value, (numbers.Real, np.ndarray)) or hasattr(value, "detach")):

@@ -20,7 +20,7 @@ LOWEST, USUAL = 13, 17  # opsets: the first with ReduceSum's axes as an input, a
 class Value:
     """A tensor of a graph that is being written; operators and methods add nodes."""
 
-    def __init__(self, graph: Any, name: str):
+    def __init__(self, graph: Any, name: Any):
         self.graph, self.name = graph, name
 
     def op(self, kind: str, *others: Any, **attributes: Any) -> "Value":

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastbp import gates
 from fastbp.merging import At
 from fastbp.normalization import LayerNorm, RMSNorm
 
@@ -36,9 +35,14 @@ def subtract(a: Any, b: Any) -> Part | None:
     return Part("deviation", b.of) if isinstance(b, Part) and a == At(b.of) and b.kind == "mean" else None
 
 
-def multiply(a: Any, b: Any) -> Part | None:
-    """The square of a deviation."""
-    return Part("square", a.of) if isinstance(a, Part) and a == b and a.kind == "deviation" else None
+def multiply(node, a: Any, b: Any) -> Any:
+    """The square of a deviation, or the end of the formula where it has a reciprocal."""
+    if isinstance(a, Part) and a == b and a.kind == "deviation":
+        return Part("square", a.of)
+    for part, other in ((a, b), (b, a)):
+        if isinstance(part, Part) and part.kind.startswith("inverse "):
+            return divide(node, other, part._replace(kind=part.kind.removeprefix("inverse ")))
+    return None
 
 
 def add(a: Any, b: Any) -> Part | None:
@@ -55,14 +59,19 @@ def root(node, x: Any) -> Part | None:
     return x._replace(kind=kinds[x.kind]) if isinstance(x, Part) and x.kind in kinds else None
 
 
+def reciprocal(node, x: Any) -> Part | None:
+    """One over a root."""
+    return x._replace(kind=f"inverse {x.kind}") if isinstance(x, Part) and x.kind.startswith("root ") else None
+
+
 def divide(node, a: Any, b: Any) -> At | None:
     """The end of the formula: a layer without gamma and beta."""
     if not isinstance(b, Part):
         return None
     if b.kind == "root variance" and a == Part("deviation", b.of):
         return At(node.draft.add(LayerNorm(b.eps, affine=False, name=node.name), b.of))
-    squared = b.kind == "root mean" and isinstance(node.draft.layer(b.of), gates.Multiply)
-    if squared and isinstance(a, At) and set(node.draft.parents(b.of)) == {a.number}:
+    squared = b.kind == "root mean" and getattr(node.draft.layer(b.of), "activation", "") == "square"
+    if squared and isinstance(a, At) and node.draft.parents(b.of) == (a.number,):
         return At(node.draft.add(RMSNorm(b.eps, affine=False, name=node.name), a.number))
     return None
 

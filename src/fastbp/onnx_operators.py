@@ -1,7 +1,7 @@
 """ONNX in: what each operator is here, a row each, from a node and the values of its inputs to a value.
 
 A value is a step of the draft, an array that is known, or None for an input left out. A row gives None where the
-attributes mean something that no layer does. Operators on arrays alone are computed in NumPy.
+attributes mean something that no layer does.
 """
 
 import math
@@ -17,6 +17,8 @@ from fastbp.embedding import Embedding
 from fastbp.layers import Dense, Dropout
 from fastbp.merging import At
 from fastbp.normalization import BatchNorm, LayerNorm, RMSNorm
+
+WIDE = {"float32", "float64", "int64"}  # a cast to these changes no number that a net sees
 
 
 class Node:
@@ -66,13 +68,8 @@ def _is_matrix(B):
     return isinstance(B, np.ndarray) and B.ndim == 2 and B.dtype.kind == "f"
 
 
-def _arithmetic(compute: Callable, read: Callable) -> Callable:
-    def row(node, a, b):
-        if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
-            return compute(a, b)
-        return read(node.draft, a, b, node.name)
-
-    return row
+def _arithmetic(read: Callable) -> Callable:
+    return lambda node, a, b: read(node.draft, a, b, node.name)
 
 
 def _add(node, a, b):
@@ -84,14 +81,14 @@ def _add(node, a, b):
     return onnx_norms.add(a, b) or onnx_norms.scaled(node, a, b, "beta") or _plus(node, a, b)
 
 
-_plus = _arithmetic(np.add, merging.add)
-_minus = _arithmetic(np.subtract, merging.subtract)
-_times = _arithmetic(np.multiply, merging.multiply)
-_over = _arithmetic(np.divide, merging.divide)
+_plus = _arithmetic(merging.add)
+_minus = _arithmetic(merging.subtract)
+_times = _arithmetic(merging.multiply)
+_over = _arithmetic(merging.divide)
 
 
 def _mul(node, a, b):
-    return onnx_norms.multiply(a, b) or onnx_norms.scaled(node, a, b, "gamma") or _times(node, a, b)
+    return onnx_norms.multiply(node, a, b) or onnx_norms.scaled(node, a, b, "gamma") or _times(node, a, b)
 
 
 def _pow(node, x, exponent):
@@ -123,8 +120,6 @@ def _clip(node, x, low=None, high=None):
 
 
 def _concat(node, *values):
-    if all(isinstance(value, np.ndarray) for value in values):
-        return np.concatenate(values, node.get("axis"))
     steps = [value for value in values if isinstance(value, At)]
     if node.get("axis") not in (1, -1) or len(steps) < len(values):
         return None
@@ -139,8 +134,6 @@ def _slice(node, x, starts=None, ends=None, axes=None, steps=None):
         width = node.draft.width(x.number)
         columns = range(width)[_python_slice(int(starts[0]), int(ends[0]), int(steps[0]), width)]
         return At(node.draft.columns(x.number, columns, node.name)) if columns else None
-    if isinstance(x, np.ndarray) and x.ndim == 1 and len(starts) == 1:
-        return x[int(starts[0]) : int(ends[0]) : int(steps[0])]
     return None
 
 
@@ -245,7 +238,7 @@ def _dropout(node, x, ratio=None, training=None):
 
 def _shape(node, x):
     """Shapes have -1 for the number of rows, which nobody knows."""
-    return np.array([-1, node.draft.width(x.number)]) if isinstance(x, At) else np.array(np.shape(x))
+    return np.array([-1, node.draft.width(x.number)]) if isinstance(x, At) else None
 
 
 def _expand(node, x, shape):
@@ -259,15 +252,18 @@ def _expand(node, x, shape):
     return At(node.draft.add(gates.Broadcast(wanted, name=node.name), x.number)) if width == 1 else None
 
 
+def _constant_of_shape(node, shape):
+    value = node.get("value", np.zeros(1, np.float32))
+    if not isinstance(shape, np.ndarray) or shape.shape != (2,) or shape[0] != -1:
+        return None
+    return At(node.draft.add(gates.Constant(float(value.reshape(-1)[0]), int(shape[1]), name=node.name)))
+
+
 def _reshape(node, x, shape=None):
     shape = node.get("shape", shape)
-    if isinstance(x, np.ndarray) or not isinstance(shape, (np.ndarray, list)):
-        return x.reshape(shape) if isinstance(x, np.ndarray) and isinstance(shape, np.ndarray) else None
+    if not isinstance(x, At) or not isinstance(shape, (np.ndarray, list)):
+        return None
     return x if list(shape) in ([-1, node.draft.width(x.number)], [0, -1], [0, node.draft.width(x.number)]) else None
-
-
-def _transpose(node, x):
-    return np.transpose(x, node.get("perm")) if isinstance(x, np.ndarray) else None
 
 
 def _prelu(node, x, slope):
@@ -289,7 +285,8 @@ OPERATORS: dict[str, Callable] = {
     "Div": lambda node, a, b: onnx_norms.divide(node, a, b) or _over(node, a, b),
     "ReduceMean": onnx_norms.mean,
     "Sqrt": onnx_norms.root,
-    "Neg": lambda node, x: At(node.draft.affine(x.number, -1.0, 0.0, node.name)) if isinstance(x, At) else -x,
+    "Reciprocal": onnx_norms.reciprocal,
+    "Neg": lambda node, x: At(node.draft.affine(x.number, -1.0, 0.0, node.name)),
     "Sum": _sum,
     "Mean": _mean,
     "Max": _extreme(merging.maximum),
@@ -300,6 +297,7 @@ OPERATORS: dict[str, Callable] = {
     "Split": _split,
     "Gather": _gather,
     "Expand": _expand,
+    "ConstantOfShape": _constant_of_shape,
     "Shape": _shape,
     "Sigmoid": _plain("sigmoid"),
     "Tanh": _plain("tanh"),
@@ -329,10 +327,9 @@ OPERATORS: dict[str, Callable] = {
     "RMSNormalization": _rms_norm,
     "Dropout": _dropout,
     "Identity": lambda node, x: x,
-    "Cast": lambda node, x: x if isinstance(x, At) and node.get("to") in (1, 7, 11) else None,
+    "Cast": lambda node, x: x if isinstance(x, At) and node.get("to").name in WIDE else None,
     "Flatten": lambda node, x: x if isinstance(x, At) and node.get("axis", 1) in (1, -1) else None,
     "Reshape": _reshape,
-    "Transpose": _transpose,
     "Constant": lambda node: node.get("value", node.get("value_float", node.get("value_floats"))),
     "ZipMap": lambda node, x: x,
 }

@@ -5,7 +5,7 @@ whatever is wrong with it raises one error, nothing outside it is opened.
 """
 
 import os
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -13,8 +13,10 @@ from fastbp import drafts, optional
 from fastbp.annotations import DTypeLike
 from fastbp.drafts import Draft
 from fastbp.errors import ModelFormatError
-from fastbp.merging import At
+from fastbp.formulas import Of, Spelled, number
+from fastbp.merging import At, Unread
 from fastbp.model import Model
+from fastbp.onnx_arrays import computed
 from fastbp.onnx_format import FORM
 from fastbp.onnx_operators import OPERATORS, Node
 
@@ -79,12 +81,6 @@ def _loaded(onnx: Any, path: str | os.PathLike) -> Any:
         raise ModelFormatError(str(error)) from error
 
 
-class Unread(NamedTuple):
-    """A value that no layer can stand for; the error if somebody wants it."""
-
-    error: ValueError
-
-
 class _Reader:
     """Walks the nodes of a graph in their order, and drafts a step for each."""
 
@@ -93,6 +89,7 @@ class _Reader:
         self.opset = next((entry.version for entry in proto.opset_import if entry.domain in STANDARD), 1)
         self.draft = Draft()
         self.layers: dict = {}
+        self.spelled = Spelled()
         self.values: dict[str, Any] = {"": None}  # an input that is left out
         for tensor in proto.graph.initializer:
             self.values[tensor.name] = self.array(tensor)
@@ -120,18 +117,36 @@ class _Reader:
     def read(self, proto: Any) -> Any:
         """The value of a node."""
         inputs = [self.values[name] for name in proto.input]
+        attributes = {entry.name: self.attribute(entry) for entry in proto.attribute}
+        if proto.domain in STANDARD:
+            activation = self.activation(proto, attributes)
+            if activation is not None:
+                return activation
         spoiled = [value for value in inputs if isinstance(value, Unread)]
         if spoiled:
             return spoiled[0]
         row = OPERATORS.get(proto.op_type) if proto.domain in STANDARD or proto.op_type == "ZipMap" else None
-        attributes = {entry.name: self.attribute(entry) for entry in proto.attribute}
         attributes["outputs"] = len(proto.output)
-        made = row(Node(self.draft, self.layers, list(proto.input), proto.name or None, attributes, self.opset),
-                   *inputs) if row else None
+        node = Node(self.draft, self.layers, list(proto.input), proto.name or None, attributes, self.opset)
+        known = inputs and all(value is None or isinstance(value, np.ndarray) for value in inputs)
+        made = computed(node, proto.op_type, inputs) if known else None
+        made = row(node, *inputs) if made is None and row else made
         if made is None:
             what = f"node {proto.name or proto.output[0]!r} ({proto.op_type})"
             return Unread(drafts.unsupported(what, FORM, OPERATORS))
         return made
+
+    def activation(self, proto: Any, attributes: dict) -> At | None:
+        """The step of a node that ends the formula of an activation."""
+        if attributes.get("axis", -1) in (1, -1) and not attributes.keys() - {"axis", "to"}:
+            parts = tuple(self.part(name) for name in proto.input)
+            self.spelled.note(proto.output[0], proto.op_type.lower(), parts)
+        return self.spelled.activation(self.draft, proto.output[0], self.values, proto.name or None)
+
+    def part(self, name: str) -> Any:
+        """An input as formulas have it."""
+        value = self.values[name]
+        return None if value is None else number(value) if isinstance(value, np.ndarray) else Of(name)
 
     def array(self, tensor: Any) -> np.ndarray:
         """A tensor that the file holds itself."""
@@ -141,6 +156,8 @@ class _Reader:
 
     def attribute(self, entry: Any) -> Any:
         """The value of an attribute, None for a graph."""
+        if entry.name == "to":
+            return self.onnx.helper.tensor_dtype_to_np_dtype(entry.i)
         if entry.type == self.onnx.AttributeProto.TENSOR:
             return self.array(entry.t)
         if entry.type in (self.onnx.AttributeProto.GRAPH, self.onnx.AttributeProto.GRAPHS):

@@ -84,7 +84,7 @@ def model(net: Network, opset: int, labels: Sequence | None, zipmap: bool) -> An
     else:
         infos = _classifier(graph, net, found, values, outputs, labels, zipmap)
     entries = [_info(onnx, found[k].name, graph.code(net.dtype.name), found[k].width) for k in inputs]
-    arrays = [onnx.numpy_helper.from_array(np.ascontiguousarray(array), name) for name, array in graph.arrays.items()]
+    arrays = [onnx.numpy_helper.from_array(np.asarray(array, order="C"), name) for name, array in graph.arrays.items()]
     body = onnx.helper.make_graph(graph.nodes, net.name, entries, infos, arrays)
     domains = [onnx.helper.make_opsetid("", opset)]
     if zipmap:

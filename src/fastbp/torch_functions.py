@@ -16,6 +16,7 @@ from fastbp.merging import At
 from fastbp.normalization import LayerNorm
 from fastbp.torch_states import as_array, dense_arrays
 
+CLIPS = ("clamp", "clip")
 ROWS = object()  # the value of x.size(0)
 
 
@@ -100,7 +101,7 @@ FUNCTIONS: dict[str, Callable] = {
     **dict.fromkeys(("neg", "negative"), lambda draft, x: At(draft.affine(x.number, -1.0, 0.0))),
     **dict.fromkeys(("maximum", "max"), _two(merging.maximum)),
     **dict.fromkeys(("minimum", "min"), _two(merging.minimum)),
-    **dict.fromkeys(("clamp", "clip"), lambda draft, x, min=None, max=None: merging.clipped(draft, x, min, max)),
+    **dict.fromkeys(CLIPS, lambda draft, x, min=None, max=None: merging.clipped(draft, x, min, max)),
     **dict.fromkeys(("cat", "concat", "concatenate"), _concatenated),
     "getitem": _item,
     "chunk": _chunks,
@@ -119,7 +120,7 @@ FUNCTIONS: dict[str, Callable] = {
 # Functions that give as many columns as they take.
 SAME_WIDTH = {
     *("add", "iadd", "sub", "subtract", "mul", "multiply", "div", "truediv", "neg"),
-    *("maximum", "minimum", "max", "min", "clamp", "clip", "dropout"),
+    *("maximum", "minimum", "max", "min", *CLIPS, "dropout"),
 }
 
 

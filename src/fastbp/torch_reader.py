@@ -17,12 +17,13 @@ from fastbp._engine import ACTIVATIONS as OWN
 from fastbp.annotations import DTypeLike
 from fastbp.drafts import Draft
 from fastbp.embedding import Embedding
+from fastbp.formulas import Of, Spelled, number
 from fastbp.layers import Dense, Dropout, PReLU
-from fastbp.merging import At
+from fastbp.merging import At, Unread
 from fastbp.model import Model
 from fastbp.normalization import BatchNorm, LayerNorm, RMSNorm
 from fastbp.torch_format import ACTIVATIONS, AFFINE, FORM
-from fastbp.torch_functions import FUNCTIONS, SAME_WIDTH, call
+from fastbp.torch_functions import CLIPS, FUNCTIONS, SAME_WIDTH, call
 from fastbp.torch_states import as_array, dense_arrays
 
 
@@ -157,6 +158,16 @@ def _agrees(module, row) -> bool:
     return dim in (1, -1, None) and all(getattr(module, key) == value for key, value in others.items())
 
 
+def _is_plain(module, row) -> bool:
+    """Whether a module is this row's, which has no parameters."""
+    return row.module == type(module).__name__ and not row.names and _agrees(module, row)
+
+
+def _name(node) -> str:
+    """The name of what a node calls: of a method, of a function, the path of a module."""
+    return node.target if isinstance(node.target, str) else node.target.__name__
+
+
 def known() -> list[str]:
     """What can be read, for error messages."""
     rows = [row.module or name for name, row in ACTIVATIONS.items() if name in OWN]
@@ -175,11 +186,12 @@ class _Reader:
             self.graph = fx.Tracer().trace(module)
         except Exception as error:  # the module's own code runs here
             raise ValueError(f"torch.fx cannot trace {type(module).__name__}: {error}") from error
-        self.nn, self.map, self.root = nn, fx.node.map_arg, module
+        self.nn, self.map, self.node, self.root = nn, fx.node.map_arg, fx.Node, module
         self.modules = dict(module.named_modules())
         self.draft = Draft()
         self.values: dict = {}
         self.layers: dict = {}
+        self.spelled = Spelled()
         entries = [node for node in self.graph.nodes if node.op == "placeholder"]
         widths = [None] * len(entries) if inputs is None else checks.one_each(inputs, len(entries), "inputs")
         for node, width in zip(entries, widths, strict=True):
@@ -194,6 +206,9 @@ class _Reader:
         returned = self.resolved(output.args[0])
         returned = list(returned.values()) if isinstance(returned, dict) else returned
         outputs = returned if isinstance(returned, (tuple, list)) else [returned]
+        for value in outputs:
+            if isinstance(value, Unread):
+                raise value.error
         if not outputs or not all(isinstance(value, At) for value in outputs):
             raise self.unsupported(output)
         return self.draft.model([value.number for value in outputs], dtype)
@@ -202,15 +217,39 @@ class _Reader:
         """The value of a node that is computed."""
         if node.op == "get_attr":
             return functools.reduce(getattr, node.target.split("."), self.root)
+        activation = self.activation(node)
+        if activation is not None:
+            return activation
+        for parent in node.all_input_nodes:
+            if isinstance(self.values[parent], Unread):
+                return self.values[parent]
         args = self.resolved(node.args)
         if node.op == "call_module":
             value = self.called(self.modules[node.target], node.target, args)
         else:
-            name = node.target if isinstance(node.target, str) else node.target.__name__
-            value = self.function(name, args, self.resolved(node.kwargs))
-        if value is None:
-            raise self.unsupported(node)
-        return value
+            value = self.function(_name(node), args, self.resolved(node.kwargs))
+        return Unread(self.unsupported(node)) if value is None else value
+
+    def activation(self, node) -> At | None:
+        """The step of a node that ends the formula of an activation."""
+        name, options = _name(node), dict(node.kwargs)
+        if node.op == "call_module":
+            module = self.modules[node.target]
+            name = next((row.module.lower() for row in ACTIVATIONS.values() if _is_plain(module, row)), "")
+        elif options.get("dim", -1) in (1, -1):
+            options.pop("dim", None)
+        limits = ("min", "max")[len(node.args) - 1 :] if name in CLIPS else ()
+        parts = *node.args, *(options.pop(limit, None) for limit in limits)
+        if name and not options.keys() - {"inplace"}:
+            self.spelled.note(node, name, tuple(map(self.part, parts)))
+        return self.spelled.activation(self.draft, node, self.values)
+
+    def part(self, argument) -> Any:
+        """An argument as formulas have it."""
+        value = self.values[argument] if isinstance(argument, self.node) else argument
+        if isinstance(value, (At, Unread)):
+            return Of(argument)
+        return number(as_array(value)) if hasattr(value, "detach") else value
 
     def function(self, name: str, args: tuple, kwargs: dict):
         """What a function, an operator or a method gives."""
@@ -255,7 +294,7 @@ class _Reader:
                     if hasattr(module, key):
                         width = getattr(module, key)
                         return width if isinstance(width, int) else width[-1]
-                name = user.target if isinstance(user.target, str) else user.target.__name__
+                name = _name(user)
                 if module is not None or name in SAME_WIDTH or name.replace("_", "") in BY_FUNCTION:
                     pending.append(user)
         raise ValueError(f"the layers do not say how wide input {entry.target!r} is: from_torch(..., inputs=)")
@@ -265,6 +304,5 @@ class _Reader:
         if node.op == "call_module":
             what = f"layer {node.target!r} ({self.modules[node.target]!r})"
         else:
-            name = node.target if isinstance(node.target, str) else node.target.__name__
-            what = f"{name}{node.args!r} (node {node.name})"
+            what = f"{_name(node)}{node.args!r} (node {node.name})"
         return drafts.unsupported(what, FORM, known())
