@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 from fastbp import _engine, activations, datasets, functional, initializers, losses, metrics, schedules
 from fastbp.blocks import GLU, Highway, Maxout, Residual
 from fastbp.callbacks import Callback, LambdaCallback, TerminateOnNaN
-from fastbp.checkpoints import ModelCheckpoint
 from fastbp.constraints import MaxNorm, NonNegative
 from fastbp.custom import Lambda
 from fastbp.data import batches
@@ -49,7 +48,6 @@ from fastbp.optimizers import (
 )
 from fastbp.progress import ProgressBar
 from fastbp.splitting import Split, kfold
-from fastbp.stopping import EarlyStopping, ReduceLROnPlateau
 from fastbp.threads import get_num_threads, set_num_threads
 from fastbp.training import Trainer
 
@@ -172,6 +170,7 @@ if TYPE_CHECKING:  # what LATE has, for those who read types before anything run
         squareplus,
         threshold,
     )
+    from fastbp.checkpoints import ModelCheckpoint
     from fastbp.cross_validation import cross_validate
     from fastbp.curvature import hessian, hvp
     from fastbp.derivatives import input_gradient, jacobian, jvp, log_abs_det_jacobian, vjp
@@ -187,12 +186,14 @@ if TYPE_CHECKING:  # what LATE has, for those who read types before anything run
     from fastbp.rate_finder import LearningRateFinder
     from fastbp.sklearn import MLPClassifier, MLPRegressor  # noqa: F401 see LATE
     from fastbp.sklearn_format import from_sklearn
+    from fastbp.stopping import EarlyStopping, ReduceLROnPlateau
     from fastbp.torch_reader import from_torch
 
     __version__: str
 
 LATE = {
     "activations": _PARAMETRIZED,
+    "checkpoints": ("ModelCheckpoint",),
     "cross_validation": ("cross_validate",),
     "curvature": ("hessian", "hvp"),
     "derivatives": ("input_gradient", "jacobian", "jvp", "log_abs_det_jacobian", "vjp"),
@@ -208,6 +209,7 @@ LATE = {
     "rate_finder": ("LearningRateFinder",),
     "sklearn": ("MLPClassifier", "MLPRegressor"),  # not in __all__: `import *` shall not load scikit-learn
     "sklearn_format": ("from_sklearn",),
+    "stopping": ("EarlyStopping", "ReduceLROnPlateau"),
     "torch_reader": ("from_torch",),
 }  # modules that are loaded when one of their names is first touched
 LATE_MODULES = ("plotting",)
