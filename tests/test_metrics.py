@@ -217,6 +217,18 @@ def test_metrics_are_weighted_where_asked(rng) -> None:
     assert history.history["accuracy"] == pytest.approx([result["accuracy"]])
 
 
+def test_where_no_target_is_known_there_is_no_number(rng) -> None:
+    x = fb.Input(4)
+    net = fb.Model(x, [fb.Dense(2, name="known")(x), fb.Dense(3, name="missing")(x)], seed=0)
+    losses = ("mse", fb.losses.CrossEntropy(mask_nan=True))
+    metrics = (["mae"], ["accuracy", fb.metrics.f1(weighted=True), lambda y, Y: 1 / len(y)])
+    y = rng.normal(size=(9, 2)), np.full(9, np.nan)
+    history = net.fit(rng.normal(size=(9, 4)), y, loss=losses, metrics=metrics, epochs=2, sample_weight=np.ones(9))
+    assert np.isfinite(history.history["known_mae"]).all()
+    for name in ("missing_accuracy", "missing_f1_weighted", "missing_<lambda>"):
+        assert np.isnan(history.history[name]).all()
+
+
 def test_settings_show_in_the_name_and_go_through_files(tmp_path) -> None:
     X, y = small_data("indices")
     metrics = [fb.metrics.f1(average="macro"), fb.metrics.top_k_accuracy(k=2), "accuracy", fb.metrics.recall]

@@ -262,7 +262,9 @@ class Measured(NamedTuple):
     meaning: dict
 
     def of(self, y: np.ndarray, output: np.ndarray, weights: np.ndarray | None) -> float:
-        """The number for targets and outputs; a function of a user's gets no weights."""
+        """The number for targets and outputs, NaN if no target is known; a function of a user's gets no weights."""
+        if not len(y):
+            return np.nan
         if not isinstance(self.function, Metric):
             return float(self.function(y, output))
         return self.function.measure(y, output, weights if self.function.settings["weighted"] else None, self.meaning)
