@@ -1,4 +1,4 @@
-"""Files of a trainer: a network, and all that training needs to go on exactly, in the middle of a fit too.
+"""Files and copies of a trainer: a network, and all that training needs to go on exactly, in the middle of a fit too.
 
 A file that is loaded makes a new trainer; one that is restored into a trainer must be of the same network, loss
 and optimizer, and says where it is not. Losses and metrics that are Python functions are only named in a file.
@@ -6,22 +6,127 @@ and optimizer, and says where it is not. Losses and metrics that are Python func
 
 import math
 import os
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Self
 
 import numpy as np
 
 from fastbp import checks, optimizers, safetensors, serialization
+from fastbp._engine import Chain
 from fastbp.errors import ModelFormatError
 from fastbp.fitting import Position
 from fastbp.losses import Loss, resolve
 from fastbp.metrics_base import Metric
-from fastbp.network import DAMAGE
+from fastbp.network import DAMAGE, Network
+from fastbp.online import Online
 from fastbp.schedules import Function
 
 STATES = "optimizer.states"
 STATE = "fastbp.trainer"
 FIT = "fastbp.fit"
 FUNCTION = "python function"
+MADE = ("objective", "metrics", "chain", "_lane", "_fit", "_online")  # what a trainer has made of the rest
+
+
+class Resumable:
+    """What keeps a trainer: files, and by `pickle` and `copy.deepcopy` copies that go on with the same bits."""
+
+    net: Network
+    chain: Chain
+    optimizer: optimizers.Optimizer
+    pending: Position | None
+    position: Callable[[], Position | None]
+    _take: Callable[[Network], None]
+    _fit: Any
+    _online: Online | None
+
+    def save(self, path: str | os.PathLike, metadata: dict[str, str] | None = None) -> None:
+        """Write the network and all that training needs to go on exactly.
+
+        Parameters
+        ----------
+        path : str or path-like
+            A .safetensors file.
+        metadata : dict from str to str, optional
+            More to keep in the file.
+
+        Raises
+        ------
+        TypeError
+            If a loss or a metric is a Python function, which a file cannot hold.
+        """
+        save(path, self, metadata, functions=False)
+
+    def checkpoint(self, path: str | os.PathLike) -> None:
+        """Write what `restore` reads: as `save`, but Python functions are named, not refused.
+
+        Parameters
+        ----------
+        path : str or path-like
+            A .safetensors file.
+        """
+        save(path, self, None, functions=True)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> Self:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        ModelFormatError
+            If the file is damaged or holds no trainer.
+        """
+        return load(cls, path)
+
+    def restore(self, path: str | os.PathLike) -> None:
+        """Go on from a file: parameters, optimizer, learning rate, random numbers become those that it holds.
+
+        Parameters
+        ----------
+        path : str or path-like
+            What `save` or `checkpoint` wrote, of the same network, loss, metrics and optimizer.
+
+        Raises
+        ------
+        ValueError
+            If it is of another network or training; the message says where they differ first.
+        ModelFormatError
+            If the file is damaged or holds no trainer.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from fastbp import Dense, Input, Sequential, Trainer
+        >>> one, other = (Trainer(Sequential(Input(2), Dense(width))) for width in (3, 4))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = f"{folder}/it.safetensors"
+        ...     one.save(path)
+        ...     other.restore(path)  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ...
+        ValueError: ...it.safetensors holds another network: units of node dense_1 is 3 there and 4 here
+        """
+        restore(path, self)
+
+    def __getstate__(self):
+        online, chain = self._online, self.chain
+        return {
+            **{name: value for name, value in vars(self).items() if name not in MADE},
+            "pending": self.position() or self.pending,
+            "chain": (chain.states, chain.t, chain.loss, self.optimizer.epoch),
+            "online": None if online is None else (online.columns, online.labels or {}),
+        }
+
+    def __setstate__(self, state):
+        kept = dict(state)
+        states, steps, loss, epoch = kept.pop("chain")
+        online = kept.pop("online")
+        vars(self).update(kept)
+        self._fit = None
+        self._take(self.net)
+        self.chain.states[...] = states
+        self.chain.t, self.chain.loss, self.optimizer.epoch = steps, loss, epoch
+        self._online = None if online is None else Online(self, *online)
 
 
 def save(path: str | os.PathLike, trainer: Any, metadata: dict[str, str] | None, functions: bool) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp import checks, optimizers, resuming, splitting
+from fastbp import checks, optimizers, splitting
 from fastbp.annotations import Arrays, LossLike, MetricsLike, WeightsLike, WeightsOf
 from fastbp.callbacks import Callback, Callbacks
 from fastbp.data import Data, weighted_by_class
@@ -24,6 +24,7 @@ from fastbp.metrics import resolve as resolve_metrics
 from fastbp.network import Network
 from fastbp.online import OneByOne
 from fastbp.progress import ProgressBar
+from fastbp.resuming import Resumable
 from fastbp.sources import refuse_unfit
 from fastbp.splitting import Split
 from fastbp.streams import Augmented, Slices, Stream, StreamFit, as_batches, is_batches, joined
@@ -31,7 +32,7 @@ from fastbp.streams import Augmented, Slices, Stream, StreamFit, as_batches, is_
 UNFIT = 4  # the engine's word for a batch that was not finite
 
 
-class Trainer(OneByOne):
+class Trainer(OneByOne, Resumable):
     """Trains a network and keeps what training needs from one call to the next.
 
     Parameters
@@ -253,74 +254,6 @@ class Trainer(OneByOne):
         """Whether less ("min") or more ("max") of a number in the history is better."""
         metric = self.metrics.get(name.removeprefix("val_"))
         return "min" if metric is None else getattr(metric.function, "mode", "min")
-
-    def save(self, path: str | os.PathLike, metadata: dict[str, str] | None = None) -> None:
-        """Write the network and all that training needs to go on exactly.
-
-        Parameters
-        ----------
-        path : str or path-like
-            A .safetensors file.
-        metadata : dict from str to str, optional
-            More to keep in the file.
-
-        Raises
-        ------
-        TypeError
-            If a loss or a metric is a Python function, which a file cannot hold.
-        """
-        resuming.save(path, self, metadata, functions=False)
-
-    def checkpoint(self, path: str | os.PathLike) -> None:
-        """Write what `restore` reads: as `save`, but Python functions are named, not refused.
-
-        Parameters
-        ----------
-        path : str or path-like
-            A .safetensors file.
-        """
-        resuming.save(path, self, None, functions=True)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike) -> "Trainer":
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        ModelFormatError
-            If the file is damaged or holds no trainer.
-        """
-        return resuming.load(cls, path)
-
-    def restore(self, path: str | os.PathLike) -> None:
-        """Go on from a file: parameters, optimizer, learning rate, random numbers become those that it holds.
-
-        Parameters
-        ----------
-        path : str or path-like
-            What `save` or `checkpoint` wrote, of the same network, loss, metrics and optimizer.
-
-        Raises
-        ------
-        ValueError
-            If it is of another network or training; the message says where they differ first.
-        ModelFormatError
-            If the file is damaged or holds no trainer.
-
-        Examples
-        --------
-        >>> import tempfile
-        >>> from fastbp import Dense, Input, Sequential
-        >>> one, other = (Trainer(Sequential(Input(2), Dense(width))) for width in (3, 4))
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = f"{folder}/it.safetensors"
-        ...     one.save(path)
-        ...     other.restore(path)  # doctest: +ELLIPSIS
-        Traceback (most recent call last):
-        ...
-        ValueError: ...it.safetensors holds another network: units of node dense_1 is 3 there and 4 here
-        """
-        resuming.restore(path, self)
 
     def position(self) -> Position | None:
         """Where the fit that is under way is."""
