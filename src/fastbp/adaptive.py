@@ -7,7 +7,11 @@ from typing import Unpack
 
 from fastbp import checks
 from fastbp.optimization import Optimizer
-from fastbp.optimizer_settings import Common, Rate
+from fastbp.optimizer_settings import Common, Rate, of_means
+
+
+def _decoupled_where_wanted(optimizer: Optimizer) -> str:
+    return "decoupled_decay" if optimizer.settings["decoupled_weight_decay"] else "l2"
 
 
 class Adamax(Optimizer):
@@ -37,13 +41,7 @@ class Adamax(Optimizer):
         weight_decay: float = 0.0,
         **common: Unpack[Common],
     ):
-        super().__init__(
-            lr,
-            weight_decay,
-            common,
-            betas=checks.fractions(betas, 2, "betas"),
-            eps=checks.in_range(eps, "eps", 0.0),
-        )
+        super().__init__(lr, weight_decay, common, **of_means(betas, eps))
 
     def rules(self):
         return [("adamax", (*self.settings["betas"], self.settings["eps"]))]
@@ -71,6 +69,8 @@ class NAdam(Optimizer):
     0.004
     """
 
+    decay = property(_decoupled_where_wanted)
+
     def __init__(
         self,
         lr: Rate = 2e-3,
@@ -85,15 +85,10 @@ class NAdam(Optimizer):
             lr,
             weight_decay,
             common,
-            betas=checks.fractions(betas, 2, "betas"),
-            eps=checks.in_range(eps, "eps", 0.0),
+            **of_means(betas, eps),
             momentum_decay=checks.in_range(momentum_decay, "momentum_decay", 0.0),
             decoupled_weight_decay=bool(decoupled_weight_decay),
         )
-
-    @property
-    def decay(self) -> str:  # type: ignore[override]
-        return "decoupled_decay" if self.settings["decoupled_weight_decay"] else "l2"
 
     def rules(self):
         settings = self.settings
@@ -120,6 +115,8 @@ class RAdam(Optimizer):
     'decoupled_decay'
     """
 
+    decay = property(_decoupled_where_wanted)
+
     def __init__(
         self,
         lr: Rate = 1e-3,
@@ -133,14 +130,9 @@ class RAdam(Optimizer):
             lr,
             weight_decay,
             common,
-            betas=checks.fractions(betas, 2, "betas"),
-            eps=checks.in_range(eps, "eps", 0.0),
+            **of_means(betas, eps),
             decoupled_weight_decay=bool(decoupled_weight_decay),
         )
-
-    @property
-    def decay(self) -> str:  # type: ignore[override]
-        return "decoupled_decay" if self.settings["decoupled_weight_decay"] else "l2"
 
     def rules(self):
         return [("radam", (*self.settings["betas"], self.settings["eps"]))]
@@ -305,13 +297,7 @@ class Adan(Optimizer):
         weight_decay: float = 0.0,
         **common: Unpack[Common],
     ):
-        super().__init__(
-            lr,
-            weight_decay,
-            common,
-            betas=checks.fractions(betas, 3, "betas"),
-            eps=checks.in_range(eps, "eps", 0.0),
-        )
+        super().__init__(lr, weight_decay, common, **of_means(betas, eps, 3))
 
     def rules(self):
         return [("adan", (*self.settings["betas"], self.settings["eps"]))]

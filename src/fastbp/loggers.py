@@ -242,7 +242,16 @@ class TensorBoardLogger(ServiceLogger):
             self._target.add_scalar(name, value, step if epoch is None else epoch)
 
 
-class MlflowLogger(ServiceLogger):
+class RunLogger(ServiceLogger):
+    """Base of those whose object is a run."""
+
+    what = "run"
+
+    def __init__(self, run: Any = None, batches: int | None = None):
+        super().__init__(run, batches)
+
+
+class MlflowLogger(RunLogger):
     """Writes metrics to MLflow: the numbers of an epoch by the epoch, "batch_loss" by the step.
 
     Parameters
@@ -269,10 +278,7 @@ class MlflowLogger(ServiceLogger):
     0 {'loss': 4.0, 'lr': 0.01}
     """
 
-    method, what = "log_metrics", "run"
-
-    def __init__(self, run: Any = None, batches: int | None = None):
-        super().__init__(run, batches)
+    method = "log_metrics"
 
     def open(self):
         return package("mlflow", "MlflowLogger without a run")
@@ -281,7 +287,7 @@ class MlflowLogger(ServiceLogger):
         self._target.log_metrics(values, step=step if epoch is None else epoch)
 
 
-class WandbLogger(ServiceLogger):
+class WandbLogger(RunLogger):
     """Writes to Weights & Biases: all by the training step, epochs with their "epoch".
 
     Parameters
@@ -308,10 +314,7 @@ class WandbLogger(ServiceLogger):
     1 {'epoch': 0, 'loss': 4.0, 'lr': 0.01}
     """
 
-    method, what = "log", "run"
-
-    def __init__(self, run: Any = None, batches: int | None = None):
-        super().__init__(run, batches)
+    method = "log"
 
     def open(self):
         return package("wandb", "WandbLogger without a run").init()

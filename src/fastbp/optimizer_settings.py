@@ -102,3 +102,8 @@ def after(settings: Mapping, own: Mapping, decay: str) -> list[Rule]:
     if settings["swa_start"] is not None:
         rules.append(("plain_average", (settings["swa_start"], settings["swa_every"])))
     return rules
+
+
+def of_means(betas: tuple[float, ...], eps: float, count: int = 2) -> dict[str, object]:
+    """The settings that Adam and its like have of their own: how much of their means a step keeps, and eps."""
+    return {"betas": checks.fractions(betas, count, "betas"), "eps": checks.in_range(eps, "eps", 0.0)}

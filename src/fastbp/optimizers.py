@@ -10,7 +10,7 @@ from typing import Unpack
 from fastbp import checks
 from fastbp.adaptive import Adadelta, Adagrad, Adamax, Adan, NAdam, RAdam, RMSprop
 from fastbp.optimization import Optimizer, clip_by_global_norm, from_config, resolve, stored_rate
-from fastbp.optimizer_settings import Common, Rate
+from fastbp.optimizer_settings import Common, Rate, of_means
 
 __all__ = [
     "SGD",
@@ -131,8 +131,7 @@ class Adam(Optimizer):
             lr,
             weight_decay,
             common,
-            betas=checks.fractions(betas, 2, "betas"),
-            eps=checks.in_range(eps, "eps", 0.0),
+            **of_means(betas, eps),
             amsgrad=bool(amsgrad),
             eps_hat=bool(eps_hat),
         )

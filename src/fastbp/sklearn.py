@@ -35,7 +35,66 @@ ClassifierMixin: Any = base.ClassifierMixin
 RegressorMixin: Any = base.RegressorMixin
 
 
-class MLPClassifier(Classes, ClassifierMixin, MultilayerPerceptron):
+class _Perceptron(MultilayerPerceptron):
+    """What the two do alike."""
+
+    @validated
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X_val: Any = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
+    ) -> Self:
+        """Train.
+
+        Parameters
+        ----------
+        X : array or sparse matrix of shape (rows, features)
+            float32 stays float32; all else is computed in float64.
+        y : array of shape (rows,), or (rows, labels) or (rows, targets)
+        sample_weight : array of shape (rows,), optional
+        X_val, y_val, sample_weight_val : arrays, optional
+            Rows to look at after each epoch, and for early stopping in the place of a part of X.
+
+        Returns
+        -------
+        self
+        """
+        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), False)
+
+    @available_if(is_stochastic)
+    @validated
+    def partial_fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X_val: Any = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
+    ) -> Self:
+        """Train for one epoch, going on from where the last call ended.
+
+        Parameters
+        ----------
+        X, y, sample_weight : arrays
+            As for `fit`.
+        X_val, y_val, sample_weight_val : arrays, optional
+            Rows to look at; `early_stopping` needs them, and puts the best parameters back when it would stop.
+
+        Returns
+        -------
+        self
+        """
+        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), True)
+
+
+class MLPClassifier(Classes, ClassifierMixin, _Perceptron):
     __doc__ = f"""A multilayer perceptron for classes: scikit-learn's MLPClassifier, faster, and more.
 
     Several labels a row are given as rows of 0 and 1. Probabilities are a softmax of the outputs, or with two classes
@@ -61,7 +120,7 @@ class MLPClassifier(Classes, ClassifierMixin, MultilayerPerceptron):
     """
 
     _parameter_constraints: ClassVar[dict] = {
-        **MultilayerPerceptron._parameter_constraints,
+        **_Perceptron._parameter_constraints,
         "loss": [limits.StrOptions({"log_loss", *LOSSES}), Loss],
         "class_weight": [dict, limits.StrOptions({"balanced"}), None],
     }
@@ -100,34 +159,6 @@ class MLPClassifier(Classes, ClassifierMixin, MultilayerPerceptron):
         n_threads: int | None = None,
     ):
         kept(self, locals())
-
-    @validated
-    def fit(
-        self,
-        X: Any,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None = None,
-        *,
-        X_val: Any = None,
-        y_val: ArrayLike | None = None,
-        sample_weight_val: ArrayLike | None = None,
-    ) -> Self:
-        """Train.
-
-        Parameters
-        ----------
-        X : array or sparse matrix of shape (rows, features)
-            float32 stays float32; all else is computed in float64.
-        y : array of shape (rows,) or (rows, labels)
-        sample_weight : array of shape (rows,), optional
-        X_val, y_val, sample_weight_val : arrays, optional
-            Rows to look at after each epoch, and for early stopping in the place of a part of X.
-
-        Returns
-        -------
-        self
-        """
-        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), False)
 
     @available_if(is_stochastic)
     @validated
@@ -221,7 +252,7 @@ class MLPClassifier(Classes, ClassifierMixin, MultilayerPerceptron):
         return tags
 
 
-class MLPRegressor(Values, RegressorMixin, MultilayerPerceptron):
+class MLPRegressor(Values, RegressorMixin, _Perceptron):
     __doc__ = f"""A multilayer perceptron for numbers: scikit-learn's MLPRegressor, faster, and more.
 
     Parameters
@@ -241,7 +272,7 @@ class MLPRegressor(Values, RegressorMixin, MultilayerPerceptron):
     """
 
     _parameter_constraints: ClassVar[dict] = {
-        **MultilayerPerceptron._parameter_constraints,
+        **_Perceptron._parameter_constraints,
         "loss": [limits.StrOptions({"squared_error", *LOSSES}), Loss],
         "quantile": [limits.Interval(Real, 0, 1, closed="neither"), list, tuple],
     }
@@ -280,61 +311,6 @@ class MLPRegressor(Values, RegressorMixin, MultilayerPerceptron):
         n_threads: int | None = None,
     ):
         kept(self, locals())
-
-    @validated
-    def fit(
-        self,
-        X: Any,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None = None,
-        *,
-        X_val: Any = None,
-        y_val: ArrayLike | None = None,
-        sample_weight_val: ArrayLike | None = None,
-    ) -> Self:
-        """Train.
-
-        Parameters
-        ----------
-        X : array or sparse matrix of shape (rows, features)
-            float32 stays float32; all else is computed in float64.
-        y : array of shape (rows,) or (rows, targets)
-        sample_weight : array of shape (rows,), optional
-        X_val, y_val, sample_weight_val : arrays, optional
-            Rows to look at after each epoch, and for early stopping in the place of a part of X.
-
-        Returns
-        -------
-        self
-        """
-        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), False)
-
-    @available_if(is_stochastic)
-    @validated
-    def partial_fit(
-        self,
-        X: Any,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None = None,
-        *,
-        X_val: Any = None,
-        y_val: ArrayLike | None = None,
-        sample_weight_val: ArrayLike | None = None,
-    ) -> Self:
-        """Train for one epoch, going on from where the last call ended.
-
-        Parameters
-        ----------
-        X, y, sample_weight : arrays
-            As for `fit`.
-        X_val, y_val, sample_weight_val : arrays, optional
-            Rows to look at; `early_stopping` needs them, and puts the best parameters back when it would stop.
-
-        Returns
-        -------
-        self
-        """
-        return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), True)
 
     def predict(self, X: Any, return_interval: bool = False) -> Any:
         """Values for each row.
