@@ -13,6 +13,29 @@ from fastbp.sources import refuse_unfit
 from fastbp.threads import for_engine
 
 
+class Inference:
+    """A program for predictions, of a graph (widths, ops, inputs, outputs) over a network's live parameters."""
+
+    def __init__(self, graph: tuple[list, list, list, list], params, grads, lock: _engine.Lock):
+        self.program = _engine.Program(params.dtype.name, *graph, params, grads)
+        self._lock = lock
+        single = len(graph[2]) == len(graph[3]) == 1
+        self._lane = _engine.Lane(self.program, lock, params.dtype) if single else None
+
+    def quick_predict(self, X, threads: int | None = None) -> np.ndarray | None:
+        """Outputs of an X that needs no conversion, checked on the way; None if it does."""
+        return None if self._lane is None else self._lane.predict(X, threads)
+
+    def predict(self, xs: tuple, threads: int | None = None) -> tuple:
+        """Outputs without dropout."""
+        with self._lock:
+            ys = self.program.predict(xs, for_engine(threads))
+            unfit = self.program.unfit
+        if unfit:
+            refuse_unfit(xs)
+        return ys
+
+
 class Programs:
     """The parameters, gradients and programs of one graph."""
 
@@ -20,18 +43,22 @@ class Programs:
         self.params = aligned_zeros(size, dtype)
         self.grads = aligned_zeros(size, dtype)
         self._lock = _engine.Lock()
-        self._lane = None
         self._frozen: dict[frozenset[int], list] = {}
         self._fixed: list = []
         self._spans: list | None = None
-        self._training, self._inference = (
-            _engine.Program(dtype.name, widths, ops, inputs, outputs, self.params, self.grads) for _ in range(2)
-        )
+        self._graph = graph = (widths, ops, inputs, outputs)
+        self._training = _engine.Program(dtype.name, *graph, self.params, self.grads)
         self._training.seed = seed
-        graph = (widths, ops, inputs, outputs)
-        self.derivatives = DerivativePrograms(graph, self.params, self._inference, self._lock)
-        if len(inputs) == len(outputs) == 1:
-            self._lane = _engine.Lane(self._inference, self._lock, self.params.dtype)
+        self._inference = Inference(graph, self.params, self.grads, self._lock)
+        self.quick_predict, self.predict = self._inference.quick_predict, self._inference.predict
+        self.derivatives = DerivativePrograms(graph, self.params, self._inference.program, self._lock)
+
+    def ending_in(self, activation: str) -> Inference:
+        """Predictions of the network with an activation after its last layer, a linear one."""
+        widths, ops, inputs, outputs = self._graph
+        kind, parents, output, offsets, settings = ops[-1]
+        last = (kind, parents, output, offsets, {**settings, "activation": activation})
+        return Inference((widths, [*ops[:-1], last], inputs, outputs), self.params, self.grads, self._lock)
 
     @property
     def seed(self) -> int:
@@ -70,27 +97,14 @@ class Programs:
         with self._lock:
             return self._training.backward(dys, accumulate, True, for_engine(threads))
 
-    def quick_predict(self, X, threads: int | None = None) -> np.ndarray | None:
-        """Outputs of an X that needs no conversion, checked on the way; None if it does."""
-        return None if self._lane is None else self._lane.predict(X, threads)
-
     def lane(self, terms: tuple | None, chain=None) -> _engine.Lane | None:
         """For steps, or without a chain gradients, of X and y that need no conversion, checked on the way.
 
         None for several inputs or outputs, or a loss written in Python.
         """
-        if self._lane is None or terms is None:
+        if len(self._graph[2]) > 1 or len(self._graph[3]) > 1 or terms is None:
             return None
         return _engine.Lane(self._training, self._lock, self.params.dtype, terms[0], chain)
-
-    def predict(self, xs: tuple, threads: int | None = None) -> tuple:
-        """Outputs without dropout."""
-        with self._lock:
-            ys = self._inference.predict(xs, for_engine(threads))
-            unfit = self._inference.unfit
-        if unfit:
-            refuse_unfit(xs)
-        return ys
 
     def run(self, data: tuple, plan: tuple, first: int, *rest, threads: int | None = None) -> tuple[int, int]:
         """Train batches from `first` on; the next one (or the bad one), and the status.
@@ -135,7 +149,7 @@ class Programs:
                 self._frozen[tensors] = parts
                 for start, stop in parts:
                     self.grads[start:stop] = 0
-            for program in (self._training, self._inference):
+            for program in (self._training, self._inference.program):
                 program.freeze(frozenset().union(*self._frozen))
             self._find_spans()
 

@@ -62,6 +62,7 @@ class Runtime:
         for own, given in zip(self.coefs + self.intercepts, [*coefs, *intercepts], strict=True):
             own[...] = given
         self.output = None if design.inside or named(design.output) == "linear" else named(design.output)
+        self._predictions = self.net.programs if self.output is None else self.net.programs.ending_in(self.output)
         self.trainer: Any = None
 
     def holds(self, coefs: Sequence[np.ndarray], intercepts: Sequence[np.ndarray]) -> bool:
@@ -76,12 +77,11 @@ class Runtime:
 
     def quick_predict(self, X, threads: int | None) -> np.ndarray | None:
         """Predictions for an X that needs no conversion; None if it does."""
-        Z = self.net.programs.quick_predict(X, threads)
-        return None if Z is None else self.link(Z)
+        return self._predictions.quick_predict(X, threads)
 
     def predict(self, X: np.ndarray | Source, threads: int | None) -> np.ndarray:
         """Predictions for checked rows."""
-        return self.link(self.raw(X, threads))
+        return self._predictions.predict((X,), threads)[0]
 
     def raw(self, X: np.ndarray | Source, threads: int | None) -> np.ndarray:
         """Outputs of the network for checked rows."""

@@ -10,8 +10,9 @@ over k = 0, 1, 2 ... in this order, whatever the tiles, so tiling and threads ca
 """
 
 cdef enum:
-    # Two thirds of a first-level cache of 48 kB: a panel this deep stays there with the rows it meets.
-    PANEL_BYTES = 32768
+    # A part of the second-level cache, from which a tile reads a panel as fast as it multiplies; a sum that is longer
+    # loads and stores its tile once more.
+    PANEL_BYTES = 131072
 
 cdef Py_ssize_t DEPTH = PANEL_BYTES // (PANEL * sizeof(real))
 cdef Py_ssize_t SCRATCH = DEPTH * PANEL + PANEL + TILE_ROWS * PANEL
