@@ -3,7 +3,8 @@
     python -m benchmarks.estimators [--rounds 7] [--out results/estimators.json]
 
 First the numbers: the weights of both must agree after some epochs. Then rounds, each of which times both once, in
-turns; a ratio is that of one round, and the median of them is what is reported.
+turns; a ratio is that of one round, and the median of them is what is reported. "At peak" is how many times faster a
+call would be that did its products at the FMA peak, measured in the same rounds, and nothing else.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from benchmarks.peak import Peak
 from benchmarks.report import HERE, machine, write
 from benchmarks.rounds import VARIABLES, _spread
 
@@ -60,8 +62,15 @@ def data(case: Case) -> tuple[np.ndarray, np.ndarray]:
     return rng.random((case.rows, case.inputs)).astype(case.dtype), rng.integers(0, 10, case.rows)
 
 
-def measured(case: Case, rounds: int) -> dict:
-    """Seconds of a call by estimator, the ratios, and how far their loss curves are from each other."""
+def operations(case: Case, epochs: int) -> float:
+    """Floating-point operations of the products of one call."""
+    hidden, classes = case.settings.get("hidden_layer_sizes", (100,))[0], 10
+    first, last = case.inputs * hidden, hidden * classes
+    return 2.0 * case.rows * (first + last if case.act != "fit" else epochs * (2 * first + 3 * last))
+
+
+def measured(case: Case, rounds: int, peak: Peak) -> dict:
+    """Seconds of a call by estimator, the ratios, and how far their weights are from each other."""
     from sklearn.neural_network import MLPClassifier as Theirs
 
     from fastbp.sklearn import MLPClassifier as Ours
@@ -82,14 +91,18 @@ def measured(case: Case, rounds: int) -> dict:
         for name, est in pair.items()
     }
     times: dict[str, list[float]] = {name: [] for name in acts}
+    peaks = []
     for number in range(rounds):
         for name in list(acts)[:: 1 if number % 2 else -1]:
+            peaks.append(peak.sample())
             begin = time.perf_counter()
             for _ in range(case.calls):
                 acts[name]()
             times[name].append((time.perf_counter() - begin) / case.calls)
     ratios = np.array(times["sklearn"]) / np.array(times["fastbp"])
+    speed = np.median(peaks) * 4 / np.dtype(case.dtype).itemsize
     return {
+        "seconds_at_peak": operations(case, pair["fastbp"].n_iter_) / speed,
         "seconds": {name: float(np.median(seconds)) for name, seconds in times.items()},
         "ratio": _spread(ratios),
         "aim": case.aim,
@@ -100,10 +113,12 @@ def measured(case: Case, rounds: int) -> dict:
 
 def table(results: dict) -> str:
     """A line a case."""
-    lines = ["| case | scikit-learn ms | fastbp ms | times faster | aim |", "|---|---|---|---|---|"]
+    lines = ["| case | scikit-learn ms | fastbp ms | times faster | at peak | aim |", "|---|---|---|---|---|---|"]
     for name, result in results.items():
         theirs, ours = (f"{result['seconds'][who] * 1e3:,.3g}" for who in ("sklearn", "fastbp"))
-        lines.append(f"| {name} | {theirs} | {ours} | {result['ratio']['median']:.1f} | {result['aim']:g} |")
+        limit = result["seconds"]["sklearn"] / result["seconds_at_peak"]
+        ratio = result["ratio"]["median"]
+        lines.append(f"| {name} | {theirs} | {ours} | {ratio:.1f} | {limit:.1f} | {result['aim']:g} |")
     return "\n".join(lines) + "\n"
 
 
@@ -116,7 +131,8 @@ def main(arguments: list[str] | None = None) -> None:
     import sklearn
 
     warnings.simplefilter("ignore")
-    results = {name: measured(CASES[name], options.rounds) for name in options.cases.split(",,")}
+    peak = Peak()
+    results = {name: measured(CASES[name], options.rounds, peak) for name in options.cases.split(",,")}
     write({"machine": machine(), "sklearn": sklearn.__version__, "threads": 1, "cases": results}, options.out)
     sys.stdout.write(table(results))
 

@@ -44,19 +44,22 @@ def table(report: dict) -> str:
     """All results as a Markdown table: a line a case and number of threads."""
     peers = [name for name in report["versions"] if name != "fastbp"]
     lines = [
-        "| case | threads | fastbp us | of peak | fastest peer | times faster | aim | "
+        "| case | threads | fastbp us | of peak | fastest peer | times faster | at peak | aim | "
         + " | ".join(f"{peer} us" for peer in peers)
         + " |",
-        "|---|---|---|---|---|---|---|" + "---|" * len(peers),
+        "|---|---|---|---|---|---|---|---|" + "---|" * len(peers),
     ]
     for threads, cases in report["threads"].items():
         for name, result in cases.items():
             peer, ratio = fastest(result)
             seconds = [result["seconds"].get(peer) for peer in peers]
-            peak = f"{result['peak_fraction']['median']:.2f}" if CASES[name].peak else ""
+            peak = limit = ""
+            if CASES[name].peak:
+                fraction = result["peak_fraction"]["median"]
+                peak, limit = f"{fraction:.2f}", f"{ratio / fraction:.1f}"
             aim = f"{CASES[name].aim:g}" if threads == "1" else "1"
             lines.append(
-                f"| {name} | {threads} | {_us(result['seconds']['fastbp'])} | {peak} | {peer} | {ratio:.2f} | {aim} | "
+                f"| {name} | {threads} | {_us(result['seconds']['fastbp'])} | {peak} | {peer} | {ratio:.2f} | {limit} | {aim} | "
                 + " | ".join(map(_us, seconds))
                 + " |"
             )
