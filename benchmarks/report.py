@@ -58,11 +58,9 @@ def table(report: dict) -> str:
                 fraction = result["peak_fraction"]["median"]
                 peak, limit = f"{fraction:.2f}", f"{ratio / fraction:.1f}"
             aim = f"{CASES[name].aim:g}" if threads == "1" else "1"
-            lines.append(
-                f"| {name} | {threads} | {_us(result['seconds']['fastbp'])} | {peak} | {peer} | {ratio:.2f} | {limit} | {aim} | "
-                + " | ".join(map(_us, seconds))
-                + " |"
-            )
+            ours = _us(result["seconds"]["fastbp"])
+            cells = [name, threads, ours, peak, peer, f"{ratio:.2f}", limit, aim, *map(_us, seconds)]
+            lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
