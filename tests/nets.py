@@ -42,6 +42,39 @@ def small_net(dtype: str = "float64", dropout: float = 0.0, seed: int = 5) -> fb
     return fb.Sequential(fb.Input(4), *layers, dtype=dtype, seed=seed)
 
 
+class Stop(Exception):
+    """As a crash would."""
+
+
+class StopsAt(fb.Callback):
+    """Breaks a fit off after so many batches, after everybody else has been called."""
+
+    late = True
+
+    def __init__(self, batches: int) -> None:
+        self.left = batches
+
+    def on_batch_end(self, trainer, batch, logs) -> None:
+        self.left -= 1
+        if not self.left:
+            raise Stop
+
+
+def everything(trainer: fb.Trainer, history: fb.History) -> list:
+    """All that a fit leaves behind."""
+    return [
+        trainer.net.params.tolist(),
+        trainer.chain.states.tolist(),
+        trainer.chain.t,
+        trainer.optimizer.lr,
+        trainer.net.draws,
+        trainer.rng.bit_generator.state,
+        history.history,
+        history.epoch,
+        history.samples,
+    ]
+
+
 def small_data(kind: str = "values", rows: int = 53, loss: str = "cross_entropy") -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(8)
     X = rng.normal(size=(rows, 4))

@@ -112,6 +112,7 @@ FLOORS = [
         "least_squares",
         "streams",
         "online",
+        "intake",
         "training",
     },
     {

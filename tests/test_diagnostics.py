@@ -11,7 +11,7 @@ import fastbp as fb
 import reference
 import torch_twin
 from gated import GATED, every_gate
-from nets import as_list, batch, one_or_all, small_net
+from nets import Stop, StopsAt, as_list, batch, one_or_all, small_net
 from torch_twin import torch
 
 mpl.use("Agg")
@@ -218,6 +218,23 @@ def test_the_monitor_warns_once() -> None:
         deep("sigmoid", 8).fit(
             X, y, loss="cross_entropy", epochs=1, callbacks=[fb.GradientMonitor(every=2, warn=False)]
         )
+
+
+def test_the_monitor_of_a_resumed_fit_goes_on(tmp_path) -> None:
+    """Its record, and what it has warned of: a crash after 7 batches of 5 an epoch, a look at every second one."""
+    X, y = data()
+    path, settings = tmp_path / "run.safetensors", {"loss": "cross_entropy", "epochs": 4, "batch_size": 40}
+    whole, first, rest = (fb.GradientMonitor(every=2) for _ in range(3))
+    keep = fb.ModelCheckpoint(path, every=3, unit="batches")
+    with pytest.warns(RuntimeWarning, match="vanished by batch 2"):
+        deep("sigmoid", 8).fit(X, y, callbacks=[whole], **settings)
+    with pytest.warns(RuntimeWarning, match="vanished by batch 2"), pytest.raises(Stop):
+        deep("sigmoid", 8).fit(X, y, callbacks=[first, keep, StopsAt(7)], **settings)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        deep("sigmoid", 8).fit(X, y, callbacks=[rest], resume=path, **settings)
+    assert rest.steps == whole.steps
+    np.testing.assert_array_equal(rest.figures, whole.figures)
 
 
 def test_a_frozen_layer_has_not_vanished() -> None:

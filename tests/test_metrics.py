@@ -272,6 +272,27 @@ BAD = {
 }
 
 
+@pytest.mark.parametrize("metric", ["mae", "mse", "rmse", "r2", "mape"])
+def test_a_metric_that_does_not_suit_the_targets_is_refused_before_training(metric: str) -> None:
+    """Values beside class labels, in arrays, in the first batch of a stream, and in an evaluation."""
+    X, y = np.random.default_rng(0).normal(size=(9, 4)), np.arange(9) % 3
+    trainer = fb.Trainer(small_net(), "cross_entropy", "adam", metrics=["accuracy", metric])
+    before = trainer.net.params.copy()
+    for work in (
+        lambda: trainer.fit(X, y, epochs=2),
+        lambda: trainer.fit([(X, y)], epochs=2),
+        lambda: trainer.fit(X, np.eye(3)[y], validation_data=(X, y)),
+        lambda: trainer.evaluate(X, y),
+    ):
+        with pytest.raises(ValueError, match=r"y must have shape \(9, 3\), got \(9,\)"):
+            work()
+    np.testing.assert_array_equal(trainer.net.params, before)
+    assert trainer.chain.t == 0
+    assert np.isfinite(trainer.fit(X, np.eye(3)[y]).history[metric]).all()
+    with pytest.raises(ValueError, match="got"):
+        trainer.evaluate(X, y)
+
+
 @pytest.mark.parametrize("case", BAD)
 def test_bad_settings_are_refused_before_training(case: str) -> None:
     call, error, words = BAD[case]

@@ -13,39 +13,7 @@ import numpy as np
 import pytest
 
 import fastbp as fb
-from nets import OPTIMIZERS, small_data, small_net
-
-
-class Stop(Exception):
-    """As a crash would."""
-
-
-class StopsAt(fb.Callback):
-    """Breaks a fit off after so many batches, after everybody else has been called."""
-
-    late = True
-
-    def __init__(self, batches: int) -> None:
-        self.left = batches
-
-    def on_batch_end(self, trainer, batch, logs) -> None:
-        self.left -= 1
-        if not self.left:
-            raise Stop
-
-
-def everything(trainer: fb.Trainer, history: fb.History) -> list:
-    return [
-        trainer.net.params.tolist(),
-        trainer.chain.states.tolist(),
-        trainer.chain.t,
-        trainer.optimizer.lr,
-        trainer.net.draws,
-        trainer.rng.bit_generator.state,
-        history.history,
-        history.epoch,
-        history.samples,
-    ]
+from nets import OPTIMIZERS, Stop, StopsAt, everything, small_data, small_net
 
 
 def build(dtype: str = "float64", optimizer: str = "adam", seed: int = 5, **settings) -> fb.Trainer:
@@ -275,16 +243,23 @@ def test_another_epoch_is_refused_and_named(settings: dict, words: list[str], tm
     path = tmp_path / "run.safetensors"
     with pytest.raises(Stop):
         fit(build(), [fb.ModelCheckpoint(path, every=4, unit="batches"), StopsAt(9)])
+    trainer = build(seed=77)
+    before = trainer.net.params.copy()
     with pytest.raises(ValueError, match="checkpoint") as caught:
-        fit(build(), resume=path, **settings)
+        fit(trainer, resume=path, **settings)
     assert all(word in str(caught.value) for word in words), str(caught.value)
+    np.testing.assert_array_equal(trainer.net.params, before)
+    assert trainer.chain.t == 0
 
 
 def test_nothing_to_resume(tmp_path: Path) -> None:
     path = tmp_path / "run.safetensors"
     build().save(path)
+    trainer = build(seed=77)
+    before = trainer.net.params.copy()
     with pytest.raises(ValueError, match="no fit to resume"):
-        fit(build(), resume=path)
+        fit(trainer, resume=path)
+    np.testing.assert_array_equal(trainer.net.params, before)
     with pytest.raises(ValueError, match="no fit to resume"):
         fit(build(), resume=True)
     with pytest.raises(FileNotFoundError):

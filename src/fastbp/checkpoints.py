@@ -1,6 +1,7 @@
 """ModelCheckpoint: writes files while a fit goes on, from which it can be resumed exactly or the best net loaded."""
 
 import contextlib
+import math
 import os
 import string
 
@@ -88,6 +89,7 @@ class ModelCheckpoint(Watch):
     def on_train_begin(self, trainer, history):
         if self.save_best_only:
             super().on_train_begin(trainer, history)
+        self._missing = dict.fromkeys(history.history, math.nan)  # an epoch that was not validated has no val_loss
         known = ["epoch", "batch", "step", *(["loss"] if self.every else history.history)]
         for field in self._fields:
             checks.one_of(field, "field in path", known)
@@ -117,7 +119,7 @@ class ModelCheckpoint(Watch):
         self._written = list(map(str, state["written"]))
 
     def _write(self, trainer, batch, logs):
-        path = self.path.format(epoch=self._epoch + 1, batch=batch, step=trainer.chain.t, **logs)
+        path = self.path.format(epoch=self._epoch + 1, batch=batch, step=trainer.chain.t, **(self._missing | logs))
         if path not in self._written:
             self._written.append(path)
         trainer.checkpoint(path)

@@ -39,10 +39,12 @@ class Fit:
         callbacks: Callbacks,
         history: History,
         threads: int | None,
+        validation_freq: int = 1,
     ):
         self.trainer = trainer
         self.data = data
         self.validation = validation
+        self.validation_freq = validation_freq
         self.batch_size = batch_size
         self.shuffle = shuffle
         self.callbacks = callbacks
@@ -80,12 +82,12 @@ class Fit:
         trainer = self.trainer
         self._rng_before = trainer.rng.bit_generator.state
         logs, done = self.trained(epoch)
-        if self.validation is not None:
+        if self.validation is not None and (epoch + 1) % self.validation_freq == 0:
             values = trainer.evaluate_data(self.validation, self.threads)
             logs |= {f"val_{name}": value for name, value in values.items()}
         self.history.add(logs, time.perf_counter() - begin, done)
         self._batch = 0
-        trainer.optimizer.end_epoch(logs)
+        trainer.optimizer.end_epoch(logs, self.history.history)
         self.callbacks.call("on_epoch_end", trainer, epoch, logs)
 
     def trained(self, epoch: int) -> tuple[dict[str, float], int]:
@@ -128,6 +130,9 @@ class Fit:
         callbacks, arrays = self.callbacks.state()
         history = self.history
         state = {
+            "rows": self.data.rows,
+            "batch_size": self.batch_size,
+            "shuffle": bool(self.shuffle),
             **self._setting(),
             "batch": self._batch,
             "batches": self.callbacks.batches,
@@ -138,30 +143,41 @@ class Fit:
             "samples": history.samples,
             "callbacks": callbacks,
         }
-        if self._batch:
-            done = self._sizes[: self._batch].sum()
-            arrays["fit.losses"] = self._losses[: self._batch]
-            arrays.update({f"fit.outputs.{k}": out[:done] for k, out in enumerate(self._outs or ())})
-        return Position(state, arrays)
+        return Position(state, {**arrays, **self._within()} if self._batch else arrays)
+
+    def _within(self):
+        """What there is of the epoch, as arrays."""
+        done = self._sizes[: self._batch].sum()
+        outs = {f"fit.outputs.{k}": out[:done] for k, out in enumerate(self._outs or ())}
+        return {"fit.losses": self._losses[: self._batch], **outs}
+
+    def _go_within(self, state, arrays):
+        """Take up what there was of the epoch."""
+        batch = state["batch"]
+        done = self._sizes[:batch].sum()
+        self._outs = self.trainer.new_outputs(self.data.rows) if self.trainer.metrics else None
+        self._losses[:batch] = checks.as_stored(arrays["fit.losses"], self._losses[:batch], "fit.losses")
+        for k, out in enumerate(self._outs or ()):
+            name = f"fit.outputs.{k}"
+            out[:done] = checks.as_stored(arrays[name], out[:done], name)
+
+    def check(self, position: Position) -> None:
+        """Raise if this fit cannot go on from there; nothing has changed then."""
+        state = position.state
+        self.history.check(state["history"])
+        for name, here in self._setting().items() if state["batch"] else ():
+            if state.get(name) != here:
+                raise ValueError(
+                    f"{name} is {state.get(name)} in the checkpoint and {here} here, "
+                    "and it was written within an epoch"
+                )
 
     def _go_to(self, position):
         state, arrays = position
-        batch = checks.as_count(state["batch"], "batch")
-        there, here = ({name: setting[name] for name in self._setting()} for setting in (state, self._setting()))
-        for name in here if batch else ():
-            if there[name] != here[name]:
-                raise ValueError(
-                    f"{name} is {there[name]} in the checkpoint and {here[name]} here, "
-                    "and it was written within an epoch"
-                )
+        batch = state["batch"]
         self.history.restore(state["history"], state["seconds"], state["samples"])
         if batch:
-            done = self._sizes[:batch].sum()
-            self._outs = self.trainer.new_outputs(self.data.rows) if self.trainer.metrics else None
-            self._losses[:batch] = checks.as_stored(arrays["fit.losses"], self._losses[:batch], "fit.losses")
-            for k, out in enumerate(self._outs or ()):
-                name = f"fit.outputs.{k}"
-                out[:done] = checks.as_stored(arrays[name], out[:done], name)
+            self._go_within(state, arrays)
         self._skip = batch
         self.trainer.rng.bit_generator.state = state["rng"]
         self.callbacks.restore(state["callbacks"], arrays)

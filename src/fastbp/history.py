@@ -1,5 +1,6 @@
 """History: what a fit leaves behind, in lists of one number an epoch, as Keras has it."""
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,7 +16,8 @@ class History:
     Attributes
     ----------
     history : dict from str to list of float
-        "loss", the metrics, and both with "val_" before them if there was validation data.
+        "loss", the metrics, and both with "val_" before them if there was validation data: NaN for epochs that
+        `validation_freq` left out.
     epoch : list of int
         Numbers of the epochs, from 0 on.
     seconds : float
@@ -46,19 +48,23 @@ class History:
         return self.samples / self.seconds if self.seconds else 0.0
 
     def add(self, logs: dict[str, float], seconds: float, samples: int) -> None:
-        """Add an epoch."""
+        """Add an epoch; what its logs do not have is NaN."""
         self.epoch.append(len(self.epoch))
-        for name, value in logs.items():
-            self.history[name].append(value)
+        for name, values in self.history.items():
+            values.append(logs.get(name, math.nan))
         self.seconds += seconds
         self.samples += samples
 
-    def restore(self, history: dict[str, list[float]], seconds: float, samples: int) -> None:
-        """Take over what another history of the same numbers has."""
+    def check(self, history: Iterable[str]) -> None:
+        """Raise if another history has other numbers."""
         if list(history) != list(self.history):
             raise ValueError(
                 f"the history has {', '.join(history)} in the checkpoint and {', '.join(self.history)} here"
             )
+
+    def restore(self, history: dict[str, list[float]], seconds: float, samples: int) -> None:
+        """Take over what another history of the same numbers has."""
+        self.check(history)
         self.history = {name: [float(value) for value in values] for name, values in history.items()}
         self.epoch = list(range(len(self.history["loss"])))
         self.seconds, self.samples = float(seconds), int(samples)
@@ -113,7 +119,7 @@ class History:
     def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]], str]:
         """The heads of the columns, a row for each number, and "<" or ">" for the side that each column keeps to."""
         heads = ("", "last", "lowest", "at epoch", "highest", "at epoch")
-        rows = [(name, f"{values[-1]:.4g}", *self._best(name)) for name, values in self.history.items() if values]
+        rows = [(name, f"{_last(values):.4g}", *self._best(name)) for name, values in self.history.items() if values]
         return heads, rows, "<>>>>>"
 
     def chart(self) -> str:
@@ -131,5 +137,10 @@ class History:
         return f"{values[low]:.4g}", str(low + 1), f"{values[high]:.4g}", str(high + 1)
 
     def __repr__(self):
-        last = ", ".join(f"{name} {values[-1]:.4g}" for name, values in self.history.items() if values)
+        last = ", ".join(f"{name} {_last(values):.4g}" for name, values in self.history.items() if values)
         return f"<History of {len(self.epoch)} epochs{f': {last}' if last else ''}>"
+
+
+def _last(values):
+    """The last number that there is."""
+    return next((value for value in reversed(values) if value == value), math.nan)

@@ -53,6 +53,7 @@ class FileLogger(Logger):
     def on_train_begin(self, trainer, history):
         self._keep = None if self.append else 0
         self._lines = 0
+        self._names = [*history.history, "lr"]
 
     def on_close(self, trainer):
         if self._file is not None:
@@ -91,7 +92,7 @@ class FileLogger(Logger):
 class CSVLogger(FileLogger):
     """Writes a CSV file with a line an epoch: epoch, the numbers of the history, lr.
 
-    A resumed fit takes the lines after its checkpoint back.
+    Epochs that `validation_freq` left out have empty cells. A resumed fit takes the lines after its checkpoint back.
 
     Parameters
     ----------
@@ -123,8 +124,9 @@ class CSVLogger(FileLogger):
         self.separator = separator
 
     def write(self, values, epoch, step):
-        head = self.separator.join(map(self._quoted, ("epoch", *values))) + "\n"
-        self.add(self.separator.join(map(repr, (epoch, *values.values()))) + "\n", head)
+        head = self.separator.join(map(self._quoted, ("epoch", *self._names))) + "\n"
+        cells = (repr(values[name]) if name in values else "" for name in self._names)
+        self.add(self.separator.join([repr(epoch), *cells]) + "\n", head)
 
     def _quoted(self, name):
         plain = self.separator not in name and '"' not in name and "\n" not in name

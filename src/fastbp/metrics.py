@@ -269,6 +269,17 @@ class Measured(NamedTuple):
             return float(self.function(y, output))
         return self.function.measure(y, output, weights if self.function.settings["weighted"] else None, self.meaning)
 
+    def try_on(self, y: np.ndarray, width: int) -> None:
+        """Raise if the metric does not suit targets of this form beside outputs of this width; their numbers are 0."""
+        for rows in (min(len(y), 2), len(y)):
+            try:
+                self.of(np.broadcast_to(y.dtype.type(0), (rows, *y.shape[1:])), np.zeros((rows, width)), None)
+            except ValueError:
+                if rows == len(y):  # then it names all rows
+                    raise
+            else:
+                return
+
 
 def resolve(metrics: MetricsLike, objective: Objective) -> dict[str, Measured]:
     """The metrics of a network's outputs by the names they are shown by.

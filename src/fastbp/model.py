@@ -63,6 +63,8 @@ class Model(Network):
         augment: Callable[..., Any] | None = None,
         steps_per_epoch: int | None = None,
         validation_split: float | Split | None = None,
+        validation_steps: int | None = None,
+        validation_freq: int = 1,
     ) -> History:
         """Train with a new `Trainer`, which explains the parameters.
 
@@ -98,6 +100,8 @@ class Model(Network):
             augment=augment,
             steps_per_epoch=steps_per_epoch,
             validation_split=validation_split,
+            validation_steps=validation_steps,
+            validation_freq=validation_freq,
         )
 
     def evaluate(

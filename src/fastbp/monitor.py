@@ -16,6 +16,8 @@ DEAD_SHARE = _engine.FIGURES.index("dead")
 class GradientMonitor(Callback):
     """Writes down the figures of every node each so many batches, and warns once of each layer that turns ill.
 
+    A resumed fit goes on with the record of the one that it resumes.
+
     Parameters
     ----------
     every : int
@@ -59,9 +61,19 @@ class GradientMonitor(Callback):
         self.names = [node.name for node in trainer.net.nodes if node.layer is not None]
         self.steps, self._tables, self._known = [], [], set()
 
+    def state(self):
+        looks = {"figures": self.figures} if self.steps else {}
+        return {"steps": self.steps, "known": sorted(self._known), **looks}
+
+    def restore(self, state):
+        self.steps = [checks.as_count(step, "step") for step in state["steps"]]
+        self._known = {(str(name), str(what)) for name, what in state["known"]}
+        shape = (len(self.steps), len(self.names), len(_engine.FIGURES))
+        self._tables = list(checks.as_stored(state["figures"], np.empty(shape), "figures")) if self.steps else []
+
     def on_batch_end(self, trainer, batch, logs):
         table = trainer.net.programs.figures(len(self.names))
-        self.steps.append(self.every * (len(self.steps) + 1))
+        self.steps.append((self.steps[-1] if self.steps else 0) + self.every)
         self._tables.append(table)
         if self.warn:
             self._look(table)

@@ -1,7 +1,7 @@
 """OnPlateau: the schedule that looks at a number of the training, and the only one with a state."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 import numpy as np
 
@@ -96,11 +96,12 @@ class OnPlateau(Schedule):
         if self._plateau.see(float(value)):
             self._now = max(self._now * self.settings["factor"], self.settings["min_lr"])
 
-    def see_logs(self, logs: Mapping[str, float]) -> None:
-        """Take the number it monitors."""
-        name = self.settings["monitor"]
-        name = "loss" if name == "val_loss" and name not in logs else name
-        self.see(logs[checks.one_of(name, "monitor", logs)])
+    def see_logs(self, logs: Mapping[str, float], known: Container[str] | None = None) -> None:
+        """Take the number it monitors, if this epoch has it; `known` are names that other epochs have."""
+        name, known = self.settings["monitor"], logs if known is None else known
+        name = "loss" if name == "val_loss" and name not in known else name
+        if name in logs or name not in known:
+            self.see(logs[checks.one_of(name, "monitor", logs)])
 
     def config(self):
         return {**super().config(), "state": {"lr": self._now, **self._plateau.state()}}

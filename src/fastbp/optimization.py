@@ -7,7 +7,7 @@ copies of them.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -122,11 +122,11 @@ class Optimizer:
             self._lr = self.schedule(done // self.settings["accumulate"] if self.by_steps else self.epoch)
         return self._lr
 
-    def end_epoch(self, logs: Mapping[str, float]) -> None:
-        """Count an epoch, for schedules that go by them; `fit` does."""
+    def end_epoch(self, logs: Mapping[str, float], known: Container[str] | None = None) -> None:
+        """Count an epoch, for schedules that go by them; `fit` does. `known` are names that some epochs only have."""
         self.epoch += 1
         if isinstance(self.schedule, schedules.OnPlateau):
-            self.schedule.see_logs(logs)
+            self.schedule.see_logs(logs, known)
 
     def rules(self) -> list[Rule]:
         """The engine's rules that move the parameters, and their scalars, in the order in which they are applied."""

@@ -64,9 +64,10 @@ def loss_curves(runs: Any, *names: str, ax: Axes | None = None) -> Axes:
         values = np.asarray(histories[run][name], np.float64)
         number = runs_in_order.index(run) if several else k
         dashed = several and name.startswith("val_")
+        known = ~np.isnan(values)  # not every epoch may have been validated
         ax.plot(
-            np.arange(1, len(values) + 1),
-            values,
+            np.arange(1, len(values) + 1)[known],
+            values[known],
             color=FILLS[number % len(FILLS)],
             linestyle="--" if dashed else "-",
             marker="o" if len(values) == 1 else None,

@@ -108,6 +108,21 @@ class Resumable:
         """
         restore(path, self)
 
+    def resumed(self, resume: bool | str | os.PathLike, check: Callable[[Position], None]) -> Position | None:
+        """Where a fit goes on, with all put back to what it was there; nothing changes if `check` raises."""
+
+        def check_place(position: Position | None) -> None:
+            if position is None:
+                raise ValueError("there is no fit to resume: the checkpoint was not written within one")
+            check(position)
+
+        if resume is True:
+            check_place(self.pending)
+        elif resume is not False:
+            restore(resume, self, check_place)
+        position, self.pending = self.pending if resume is not False else None, None
+        return position
+
     def __getstate__(self):
         online, chain = self._online, self.chain
         return {
@@ -161,14 +176,16 @@ def load(cls: type, path: str | os.PathLike) -> Any:
         optimizer = optimizers.from_config(state["optimizer"])
         shares = _unlisted(state["loss_weights"])
         trainer = cls(net, _unlisted(state["loss"]), optimizer, loss_weights=shares, metrics=state["metrics"])
-        _take(trainer, state, arrays, metadata)
+        _take(trainer, state, arrays, _position(metadata, arrays))
     except (ModelFormatError, *DAMAGE) as error:
         raise ModelFormatError(f"{os.fspath(path)}: no trainer: {error}") from error
     return trainer
 
 
-def restore(path: str | os.PathLike, trainer: Any) -> None:
-    """Put a trainer in the state that a file holds."""
+def restore(
+    path: str | os.PathLike, trainer: Any, check: Callable[[Position | None], None] = lambda position: None
+) -> None:
+    """Put a trainer in the state that a file holds, unless `check` raises at the place of its fit."""
     name, net = os.fspath(path), trainer.net
     arrays, metadata = safetensors.read(path)
     config = _graph(name, metadata)
@@ -189,7 +206,12 @@ def restore(path: str | os.PathLike, trainer: Any) -> None:
         params = {key: checks.as_stored(arrays[key], view, key) for key, view in net.arrays().items()}
         lr = _rate(state["optimizer"]["lr"], trainer.optimizer)
         seed = checks.as_seed(config["seed"])
-        _take(trainer, state, arrays, metadata)
+        position = _position(metadata, arrays)
+    except (ModelFormatError, *DAMAGE) as error:
+        raise ModelFormatError(f"{name}: no trainer: {error}") from error
+    check(position)
+    try:
+        _take(trainer, state, arrays, position)
     except (ModelFormatError, *DAMAGE) as error:
         raise ModelFormatError(f"{name}: no trainer: {error}") from error
     for key, view in net.arrays().items():
@@ -212,7 +234,7 @@ def _graph(name, metadata):
         raise ModelFormatError(f"{name}: {error}") from error
 
 
-def _take(trainer, state, arrays, metadata):
+def _take(trainer, state, arrays, position):
     """What there is beside parameters and settings; nothing changes before all of it is found sound."""
     chain = trainer.chain
     states = checks.as_stored(arrays[STATES], chain.states, STATES) if chain.states.size else 0
@@ -220,7 +242,6 @@ def _take(trainer, state, arrays, metadata):
     loss = math.nan if state["batch_loss"] is None else checks.in_range(state["batch_loss"], "batch_loss")
     rng = np.random.default_rng(0)
     rng.bit_generator.state = state["rng"]
-    position = _position(serialization.decoded(metadata, FIT), arrays) if FIT in metadata else None
     trainer.restore_online(state.get("online"))
     chain.states[...] = states
     chain.t, chain.loss, trainer.optimizer.epoch = steps, loss, epochs
@@ -229,7 +250,11 @@ def _take(trainer, state, arrays, metadata):
     trainer.pending = position
 
 
-def _position(state, arrays):
+def _position(metadata, arrays):
+    """The place of the fit that a file was written in, if it was."""
+    if FIT not in metadata:
+        return None
+    state = serialization.decoded(metadata, FIT)
     for name in ("rows", "batch", "batches", "batch_size", "samples"):
         checks.as_count(state[name], name)
     for name in ("shuffle", "stopped"):

@@ -43,7 +43,10 @@ class Watch(Callback):
         return None
 
     def see(self, logs: dict[str, float]) -> bool:
-        """Whether the number in the logs makes a plateau."""
+        """Whether the number in the logs makes a plateau; an epoch that was not validated has none."""
+        if self._name not in logs:
+            self.plateau.improved = False
+            return False
         return self.plateau.see(logs[self._name])
 
     def state(self):

@@ -33,7 +33,10 @@ def is_batches(data: Any) -> bool:
 
 
 class Stream:
-    """The batches of an iterable, epoch by epoch. With `steps` so many are one, and the next epoch goes on there."""
+    """The batches of an iterable, epoch by epoch.
+
+    With `steps` so many are one; the next epoch of a training goes on there, a validation begins again if it can.
+    """
 
     def __init__(self, batches: Iterable[Any], check: Check, steps: int | None = None, prefix: str = ""):
         self._batches = batches
@@ -41,19 +44,46 @@ class Stream:
         self._steps = steps
         self._prefix = prefix
         self._going_on: Iterator[Any] = iter(())
+        self._taken = 0  # since the iterable was last begun, where epochs go on
+        self._begun = 0  # the same when the epoch began
+
+    @property
+    def once(self) -> bool:
+        """Whether the iterable can be gone through only once."""
+        return isinstance(self._batches, Iterator)
+
+    def setting(self) -> dict:
+        """What must be the same for the rest of an epoch."""
+        return {"steps_per_epoch": self._steps}
+
+    def place(self, within: bool) -> int:
+        """How many batches the iterable had given, since it was last begun, now or before the epoch."""
+        return self._begun if within else self._taken
+
+    def go_to(self, place: int) -> None:
+        """Go on after so many batches of the iterable, where it can be begun again."""
+        if self.once:
+            return
+        self._going_on, self._taken = iter(self._batches), place
+        for count in range(place):
+            if next(self._going_on, self) is self:
+                raise ValueError(f"the batches ended after {count}; the checkpoint was written after {place}")
 
     def epoch(self) -> Iterator[Data]:
         """Checked batches."""
-        count = 0
+        count, self._begun = 0, self._taken
+        if self._prefix and not self.once:
+            self._going_on = iter(())
         for item in self._batches if self._steps is None else self._some(self._steps):
             count += 1
             X, y, weights = checks.as_validation(item, f"{self._prefix}batch {count}")
             yield self._check(X, y, weights, f"{self._prefix}{{}} of batch {count}")
         if count < (self._steps or 1):
-            wanted = "" if self._steps is None else f" of the {self._steps} of steps_per_epoch"
+            name = "validation_steps" if self._prefix else "steps_per_epoch"
+            wanted = "" if self._steps is None else f" of the {self._steps} of {name}"
             raise ValueError(
                 f"the {self._prefix}batches ended after {count}{wanted}; pass what can be gone through again, such as "
-                "a list or a DataLoader, or an endless generator with steps_per_epoch"
+                f"a list or a DataLoader, or an endless generator with {name}"
             )
 
     def _some(self, steps):
@@ -63,9 +93,10 @@ class Stream:
                 item = next(self._going_on, self)
                 if item is not self:
                     break
-                self._going_on = iter(self._batches)
+                self._going_on, self._taken = iter(self._batches), 0
             if item is self:
                 return
+            self._taken += 1
             yield item
 
 
@@ -76,6 +107,18 @@ class Slices(NamedTuple):
     batch_size: int
     shuffle: bool
     rng: "np.random.Generator"
+    once: bool = False
+
+    def setting(self) -> dict:
+        """What must be the same for the rest of an epoch."""
+        return {"rows": self.data.rows, "batch_size": self.batch_size, "shuffle": bool(self.shuffle)}
+
+    def place(self, within: bool) -> int:
+        """Each epoch begins at the beginning."""
+        return 0
+
+    def go_to(self, place: int) -> None:
+        """Nothing to do: the generator of the order has been put back."""
 
     def epoch(self) -> Iterator[Data]:
         """Batches, which are copies."""
@@ -104,37 +147,110 @@ class Augmented(NamedTuple):
             yield self.check(*result, weights, f"{{}} of batch {k + 1} from augment")
 
 
+class Done(NamedTuple):
+    """A batch that was trained on: its rows, its loss, and its outputs where metrics want them."""
+
+    rows: int
+    loss: float
+    outs: tuple[np.ndarray, ...]
+
+
 class StreamFit(Fit):
-    """A fit whose data comes in batches; it is resumed between epochs only."""
+    """A fit whose data comes in batches.
+
+    Resumed within an epoch it goes through the batches that were done again, the function on each included, but does
+    not train on them: the source and the generators are then where they were.
+    """
 
     def __init__(self, trainer: Any, stream: Stream | Slices | Augmented, *rest: Any):
         super().__init__(trainer, NO_ROWS, *rest)
         self._stream = stream
+        self._source = stream.batches if isinstance(stream, Augmented) else stream
+        self._done: list[Done] = []
+        self._stored: list[Done] = []
 
     def trained(self, epoch: int) -> tuple[dict[str, float], int]:
         """Go through the batches of an epoch; its loss and metrics, and the rows done."""
-        trainer, callbacks, loss = self.trainer, self.callbacks, np.empty(1)
-        total, done, seen = 0.0, 0, []
+        trainer, callbacks = self.trainer, self.callbacks
+        stored, self._stored, self._skip, self._batch, self._done = self._stored, [], 0, 0, []
+        total, rows, seen = 0.0, 0, []
         for batch in self._stream.epoch():
-            outs = trainer.new_outputs(batch.rows) if trainer.metrics else None
-            where = f"epoch {epoch + 1}, batch {self._batch + 1}"
-            what = (batch, None, batch.rows, 0, 1, 0.0, loss, outs)
-            trainer.run(*what, where=lambda _, where=where: where, threads=self.threads)
-            total, done = total + float(loss[0]) * batch.rows, done + batch.rows
-            if outs is not None:
-                seen.append((batch, outs))
-            self._batch += 1
-            callbacks.batches_done(trainer, 1, self._batch - 1, loss[0])
-            callbacks.call("on_tick", trainer, done, {"loss": float(loss[0])})
-            if callbacks.stopped:
+            again = self._batch < len(stored)
+            done = self._again(batch, stored[self._batch]) if again else self._step(batch, epoch)
+            self._done.append(done)
+            self._batch, total, rows = self._batch + 1, total + done.loss * done.rows, rows + done.rows
+            if trainer.metrics:
+                seen.append((batch, done.outs))
+            if not again:
+                callbacks.batches_done(trainer, 1, self._batch - 1, done.loss)
+                callbacks.call("on_tick", trainer, rows, {"loss": done.loss})
+            if self._batch >= len(stored) and callbacks.stopped:
                 break
+        if self._batch < len(stored):
+            raise ValueError(f"the batches ended after {self._batch}; the checkpoint was written after {len(stored)}")
         self.history.params["batches"] = self._batch
-        return {"loss": total / done, **(trainer.measure(*joined(seen)) if seen else {})}, done
+        return {"loss": total / rows, **(trainer.measure(*joined(seen)) if seen else {})}, rows
+
+    def _step(self, batch, epoch):
+        outs = self.trainer.new_outputs(batch.rows) if self.trainer.metrics else ()
+        where = f"epoch {epoch + 1}, batch {self._batch + 1}"
+        loss = np.empty(1)
+        what = (batch, None, batch.rows, 0, 1, 0.0, loss, outs or None)
+        self.trainer.run(*what, where=lambda _: where, threads=self.threads)
+        return Done(batch.rows, float(loss[0]), outs)
+
+    def _again(self, batch, stored):
+        if batch.rows != stored.rows:
+            raise ValueError(
+                f"batch {self._batch + 1} has {batch.rows} rows here and {stored.rows} in the checkpoint, which was "
+                "written within an epoch: pass the same batches in the same order"
+            )
+        return stored
+
+    # Where it is
+
+    def _setting(self):
+        return self._source.setting()
+
+    def position(self) -> Position:
+        """Where the fit is now, for a file."""
+        state, arrays = super().position()
+        return Position({**state, "place": self._source.place(self._batch > 0)}, arrays)
+
+    def _within(self):
+        outs = zip(*(done.outs for done in self._done), strict=True)
+        return {
+            "fit.losses": np.array([done.loss for done in self._done]),
+            "fit.rows": np.array([done.rows for done in self._done]),
+            **{f"fit.outputs.{k}": np.concatenate(each) for k, each in enumerate(outs)},
+        }
+
+    def check(self, position: Position) -> None:
+        """Raise if this fit cannot go on from there; nothing has changed then."""
+        super().check(position)
+        if position.state["batch"] and self._source.once:
+            raise ValueError(
+                "the checkpoint was written within an epoch, whose batches must come again; what can be gone through "
+                "only once, such as a generator, is resumed between epochs"
+            )
+
+    def _go_within(self, state, arrays):
+        empty = np.empty(state["batch"]), np.empty(state["batch"], np.int64)
+        parts = zip(empty, ("fit.losses", "fit.rows"), strict=True)
+        losses, rows = (checks.as_stored(arrays[name], like, name) for like, name in parts)
+        outs = self.trainer.new_outputs(int(rows.sum())) if self.trainer.metrics else ()
+        outs = tuple(
+            checks.as_stored(arrays[f"fit.outputs.{k}"], out, f"fit.outputs.{k}") for k, out in enumerate(outs)
+        )
+        ends = np.cumsum(rows)
+        self._stored = [
+            Done(int(n), float(loss), tuple(out[end - n : end] for out in outs))
+            for n, loss, end in zip(rows, losses, ends, strict=True)
+        ]
 
     def _go_to(self, position: Position):
-        if position.state["batch"]:
-            raise ValueError("a fit of batches is resumed between epochs; the checkpoint was written within one")
         super()._go_to(position)
+        self._source.go_to(checks.as_count(position.state.get("place", 0), "place"))
 
 
 def joined(parts: list[tuple[Data, tuple[np.ndarray, ...]]]) -> tuple:

@@ -234,15 +234,12 @@ def _legend(names, x):
 
 def _path(xs, ys, k):
     """A line through the points in the k-th colour, with gaps where there is no number; a dot for a lone one."""
-    commands, pen = [], "M"
-    for x, y in zip(xs, ys, strict=True):
-        if x == x and y == y:
-            commands.append(f"{pen}{x:.1f} {y:.1f}")
-            pen = "L"
-        else:
-            pen = "M"
-    if len(commands) == 1:
-        commands.append("h0.01")
+    known = [*(x == x and y == y for x, y in zip(xs, ys, strict=True)), False]
+    commands = []
+    for at, (x, y) in enumerate(zip(xs, ys, strict=True)):
+        if known[at]:
+            dot = "" if known[at - 1] or known[at + 1] else "h0.01"
+            commands.append(f"{'L' if known[at - 1] else 'M'}{x:.1f} {y:.1f}{dot}")
     dash = DASHES[k // len(COLORS) % len(DASHES)]
     dashed = f' stroke-dasharray="{dash}"' if dash else ""
     return (

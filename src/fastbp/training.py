@@ -16,9 +16,10 @@ import numpy as np
 from fastbp import checks, optimizers, splitting
 from fastbp.annotations import Arrays, LossLike, MetricsLike, WeightsLike, WeightsOf
 from fastbp.callbacks import Callback, Callbacks
-from fastbp.data import Data, weighted_by_class
+from fastbp.data import Data
 from fastbp.fitting import Fit, Position
 from fastbp.history import History
+from fastbp.intake import Intake
 from fastbp.losses import Objective
 from fastbp.metrics import resolve as resolve_metrics
 from fastbp.network import Network
@@ -27,12 +28,12 @@ from fastbp.progress import ProgressBar
 from fastbp.resuming import Resumable
 from fastbp.sources import refuse_unfit
 from fastbp.splitting import Split
-from fastbp.streams import Augmented, Slices, Stream, StreamFit, as_batches, is_batches, joined
+from fastbp.streams import Augmented, Slices, Stream, StreamFit, joined
 
 UNFIT = 4  # the engine's word for a batch that was not finite
 
 
-class Trainer(OneByOne, Resumable):
+class Trainer(Intake, OneByOne, Resumable):
     """Trains a network and keeps what training needs from one call to the next.
 
     Parameters
@@ -85,6 +86,7 @@ class Trainer(OneByOne, Resumable):
         self.net: Network = net
         self.objective = Objective(self.recipe["loss"], net, self._loss_weights)
         self.metrics = resolve_metrics(self.recipe["metrics"], self.objective)
+        self._tried = None
         self.chain = self.optimizer.chain_for(net)
         self._lane = net.programs.lane(self.objective.terms, self.chain)
 
@@ -145,6 +147,8 @@ class Trainer(OneByOne, Resumable):
         augment: Callable[..., Any] | None = None,
         steps_per_epoch: int | None = None,
         validation_split: float | Split | None = None,
+        validation_steps: int | None = None,
+        validation_freq: int = 1,
     ) -> History:
         """Train for some epochs, going on from where the last call or step ended.
 
@@ -181,6 +185,11 @@ class Trainer(OneByOne, Resumable):
             How many batches of an iterable make an epoch; the next one goes on after them.
         validation_split : float or Split, optional
             The share of the rows that is held out as validation data: the last ones, or as a `Split` says.
+        validation_steps : int, optional
+            How many batches of an iterable of validation data are evaluated: the first ones each time, or what comes
+            next where it can be gone through only once.
+        validation_freq : int
+            Epochs from one evaluation to the next; the logs of the others have no "val_loss", the history has a NaN.
 
         Returns
         -------
@@ -203,9 +212,10 @@ class Trainer(OneByOne, Resumable):
             parts = splitting.part(validation_split, X, y, sample_weight, validation_data)
             X, y, sample_weight, validation_data = parts
         data = self._training_data(X, y, sample_weight, class_weight, check_finite, steps_per_epoch)
-        validation = self._validation(validation_data, check_finite)
+        validation = self._validation(validation_data, check_finite, validation_steps)
         epochs = checks.positive_int(epochs, "epochs")
         batch_size = checks.positive_int(batch_size, "batch_size")
+        validation_freq = checks.positive_int(validation_freq, "validation_freq")
         threads = checks.as_threads(threads)
         callbacks = Callbacks([*checks.instances(callbacks, Callback, "callbacks"), *[ProgressBar()] * bool(progress)])
         names = ["loss", *self.metrics]
@@ -218,15 +228,12 @@ class Trainer(OneByOne, Resumable):
             check = partial(self._checked, None, check_finite)
             data = Augmented(slices, checks.as_callable(augment, "augment"), self.rng, check)
         history.params = {"epochs": epochs, "batch_size": batch_size, "rows": rows}
-        if resume is not True and resume is not False:
-            self.restore(resume)
-        if resume is not False and self.pending is None:
-            raise ValueError("there is no fit to resume: the checkpoint was not written within one")
-        position, self.pending = self.pending if resume is not False else None, None
         kind: type = Fit if isinstance(data, Data) else StreamFit
-        self._fit = kind(self, data, validation, batch_size, shuffle, callbacks, history, threads)
+        fit = kind(self, data, validation, batch_size, shuffle, callbacks, history, threads, validation_freq)
+        position = self.resumed(resume, fit.check)
+        self._fit = fit
         try:
-            self._fit.epochs(epochs, position)
+            fit.epochs(epochs, position)
         finally:
             self._fit = None
         return history
@@ -334,36 +341,3 @@ class Trainer(OneByOne, Resumable):
     def new_outputs(self, rows: int) -> tuple[np.ndarray, ...]:
         """Memory for the outputs of so many rows."""
         return tuple(np.empty((rows, node.width), self.net.dtype) for node in self.net.outputs)
-
-    def _training_data(self, X, y, sample_weight, class_weight, check_finite, steps):
-        """Arrays, or without y a stream of batches."""
-        if steps is not None and y is not None:
-            raise ValueError("steps_per_epoch is for batches; of arrays an epoch is all rows")
-        if y is not None or X is None:
-            return self._data(X, y, sample_weight, class_weight, check_finite)
-        if sample_weight is not None:
-            raise ValueError("sample_weight is for arrays; batches are (X, y, sample_weight)")
-        if isinstance(class_weight, str):
-            raise ValueError(f"class_weight {class_weight!r} wants all of y; for batches pass a dict")
-        steps = None if steps is None else checks.positive_int(steps, "steps_per_epoch")
-        return Stream(as_batches(X, "X"), partial(self._checked, class_weight, check_finite), steps)
-
-    def _validation(self, data, check_finite):
-        if data is None:
-            return None
-        if is_batches(data):
-            return Stream(data, partial(self._checked, None, check_finite), prefix="validation ")
-        X, y, weights = checks.as_validation(data)
-        return self._data(X, y, weights, None, check_finite, "validation {}")
-
-    def _checked(self, class_weight, check_finite, X, y, sample_weight, name):
-        return self._data(X, y, sample_weight, class_weight, check_finite, name)
-
-    def _data(self, X, y, sample_weight=None, class_weight=None, check_finite=True, name="{}"):
-        xs = self.net.as_sources(X, check_finite, name.format("X"))
-        rows = len(xs[0])
-        ts = self.objective.targets(y, rows, name.format("y"))
-        weights = self.objective.weights(sample_weight, ts, name.format("sample_weight"))
-        if class_weight is not None:
-            weights = weighted_by_class(class_weight, self.objective, ts, weights, self.net.dtype)
-        return Data(xs, ts, weights)
