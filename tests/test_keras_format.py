@@ -1,4 +1,7 @@
-"""Models of Keras become nets with the same outputs; Keras computes them by its NumPy backend."""
+"""Models of Keras become nets with the same outputs; Keras computes them by its NumPy backend.
+
+The last test runs those of whole models again under its other backends.
+"""
 
 import os
 
@@ -28,7 +31,7 @@ def assert_read(model, tolerance: float = 1e-6) -> fb.Model:
 
     def evaluate(*xs: np.ndarray) -> list[np.ndarray]:
         Y = model(list(xs) if len(xs) > 1 else xs[0], training=False)
-        return [np.asarray(y) for y in (Y if isinstance(Y, (list, tuple)) else [Y])]
+        return [keras.ops.convert_to_numpy(y) for y in (Y if isinstance(Y, (list, tuple)) else [Y])]
 
     converted.assert_same(net, evaluate, tolerance)
     return net
@@ -105,7 +108,66 @@ def test_standardised_inputs() -> None:
     scaler.adapt(X.astype(np.float32))
     model = keras.Sequential([keras.Input((4,)), scaler, layers.Dense(3)])
     net = fb.from_keras(model)
-    np.testing.assert_allclose(net.predict(X), np.asarray(model(X.astype(np.float32))), atol=1e-5)
+    wanted = keras.ops.convert_to_numpy(model(X.astype(np.float32)))
+    np.testing.assert_allclose(net.predict(X), wanted, atol=1e-5)
+
+
+FUNCTIONS = {
+    "relu": lambda z: keras.ops.relu(z),
+    "leaky_relu": lambda z: keras.ops.leaky_relu(z, 0.3),
+    "gelu_tanh": lambda z: keras.ops.gelu(z),
+    "hard_swish": lambda z: keras.ops.hard_silu(z),
+    "abs": lambda z: keras.ops.absolute(z),
+    "threshold": lambda z: keras.ops.threshold(z, 0.2, -0.1),
+    "log_softmax": lambda z: keras.ops.log_softmax(z, axis=1),
+    "silu": lambda z: z * keras.ops.sigmoid(z),
+    "relu6": lambda z: keras.ops.clip(z, 0, 6),
+    "gaussian": lambda z: keras.ops.exp(-keras.ops.square(z)),
+    "squareplus": lambda z: 0.5 * (z + keras.ops.sqrt(z * z + 2.0)),
+    "elliot": lambda z: 0.5 + z / (2 * (1 + keras.ops.abs(z))),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions(name: str) -> None:
+    """Activations called as functions, and those spelled out."""
+    x = keras.Input((4,))
+    net = assert_read(keras.Model(x, FUNCTIONS[name](layers.Dense(5)(x))))
+    assert [layer.activation for layer in net.layers] == [name]
+
+
+def test_an_embedding_beside_columns_that_are_cut_and_joined() -> None:
+    x = keras.Input((5,))
+    table = layers.Embedding(6, 3, name="table")(x[:, :2])
+    parts = keras.ops.split(x, [2, 3], axis=1)
+    wide = keras.ops.concatenate([layers.Flatten()(table), *parts[1:]], axis=-1)
+    net = assert_read(keras.Model(x, layers.Dense(2)(wide)))
+    assert type(net["table"]) is fb.Embedding
+    with pytest.raises(ValueError, match=r"layer 'deep' \(Dense\)"):  # which works along the third dimension
+        fb.from_keras(keras.Model(x, layers.Flatten()(layers.Dense(2, name="deep")(table))))
+    with pytest.raises(ValueError, match=r"must have shape \(rows, columns\), got \(None, 2, 3\)"):
+        fb.from_keras(keras.Model(x, table))
+
+
+def test_a_file(tmp_path, python) -> None:
+    model = unsettled(keras.Sequential([keras.Input((4,)), layers.Dense(5, "tanh"), layers.Dense(3)]))
+    model.save(tmp_path / "net.keras")
+    net = fb.from_keras(tmp_path / "net.keras")
+    np.testing.assert_array_equal(net.params, fb.from_keras(model).params)
+    with pytest.raises(FileNotFoundError):
+        fb.from_keras(str(tmp_path / "none.keras"))
+    (tmp_path / "broken.keras").write_bytes(b"nonsense" * 5)
+    with pytest.raises(fb.ModelFormatError, match=r"broken\.keras is no sound model of Keras"):
+        fb.from_keras(tmp_path / "broken.keras")
+    code = (
+        "import sys, fastbp as fb\n"
+        "if sys.argv[2]: sys.modules[sys.argv[2]] = None\n"
+        "try: fb.from_keras(sys.argv[1])\nexcept ImportError as error: print(error)\n"
+    )
+    done = python("-c", code, str(tmp_path / "net.keras"), "keras")
+    assert done.stdout.strip() == "from_keras needs keras: pip install keras", done.stderr
+    done = python("-c", code, str(tmp_path / "net.keras"), "tensorflow", KERAS_BACKEND="tensorflow")
+    assert "from_keras needs keras, which cannot be loaded: No module named 'tensorflow" in done.stdout, done.stderr
 
 
 def test_frozen_layers_and_dtype() -> None:
@@ -132,3 +194,14 @@ def test_what_has_no_counterpart_is_named() -> None:
         fb.from_keras(keras.Sequential([layers.Dense(3)]))
     with pytest.raises(TypeError, match="wants a model of Keras, got int"):
         fb.from_keras(3)
+
+
+WHOLE = ("test_a_stack", "test_a_graph", "test_a_model_in_a_model", "test_standardised_inputs")
+
+
+@pytest.mark.parametrize("backend", ["torch", "jax"])
+def test_other_backends(python, backend: str) -> None:
+    pytest.importorskip(backend)
+    options = ["-q", "-p", "no:cacheprovider", "-W", "ignore"]
+    done = python("-m", "pytest", *options, *(f"{__file__}::{name}" for name in WHOLE), KERAS_BACKEND=backend)
+    assert f"{len(WHOLE)} passed in" in done.stdout, done.stdout

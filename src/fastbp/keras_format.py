@@ -1,20 +1,26 @@
 """Keras in: models of dense layers, sequential or functional, of any backend.
 
-Read by what Keras 3 objects say of themselves, so Keras need not be imported here. The graph is walked from the
-outputs back: a tensor knows the operation that made it and the tensors that this was called on.
+Read by what Keras 3 objects say of themselves, so Keras need not be imported here, but for a file. The graph is walked
+from the outputs back: a tensor knows the operation that made it and the tensors that this was called on.
 """
 
+import os
+import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from fastbp import drafts, gates, merging
+from fastbp import drafts, gates, merging, optional
 from fastbp._engine import ACTIVATIONS as OWN
 from fastbp.annotations import DTypeLike
 from fastbp.drafts import Draft
-from fastbp.layers import Dense, Dropout
-from fastbp.merging import At
+from fastbp.embedding import Embedding
+from fastbp.errors import ModelFormatError
+from fastbp.formulas import Of, Spelled
+from fastbp.layers import Dense, Dropout, PReLU
+from fastbp.merging import At, Unread
 from fastbp.model import Model
 from fastbp.normalization import BatchNorm, LayerNorm, RMSNorm
 from fastbp.torch_states import as_array
@@ -22,6 +28,7 @@ from fastbp.torch_states import as_array
 FORM = "Keras"
 # Keras's names that are not ours, and those with parameters of its own.
 ACTIVATIONS: dict[str, tuple[str, tuple[float, ...]]] = {
+    "absolute": ("abs", ()),
     "exponential": ("exp", ()),
     "swish": ("silu", ()),
     "hard_silu": ("hard_swish", ()),
@@ -36,8 +43,9 @@ def from_keras(model: Any, *, dtype: DTypeLike | None = None) -> Model:
 
     Parameters
     ----------
-    model : keras.Sequential or keras.Model
-        Built, so that its inputs have a shape (rows, columns).
+    model : keras.Sequential, keras.Model, or path of a .keras file
+        Built, so that its inputs have a shape (rows, columns). A file is loaded by Keras, without what it was
+        trained with and without code that the file brings.
     dtype : {"float32", "float64"}, optional
         That of the weights if not given.
 
@@ -52,6 +60,10 @@ def from_keras(model: Any, *, dtype: DTypeLike | None = None) -> Model:
         If a layer or operation has no counterpart; the message names it.
     TypeError
         If it is no model of Keras.
+    ModelFormatError
+        If Keras cannot load the file.
+    ImportError
+        If there is a file to load and the package `keras` is not installed.
 
     Examples
     --------
@@ -60,6 +72,8 @@ def from_keras(model: Any, *, dtype: DTypeLike | None = None) -> Model:
     >>> from_keras(model)  # doctest: +SKIP
     <Sequential 'sequential', 15 parameters, float32>
     """
+    if isinstance(model, (str, os.PathLike)):
+        model = _loaded(os.fspath(model))
     if not hasattr(model, "layers") or not hasattr(model, "get_weights"):
         raise TypeError(f"from_keras wants a model of Keras, got {type(model).__name__}")
     if not getattr(model, "inputs", None):
@@ -68,13 +82,35 @@ def from_keras(model: Any, *, dtype: DTypeLike | None = None) -> Model:
     for tensor in model.inputs:
         reader.values[id(tensor)] = At(reader.draft.input(_width(tensor), tensor.name))
     outputs = [reader.value(tensor) for tensor in model.outputs]
+    for tensor, value in zip(model.outputs, outputs, strict=True):
+        if isinstance(value, Unread):
+            raise value.error
+        if not isinstance(value, At):
+            raise ValueError(f"output {tensor.name!r} must have shape (rows, columns), got {tuple(tensor.shape)}")
     return reader.draft.model([at.number for at in outputs], dtype)
+
+
+def _loaded(path: str) -> Any:
+    os.stat(path)  # Keras says of a file that is missing that it is damaged
+    keras = optional.package("keras", "from_keras")
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # of a file that is damaged anything comes
+        words = str(error).strip().partition("\n")[0]
+        raise ModelFormatError(f"{path} is no sound model of Keras: {words}") from error
 
 
 def _width(tensor: Any) -> int:
     if len(tensor.shape) != 2 or tensor.shape[1] is None:
         raise ValueError(f"input {tensor.name!r} must have shape (rows, columns), got {tuple(tensor.shape)}")
     return int(tensor.shape[1])
+
+
+@dataclass(frozen=True)
+class Stacked:
+    """What an Embedding gives: a row for each column, which Flatten puts one after the other as our layer does."""
+
+    at: At
 
 
 class _Reader:
@@ -84,8 +120,9 @@ class _Reader:
         self.draft = draft
         self.values: dict[int, Any] = {}
         self.layers: dict[int, Any] = {}
+        self.spelled = Spelled()
 
-    def value(self, tensor: Any) -> At:
+    def value(self, tensor: Any) -> Any:
         """The step of a tensor, after those that it is made of."""
         pending = [tensor]
         while pending:
@@ -102,20 +139,43 @@ class _Reader:
                 self.values.update({id(output): at for output, at in zip(node.output_tensors, made, strict=True)})
         return self.values[id(tensor)]
 
-    def read(self, operation: Any, node: Any) -> list[At]:
-        """The steps of an operation's outputs."""
-        kind = type(operation).__name__
+    def read(self, operation: Any, node: Any) -> list[Any]:
+        """The values of an operation's outputs."""
         if hasattr(operation, "inputs") and hasattr(operation, "outputs"):
             return self.nested(operation, node)
-        args = [self.known(argument) for argument in node.arguments.args]
-        row = (LAYERS if hasattr(operation, "trainable_variables") else OPERATIONS).get(kind)
-        made = row(self, operation, *args) if row else None
+        activation = self.activation(operation, node)
+        if activation is not None:
+            return [activation]
+        for tensor in node.input_tensors:
+            if isinstance(self.values[id(tensor)], Unread):
+                return [self.values[id(tensor)]] * len(node.output_tensors)
+        made = self.called(operation, [self.known(argument) for argument in node.arguments.args])
         if made is None:
-            what = f"layer {operation.name!r} ({kind})"
-            raise drafts.unsupported(what, FORM, [*LAYERS, *OPERATIONS])
-        return [made]
+            what = f"layer {operation.name!r} ({type(operation).__name__})"
+            made = Unread(drafts.unsupported(what, FORM, [*LAYERS, *OPERATIONS]))
+        return list(made) if isinstance(made, tuple) else [made] * len(node.output_tensors)
 
-    def nested(self, model: Any, node: Any) -> list[At]:
+    def called(self, operation: Any, args: list) -> Any:
+        """What an operation gives; None if it has no counterpart."""
+        kind = type(operation).__name__
+        layer = hasattr(operation, "trainable_variables")
+        row = (LAYERS if layer else OPERATIONS).get(kind)
+        if any(isinstance(arg, Stacked) for arg in args):
+            return args[0].at if kind == "Flatten" else None
+        if row is not None:
+            return row(self, operation, *args)
+        return None if layer or len(args) != 1 or not isinstance(args[0], At) else _operation(self, operation, *args)
+
+    def activation(self, operation: Any, node: Any) -> At | None:
+        """The step of an operation that ends the formula of an activation."""
+        key, arguments = id(node.output_tensors[0]), node.arguments.args
+        if not hasattr(operation, "trainable_variables") and getattr(operation, "axis", -1) in (1, -1):
+            limits = [getattr(operation, limit) for limit in ("x_min", "x_max") if hasattr(operation, limit)]
+            parts = tuple(Of(id(part)) if id(part) in self.values else part for part in [*arguments, *limits])
+            self.spelled.note(key, type(operation).__name__.lower(), parts)
+        return self.spelled.activation(self.draft, key, self.values)
+
+    def nested(self, model: Any, node: Any) -> list[Any]:
         """A model used as a layer: its own graph on these tensors."""
         inner = _Reader(self.draft)
         inner.layers = self.layers
@@ -220,11 +280,35 @@ def _normalization(reader, operation, x):
 
 
 def _prelu(reader, operation, x):
-    from fastbp import layers
-
-    make = getattr(layers, "PReLU", None)
     alpha = _array(operation.alpha)
-    return make and reader.add(operation, lambda name: make(alpha.size, name=name), x, alpha=alpha.reshape(-1))
+    return reader.add(operation, lambda name: PReLU(alpha.size, name=name), x, alpha=alpha.reshape(-1))
+
+
+def _embedding(reader, operation, x):
+    W = _array(operation.embeddings)
+    made = reader.add(
+        operation, lambda name: Embedding(*W.shape, name=name, trainable=bool(operation.trainable)), x, W=W
+    )
+    return None if operation.mask_zero else Stacked(made)
+
+
+def _operation(reader, operation, x):
+    """A function that is an activation, by its own name or Keras's other one."""
+    kind = type(operation).__name__
+    theirs = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", kind).lower()
+    ours = ACTIVATIONS.get(theirs, ("",))[0] or theirs
+    name = f"{ours}_tanh" if getattr(operation, "approximate", False) else ours
+    parameters = [float(getattr(operation, key)) for key in PARAMETERS.get(kind, ())]
+    usual = getattr(operation, "axis", -1) in (1, -1)
+    return reader.activate(operation, x, name, *parameters) if usual else None
+
+
+def _split(reader, operation, x):
+    sections, width = operation.indices_or_sections, reader.draft.width(x.number)
+    if operation.axis not in (1, -1):
+        return None
+    ends = [width // sections * k for k in range(1, sections)] if isinstance(sections, int) else list(sections)
+    return merging.split(reader.draft, x, np.diff([0, *ends, width]).tolist())
 
 
 def _item(reader, operation, x, key):
@@ -246,6 +330,7 @@ LAYERS: dict[str, Callable] = {
     "BatchNormalization": _norm(_batch_norm, {**AFFINE, "mean": "moving_mean", "variance": "moving_variance"}),
     "LayerNormalization": _norm(lambda op, name: LayerNorm(op.epsilon, name=name), AFFINE),
     "RMSNormalization": _norm(lambda op, name: RMSNorm(op.epsilon, name=name), {"gamma": "scale"}),
+    "Embedding": _embedding,
     "Dropout": lambda reader, op, x: reader.add(op, lambda name: Dropout(float(op.rate), name=name), x),
     "Flatten": lambda reader, op, x: x,
     "Identity": lambda reader, op, x: x,
@@ -268,5 +353,18 @@ OPERATIONS: dict[str, Callable] = {
     "Negative": lambda reader, op, x: At(reader.draft.affine(x.number, -1.0, 0.0)),
     "Maximum": _plain(merging.maximum),
     "Minimum": _plain(merging.minimum),
+    "Concatenate": _merge(gates.Concatenate),
+    "Split": _split,
+    "Clip": lambda reader, op, x: merging.clipped(reader.draft, x, op.x_min, op.x_max),
     "GetItem": _item,
+}
+# What functions that are activations call their parameters.
+PARAMETERS = {
+    "Celu": ("alpha",),
+    "Elu": ("alpha",),
+    "HardShrink": ("threshold",),
+    "LeakyRelu": ("negative_slope",),
+    "SoftShrink": ("threshold",),
+    "Squareplus": ("b",),
+    "Threshold": ("threshold", "default_value"),
 }

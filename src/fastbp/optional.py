@@ -12,5 +12,7 @@ def package(name: str, who: str):
         import_module(root)
         return import_module(name)
     except ImportError as error:
-        name = DISTRIBUTIONS.get(root, root)
-        raise ImportError(f"{who} needs {name}: pip install {name}") from error
+        known = DISTRIBUTIONS.get(root, root)
+        if error.name is None or error.name.partition(".")[0] != root:  # it is there and lacks something itself
+            raise ImportError(f"{who} needs {known}, which cannot be loaded: {error}") from error
+        raise ImportError(f"{who} needs {known}: pip install {known}") from error
