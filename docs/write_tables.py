@@ -8,8 +8,25 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
+
 import fastbp as fb
-from fastbp import _engine, initializers, losses, metrics
+from fastbp import (
+    _engine,
+    c_format,
+    fann_format,
+    initializers,
+    keras_format,
+    losses,
+    metrics,
+    onnx_format,
+    onnx_operators,
+    sklearn_format,
+    torch_format,
+    torch_functions,
+    torch_reader,
+    torch_states,
+)
 from fastbp.blocks import Block
 from fastbp.constraints import Constraint
 from fastbp.layers import Layer
@@ -95,6 +112,68 @@ def schedules() -> str:
     return table("name, arguments, meaning", [(f"`{n}`", arguments(v), meaning(v)) for n, v in sorted(things)])
 
 
+# What each reader reads, from its own tables; each writer's table of activations.
+READ = {
+    "PyTorch": ("from_torch", lambda: [*torch_reader.MODULES, *torch_modules(), *torch_functions.FUNCTIONS]),
+    "state dicts of PyTorch": ("from_torch", lambda: torch_states.STATES),
+    "Keras": ("from_keras", lambda: [*keras_format.LAYERS, *keras_format.OPERATIONS]),
+    "ONNX": ("from_onnx", lambda: onnx_operators.OPERATORS),
+    "scikit-learn": ("from_sklearn", lambda: ["MLPClassifier", "MLPRegressor", "Pipeline", *sklearn_format.SCALERS]),
+    "FANN": ("from_fann", lambda: [row.name for row in fann_format.ACTIVATIONS.values()]),
+}
+WRITTEN = {"PyTorch": torch_format, "ONNX": onnx_format, "C": c_format}
+
+
+def torch_modules() -> list[str]:
+    return [row.module for row in torch_format.ACTIVATIONS.values() if row.module]
+
+
+def formats_read() -> str:
+    rows = [
+        (form, f"`fb.{function}`", meaning(getattr(fb, function)), ", ".join(sorted(set(names()))))
+        for form, (function, names) in READ.items()
+    ]
+    return table("from, function, meaning, what it knows", rows)
+
+
+def formats_written() -> str:
+    methods = {form: f"to_{form.lower().removeprefix('py')}" for form in WRITTEN}
+    rows = []
+    for form, module in WRITTEN.items():
+        method = getattr(fb.Model, methods[form])
+        layers = sorted(name for name, c in Layer.classes.items() if getattr(c, "kind", "") in module.IMPOSSIBLE)
+        rows.append((form, f"`net.{methods[form]}`", meaning(method), ", ".join(layers)))
+    return table("to, method, meaning, all but", rows)
+
+
+class Operators:
+    """A graph of ONNX of which only the operators are of interest."""
+
+    opset, dtype = onnx_format.USUAL, np.dtype("float32")
+
+    def __init__(self) -> None:
+        self.kinds: dict[str, None] = {}
+
+    def node(self, kind: str, inputs: list, attributes: dict) -> onnx_format.Value:
+        self.kinds[kind] = None
+        return onnx_format.Value(self, "")
+
+
+def activations_elsewhere() -> str:
+    theirs: dict[str, list[str]] = {}
+    for name, (ours, _) in keras_format.ACTIVATIONS.items():
+        theirs.setdefault(ours, []).append(name)
+    rows = []
+    for name, row in _engine.ACTIVATIONS.items():
+        module, graph = torch_format.ACTIVATIONS[name], Operators()
+        values = [parameter.value for parameter in row.parameters]
+        onnx_format.ACTIVATIONS[name](onnx_format.Value(graph, ""), *values, *[0.0] * (2 - len(values)))
+        fixed = "".join(f"({key}={value!r})" for key, value in module.fixed.items() if key == "approximate")
+        in_torch = f"`nn.{module.module}{fixed}`" if module.module else "a formula"
+        rows.append((f"`{name}`", in_torch, ", ".join(theirs.get(name, [])), ", ".join(graph.kinds)))
+    return table("name, PyTorch, Keras's other names, ONNX (opset 17)", rows)
+
+
 def public(name: str, value: object, module: str) -> bool:
     return not name.startswith("_") and callable(value) and getattr(value, "__module__", "") == module
 
@@ -124,6 +203,13 @@ SECTIONS = {
     "Constraints": ("For `constraint=`.", lambda: classes(Constraint)),
     "Layers and gates": ("Called on nodes, they give a node.", lambda: classes(Layer)),
     "Blocks": ("Several layers in one pattern.", lambda: classes(Block)),
+    "From other formats": (
+        "Activations are known as layers, as functions, and spelled out in arithmetic.\n"
+        "[converting.md](converting.md) has examples.",
+        formats_read,
+    ),
+    "To other formats": ("All layers, gates and activations can be written, but for those named.", formats_written),
+    "Activations elsewhere": ("What is written, and read back as the same activation.", activations_elsewhere),
 }
 
 
