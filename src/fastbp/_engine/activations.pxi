@@ -1,16 +1,17 @@
 """Activations: the table, and how a node's are applied.  The rows stand in the files after this one, by family.
 
-    name_value   Y = f(Z) in place: Y holds Z when it begins
-    name_vjp     dZ = dY f'(Z) in place: dZ holds dY when it begins; the slope comes from Z or from Y, whichever
-                 is cheaper, and a row with keeps_input = True has Z kept
-    name_curvature   dZ = dY f''(Z) in place, for second derivatives; a row without one is piecewise linear
+    name_value   Y = f(Z); Y may be Z
+    name_vjp     dZ = dY f'(Z); dZ may be dY; the slope comes from Z or from Y, whichever is cheaper, and a row with
+                 keeps_input = True has Z kept
+    name_curvature   dZ = dY f''(Z), for second derivatives; a row without one is piecewise linear
 
-At a kink the slope is the left one.  In place, because a loop over two arrays that may be one does not
-vectorise.  Element by element where it can be: only softmax and its like, and what draws, work by rows.
+At a kink the slope is the left one.  Lengths are whole vectors: what is left of one is filled up by the caller, and
+loops have no second part.  Element by element where it can be: only softmax and its like, and what draws, work by rows.
 """
 
-ctypedef void (*Value)(real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil
-ctypedef void (*Vjp)(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha, double beta) noexcept nogil
+ctypedef void (*Value)(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil
+ctypedef void (*Vjp)(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha,
+                     double beta) noexcept nogil
 
 cdef enum:
     MOST_ACTIVATIONS = 64
@@ -40,6 +41,11 @@ cdef void setting(Activation* owner, const char* name, double value, double low=
     owner.parameters[k] = Setting(name, value, low, high, above)
 
 
+cdef inline Py_ssize_t whole(Py_ssize_t n) noexcept nogil:
+    """n, as the compiler is to know it: whole vectors."""
+    return n & -LANES
+
+
 cdef inline real within(real z, real low, real high) noexcept nogil:
     """z, or the end of low ... high that it is beyond; NaN for NaN."""
     z = low if z < low else z
@@ -59,25 +65,31 @@ cdef inline void activate_block(const Op* op, const Context* context, const Tens
                                 Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     """Y = f(Z) for the rows of one block, as far as it goes element by element."""
     cdef real* Y = block_of(&op.Y, start, block)
-    if Z.data != op.Y.data:
-        memcpy(Y, block_of(Z, start, block), (stop - start) * op.Y.pitch * sizeof(real))
-    if op.activation.value != NULL and not by_rows(op, context):
-        op.activation.value(Y, (stop - start) * op.Y.pitch, op.alpha, op.beta)
+    cdef Py_ssize_t n = (stop - start) * op.Y.pitch
+    if by_rows(op, context):
+        return
+    if op.activation.value != NULL:
+        op.activation.value(block_of(Z, start, block), Y, n, op.alpha, op.beta)
+    elif Z.data != op.Y.data:
+        memcpy(Y, block_of(Z, start, block), n * sizeof(real))
 
 
-cdef inline void activate_rows(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+cdef inline void activate_rows(const Op* op, const Context* context, const Tensor* Z, Py_ssize_t start,
+                               Py_ssize_t stop) noexcept nogil:
     """Y = f(Z) where it goes by rows, after all blocks."""
     if by_rows(op, context):
-        op.activation.rows_value(op, context, start, stop)
+        op.activation.rows_value(op, context, Z, start, stop)
 
 
-cdef inline void activation_slope(const Op* op, const Context* context, const Tensor* Z, const Tensor* dZ,
-                                  Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """dZ = dY f'(Z) in place."""
+cdef inline void activation_slope(const Op* op, const Context* context, const Tensor* Z, const Tensor* dY,
+                                  const Tensor* dZ, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """dZ = dY f'(Z)."""
     cdef Py_ssize_t block
     if by_rows(op, context):
-        op.activation.rows_vjp(op, context, Z, dZ, start, stop)
+        op.activation.rows_vjp(op, context, Z, dY, dZ, start, stop)
     elif op.activation.vjp != NULL:
         for block in range(blocks(dZ.width)):
-            op.activation.vjp(block_of(Z, start, block), block_of(&op.Y, start, block), block_of(dZ, start, block),
-                              (stop - start) * op.Y.pitch, op.alpha, op.beta)
+            op.activation.vjp(block_of(Z, start, block), block_of(&op.Y, start, block), block_of(dY, start, block),
+                              block_of(dZ, start, block), (stop - start) * op.Y.pitch, op.alpha, op.beta)
+    elif dZ.data != dY.data:
+        copy_rows(dY, dZ, start, stop)

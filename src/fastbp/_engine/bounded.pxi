@@ -7,135 +7,138 @@ cdef inline real absolute(real z) noexcept nogil:
     return z if z > 0 else <real> 0 - z
 
 
-cdef void sigmoid_value(real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+cdef void sigmoid_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
     cdef Py_ssize_t i
-    for i in range(n):
-        Y[i] = sigmoid(Y[i])
+    for i in range(whole(n)):
+        Y[i] = sigmoid(Z[i])
 
-cdef void sigmoid_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+cdef void sigmoid_vjp(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha,
+                      double beta) noexcept nogil:
     cdef Py_ssize_t i
-    for i in range(n):
-        dZ[i] *= Y[i] * (<real> 1 - Y[i])
+    for i in range(whole(n)):
+        dZ[i] = dY[i] * (Y[i] * (<real> 1 - Y[i]))
 
-cdef void sigmoid_curvature(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha,
+cdef void sigmoid_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha,
                             double beta) noexcept nogil:
     cdef Py_ssize_t i
-    for i in range(n):
-        dZ[i] *= Y[i] * (<real> 1 - Y[i]) * (<real> 1 - <real> 2 * Y[i])
+    for i in range(whole(n)):
+        dZ[i] = dY[i] * (Y[i] * (<real> 1 - Y[i]) * (<real> 1 - <real> 2 * Y[i]))
 
 row = activation(b"sigmoid", b"1 / (1 + exp(-z))", sigmoid_value, sigmoid_vjp, sigmoid_curvature)
 row.synonyms = b"logistic"
 row.bound, row.low, row.high = 0.25, 0.0126606, 0.9873394
 
 
-cdef void log_sigmoid_value(real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+cdef void log_sigmoid_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
     cdef Py_ssize_t i
-    for i in range(n):
-        Y[i] = (Y[i] if Y[i] < 0 else 0) - log1p_of_unit(exp(Y[i] if Y[i] < 0 else -Y[i]))
+    for i in range(whole(n)):
+        Y[i] = (Z[i] if Z[i] < 0 else 0) - log1p_of_unit(exp(Z[i] if Z[i] < 0 else -Z[i]))
 
-cdef void log_sigmoid_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha,
+cdef void log_sigmoid_vjp(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha,
                           double beta) noexcept nogil:
     cdef Py_ssize_t i
-    for i in range(n):
-        dZ[i] *= -expm1(within(Y[i], -40, 0))
+    for i in range(whole(n)):
+        dZ[i] = -dY[i] * expm1(within(Y[i], -40, 0))
 
-cdef void log_sigmoid_curvature(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha,
+cdef void log_sigmoid_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha,
                                 double beta) noexcept nogil:
     cdef Py_ssize_t i
     cdef real s
-    for i in range(n):
+    for i in range(whole(n)):
         s = -expm1(within(Y[i], -40, 0))
-        dZ[i] *= s * (s - <real> 1)
+        dZ[i] = dY[i] * (s * (s - <real> 1))
 
 row = activation(b"log_sigmoid", b"log(1 / (1 + exp(-z)))", log_sigmoid_value, log_sigmoid_vjp, log_sigmoid_curvature)
 row.synonyms = b"logsigmoid"
 row.low, row.high = -INFINITY, -0.0512933
 
 
-cdef void tanh_value(real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+cdef void tanh_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
     cdef Py_ssize_t i
-    for i in range(n):
-        Y[i] = tanh(Y[i])
+    for i in range(whole(n)):
+        Y[i] = tanh(Z[i])
 
-cdef void tanh_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+cdef void tanh_vjp(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha, double beta) noexcept nogil:
     cdef Py_ssize_t i
-    for i in range(n):
-        dZ[i] *= <real> 1 - Y[i] * Y[i]
+    for i in range(whole(n)):
+        dZ[i] = dY[i] * (<real> 1 - Y[i] * Y[i])
 
-cdef void tanh_curvature(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha,
+cdef void tanh_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha,
                          double beta) noexcept nogil:
     cdef Py_ssize_t i
-    for i in range(n):
-        dZ[i] *= <real> -2 * Y[i] * (<real> 1 - Y[i] * Y[i])
+    for i in range(whole(n)):
+        dZ[i] = dY[i] * (<real> -2 * Y[i] * (<real> 1 - Y[i] * Y[i]))
 
 row = activation(b"tanh", b"tanh(z)", tanh_value, tanh_vjp, tanh_curvature)
 row.synonyms = b"sigmoid_symmetric"
 row.low, row.high = -0.9746794, 0.9746794
 
 
-cdef void softsign_value(real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+cdef void softsign_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
     cdef Py_ssize_t i
     cdef real z
-    for i in range(n):
-        z = within(Y[i], -SETTLED, SETTLED)
+    for i in range(whole(n)):
+        z = within(Z[i], -SETTLED, SETTLED)
         Y[i] = z / (<real> 1 + absolute(z))
 
-cdef void softsign_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+cdef void softsign_vjp(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha,
+                       double beta) noexcept nogil:
     cdef Py_ssize_t i
     cdef real s
-    for i in range(n):
+    for i in range(whole(n)):
         s = <real> 1 - absolute(Y[i])
-        dZ[i] *= s * s
+        dZ[i] = dY[i] * (s * s)
 
-cdef void softsign_curvature(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha,
+cdef void softsign_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha,
                              double beta) noexcept nogil:
     cdef Py_ssize_t i
     cdef real s
-    for i in range(n):
+    for i in range(whole(n)):
         s = <real> 1 - absolute(Y[i])
-        dZ[i] *= (<real> -2 if Y[i] > 0 else <real> 2) * s * s * s
+        dZ[i] = dY[i] * ((<real> -2 if Y[i] > 0 else <real> 2) * s * s * s)
 
 row = activation(b"softsign", b"z / (1 + |z|)", softsign_value, softsign_vjp, softsign_curvature)
 row.synonyms = b"elliot_symmetric"
 row.low, row.high = -0.7763932, 0.7763932
 
 
-cdef void elliot_value(real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+cdef void elliot_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
     cdef Py_ssize_t i
     cdef real s
-    for i in range(n):
-        s = <real> 0.5 / (<real> 1 + absolute(Y[i]))
-        Y[i] = <real> 1 - s if Y[i] > 0 else s
+    for i in range(whole(n)):
+        s = <real> 0.5 / (<real> 1 + absolute(Z[i]))
+        Y[i] = <real> 1 - s if Z[i] > 0 else s
 
-cdef void elliot_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+cdef void elliot_vjp(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha,
+                     double beta) noexcept nogil:
     cdef Py_ssize_t i
     cdef real s
-    for i in range(n):
+    for i in range(whole(n)):
         s = <real> 1 - Y[i] if Y[i] > <real> 0.5 else Y[i]
-        dZ[i] *= <real> 2 * s * s
+        dZ[i] = dY[i] * (<real> 2 * s * s)
 
-cdef void elliot_curvature(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha,
+cdef void elliot_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha,
                            double beta) noexcept nogil:
     cdef Py_ssize_t i
     cdef real s
-    for i in range(n):
+    for i in range(whole(n)):
         s = <real> 1 - Y[i] if Y[i] > <real> 0.5 else Y[i]
-        dZ[i] *= (<real> -8 if Y[i] > <real> 0.5 else <real> 8) * s * s * s
+        dZ[i] = dY[i] * ((<real> -8 if Y[i] > <real> 0.5 else <real> 8) * s * s * s)
 
 row = activation(b"elliot", b"1/2 + z / (2 + 2 |z|)", elliot_value, elliot_vjp, elliot_curvature)
 row.bound, row.low, row.high = 0.5, 0.1118034, 0.8881966
 
 
-cdef void hard_sigmoid_value(real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+cdef void hard_sigmoid_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
     cdef Py_ssize_t i
-    for i in range(n):
-        Y[i] = within(Y[i] + <real> 3, 0, 6) * <real> (1.0 / 6)
+    for i in range(whole(n)):
+        Y[i] = within(Z[i] + <real> 3, 0, 6) * <real> (1.0 / 6)
 
-cdef void hard_sigmoid_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha,
+cdef void hard_sigmoid_vjp(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha,
                            double beta) noexcept nogil:
     cdef Py_ssize_t i
-    for i in range(n):
-        dZ[i] = dZ[i] * <real> (1.0 / 6) if (Z[i] > -3) & (Z[i] <= 3) else 0
+    for i in range(whole(n)):
+        dZ[i] = dY[i] * <real> (1.0 / 6) if (Z[i] > -3) & (Z[i] <= 3) else 0
 
 row = activation(b"hard_sigmoid", b"z / 6 + 1/2, but within 0 ... 1", hard_sigmoid_value, hard_sigmoid_vjp, NULL, True)
 row.synonyms = b"hardsigmoid"
@@ -146,17 +149,18 @@ cdef void hard_tanh_shape(double alpha, double beta, Activation* row) noexcept n
     cdef double margin = 1e-6 * (beta - alpha)
     row.low, row.high = alpha + margin, beta - margin
 
-cdef void hard_tanh_value(real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+cdef void hard_tanh_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
     cdef Py_ssize_t i
     cdef real low = <real> alpha, high = <real> beta
-    for i in range(n):
-        Y[i] = within(Y[i], low, high)
+    for i in range(whole(n)):
+        Y[i] = within(Z[i], low, high)
 
-cdef void hard_tanh_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+cdef void hard_tanh_vjp(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha,
+                        double beta) noexcept nogil:
     cdef Py_ssize_t i
     cdef real low = <real> alpha, high = <real> beta
-    for i in range(n):
-        dZ[i] = dZ[i] if (Z[i] > low) & (Z[i] <= high) else 0
+    for i in range(whole(n)):
+        dZ[i] = dY[i] if (Z[i] > low) & (Z[i] <= high) else 0
 
 row = activation(b"hard_tanh", b"z, but within min_val ... max_val", hard_tanh_value, hard_tanh_vjp, NULL, True)
 row.synonyms = b"hardtanh linear_piece_symmetric"
@@ -165,23 +169,24 @@ setting(row, b"max_val", 1)
 row.ordered, row.shape = True, hard_tanh_shape
 
 
-cdef void gaussian_value(real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+cdef void gaussian_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
     cdef Py_ssize_t i
-    for i in range(n):
-        Y[i] = exp_of_minus_square(within(Y[i], -40, 40), 1, 1)
+    for i in range(whole(n)):
+        Y[i] = exp_of_minus_square(within(Z[i], -40, 40), 1, 1)
 
-cdef void gaussian_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+cdef void gaussian_vjp(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha,
+                       double beta) noexcept nogil:
     cdef Py_ssize_t i
-    for i in range(n):
-        dZ[i] *= <real> -2 * within(Z[i], -40, 40) * Y[i]
+    for i in range(whole(n)):
+        dZ[i] = dY[i] * (<real> -2 * within(Z[i], -40, 40) * Y[i])
 
-cdef void gaussian_curvature(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha,
+cdef void gaussian_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha,
                              double beta) noexcept nogil:
     cdef Py_ssize_t i
     cdef real z
-    for i in range(n):
+    for i in range(whole(n)):
         z = within(Z[i], -40, 40)
-        dZ[i] *= (<real> 4 * z * z - <real> 2) * Y[i]
+        dZ[i] = dY[i] * ((<real> 4 * z * z - <real> 2) * Y[i])
 
 row = activation(b"gaussian", b"exp(-z^2)", gaussian_value, gaussian_vjp, gaussian_curvature, True)
 row.bound, row.low, row.high = 0.857763885, 0.01, INFINITY

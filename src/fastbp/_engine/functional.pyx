@@ -5,7 +5,7 @@ does without these: it calls the kernels of an activation on arrays as they lie.
 """
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy, memmove, memset
 
 import numpy as np
 
@@ -83,8 +83,6 @@ cdef class _Node:
 
 
 cdef enum:
-    # Numbers that a kernel of an activation has at a time: what it works on in place stays in the first-level cache.
-    AT_ONCE = 2048
     WORTH_THE_LOCK = 16384      # numbers for which other threads of Python may run meanwhile
 
 empty, ndarray = np.empty, np.ndarray
@@ -200,16 +198,15 @@ cdef class Function:
 
     cdef void run_rows(self, int k, const Py_buffer* source, const Py_buffer* Z, const Py_buffer* Y,
                        const Py_buffer* result) noexcept:
-        cdef Tensor z, dz
+        cdef Tensor z, dy, dz
         self.op.activation = self.rows[k]
-        if result.buf != source.buf:
-            memcpy(result.buf, source.buf, source.len)
         if Z == NULL:
-            self.op.Y = plain(self.kernels[k], result)
-            self.op.activation.rows_value(&self.op, &self.context, 0, source.shape[0])
+            z, self.op.Y = plain(self.kernels[k], source), plain(self.kernels[k], result)
+            self.op.activation.rows_value(&self.op, &self.context, &z, 0, source.shape[0])
         else:
-            z, self.op.Y, dz = plain(self.kernels[k], Z), plain(self.kernels[k], Y), plain(self.kernels[k], result)
-            self.op.activation.rows_vjp(&self.op, &self.context, &z, &dz, 0, source.shape[0])
+            z, self.op.Y = plain(self.kernels[k], Z), plain(self.kernels[k], Y)
+            dy, dz = plain(self.kernels[k], source), plain(self.kernels[k], result)
+            self.op.activation.rows_vjp(&self.op, &self.context, &z, &dy, &dz, 0, source.shape[0])
 
 
 cdef Tensor plain(const Kernels* kernels, const Py_buffer* view) noexcept:
@@ -219,34 +216,32 @@ cdef Tensor plain(const Kernels* kernels, const Py_buffer* view) noexcept:
 
 cdef void run_elements(const Activation* row, const Op* op, Py_ssize_t lanes, const Py_buffer* source,
                        const Py_buffer* Z, const Py_buffer* Y, const Py_buffer* result) noexcept nogil:
-    """Copies and computes in stretches; what is no whole vector as part of one, so that it has the same bits."""
-    cdef Py_ssize_t at = 0, vector = lanes * source.itemsize, count, whole = source.len // vector * vector
+    """Whole vectors, and what is left as part of one, so that it has the same bits."""
+    cdef Py_ssize_t vector = lanes * source.itemsize, at = source.len // vector * vector, left = source.len - at
     cdef char[3][64] rest
-    while at < whole:
-        count = min(whole - at, AT_ONCE * source.itemsize)
-        if result.buf != source.buf:
-            memcpy(<char*> result.buf + at, <const char*> source.buf + at, count)
-        run_stretch(row, op, count // source.itemsize, Z != NULL, <const char*> Z.buf + at if Z != NULL else NULL,
-                    <const char*> Y.buf + at if Y != NULL else NULL, <char*> result.buf + at)
-        at += count
-    count = source.len - whole
-    if count > 0:
+    if at > 0:
+        run_stretch(row, op, at // source.itemsize, source.itemsize, <const char*> source.buf,
+                    <const char*> Z.buf if Z != NULL else NULL, <const char*> Y.buf if Z != NULL else NULL,
+                    <char*> result.buf)
+    if left > 0:
         memset(rest, 0, sizeof(rest))
-        memcpy(rest[0], <const char*> source.buf + at, count)
+        memcpy(rest[0], <const char*> source.buf + at, left)
         if Z != NULL:
-            memcpy(rest[1], <const char*> Z.buf + at, count)
-            memcpy(rest[2], <const char*> Y.buf + at, count)
-        run_stretch(row, op, lanes, Z != NULL, rest[1], rest[2], rest[0])
-        memcpy(<char*> result.buf + at, rest[0], count)
+            memcpy(rest[1], <const char*> Z.buf + at, left)
+            memcpy(rest[2], <const char*> Y.buf + at, left)
+        run_stretch(row, op, lanes, source.itemsize, rest[0], rest[1] if Z != NULL else NULL, rest[2], rest[0])
+        memcpy(<char*> result.buf + at, rest[0], left)
 
 
-cdef inline void run_stretch(const Activation* row, const Op* op, Py_ssize_t n, bint back, const char* Z, const char* Y,
-                             char* here) noexcept nogil:
-    if back:
-        if row.vjp != NULL:
-            row.vjp(Z, Y, here, n, op.alpha, op.beta)
-    elif row.value != NULL:
-        row.value(here, n, op.alpha, op.beta)
+cdef inline void run_stretch(const Activation* row, const Op* op, Py_ssize_t n, Py_ssize_t item, const char* source,
+                             const char* Z, const char* Y, char* result) noexcept nogil:
+    """The value of n numbers, or with Z and Y the gradient."""
+    if row.value == NULL:
+        memmove(result, source, n * item)
+    elif Z == NULL:
+        row.value(source, result, n, op.alpha, op.beta)
+    else:
+        row.vjp(Z, Y, source, result, n, op.alpha, op.beta)
 
 
 def _dense(X, W, b, activation, alpha, beta, dW=None, db=None):

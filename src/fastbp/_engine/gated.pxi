@@ -6,43 +6,54 @@ cdef real FAR = 800                 # all gates are open or shut there
 cdef double QUICK = 1.702
 cdef double TANH_1 = 1.5957691216057307117      # 2 sqrt(2 / pi): tanh(w / 2) = 2 s(w) - 1
 cdef double TANH_3 = 0.044715 * 1.5957691216057307117
+# A shut gate, z exp(w) for w below SHUT, is no normal number, though exp(-w) may be too large a one: its power of 2 is
+# lowered by SHIFT.  Of an open gate exp(-w) does not count.
+cdef real SHUT = <real> -92.5 if sizeof(real) == 4 else -716
+cdef real OPEN = 40
+
+cdef enum:
+    SHIFT = 16
+
+
+cdef inline real gated(real z, real x, real rest) noexcept nogil:
+    """z s(w) for -w = x - rest, with w >= SHUT."""
+    cdef real one = <real> (1.0 / (1 << SHIFT)), part = z / (one + exp_over(x, rest, 1, SHIFT)) * one
+    return z if x < -OPEN else part
 
 
 cdef inline real gate_slope(real z, real w, real dw) noexcept nogil:
     """Of z s(w)."""
-    cdef real e = exp(-absolute(w)), r = <real> 1 / (<real> 1 + e)
-    cdef real s = r if w > 0 else e * r
-    return s + z * e * r * r * dw
+    cdef real e = exp_of_negative(-absolute(w)), r = <real> 1 / (<real> 1 + e), shut = e * r
+    return (r if w > 0 else shut) + z * shut * r * dw
 
 
 cdef inline real gate_curvature(real z, real w, real dw, real ddw) noexcept nogil:
-    cdef real e = exp(-absolute(w)), r = <real> 1 / (<real> 1 + e), first = e * r * r
+    cdef real e = exp_of_negative(-absolute(w)), r = <real> 1 / (<real> 1 + e), first = e * r * r
     cdef real s = r if w > 0 else e * r
     return first * (<real> 2 * dw + z * ((<real> 1 - <real> 2 * s) * dw * dw + ddw))
 
 
-cdef void silu_value(real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
-    cdef Py_ssize_t i
-    cdef real z, e
-    for i in range(n):
-        z = within(-absolute(Y[i]), -FAR, 0)
-        e = exp(z)
-        Y[i] = (Y[i] if Y[i] > 0 else exp_minus(z, 0, z)) / (<real> 1 + e)
-
-cdef void silu_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+cdef void silu_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
     cdef Py_ssize_t i
     cdef real z
-    for i in range(n):
-        z = within(Z[i], -FAR, FAR)
-        dZ[i] *= gate_slope(z, z, 1)
+    for i in range(whole(n)):
+        z = SHUT if Z[i] < SHUT else Z[i]
+        Y[i] = gated(z, -z, 0)
 
-cdef void silu_curvature(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha,
+cdef void silu_vjp(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real z
+    for i in range(whole(n)):
+        z = within(Z[i], -FAR, FAR)
+        dZ[i] = dY[i] * gate_slope(z, z, 1)
+
+cdef void silu_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha,
                          double beta) noexcept nogil:
     cdef Py_ssize_t i
     cdef real z
-    for i in range(n):
+    for i in range(whole(n)):
         z = within(Z[i], -FAR, FAR)
-        dZ[i] *= gate_curvature(z, z, 1, 0)
+        dZ[i] = dY[i] * gate_curvature(z, z, 1, 0)
 
 row = activation(b"silu", b"z / (1 + exp(-z))", silu_value, silu_vjp, silu_curvature, True)
 row.synonyms = b"swish"
@@ -50,29 +61,30 @@ row.start = b"he_normal"
 row.bound = 1.09983932
 
 
-cdef void quick_gelu_value(real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+cdef void quick_gelu_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+    """The product comes in two parts: the error of a rounded one would be multiplied by it."""
     cdef Py_ssize_t i
-    cdef real z, e
-    for i in range(n):
-        z = within(-absolute(Y[i]), -FAR, 0)
-        e = exp_of_product(QUICK, z, 1)
-        Y[i] = (Y[i] if Y[i] > 0 else exp_of_product(QUICK, z, z)) / (<real> 1 + e)
+    cdef real ah = upper_half(<real> QUICK), al = <real> (QUICK - <double> ah), low = SHUT / <real> QUICK, z, zh
+    for i in range(whole(n)):
+        z = low if Z[i] < low else Z[i]
+        zh = upper_half(z)
+        Y[i] = gated(z, -ah * zh, ah * (z - zh) + al * z)
 
-cdef void quick_gelu_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha,
+cdef void quick_gelu_vjp(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha,
                          double beta) noexcept nogil:
     cdef Py_ssize_t i
     cdef real z
-    for i in range(n):
+    for i in range(whole(n)):
         z = within(Z[i], -FAR, FAR)
-        dZ[i] *= gate_slope(z, <real> QUICK * z, <real> QUICK)
+        dZ[i] = dY[i] * gate_slope(z, <real> QUICK * z, <real> QUICK)
 
-cdef void quick_gelu_curvature(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha,
+cdef void quick_gelu_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha,
                                double beta) noexcept nogil:
     cdef Py_ssize_t i
     cdef real z
-    for i in range(n):
+    for i in range(whole(n)):
         z = within(Z[i], -FAR, FAR)
-        dZ[i] *= gate_curvature(z, <real> QUICK * z, <real> QUICK, 0)
+        dZ[i] = dY[i] * gate_curvature(z, <real> QUICK * z, <real> QUICK, 0)
 
 row = activation(b"quick_gelu", b"z / (1 + exp(-1.702 z))",
                  quick_gelu_value, quick_gelu_vjp, quick_gelu_curvature, True)
@@ -80,31 +92,31 @@ row.start = b"he_normal"
 row.bound = 1.09983932
 
 
-cdef void gelu_tanh_value(real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+cdef void gelu_tanh_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
     cdef Py_ssize_t i
-    cdef real z, w, e
-    for i in range(n):
-        z = within(Y[i], -22, 22)
-        w = -absolute(z) * (<real> TANH_1 + <real> TANH_3 * z * z)
-        e = exp(w)
-        Y[i] = (Y[i] if Y[i] > 0 else exp_minus(w, 0, z)) / (<real> 1 + e)
+    cdef real low = <real> -10.2 if sizeof(real) == 4 else <real> -21.2, z
+    for i in range(whole(n)):
+        z = low if Z[i] < low else Z[i]
+        Y[i] = gated(z, -z * (<real> TANH_1 + <real> TANH_3 * z * z), 0)
 
-cdef void gelu_tanh_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+cdef void gelu_tanh_vjp(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha,
+                        double beta) noexcept nogil:
     cdef Py_ssize_t i
     cdef real z, w
-    for i in range(n):
+    for i in range(whole(n)):
         z = within(Z[i], -22, 22)
         w = <real> TANH_3 * z * z
-        dZ[i] *= gate_slope(z, z * (<real> TANH_1 + w), <real> TANH_1 + <real> 3 * w)
+        dZ[i] = dY[i] * gate_slope(z, z * (<real> TANH_1 + w), <real> TANH_1 + <real> 3 * w)
 
-cdef void gelu_tanh_curvature(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha,
+cdef void gelu_tanh_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha,
                               double beta) noexcept nogil:
     cdef Py_ssize_t i
     cdef real z, w
-    for i in range(n):
+    for i in range(whole(n)):
         z = within(Z[i], -22, 22)
         w = <real> TANH_3 * z * z
-        dZ[i] *= gate_curvature(z, z * (<real> TANH_1 + w), <real> TANH_1 + <real> 3 * w, <real> (6 * TANH_3) * z)
+        dZ[i] = dY[i] * gate_curvature(z, z * (<real> TANH_1 + w), <real> TANH_1 + <real> 3 * w,
+                                       <real> (6 * TANH_3) * z)
 
 row = activation(b"gelu_tanh", b"z/2 (1 + tanh(sqrt(2 / pi) (z + 0.044715 z^3)))",
                  gelu_tanh_value, gelu_tanh_vjp, gelu_tanh_curvature, True)
@@ -114,93 +126,99 @@ row.bound = 1.12900
 
 
 cdef double DENSITY = 0.39894228040143267794    # 1 / sqrt(2 pi)
-cdef real EDGE = <real> 14.5 if sizeof(real) == 4 else 39      # the normal probability of more is subnormal
+cdef real EDGE = <real> 13.2 if sizeof(real) == 4 else 37.64      # what is shut there is no normal number
 
-cdef void gelu_value(real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+cdef void gelu_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+    """z - z p or z p; p itself can be below the normal numbers.  The square is in two parts, as the gaussian's."""
     cdef Py_ssize_t i
-    cdef real z, p
-    for i in range(n):
-        z = within(absolute(Y[i]), 0, EDGE)
-        p = exp_of_minus_square(z, <real> 0.5, normal_tail_ratio(z))
-        Y[i] = Y[i] * (<real> 1 - p) if Y[i] > 0 else exp_of_minus_square(z, <real> 0.5, -z * normal_tail_ratio(z))
+    cdef real z, h, shut
+    for i in range(whole(n)):
+        z = absolute(Z[i])
+        z = EDGE if z > EDGE else z
+        h = upper_half(z)
+        shut = exp_over(<real> -0.5 * h * h, <real> 0.5 * (z - h) * (z + h), z * normal_tail_ratio(z), 0)
+        Y[i] = Z[i] - shut if Z[i] > 0 else -shut
 
-cdef void gelu_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+cdef void gelu_vjp(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha, double beta) noexcept nogil:
     cdef Py_ssize_t i
     cdef real z, e, p
-    for i in range(n):
-        z = within(absolute(Z[i]), 0, EDGE)
-        e = exp(<real> -0.5 * z * z)
+    for i in range(whole(n)):
+        z = absolute(Z[i])
+        z = EDGE if z > EDGE else z
+        e = exp_of_negative(<real> -0.5 * z * z)
         p = e * normal_tail_ratio(z)
-        e *= z * <real> DENSITY
-        dZ[i] *= <real> 1 - p + e if Z[i] > 0 else p - e
+        p -= e * z * <real> DENSITY
+        dZ[i] = dY[i] * (<real> 1 - p if Z[i] > 0 else p)
 
-cdef void gelu_curvature(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha,
+cdef void gelu_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha,
                          double beta) noexcept nogil:
     cdef Py_ssize_t i
     cdef real z
-    for i in range(n):
+    for i in range(whole(n)):
         z = within(Z[i], -EDGE, EDGE)
-        dZ[i] *= exp(<real> -0.5 * z * z) * <real> DENSITY * (<real> 2 - z * z)
+        dZ[i] = dY[i] * exp_of_negative(<real> -0.5 * z * z) * <real> DENSITY * (<real> 2 - z * z)
 
 row = activation(b"gelu", b"z/2 (1 + erf(z / sqrt(2)))", gelu_value, gelu_vjp, gelu_curvature, True)
 row.start = b"he_normal"
 row.bound = 1.12890
 
 
-cdef void mish_value(real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+cdef void mish_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
     cdef Py_ssize_t i
     cdef real z, e, w
-    for i in range(n):
-        z = within(Y[i], -FAR, 0)
-        e = exp(within(Y[i], -FAR, 20))
+    for i in range(whole(n)):
+        z = within(Z[i], -FAR, 0)
+        e = exp(within(Z[i], -FAR, 20))
         w = (e + <real> 2) / (e * (e + <real> 2) + <real> 2)
-        Y[i] = Y[i] * (e * w) if Y[i] > -1 else exp_minus(z, 0, z) * w
+        Y[i] = Z[i] * (e * w) if Z[i] > -1 else exp_minus(z, 0, z) * w
 
-cdef void mish_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+cdef void mish_vjp(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha, double beta) noexcept nogil:
     cdef Py_ssize_t i
     cdef real z, e, m, r
-    for i in range(n):
+    for i in range(whole(n)):
         z = within(Z[i], -FAR, 20)
         e = exp(z)
         m = e * (e + <real> 2)
         r = <real> 1 / (m + <real> 2)
-        dZ[i] *= m * r + <real> 4 * z * (e * r) * ((<real> 1 + e) * r)
+        dZ[i] = dY[i] * (m * r + <real> 4 * z * (e * r) * ((<real> 1 + e) * r))
 
-cdef void mish_curvature(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha,
+cdef void mish_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha,
                          double beta) noexcept nogil:
     cdef Py_ssize_t i
     cdef real z, e, r, first
-    for i in range(n):
+    for i in range(whole(n)):
         z = within(Z[i], -FAR, 20)
         e = exp(z)
         r = <real> 1 / (e * (e + <real> 2) + <real> 2)
         first = <real> 4 * (e * r) * ((<real> 1 + e) * r)
         first *= <real> 2 + z * ((<real> 1 + <real> 2 * e) / (<real> 1 + e) - <real> 4 * e * ((<real> 1 + e) * r))
-        dZ[i] *= first
+        dZ[i] = dY[i] * first
 
 row = activation(b"mish", b"z tanh(log(1 + exp(z)))", mish_value, mish_vjp, mish_curvature, True)
 row.start = b"he_normal"
 row.bound = 1.08849
 
 
-cdef void hard_swish_value(real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+cdef void hard_swish_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
     cdef Py_ssize_t i
     cdef real z
-    for i in range(n):
-        z = within(Y[i] + <real> 3, 0, 6) * <real> (1.0 / 6)
-        Y[i] = Y[i] * z if z > 0 else z
+    for i in range(whole(n)):
+        z = within(Z[i] + <real> 3, 0, 6) * <real> (1.0 / 6)
+        Y[i] = Z[i] * z if z > 0 else z
 
-cdef void hard_swish_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha,
+cdef void hard_swish_vjp(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha,
                          double beta) noexcept nogil:
     cdef Py_ssize_t i
-    for i in range(n):
-        dZ[i] *= <real> 1 if Z[i] > 3 else (<real> 0 if Z[i] <= -3 else (<real> 2 * Z[i] + <real> 3) * <real> (1.0 / 6))
+    cdef real slope
+    for i in range(whole(n)):
+        slope = (<real> 2 * Z[i] + <real> 3) * <real> (1.0 / 6)
+        dZ[i] = dY[i] * (<real> 1 if Z[i] > 3 else (<real> 0 if Z[i] <= -3 else slope))
 
-cdef void hard_swish_curvature(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha,
+cdef void hard_swish_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha,
                                double beta) noexcept nogil:
     cdef Py_ssize_t i
-    for i in range(n):
-        dZ[i] *= <real> (1.0 / 3) if (Z[i] > -3) & (Z[i] <= 3) else <real> 0
+    for i in range(whole(n)):
+        dZ[i] = dY[i] * (<real> (1.0 / 3) if (Z[i] > -3) & (Z[i] <= 3) else <real> 0)
 
 row = activation(b"hard_swish", b"z (z / 6 + 1/2), with the bracket within 0 ... 1",
                  hard_swish_value, hard_swish_vjp, hard_swish_curvature, True)

@@ -41,13 +41,13 @@ cdef struct SourceKind:
     GatherKernel gather
 
 
-ctypedef void (*ValueKernel)(void* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil
-ctypedef void (*VjpKernel)(const void* Z, const void* Y, void* dZ, Py_ssize_t n, double alpha,
+ctypedef void (*ValueKernel)(const void* Z, void* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil
+ctypedef void (*VjpKernel)(const void* Z, const void* Y, const void* dY, void* dZ, Py_ssize_t n, double alpha,
                            double beta) noexcept nogil
-ctypedef void (*RowsValueKernel)(const Op* op, const Context* context, Py_ssize_t start,
+ctypedef void (*RowsValueKernel)(const Op* op, const Context* context, const Tensor* Z, Py_ssize_t start,
                                  Py_ssize_t stop) noexcept nogil
-ctypedef void (*RowsVjpKernel)(const Op* op, const Context* context, const Tensor* Z, const Tensor* dZ,
-                               Py_ssize_t start, Py_ssize_t stop) noexcept nogil
+ctypedef void (*RowsVjpKernel)(const Op* op, const Context* context, const Tensor* Z, const Tensor* dY,
+                               const Tensor* dZ, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
 ctypedef void (*ShapeKernel)(double alpha, double beta, Activation* row) noexcept nogil
 
 cdef struct Setting:

@@ -14,13 +14,14 @@ from fastbp._engine.kernels cimport (
     OutputCurvatureKernel, OutputLossKernel, Parameter, PrepareKernel, Rows, RowsKernel, RowsValueKernel,
     RowsVjpKernel, Rule, Setting, ShapeKernel, SourceKind, Step, Targets, Tensor, UpdateKernel, ValueKernel, VjpKernel,
 )
+from fastbp._engine.lanes cimport add_lanes, add_products, keep_largest, largest_across, sums_across
 from fastbp._engine.roots cimport square_roots, vector
 from fastbp._engine.scalar cimport (
-    Double, Single, exp, exp_minus, exp_of_minus_square, exp_of_product, expm1, log, log1p_of_unit, normal_tail_ratio,
-    sigmoid, square_root, tanh,
+    Double, Single, exp, exp_minus, exp_of_minus_square, exp_of_negative, exp_of_product, exp_over, expm1, log,
+    log1p_of_unit, normal_tail_ratio, sigmoid, square_root, tanh, upper_half,
 )
 from fastbp._engine.tile cimport (
-    BLOCKED, COLUMNS, FROM_BIAS, FROM_C, FROM_ZERO, HEIGHTS, LANES, PANEL, PLAIN, TILE_ROWS, TILES, real,
+    BLOCKED, COLUMNS, FROM_BIAS, FROM_C, FROM_ZERO, HEIGHTS, LANES, PANEL, PLAIN, TILE_ROWS, TILES, operand, real,
     stream_line, transpose,
 )
 

@@ -27,12 +27,11 @@ cdef void activation_forward(const Op* op, const Context* context, Py_ssize_t st
     cdef Py_ssize_t block
     for block in range(blocks(op.Y.width)):
         activate_block(op, context, op.X, block, start, stop)
-    activate_rows(op, context, start, stop)
+    activate_rows(op, context, op.X, start, stop)
 
 cdef void activation_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     """dX = dY f'(X)."""
-    copy_rows(&op.dY, op.dX, start, stop)
-    activation_slope(op, context, op.X, op.dX, start, stop)
+    activation_slope(op, context, op.X, &op.dY, op.dX, start, stop)
 
 op_kind(b"activation", activation_forward, activation_backward)
 

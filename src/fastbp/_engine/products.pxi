@@ -77,7 +77,7 @@ cdef void dense_forward(const Op* op, const Context* context, Py_ssize_t start, 
             memcpy(bias, <const real*> op.b + block * PANEL, width * sizeof(real))
         forward_panel(op, block, width, bias, <real*> context.scratch, start, stop)
         activate_block(op, context, &op.Z, block, start, stop)
-    activate_rows(op, context, start, stop)
+    activate_rows(op, context, &op.Z, start, stop)
 
 
 cdef inline void forward_panel(const Op* op, Py_ssize_t block, Py_ssize_t width, const real* bias, real* packed,
@@ -100,7 +100,7 @@ cdef void dense_backward(const Op* op, const Context* context, Py_ssize_t start,
     """dZ = dY f'(Z), in dY's place; dX = dZ W'."""
     cdef Py_ssize_t I = op.X.width, O = op.Y.width, deepest = even_depth(O), block, part, k, depth, width
     cdef real* packed = <real*> context.scratch
-    activation_slope(op, context, &op.Z, &op.dY, start, stop)
+    activation_slope(op, context, &op.Z, &op.dY, &op.dY, start, stop)
     if op.dX.data == NULL:
         return
     for block in range(blocks(I)):

@@ -1,29 +1,29 @@
 """Activations that rise without end: relu's family, its smooth relatives, and plain functions."""
 
-cdef void relu_value(real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+cdef void relu_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
     cdef Py_ssize_t i
-    for i in range(n):
-        Y[i] = 0 if Y[i] <= 0 else Y[i]
+    for i in range(whole(n)):
+        Y[i] = 0 if Z[i] <= 0 else Z[i]
 
-cdef void relu_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+cdef void relu_vjp(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha, double beta) noexcept nogil:
     cdef Py_ssize_t i
-    for i in range(n):
-        dZ[i] = 0 if Y[i] <= 0 else dZ[i]
+    for i in range(whole(n)):
+        dZ[i] = 0 if Y[i] <= 0 else dY[i]
 
 row = activation(b"relu", b"z > 0: z; else 0", relu_value, relu_vjp)
 row.start = b"he_normal"
 row.dies = True
 
 
-cdef void relu6_value(real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+cdef void relu6_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
     cdef Py_ssize_t i
-    for i in range(n):
-        Y[i] = within(Y[i], 0, 6)
+    for i in range(whole(n)):
+        Y[i] = within(Z[i], 0, 6)
 
-cdef void relu6_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+cdef void relu6_vjp(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha, double beta) noexcept nogil:
     cdef Py_ssize_t i
-    for i in range(n):
-        dZ[i] = dZ[i] if (Z[i] > 0) & (Z[i] <= 6) else 0
+    for i in range(whole(n)):
+        dZ[i] = dY[i] if (Z[i] > 0) & (Z[i] <= 6) else 0
 
 row = activation(b"relu6", b"z, but within 0 ... 6", relu6_value, relu6_vjp, NULL, True)
 row.start = b"he_normal"
@@ -33,18 +33,18 @@ row.low, row.high, row.dies = -INFINITY, 5.999999, True
 cdef void leaky_relu_shape(double alpha, double beta, Activation* row) noexcept nogil:
     row.bound = max(1, alpha, -alpha)
 
-cdef void leaky_relu_value(real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+cdef void leaky_relu_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
     cdef Py_ssize_t i
     cdef real a = <real> alpha
-    for i in range(n):
-        Y[i] = a * Y[i] if Y[i] <= 0 else Y[i]
+    for i in range(whole(n)):
+        Y[i] = a * Z[i] if Z[i] <= 0 else Z[i]
 
-cdef void leaky_relu_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha,
+cdef void leaky_relu_vjp(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha,
                          double beta) noexcept nogil:
     cdef Py_ssize_t i
     cdef real a = <real> alpha
-    for i in range(n):
-        dZ[i] = a * dZ[i] if Z[i] <= 0 else dZ[i]
+    for i in range(whole(n)):
+        dZ[i] = a * dY[i] if Z[i] <= 0 else dY[i]
 
 row = activation(b"leaky_relu", b"z > 0: z; else negative_slope z", leaky_relu_value, leaky_relu_vjp, NULL, True)
 row.start = b"he_normal"
@@ -52,33 +52,37 @@ setting(row, b"negative_slope", 0.01)
 row.shape = leaky_relu_shape
 
 
-cdef void rrelu_value(real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
-    leaky_relu_value(Y, n, (alpha + beta) / 2, 0)
+cdef void rrelu_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+    leaky_relu_value(Z, Y, n, (alpha + beta) / 2, 0)
 
-cdef void rrelu_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha, double beta) noexcept nogil:
-    leaky_relu_vjp(Z, Y, dZ, n, (alpha + beta) / 2, 0)
+cdef void rrelu_vjp(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+    leaky_relu_vjp(Z, Y, dY, dZ, n, (alpha + beta) / 2, 0)
 
-cdef inline void random_slopes(const Op* op, const Context* context, const Tensor* Z, const Tensor* T,
+cdef void random_slopes_of_row(operand z, operand s, real* t, Py_ssize_t first, Py_ssize_t n, uint32_t key, real low,
+                               real step) noexcept nogil:
+    cdef Py_ssize_t k
+    for k in range(whole(n)):
+        t[k] = s[k] * (low + step * <real> draw(key, first + k) if z[k] <= 0 else <real> 1)
+
+cdef inline void random_slopes(const Op* op, const Context* context, const Tensor* Z, const Tensor* S, const Tensor* T,
                                Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """T[n, j] is multiplied by a slope drawn for it where Z[n, j] <= 0."""
+    """T[n, j] = S[n, j], times a slope drawn for it where Z[n, j] <= 0."""
     cdef real low = <real> op.alpha, step = <real> ((op.beta - op.alpha) / 4294967296.0)
-    cdef Py_ssize_t n, block, k
+    cdef Py_ssize_t n, block
     cdef uint32_t key
-    cdef const real* z
-    cdef real* t
     for n in range(start, stop):
         key = row_key(op, context, n)
         for block in range(blocks(T.width)):
-            z, t = block_of(Z, n, block), block_of(T, n, block)
-            for k in range(T.pitch):
-                t[k] *= low + step * <real> draw(key, block * PANEL + k) if z[k] <= 0 else <real> 1
+            random_slopes_of_row(block_of(Z, n, block), block_of(S, n, block), block_of(T, n, block), block * PANEL,
+                                 T.pitch, key, low, step)
 
-cdef void rrelu_rows_value(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    random_slopes(op, context, &op.Y, &op.Y, start, stop)
+cdef void rrelu_rows_value(const Op* op, const Context* context, const Tensor* Z, Py_ssize_t start,
+                           Py_ssize_t stop) noexcept nogil:
+    random_slopes(op, context, Z, Z, &op.Y, start, stop)
 
-cdef void rrelu_rows_vjp(const Op* op, const Context* context, const Tensor* Z, const Tensor* dZ, Py_ssize_t start,
-                         Py_ssize_t stop) noexcept nogil:
-    random_slopes(op, context, Z, dZ, start, stop)
+cdef void rrelu_rows_vjp(const Op* op, const Context* context, const Tensor* Z, const Tensor* dY, const Tensor* dZ,
+                         Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    random_slopes(op, context, Z, dY, dZ, start, stop)
 
 cdef void rrelu_shape(double alpha, double beta, Activation* row) noexcept nogil:
     row.bound = max(1, beta, -alpha)
@@ -95,17 +99,18 @@ row.ordered, row.shape = True, rrelu_shape
 cdef void threshold_shape(double alpha, double beta, Activation* row) noexcept nogil:
     row.dies = alpha >= 0 and beta <= 0
 
-cdef void threshold_value(real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+cdef void threshold_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
     cdef Py_ssize_t i
     cdef real edge = <real> alpha, below = <real> beta
-    for i in range(n):
-        Y[i] = below if Y[i] <= edge else Y[i]
+    for i in range(whole(n)):
+        Y[i] = below if Z[i] <= edge else Z[i]
 
-cdef void threshold_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+cdef void threshold_vjp(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha,
+                        double beta) noexcept nogil:
     cdef Py_ssize_t i
     cdef real edge = <real> alpha
-    for i in range(n):
-        dZ[i] = 0 if Z[i] <= edge else dZ[i]
+    for i in range(whole(n)):
+        dZ[i] = 0 if Z[i] <= edge else dY[i]
 
 row = activation(b"threshold", b"z > threshold: z; else value", threshold_value, threshold_vjp, NULL, True)
 row.start = b"he_normal"
@@ -118,23 +123,24 @@ cdef void elu_shape(double alpha, double beta, Activation* row) noexcept nogil:
     row.bound = max(1, alpha)
     row.low, row.high = 0.05 * row.bound - alpha, INFINITY
 
-cdef void elu_value(real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+cdef void elu_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
     cdef Py_ssize_t i
     cdef real a = <real> alpha
-    for i in range(n):
-        Y[i] = a * expm1(within(Y[i], -40, 0)) if Y[i] <= 0 else Y[i]
+    for i in range(whole(n)):
+        Y[i] = a * expm1(within(Z[i], -40, 0)) if Z[i] <= 0 else Z[i]
 
-cdef void elu_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+cdef void elu_vjp(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha, double beta) noexcept nogil:
     cdef Py_ssize_t i
     cdef real a = <real> alpha
-    for i in range(n):
-        dZ[i] = dZ[i] * (Y[i] + a) if Y[i] <= 0 else dZ[i]
+    for i in range(whole(n)):
+        dZ[i] = dY[i] * (Y[i] + a) if Y[i] <= 0 else dY[i]
 
-cdef void elu_curvature(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+cdef void elu_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha,
+                        double beta) noexcept nogil:
     cdef Py_ssize_t i
     cdef real a = <real> alpha
-    for i in range(n):
-        dZ[i] = dZ[i] * (Y[i] + a) if Y[i] <= 0 else 0
+    for i in range(whole(n)):
+        dZ[i] = dY[i] * (Y[i] + a) if Y[i] <= 0 else 0
 
 row = activation(b"elu", b"z > 0: z; else alpha (exp(z) - 1)", elu_value, elu_vjp, elu_curvature)
 row.start = b"he_normal"
@@ -145,21 +151,21 @@ row.shape = elu_shape
 cdef double SELU_SCALE = 1.0507009873554804934
 cdef double SELU_BELOW = 1.6732632423543772848 * 1.0507009873554804934
 
-cdef void selu_value(real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+cdef void selu_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
     cdef Py_ssize_t i
-    for i in range(n):
-        Y[i] = <real> SELU_BELOW * expm1(within(Y[i], -40, 0)) if Y[i] <= 0 else <real> SELU_SCALE * Y[i]
+    for i in range(whole(n)):
+        Y[i] = <real> SELU_BELOW * expm1(within(Z[i], -40, 0)) if Z[i] <= 0 else <real> SELU_SCALE * Z[i]
 
-cdef void selu_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+cdef void selu_vjp(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha, double beta) noexcept nogil:
     cdef Py_ssize_t i
-    for i in range(n):
-        dZ[i] *= Y[i] + <real> SELU_BELOW if Y[i] <= 0 else <real> SELU_SCALE
+    for i in range(whole(n)):
+        dZ[i] = dY[i] * (Y[i] + <real> SELU_BELOW if Y[i] <= 0 else <real> SELU_SCALE)
 
-cdef void selu_curvature(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha,
+cdef void selu_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha,
                          double beta) noexcept nogil:
     cdef Py_ssize_t i
-    for i in range(n):
-        dZ[i] = dZ[i] * (Y[i] + <real> SELU_BELOW) if Y[i] <= 0 else 0
+    for i in range(whole(n)):
+        dZ[i] = dY[i] * (Y[i] + <real> SELU_BELOW) if Y[i] <= 0 else 0
 
 row = activation(b"selu", b"z > 0: l z; else l a (exp(z) - 1), l = 1.0507..., a = 1.6733... (Klambauer 2017)",
                  selu_value, selu_vjp, selu_curvature)
@@ -170,24 +176,24 @@ row.bound, row.low, row.high = SELU_BELOW, -0.95 * SELU_BELOW, INFINITY
 cdef void celu_shape(double alpha, double beta, Activation* row) noexcept nogil:
     row.low, row.high = -0.95 * alpha, INFINITY
 
-cdef void celu_value(real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+cdef void celu_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
     cdef Py_ssize_t i
     cdef real a = <real> alpha
-    for i in range(n):
-        Y[i] = a * expm1(within(Y[i] / a, -40, 0)) if Y[i] <= 0 else Y[i]
+    for i in range(whole(n)):
+        Y[i] = a * expm1(within(Z[i] / a, -40, 0)) if Z[i] <= 0 else Z[i]
 
-cdef void celu_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+cdef void celu_vjp(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha, double beta) noexcept nogil:
     cdef Py_ssize_t i
     cdef real a = <real> alpha
-    for i in range(n):
-        dZ[i] *= Y[i] / a + <real> 1 if Y[i] <= 0 else <real> 1
+    for i in range(whole(n)):
+        dZ[i] = dY[i] * (Y[i] / a + <real> 1 if Y[i] <= 0 else <real> 1)
 
-cdef void celu_curvature(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha,
+cdef void celu_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha,
                          double beta) noexcept nogil:
     cdef Py_ssize_t i
     cdef real a = <real> alpha
-    for i in range(n):
-        dZ[i] = dZ[i] * ((Y[i] / a + <real> 1) / a) if Y[i] <= 0 else 0
+    for i in range(whole(n)):
+        dZ[i] = dY[i] * ((Y[i] / a + <real> 1) / a) if Y[i] <= 0 else 0
 
 row = activation(b"celu", b"z > 0: z; else alpha (exp(z / alpha) - 1)", celu_value, celu_vjp, celu_curvature)
 row.start = b"he_normal"
@@ -198,26 +204,27 @@ row.shape = celu_shape
 cdef void softplus_shape(double alpha, double beta, Activation* row) noexcept nogil:
     row.low, row.high = 0.0512933 / alpha, INFINITY
 
-cdef void softplus_value(real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+cdef void softplus_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
     cdef Py_ssize_t i
     cdef real z, a = <real> alpha
-    for i in range(n):
-        z = Y[i]
+    for i in range(whole(n)):
+        z = Z[i]
         Y[i] = (z if z > 0 else 0) + log1p_of_unit(exp_of_product(<double> a, -z if z > 0 else z, 1)) / a
 
-cdef void softplus_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+cdef void softplus_vjp(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha,
+                       double beta) noexcept nogil:
     cdef Py_ssize_t i
     cdef real a = <real> alpha
-    for i in range(n):
-        dZ[i] *= -expm1(within(-a * Y[i], -40, 0))
+    for i in range(whole(n)):
+        dZ[i] = -dY[i] * expm1(within(-a * Y[i], -40, 0))
 
-cdef void softplus_curvature(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha,
+cdef void softplus_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha,
                              double beta) noexcept nogil:
     cdef Py_ssize_t i
     cdef real s, a = <real> alpha
-    for i in range(n):
+    for i in range(whole(n)):
         s = -expm1(within(-a * Y[i], -40, 0))
-        dZ[i] *= a * s * (<real> 1 - s)
+        dZ[i] = dY[i] * (a * s * (<real> 1 - s))
 
 row = activation(b"softplus", b"log(1 + exp(beta z)) / beta", softplus_value, softplus_vjp, softplus_curvature)
 setting(row, b"beta", 1, 0, INFINITY, True)
@@ -235,82 +242,84 @@ cdef inline real sqrt_of(real x) noexcept nogil:
 cdef void squareplus_shape(double alpha, double beta, Activation* row) noexcept nogil:
     row.low, row.high = 0.1147079 * sqrt_double(alpha), INFINITY
 
-cdef void squareplus_value(real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+cdef void squareplus_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
     cdef Py_ssize_t i
     cdef real z, root, b = <real> alpha
-    for i in range(n):
-        z = Y[i] if Y[i] > 0 else -Y[i]
+    for i in range(whole(n)):
+        z = Z[i] if Z[i] > 0 else -Z[i]
         root = sqrt_of(within(z, 0, ROOTED) * within(z, 0, ROOTED) + b) if z < ROOTED else z
         z = <real> 0.5 * z + <real> 0.5 * root
-        Y[i] = z if Y[i] > 0 else <real> 0.25 * b / z
+        Y[i] = z if Z[i] > 0 else <real> 0.25 * b / z
 
-cdef void squareplus_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha,
+cdef void squareplus_vjp(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha,
                          double beta) noexcept nogil:
     cdef Py_ssize_t i
     cdef real b = <real> alpha
-    for i in range(n):
-        dZ[i] *= <real> 1 / (<real> 1 + <real> 0.25 * b / Y[i] / Y[i])
+    for i in range(whole(n)):
+        dZ[i] = dY[i] * (<real> 1 / (<real> 1 + <real> 0.25 * b / Y[i] / Y[i]))
 
-cdef void squareplus_curvature(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha,
+cdef void squareplus_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha,
                                double beta) noexcept nogil:
     cdef Py_ssize_t i
     cdef real root, b = <real> alpha
-    for i in range(n):
+    for i in range(whole(n)):
         root = Y[i] + <real> 0.25 * b / Y[i]
-        dZ[i] *= <real> 0.5 * b / root / root / root
+        dZ[i] = dY[i] * (<real> 0.5 * b / root / root / root)
 
 row = activation(b"squareplus", b"(z + sqrt(z^2 + b)) / 2", squareplus_value, squareplus_vjp, squareplus_curvature)
 setting(row, b"b", 4, 0, INFINITY, True)
 row.shape = squareplus_shape
 
 
-cdef void abs_value(real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+cdef void abs_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
     cdef Py_ssize_t i
-    for i in range(n):
-        Y[i] = absolute(Y[i])
+    for i in range(whole(n)):
+        Y[i] = absolute(Z[i])
 
-cdef void abs_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+cdef void abs_vjp(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha, double beta) noexcept nogil:
     cdef Py_ssize_t i
-    for i in range(n):
-        dZ[i] *= <real> (Z[i] > 0) - <real> (Z[i] < 0)
+    for i in range(whole(n)):
+        dZ[i] = dY[i] * (<real> (Z[i] > 0) - <real> (Z[i] < 0))
 
 row = activation(b"abs", b"|z|, with slope 0 at 0", abs_value, abs_vjp, NULL, True)
 
 
-cdef void square_value(real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+cdef void square_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
     cdef Py_ssize_t i
-    for i in range(n):
-        Y[i] *= Y[i]
+    for i in range(whole(n)):
+        Y[i] = Z[i] * Z[i]
 
-cdef void square_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+cdef void square_vjp(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha,
+                     double beta) noexcept nogil:
     cdef Py_ssize_t i
-    for i in range(n):
-        dZ[i] *= <real> 2 * Z[i]
+    for i in range(whole(n)):
+        dZ[i] = dY[i] * (<real> 2 * Z[i])
 
-cdef void square_curvature(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha,
+cdef void square_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha,
                            double beta) noexcept nogil:
     cdef Py_ssize_t i
-    for i in range(n):
-        dZ[i] *= <real> 2
+    for i in range(whole(n)):
+        dZ[i] = dY[i] * <real> 2
 
 row = activation(b"square", b"z^2", square_value, square_vjp, square_curvature, True)
 row.bound = INFINITY
 
 
-cdef void exp_value(real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+cdef void exp_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
     cdef Py_ssize_t i
-    for i in range(n):
-        Y[i] = exp(Y[i])
+    for i in range(whole(n)):
+        Y[i] = exp(Z[i])
 
-cdef void exp_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+cdef void exp_vjp(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha, double beta) noexcept nogil:
     cdef Py_ssize_t i
-    for i in range(n):
-        dZ[i] *= Y[i]
+    for i in range(whole(n)):
+        dZ[i] = dY[i] * Y[i]
 
-cdef void exp_curvature(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+cdef void exp_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha,
+                        double beta) noexcept nogil:
     cdef Py_ssize_t i
-    for i in range(n):
-        dZ[i] *= Y[i]
+    for i in range(whole(n)):
+        dZ[i] = dY[i] * Y[i]
 
 row = activation(b"exp", b"exp(z)", exp_value, exp_vjp, exp_curvature)
 row.synonyms = b"exponential"

@@ -3,7 +3,7 @@
 #ifndef FASTBP_ROOTS_H
 #define FASTBP_ROOTS_H
 
-#include "tile.h"
+#include "lanes.h"
 #include <float.h>
 #include <math.h>
 #if defined(__SSE2__)
@@ -14,11 +14,6 @@
 #define REAL_MAX (sizeof(real) == 4 ? (real)FLT_MAX : (real)DBL_MAX)
 
 #if defined(__GNUC__)
-typedef __typeof__(__builtin_choose_expr(sizeof(real) == 4, (int32_t)0, (int64_t)0)) whole;
-typedef whole lanes __attribute__((vector_size(VECTOR_BYTES), may_alias));
-
-INLINE vector chosen(lanes where, vector a, vector b) { return (vector)((where & (lanes)a) | (~where & (lanes)b)); }
-
 /* 1 / sqrt(x) to ESTIMATE_STEPS fewer doublings of its digits than x has. */
 INLINE vector estimate(vector x)
 {
@@ -39,7 +34,7 @@ INLINE vector estimate(vector x)
 #define ESTIMATE_STEPS (sizeof(real) == 4 ? 2 : 3)
 #endif
     /* Half the exponent by a shift of the bits, an error of 3 % at most (Lomont 2003). */
-    const lanes magic = (lanes){0} + (whole)(sizeof(real) == 4 ? 0x5F3759DF : 0x5FE6EB50C7B537A9LL);
+    const lanes magic = (lanes){0} + (whole_number)(sizeof(real) == 4 ? 0x5F3759DF : 0x5FE6EB50C7B537A9LL);
     return (vector)(magic - ((lanes)x >> 1));
 #endif
 }

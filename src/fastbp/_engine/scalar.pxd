@@ -1,7 +1,8 @@
 """Elementary functions of one number: inline and without branches, so that loops over them vectorise.
 
 Cython writes the 1 of a sum with a `real` as the double 1.0, which would make float kernels compute in double:
-hence `<real> 1` here and in the kernels.
+hence `<real> 1` here and in the kernels.  The exponential's polynomial comes in an odd and an even half: a processor
+that waits for each step of one long chain has no room left to begin with the next numbers.
 
 The choice of formula by number type is a comparison of constants that the compiler settles.  libm is
 the rejected option: its calls stop vectorisation and cost ten times as much.
@@ -23,30 +24,28 @@ cdef union Double:
 
 cdef inline float expm1_near_0_single(float x) noexcept nogil:
     """exp(x) - 1 for |x| <= log(2) / 2."""
-    cdef float p = <float> 1.9875691500e-4
-    p = p * x + <float> 1.3981999507e-3
-    p = p * x + <float> 8.3334519073e-3
-    p = p * x + <float> 4.1665795894e-2
-    p = p * x + <float> 1.6666665459e-1
-    p = p * x + <float> 5.0000001201e-1
-    return p * (x * x) + x
+    cdef float z = x * x, odd = <float> 1.9875691500e-4, even = <float> 1.3981999507e-3
+    odd = odd * z + <float> 8.3334519073e-3
+    even = even * z + <float> 4.1665795894e-2
+    odd = odd * z + <float> 1.6666665459e-1
+    even = even * z + <float> 5.0000001201e-1
+    return (odd * x + even) * z + x
 
 
 cdef inline double expm1_near_0_double(double x) noexcept nogil:
     """exp(x) - 1 for |x| <= log(2) / 2, by Taylor's series: the term left out is below 2^-57."""
-    cdef double p = 1.0 / 6227020800.0
-    p = p * x + 1.0 / 479001600.0
-    p = p * x + 1.0 / 39916800.0
-    p = p * x + 1.0 / 3628800.0
-    p = p * x + 1.0 / 362880.0
-    p = p * x + 1.0 / 40320.0
-    p = p * x + 1.0 / 5040.0
-    p = p * x + 1.0 / 720.0
-    p = p * x + 1.0 / 120.0
-    p = p * x + 1.0 / 24.0
-    p = p * x + 1.0 / 6.0
-    p = p * x + 0.5
-    return p * (x * x) + x
+    cdef double z = x * x, odd = 1.0 / 6227020800.0, even = 1.0 / 479001600.0
+    odd = odd * z + 1.0 / 39916800.0
+    even = even * z + 1.0 / 3628800.0
+    odd = odd * z + 1.0 / 362880.0
+    even = even * z + 1.0 / 40320.0
+    odd = odd * z + 1.0 / 5040.0
+    even = even * z + 1.0 / 720.0
+    odd = odd * z + 1.0 / 120.0
+    even = even * z + 1.0 / 24.0
+    odd = odd * z + 1.0 / 6.0
+    even = even * z + 0.5
+    return (odd * x + even) * z + x
 
 
 # Adding 1.5 * 2^23 (in double 1.5 * 2^52) rounds to whole numbers and leaves the integer in the low bits.
@@ -94,24 +93,36 @@ cdef inline real exp(real x) noexcept nogil:
     return exp_minus(x, <real> 0, <real> 1)
 
 
-cdef inline real exp_of_moderate(real x) noexcept nogil:
-    """exp(x) for -87 <= x <= 88 (in double -708 <= x <= 709), where 2^n is one factor."""
+cdef inline real exp_over(real x, real rest, real scale, int shift) noexcept nogil:
+    """scale exp(x - rest) 2^-shift, for a rest below 1, where exp(...) 2^-shift is within 2^-126 and 2^127 (in double
+    2^-1022 and 2^1023), so that its 2^n is one factor; 0 where n is one less."""
     cdef Single n
     cdef Double n_double
     cdef float r
     cdef double r_double
     if sizeof(real) == 4:
-        n.value = <float> x * <float> 1.44269504088896341 + <float> 12582912
+        n.value = <float> (x - rest) * <float> 1.44269504088896341 + <float> 12582912
         r = n.value - <float> 12582912
-        n.bits = (n.bits - 0x4B400000 + 127) << 23
-        r = expm1_near_0_single((<float> x - r * <float> 0.693359375) + r * <float> 2.12194440e-4)
-        return <real> (r * n.value + n.value)
-    n_double.value = <double> x * 1.4426950408889634 + 6755399441055744.0
+        n.bits = (n.bits - 0x4B400000 + 127 - shift) << 23
+        r = expm1_near_0_single(((<float> x - r * <float> 0.693359375) + r * <float> 2.12194440e-4) - <float> rest)
+        return <real> ((r * <float> scale + <float> scale) * n.value)
+    n_double.value = <double> (x - rest) * 1.4426950408889634 + 6755399441055744.0
     r_double = n_double.value - 6755399441055744.0
-    n_double.bits = (n_double.bits - 0x4338000000000000LL + 1023) << 52
-    r_double = expm1_near_0_double((<double> x - r_double * 6.93147180369123816490e-01)
-                                   - r_double * 1.90821492927058770002e-10)
-    return <real> (r_double * n_double.value + n_double.value)
+    n_double.bits = (n_double.bits - 0x4338000000000000LL + 1023 - shift) << 52
+    r_double = expm1_near_0_double(((<double> x - r_double * 6.93147180369123816490e-01)
+                                    - r_double * 1.90821492927058770002e-10) - <double> rest)
+    return <real> ((r_double * <double> scale + <double> scale) * n_double.value)
+
+
+cdef inline real exp_of_moderate(real x) noexcept nogil:
+    """exp(x) for -87 <= x <= 88 (in double -708 <= x <= 709)."""
+    return exp_over(x, 0, 1, 0)
+
+
+cdef inline real exp_of_negative(real x) noexcept nogil:
+    """exp(x) for x <= 0; below the smallest normal number it is 0."""
+    cdef real low = <real> -88 if sizeof(real) == 4 else <real> -709
+    return exp_over(low if x < low else x, 0, 1, 0)
 
 
 cdef inline real expm1(real x) noexcept nogil:

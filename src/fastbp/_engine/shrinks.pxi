@@ -1,42 +1,42 @@
 """Activations that draw small numbers to 0."""
 
-cdef void tanh_shrink_value(real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+cdef void tanh_shrink_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
     cdef Py_ssize_t i
-    for i in range(n):
-        Y[i] -= tanh(Y[i])
+    for i in range(whole(n)):
+        Y[i] = Z[i] - tanh(Z[i])
 
-cdef void tanh_shrink_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha,
+cdef void tanh_shrink_vjp(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha,
                           double beta) noexcept nogil:
     cdef Py_ssize_t i
     cdef real t
-    for i in range(n):
+    for i in range(whole(n)):
         t = tanh(Z[i])
-        dZ[i] *= t * t
+        dZ[i] = dY[i] * (t * t)
 
-cdef void tanh_shrink_curvature(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha,
+cdef void tanh_shrink_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha,
                                 double beta) noexcept nogil:
     cdef Py_ssize_t i
     cdef real t
-    for i in range(n):
+    for i in range(whole(n)):
         t = tanh(Z[i])
-        dZ[i] *= <real> 2 * t * (<real> 1 - t * t)
+        dZ[i] = dY[i] * (<real> 2 * t * (<real> 1 - t * t))
 
 row = activation(b"tanh_shrink", b"z - tanh(z)", tanh_shrink_value, tanh_shrink_vjp, tanh_shrink_curvature, True)
 row.synonyms = b"tanhshrink"
 
 
-cdef void soft_shrink_value(real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+cdef void soft_shrink_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
     cdef Py_ssize_t i
     cdef real a = <real> alpha
-    for i in range(n):
-        Y[i] -= within(Y[i], -a, a)
+    for i in range(whole(n)):
+        Y[i] = Z[i] - within(Z[i], -a, a)
 
-cdef void soft_shrink_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha,
+cdef void soft_shrink_vjp(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha,
                           double beta) noexcept nogil:
     cdef Py_ssize_t i
     cdef real a = <real> alpha
-    for i in range(n):
-        dZ[i] = dZ[i] if (Z[i] > a) | (Z[i] <= -a) else 0
+    for i in range(whole(n)):
+        dZ[i] = dY[i] if (Z[i] > a) | (Z[i] <= -a) else 0
 
 row = activation(b"soft_shrink", b"z > lambd: z - lambd; z < -lambd: z + lambd; else 0",
                  soft_shrink_value, soft_shrink_vjp, NULL, True)
@@ -44,18 +44,18 @@ row.synonyms = b"softshrink"
 setting(row, b"lambd", 0.5, 0)
 
 
-cdef void hard_shrink_value(real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+cdef void hard_shrink_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
     cdef Py_ssize_t i
     cdef real a = <real> alpha
-    for i in range(n):
-        Y[i] = 0 if (Y[i] <= a) & (Y[i] >= -a) else Y[i]
+    for i in range(whole(n)):
+        Y[i] = 0 if (Z[i] <= a) & (Z[i] >= -a) else Z[i]
 
-cdef void hard_shrink_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha,
+cdef void hard_shrink_vjp(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha,
                           double beta) noexcept nogil:
     cdef Py_ssize_t i
     cdef real a = <real> alpha
-    for i in range(n):
-        dZ[i] = dZ[i] if (Z[i] > a) | (Z[i] <= -a) else 0
+    for i in range(whole(n)):
+        dZ[i] = dY[i] if (Z[i] > a) | (Z[i] <= -a) else 0
 
 row = activation(b"hard_shrink", b"|z| > lambd: z; else 0", hard_shrink_value, hard_shrink_vjp, NULL, True)
 row.synonyms = b"hardshrink"

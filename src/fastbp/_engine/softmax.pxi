@@ -1,176 +1,196 @@
-"""Softmax and its like: activations whose features depend on each other, so that they work by rows."""
+"""Softmax and its like: activations whose features depend on each other, so that they work by rows.
 
-cdef inline real sum_of_lanes(real* sums) noexcept nogil:
-    """By halves, so that the additions overlap."""
-    cdef int half = <int> LANES // 2, k
-    while half > 0:
-        for k in range(half):
-            sums[k] += sums[k + half]
-        half = half // 2
-    return sums[0]
+LANES rows at a time: a pass over each row leaves a vector of LANES maxima or sums; these vectors, transposed in
+registers, give those of LANES rows side by side, and what a row needs once (a logarithm, a quotient) is computed for
+all of them together.  A row reduced to one number by itself, the rejected option, waits for each of its halvings.
+A row's sums have one order, wherever it stands.
+"""
+
+cdef enum:
+    MOST_LANES = 16
+    LANES_SQUARED = MOST_LANES * MOST_LANES
 
 
-cdef inline real sum_of_products(const Tensor* A, const Tensor* B, Py_ssize_t n) noexcept nogil:
-    """The sum over j of A[n, j] B[n, j]; without B of A[n, j]."""
-    cdef real[16] sums
-    cdef Py_ssize_t block, v
-    cdef int k, left
+cdef inline void largest(const Tensor* T, Py_ssize_t n, Py_ssize_t rows, real sign, real* most) noexcept nogil:
+    """most[r] = max over j of sign T[n + r, j], for LANES rows at most."""
+    cdef real[LANES_SQUARED] partial
+    cdef real[MOST_LANES] m
+    cdef Py_ssize_t r, block, v, k, width
+    cdef const real* t
+    cdef real first
+    memset(partial, 0, sizeof(partial) if rows < LANES else 0)
+    for r in range(rows):
+        first = sign * block_of(T, n + r, 0)[0]
+        for k in range(LANES):
+            m[k] = first
+        for block in range(blocks(T.width)):
+            t, width = block_of(T, n + r, block), width_of(T.width, block)
+            for v in range(parts(width, LANES)):
+                keep_largest(m, t + v * LANES, sign, width - v * LANES)
+        memcpy(partial + r * LANES, m, LANES * sizeof(real))
+    largest_across(partial, most)
+
+
+cdef inline void sums_of_products(const Tensor* A, const Tensor* B, Py_ssize_t n, Py_ssize_t rows,
+                                  real* sums) noexcept nogil:
+    """sums[r] = the sum over j of A[n + r, j] B[n + r, j]; without B of A[n + r, j]."""
+    cdef real[LANES_SQUARED] partial
+    cdef real[MOST_LANES] s
+    cdef Py_ssize_t r, block, v, width
     cdef const real* a
-    cdef const real* b
-    memset(sums, 0, sizeof(sums))
-    for block in range(blocks(A.width)):
-        for v in range(parts(width_of(A.width, block), LANES)):
-            a, left = block_of(A, n, block) + v * LANES, <int> (width_of(A.width, block) - v * LANES)
-            if B == NULL:
-                for k in range(<int> LANES):
-                    sums[k] += a[k] if k < left else 0
-            else:
-                b = block_of(B, n, block) + v * LANES
-                for k in range(<int> LANES):
-                    sums[k] += a[k] * b[k] if k < left else 0
-    return sum_of_lanes(sums)
+    cdef const real* b = NULL
+    memset(partial, 0, sizeof(partial) if rows < LANES else 0)
+    for r in range(rows):
+        memset(s, 0, sizeof(s))
+        for block in range(blocks(A.width)):
+            a, width = block_of(A, n + r, block), width_of(A.width, block)
+            if B != NULL:
+                b = block_of(B, n + r, block)
+            for v in range(parts(width, LANES)):
+                if B == NULL:
+                    add_lanes(s, a + v * LANES, width - v * LANES)
+                else:
+                    add_products(s, a + v * LANES, b + v * LANES, width - v * LANES)
+        memcpy(partial + r * LANES, s, LANES * sizeof(real))
+    sums_across(partial, sums)
 
 
-cdef inline real largest(const Tensor* T, Py_ssize_t n) noexcept nogil:
-    """max over j of T[n, j]."""
-    cdef real[16] most
-    cdef Py_ssize_t block, v
-    cdef int k, left, half
-    cdef const real* t = block_of(T, n, 0)
-    for k in range(<int> LANES):
-        most[k] = t[0]
-    for block in range(blocks(T.width)):
-        for v in range(parts(width_of(T.width, block), LANES)):
-            t, left = block_of(T, n, block) + v * LANES, <int> (width_of(T.width, block) - v * LANES)
-            for k in range(<int> LANES):
-                most[k] = t[k] if k < left and t[k] > most[k] else most[k]
-    half = <int> LANES // 2
-    while half > 0:
-        for k in range(half):
-            most[k] = most[k + half] if most[k + half] > most[k] else most[k]
-        half = half // 2
-    return most[0]
+cdef inline void shifted_exps(const Tensor* T, const Tensor* E, Py_ssize_t n, Py_ssize_t rows, real sign,
+                              const real* shifts, real* sums) noexcept nogil:
+    """E[n + r, j] = exp(sign T[n + r, j] - shifts[r]) and their sums; without E only these."""
+    cdef real[LANES_SQUARED] partial
+    cdef real[MOST_LANES] e, s
+    cdef Py_ssize_t r, block, v, k, width
+    cdef const real* t
+    cdef real* to = NULL
+    memset(partial, 0, sizeof(partial) if rows < LANES else 0)
+    for r in range(rows):
+        memset(s, 0, sizeof(s))
+        for block in range(blocks(T.width)):
+            t, width = block_of(T, n + r, block), width_of(T.width, block)
+            if E != NULL:
+                to = block_of(E, n + r, block)
+            for v in range(parts(width, LANES)):
+                for k in range(LANES):
+                    e[k] = exp_of_negative(sign * t[v * LANES + k] - shifts[r])
+                add_lanes(s, e, width - v * LANES)
+                if E != NULL:
+                    memcpy(to + v * LANES, e, LANES * sizeof(real))
+        memcpy(partial + r * LANES, s, LANES * sizeof(real))
+    sums_across(partial, sums)
 
 
-cdef inline real shifted_exp(const Tensor* T, const Tensor* E, real shift, Py_ssize_t n) noexcept nogil:
-    """E[n, j] = exp(T[n, j] - shift); returns their sum.  T and E may be one."""
-    cdef real[16] e, sums
-    cdef Py_ssize_t block, v
-    cdef int k, left
-    memset(sums, 0, sizeof(sums))
-    for block in range(blocks(T.width)):
-        for v in range(parts(width_of(T.width, block), LANES)):
-            left = <int> (width_of(T.width, block) - v * LANES)
-            memcpy(e, block_of(T, n, block) + v * LANES, LANES * sizeof(real))
-            for k in range(<int> LANES):
-                e[k] = exp(e[k] - shift)
-                sums[k] += e[k] if k < left else 0
-            memcpy(block_of(E, n, block) + v * LANES, e, LANES * sizeof(real))
-    return sum_of_lanes(sums)
+cdef inline void scaled(operand A, real* C, Py_ssize_t n, real scale) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(whole(n)):
+        C[i] = A[i] * scale
 
 
-cdef inline void scale_row(const Tensor* T, real scale, Py_ssize_t n) noexcept nogil:
-    """T[n] *= scale."""
-    cdef Py_ssize_t block, v, k
-    cdef real* t
-    for block in range(blocks(T.width)):
-        for v in range(parts(width_of(T.width, block), LANES)):
-            t = block_of(T, n, block) + v * LANES
-            for k in range(LANES):
-                t[k] *= scale
+cdef inline void softmax_rows(const Tensor* Z, const Tensor* Y, Py_ssize_t start, Py_ssize_t stop,
+                              real sign) noexcept nogil:
+    """Y = softmax(sign Z)."""
+    cdef real[MOST_LANES] most, over
+    cdef Py_ssize_t group, n, r, block, k, rows
+    for group in range(parts(stop - start, LANES)):
+        n = start + group * LANES
+        rows = least(LANES, stop - n)
+        largest(Z, n, rows, sign, most)
+        shifted_exps(Z, Y, n, rows, sign, most, over)
+        for k in range(LANES):
+            over[k] = <real> 1 / over[k]
+        for r in range(rows):
+            for block in range(blocks(Y.width)):
+                scaled(block_of(Y, n + r, block), block_of(Y, n + r, block), padded(width_of(Y.width, block)), over[r])
 
 
-cdef inline void negate_rows(const Tensor* T, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """T = -T."""
-    cdef Py_ssize_t n
-    for n in range(start, stop):
-        scale_row(T, -1, n)
+cdef inline void softmax_slope(operand y, operand dy, real* dz, Py_ssize_t n, real dot, real sign) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(whole(n)):
+        dz[i] = y[i] * (sign * dy[i] - dot)
 
 
-cdef void softmax_value(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+cdef inline void softmax_slopes(const Tensor* Y, const Tensor* dY, const Tensor* dZ, Py_ssize_t start,
+                                Py_ssize_t stop, real sign) noexcept nogil:
+    """dZ[n, j] = sign Y[n, j] (dY[n, j] - sum over k of dY[n, k] Y[n, k])."""
+    cdef real[MOST_LANES] dots
+    cdef Py_ssize_t group, n, r, block, rows
+    for group in range(parts(stop - start, LANES)):
+        n = start + group * LANES
+        rows = least(LANES, stop - n)
+        sums_of_products(dY, Y, n, rows, dots)
+        for r in range(rows):
+            for block in range(blocks(Y.width)):
+                softmax_slope(block_of(Y, n + r, block), block_of(dY, n + r, block), block_of(dZ, n + r, block),
+                              padded(width_of(Y.width, block)), sign * dots[r], sign)
+
+
+cdef void softmax_value(const Op* op, const Context* context, const Tensor* Z, Py_ssize_t start,
+                        Py_ssize_t stop) noexcept nogil:
     """Y[n, j] = exp(Z[n, j]) / sum over k of exp(Z[n, k]), shifted by the largest."""
-    cdef Py_ssize_t n
-    cdef const Tensor* Y = &op.Y
-    for n in range(start, stop):
-        scale_row(Y, <real> 1 / shifted_exp(Y, Y, largest(Y, n), n), n)
+    softmax_rows(Z, &op.Y, start, stop, 1)
 
-cdef void softmax_vjp(const Op* op, const Context* context, const Tensor* Z, const Tensor* dZ, Py_ssize_t start,
-                      Py_ssize_t stop) noexcept nogil:
-    """dZ[n, j] = Y[n, j] (dY[n, j] - sum over k of dY[n, k] Y[n, k])."""
-    cdef Py_ssize_t n, block, k
-    cdef const Tensor* Y = &op.Y
-    cdef real dot
-    cdef const real* y
-    cdef real* dz
-    for n in range(start, stop):
-        dot = sum_of_products(dZ, Y, n)
-        for block in range(blocks(Y.width)):
-            dz, y = block_of(dZ, n, block), block_of(Y, n, block)
-            for k in range(width_of(Y.width, block)):
-                dz[k] = y[k] * (dz[k] - dot)
+cdef void softmax_vjp(const Op* op, const Context* context, const Tensor* Z, const Tensor* dY, const Tensor* dZ,
+                      Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    softmax_slopes(&op.Y, dY, dZ, start, stop, 1)
 
 row = activation(b"softmax", b"exp(z) / the sum of exp(z) over the row", NULL, NULL)
 row.rows_value, row.rows_vjp, row.bound = softmax_value, softmax_vjp, 0.5
 
 
-cdef void softmin_value(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+cdef void softmin_value(const Op* op, const Context* context, const Tensor* Z, Py_ssize_t start,
+                        Py_ssize_t stop) noexcept nogil:
     """Y = softmax(-Z)."""
-    negate_rows(&op.Y, start, stop)
-    softmax_value(op, context, start, stop)
+    softmax_rows(Z, &op.Y, start, stop, -1)
 
-cdef void softmin_vjp(const Op* op, const Context* context, const Tensor* Z, const Tensor* dZ, Py_ssize_t start,
-                      Py_ssize_t stop) noexcept nogil:
-    """dZ[n, j] = -Y[n, j] (dY[n, j] - sum over k of dY[n, k] Y[n, k])."""
-    softmax_vjp(op, context, Z, dZ, start, stop)
-    negate_rows(dZ, start, stop)
+cdef void softmin_vjp(const Op* op, const Context* context, const Tensor* Z, const Tensor* dY, const Tensor* dZ,
+                      Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    softmax_slopes(&op.Y, dY, dZ, start, stop, -1)
 
 row = activation(b"softmin", b"exp(-z) / the sum of exp(-z) over the row", NULL, NULL)
 row.rows_value, row.rows_vjp, row.bound = softmin_value, softmin_vjp, 0.5
 
 
-cdef inline real sum_of_shifted_exp(const Tensor* T, real shift, Py_ssize_t n) noexcept nogil:
-    """The sum over j of exp(T[n, j] - shift)."""
-    cdef real[16] sums
-    cdef Py_ssize_t block, v
-    cdef int k, left
-    cdef real e
-    cdef const real* t
-    memset(sums, 0, sizeof(sums))
-    for block in range(blocks(T.width)):
-        for v in range(parts(width_of(T.width, block), LANES)):
-            t, left = block_of(T, n, block) + v * LANES, <int> (width_of(T.width, block) - v * LANES)
-            for k in range(<int> LANES):
-                e = exp(t[k] - shift)
-                sums[k] += e if k < left else 0
-    return sum_of_lanes(sums)
+cdef inline void shifted(operand z, real* y, Py_ssize_t n, real most, real log_sum) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(whole(n)):
+        y[i] = (z[i] - most) - log_sum
+
+cdef inline void log_softmax_slope(operand y, operand dy, real* dz, Py_ssize_t n, real total) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(whole(n)):
+        dz[i] = dy[i] - exp_of_negative(y[i]) * total
 
 
-cdef void log_softmax_value(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+cdef void log_softmax_value(const Op* op, const Context* context, const Tensor* Z, Py_ssize_t start,
+                            Py_ssize_t stop) noexcept nogil:
     """Y[n, j] = (Z[n, j] - largest) - log(sum over k of exp(Z[n, k] - largest))."""
-    cdef Py_ssize_t n, block, k
-    cdef real most, log_sum
-    cdef real* y
-    for n in range(start, stop):
-        most = largest(&op.Y, n)
-        log_sum = log(sum_of_shifted_exp(&op.Y, most, n))
-        for block in range(blocks(op.Y.width)):
-            y = block_of(&op.Y, n, block)
-            for k in range(width_of(op.Y.width, block)):
-                y[k] = (y[k] - most) - log_sum
+    cdef real[MOST_LANES] most, log_sums
+    cdef Py_ssize_t group, n, r, block, k, rows
+    for group in range(parts(stop - start, LANES)):
+        n = start + group * LANES
+        rows = least(LANES, stop - n)
+        largest(Z, n, rows, 1, most)
+        shifted_exps(Z, NULL, n, rows, 1, most, log_sums)
+        for k in range(LANES):
+            log_sums[k] = log(log_sums[k])
+        for r in range(rows):
+            for block in range(blocks(Z.width)):
+                shifted(block_of(Z, n + r, block), block_of(&op.Y, n + r, block), padded(width_of(Z.width, block)),
+                        most[r], log_sums[r])
 
-cdef void log_softmax_vjp(const Op* op, const Context* context, const Tensor* Z, const Tensor* dZ, Py_ssize_t start,
-                          Py_ssize_t stop) noexcept nogil:
+cdef void log_softmax_vjp(const Op* op, const Context* context, const Tensor* Z, const Tensor* dY, const Tensor* dZ,
+                          Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     """dZ[n, j] = dY[n, j] - exp(Y[n, j]) times the sum over k of dY[n, k]."""
-    cdef Py_ssize_t n, block, k
-    cdef real total
-    cdef const real* y
-    cdef real* dz
-    for n in range(start, stop):
-        total = sum_of_products(dZ, NULL, n)
-        for block in range(blocks(dZ.width)):
-            dz, y = block_of(dZ, n, block), block_of(&op.Y, n, block)
-            for k in range(width_of(dZ.width, block)):
-                dz[k] -= exp(y[k]) * total
+    cdef real[MOST_LANES] totals
+    cdef Py_ssize_t group, n, r, block, rows
+    for group in range(parts(stop - start, LANES)):
+        n = start + group * LANES
+        rows = least(LANES, stop - n)
+        sums_of_products(dY, NULL, n, rows, totals)
+        for r in range(rows):
+            for block in range(blocks(dZ.width)):
+                log_softmax_slope(block_of(&op.Y, n + r, block), block_of(dY, n + r, block),
+                                  block_of(dZ, n + r, block), padded(width_of(dZ.width, block)), totals[r])
 
 row = activation(b"log_softmax", b"z - log(the sum of exp(z) over the row)", NULL, NULL)
 row.synonyms = b"logsoftmax"

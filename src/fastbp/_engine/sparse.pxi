@@ -49,7 +49,7 @@ cdef void sparse_forward(const Op* op, const Context* context, Py_ssize_t start,
                 add_rows(<const int32_t*> op.rows.columns, x, bounds, W, O, width, sums)
             copy_features(sums, block_of(&op.Z, n, block), padded(width))
         activate_block(op, context, &op.Z, block, start, stop)
-    activate_rows(op, context, start, stop)
+    activate_rows(op, context, &op.Z, start, stop)
 
 
 cdef inline Py_ssize_t first_from(const column* columns, const int64_t* bounds, Py_ssize_t wanted) noexcept nogil:

@@ -10,7 +10,8 @@ cdef void slope_forward(const Op* op, const Context* context, Py_ssize_t start, 
         fill_row(&op.Y, n, 1)
     for block in range(blocks(op.Y.width)):
         op.activation.vjp(block_of(op.X, start, block), block_of(&op.X[1], start, block),
-                          block_of(&op.Y, start, block), numbers_in(&op.Y, start, stop), op.alpha, op.beta)
+                          block_of(&op.Y, start, block), block_of(&op.Y, start, block),
+                          numbers_in(&op.Y, start, stop), op.alpha, op.beta)
 
 cdef void slope_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     """dZ = dY f''(Z): the whole derivative, so that none goes to f(Z)."""
@@ -22,10 +23,10 @@ cdef void slope_backward(const Op* op, const Context* context, Py_ssize_t start,
     if op.activation.curvature == NULL:
         zero_rows(op.dX, start, stop)
         return
-    copy_rows(&op.dY, op.dX, start, stop)
     for block in range(blocks(op.Y.width)):
         op.activation.curvature(block_of(op.X, start, block), block_of(&op.X[1], start, block),
-                                block_of(op.dX, start, block), numbers_in(&op.Y, start, stop), op.alpha, op.beta)
+                                block_of(&op.dY, start, block), block_of(op.dX, start, block),
+                                numbers_in(&op.Y, start, stop), op.alpha, op.beta)
 
 op_kind(b"slope", slope_forward, slope_backward)
 

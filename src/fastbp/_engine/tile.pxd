@@ -2,6 +2,7 @@
 
 cdef extern from "tile.h" nogil:
     ctypedef float real
+    ctypedef const real* operand
     ctypedef void (*tile_function)(const real* A, Py_ssize_t stride, Py_ssize_t jump, const real* P,
                                    Py_ssize_t pitch, Py_ssize_t K, real* C, Py_ssize_t c_row,
                                    const real* bias, int start)

@@ -142,7 +142,7 @@ cdef real far_wave(real x, int quarter) noexcept nogil:
 cdef inline bint within_reach(const real* Z, Py_ssize_t n) noexcept nogil:
     """Whether no |Z[i]| is above CODY_WAITE or NaN: a count, since a search would not vectorise."""
     cdef Py_ssize_t i, near = 0
-    for i in range(n):
+    for i in range(whole(n)):
         near += <Py_ssize_t> (absolute(Z[i]) <= CODY_WAITE)
     return near == n
 
@@ -150,7 +150,7 @@ cdef inline bint within_reach(const real* Z, Py_ssize_t n) noexcept nogil:
 cdef inline void waves(const real* Z, real* W, Py_ssize_t n, int quarter) noexcept nogil:
     """W[i] = sin(Z[i] + quarter pi / 2) for at most WAVES_AT_ONCE numbers; W is not Z."""
     cdef Py_ssize_t i
-    for i in range(n):
+    for i in range(whole(n)):
         W[i] = near_wave(Z[i], quarter)
     if not within_reach(Z, n):
         for i in range(n):
@@ -158,49 +158,50 @@ cdef inline void waves(const real* Z, real* W, Py_ssize_t n, int quarter) noexce
                 W[i] = far_wave(Z[i], quarter)
 
 
-cdef inline void waves_in_place(real* Y, Py_ssize_t n, int quarter) noexcept nogil:
+cdef inline void all_waves(const real* Z, real* Y, Py_ssize_t n, int quarter) noexcept nogil:
+    """Y[i] = sin(Z[i] + quarter pi / 2); Y may be Z."""
     cdef real[WAVES_AT_ONCE] W
     cdef Py_ssize_t at = 0, count
     while at < n:
         count = least(WAVES_AT_ONCE, n - at)
-        waves(Y + at, W, count, quarter)
+        waves(Z + at, W, count, quarter)
         memcpy(Y + at, W, count * sizeof(real))
         at += count
 
 
-cdef inline void times_waves(const real* Z, real* dZ, Py_ssize_t n, int quarter) noexcept nogil:
-    """dZ[i] *= sin(Z[i] + quarter pi / 2)."""
+cdef inline void times_waves(const real* Z, const real* dY, real* dZ, Py_ssize_t n, int quarter) noexcept nogil:
+    """dZ[i] = dY[i] sin(Z[i] + quarter pi / 2)."""
     cdef real[WAVES_AT_ONCE] W
     cdef Py_ssize_t at = 0, count, i
     while at < n:
         count = least(WAVES_AT_ONCE, n - at)
         waves(Z + at, W, count, quarter)
-        for i in range(count):
-            dZ[at + i] *= W[i]
+        for i in range(whole(count)):
+            dZ[at + i] = dY[at + i] * W[i]
         at += count
 
 
-cdef void sin_value(real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
-    waves_in_place(Y, n, 0)
+cdef void sin_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+    all_waves(Z, Y, n, 0)
 
-cdef void sin_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha, double beta) noexcept nogil:
-    times_waves(Z, dZ, n, 1)
+cdef void sin_vjp(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+    times_waves(Z, dY, dZ, n, 1)
 
-cdef void sin_curvature(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha,
+cdef void sin_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha,
                         double beta) noexcept nogil:
-    times_waves(Z, dZ, n, 2)
+    times_waves(Z, dY, dZ, n, 2)
 
 row = activation(b"sin", b"sin(z)", sin_value, sin_vjp, sin_curvature, True)
 
 
-cdef void cos_value(real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
-    waves_in_place(Y, n, 1)
+cdef void cos_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+    all_waves(Z, Y, n, 1)
 
-cdef void cos_vjp(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha, double beta) noexcept nogil:
-    times_waves(Z, dZ, n, 2)
+cdef void cos_vjp(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha, double beta) noexcept nogil:
+    times_waves(Z, dY, dZ, n, 2)
 
-cdef void cos_curvature(const real* Z, const real* Y, real* dZ, Py_ssize_t n, double alpha,
+cdef void cos_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha,
                         double beta) noexcept nogil:
-    times_waves(Z, dZ, n, 3)
+    times_waves(Z, dY, dZ, n, 3)
 
 row = activation(b"cos", b"cos(z)", cos_value, cos_vjp, cos_curvature, True)
