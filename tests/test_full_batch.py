@@ -139,6 +139,22 @@ def test_a_callback_stops_it(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_an_error_on_the_way_leaves_the_parameters(dtype: str, method: str) -> None:
+    X, y = curve()
+    net = net_of(dtype)
+    before = net.params.copy()
+
+    def breaks(iteration, loss):
+        if iteration == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fb.minimize(net, X, y, method=method, callback=breaks)
+    np.testing.assert_array_equal(net.params, before)
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_frozen_layers_and_statistics_stay(method: str, rng: np.random.Generator) -> None:
     layers = [fb.Dense(4, "tanh", trainable=False), fb.BatchNorm(), fb.Dense(2)]
     net = fb.Sequential(fb.Input(3), *layers, dtype="float64", seed=0)

@@ -109,7 +109,6 @@ def as_targets(t, rows: int, width: int, loss: Loss, mask_nan: bool, dtype: np.d
 def as_weights(weights, t: ndarray, dtype: np.dtype, name: str = "sample_weight") -> ndarray:
     """A weight for each row, or for each value of the targets t: finite, not negative, not all zero."""
     array = checks.as_numbers(weights, name)
-    checks.same_rows(array, len(t), name)
     return checks.as_weights(array, t.shape if array.shape == t.shape else t.shape[:1], dtype, name)
 
 

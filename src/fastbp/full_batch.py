@@ -105,10 +105,15 @@ def minimize(
     weights = objective.weights(sample_weight, ts)
     max_iter, tol = checks.positive_int(max_iter, "max_iter"), checks.in_range(tol, "tol", 0.0)
     watch = _Watch(callback)
-    if method == "lm":
-        found = levenberg_marquardt(Problem(work, objective, xs, ts, weights), max_iter, tol, watch)
-    else:
-        found = _by_scipy(work, objective, xs, ts, weights, method, max_iter, tol, watch)
+    before = net.params.copy()
+    try:
+        if method == "lm":
+            found = levenberg_marquardt(Problem(work, objective, xs, ts, weights), max_iter, tol, watch)
+        else:
+            found = _by_scipy(work, objective, xs, ts, weights, method, max_iter, tol, watch)
+    except BaseException:
+        net.params = before
+        raise
     theta, value, evaluations, converged, message = found
     net.params = theta
     return Optimum(value, len(watch.history) - 1, evaluations, converged, message, watch.history)

@@ -1,4 +1,4 @@
-"""What a program reads its inputs from: plain rows of the net's own numbers, or a Source of any others."""
+"""What a program reads and writes: plain rows of the net's own numbers, or a Source of any others; targets; results."""
 
 cdef void attach_sources(Program program, xs, Py_ssize_t rows) except *:
     """Places the ports at the callers' rows."""
@@ -45,3 +45,35 @@ cdef void read_sparse(Program program) noexcept:
             node = plan.nodes + k
             if node.op.kind == plan.kernels.dense and plan.X_source[node.op.X - plan.X] == s:
                 node.op.kind, node.op.rows = plan.kernels.sparse_dense, &plan.sources[s].rows
+
+
+cdef void attach_rows(Program program, Port* ports, Py_ssize_t n_ports, arrays, Py_ssize_t rows) except *:
+    """Places ports at plain rows."""
+    cdef Py_ssize_t k
+    for k in range(n_ports):
+        ports[k].array = <char*> address(arrays[k], rows * ports[k].value.width * program.plan.kernels.item)
+
+
+cdef new_rows(Program program, Port* ports, Py_ssize_t n_ports, Py_ssize_t rows):
+    """New arrays, and the ports placed at them."""
+    cdef Py_ssize_t k
+    arrays = tuple([np.empty((rows, ports[k].value.width), program.dtype) for k in range(n_ports)])
+    attach_rows(program, ports, n_ports, arrays, rows)
+    return arrays
+
+
+cdef void attach_targets(Program program, Py_ssize_t n_sinks, ts, weights, terms, Py_ssize_t rows) except *:
+    """What the first outputs are compared with, and how that counts."""
+    cdef Py_ssize_t k
+    cdef Port* sink = program.plan.sinks
+    cdef Term term
+    for k in range(n_sinks):
+        term = terms[k]
+        term.place(&sink.targets, sink.value.width, ts[k], None if weights is None else weights[k], rows)
+        sink.array = NULL
+        sink += 1
+
+
+cdef void attach_training(Program program, xs, ts, weights, terms, Py_ssize_t rows) except *:
+    attach_sources(program, xs, rows)
+    attach_targets(program, program.plan.n_sinks, ts, weights, terms, rows)

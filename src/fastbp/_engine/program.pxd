@@ -111,10 +111,6 @@ cdef class Program:
                    double* loss) noexcept nogil
     cdef int batch_on(self, int threads, Chain chain, double lr, uint64_t seed, uint64_t step, bint direct,
                       double* loss) noexcept nogil
-    cdef void attach(self, Port* ports, Py_ssize_t n_ports, arrays, Py_ssize_t rows) except *
-    cdef void attach_training(self, xs, ts, weights, terms, Py_ssize_t rows) except *
-    cdef void attach_targets(self, Py_ssize_t n_sinks, ts, weights, terms, Py_ssize_t rows) except *
-    cdef new_rows(self, Port* ports, Py_ssize_t n_ports, Py_ssize_t rows)
 
 
 cdef void attach_plain(Program program) noexcept

@@ -310,7 +310,7 @@ cdef class Program:
         cdef int most
         self.reserve(N)
         attach_sources(self, xs, N)
-        outputs = self.new_rows(self.plan.sinks, self.plan.n_sinks, N)
+        outputs = new_rows(self, self.plan.sinks, self.plan.n_sinks, N)
         most = self.claim(threads, N // PASSES if threads < 0 else N)
         with nogil:
             threads = tuned(&self.tuners[FORWARDS], N, threads, most)
@@ -327,8 +327,8 @@ cdef class Program:
         """grads from the gradients of the outputs of the last forward pass; the inputs' gradients if wanted."""
         cdef Py_ssize_t N = self.plan.rows
         cdef int most
-        self.attach(self.plan.sinks, self.plan.n_sinks, dys, N)
-        dxs = self.new_rows(self.plan.sources, self.plan.n_sources, N) if input_gradients else None
+        attach_rows(self, self.plan.sinks, self.plan.n_sinks, dys, N)
+        dxs = new_rows(self, self.plan.sources, self.plan.n_sources, N) if input_gradients else None
         most = self.claim(threads, N)
         with nogil:
             threads = tuned(&self.tuners[BACKWARDS], N, threads, most)
@@ -358,7 +358,7 @@ cdef class Program:
         cdef Py_ssize_t N = len(xs[0])
         self.reserve(1)
         attach_sources(self, xs, N)
-        outputs = self.new_rows(self.plan.sinks, self.plan.n_sinks, N)
+        outputs = new_rows(self, self.plan.sinks, self.plan.n_sinks, N)
         self.predict_rows(N, threads)
         return outputs
 
@@ -368,7 +368,7 @@ cdef class Program:
         cdef double loss
         cdef int most
         self.reserve(N)
-        self.attach_training(xs, ts, weights, terms, N)
+        attach_training(self, xs, ts, weights, terms, N)
         most = self.claim(threads, N)
         with nogil:
             self.plan.rows, self.plan.order, self.plan.first, self.plan.outputs_wanted = N, NULL, 0, False
@@ -391,9 +391,9 @@ cdef class Program:
         if order is not None:
             self.plan.order = <const int64_t*> address(order, total * sizeof(int64_t))
         self.reserve(min(batch_size, total))
-        self.attach_training(xs, ts, weights, terms, n)
+        attach_training(self, xs, ts, weights, terms, n)
         if outs is not None:
-            self.attach(self.plan.sinks, self.plan.n_sinks, outs, total)
+            attach_rows(self, self.plan.sinks, self.plan.n_sinks, outs, total)
         self.plan.outputs_wanted = outs is not None
         most = self.claim(threads, min(batch_size, total))
         direct = self.plan.all_dense and self.plan.all_plain and order is None
@@ -412,31 +412,6 @@ cdef class Program:
             leave(most)
         self.raise_failed()
         return k, status
-
-    cdef void attach(self, Port* ports, Py_ssize_t n_ports, arrays, Py_ssize_t rows) except *:
-        cdef Py_ssize_t k
-        for k in range(n_ports):
-            ports[k].array = <char*> address(arrays[k], rows * ports[k].value.width * self.plan.kernels.item)
-
-    cdef void attach_training(self, xs, ts, weights, terms, Py_ssize_t rows) except *:
-        attach_sources(self, xs, rows)
-        self.attach_targets(self.plan.n_sinks, ts, weights, terms, rows)
-
-    cdef void attach_targets(self, Py_ssize_t n_sinks, ts, weights, terms, Py_ssize_t rows) except *:
-        cdef Py_ssize_t k
-        cdef Port* sink = self.plan.sinks
-        cdef Term term
-        for k in range(n_sinks):
-            term = terms[k]
-            term.place(&sink.targets, sink.value.width, ts[k], None if weights is None else weights[k], rows)
-            sink.array = NULL
-            sink += 1
-
-    cdef new_rows(self, Port* ports, Py_ssize_t n_ports, Py_ssize_t rows):
-        cdef Py_ssize_t k
-        arrays = tuple([np.empty((rows, ports[k].value.width), self.dtype) for k in range(n_ports)])
-        self.attach(ports, n_ports, arrays, rows)
-        return arrays
 
 
 include "sweeps.pxi"

@@ -125,7 +125,7 @@ cdef void attach_losses(Program program, Py_ssize_t n_sinks, ts, terms, Py_ssize
     """Targets of the first sinks, with the scale of each row's own loss: their mean is the batch's, also where targets
     are missing."""
     cdef Py_ssize_t k
-    program.attach_targets(n_sinks, ts, None, terms, N)
+    attach_targets(program, n_sinks, ts, None, terms, N)
     for k in range(n_sinks):
         program.plan.sinks[k].scale = N * program.plan.kernels.loss_scale(&program.plan.sinks[k].targets, N)
 
@@ -168,7 +168,7 @@ def rows_gradients(Program program, xs, ts, terms, out, norms, Py_ssize_t size, 
     attach_sources(program, xs, N)
     sweeper.sweep.by_loss = terms is not None
     if terms is None:
-        program.attach(program.plan.sinks, program.plan.n_sinks, ts, N)
+        attach_rows(program, program.plan.sinks, program.plan.n_sinks, ts, N)
     else:
         attach_losses(program, program.plan.n_sinks, ts, terms, N)
     sweeper.run(program, rows_gradient_task, N, False, threads, size)
@@ -179,8 +179,8 @@ def vjp(Program program, xs, dys, int threads=1):
     cdef Py_ssize_t N = len(xs[0])
     program.reserve(N)
     program.forward(xs, False, 0, 0, threads)
-    program.attach(program.plan.sinks, program.plan.n_sinks, dys, N)
-    dxs = program.new_rows(program.plan.sources, program.plan.n_sources, N)
+    attach_rows(program, program.plan.sinks, program.plan.n_sinks, dys, N)
+    dxs = new_rows(program, program.plan.sources, program.plan.n_sources, N)
     threads = program.claim(threads, N)
     with nogil:
         program.want_inputs(True)
