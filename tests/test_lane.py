@@ -93,14 +93,21 @@ def test_whatever_needs_conversion_goes_the_other_way(dtype: np.dtype) -> None:
         (np.zeros((2, 7)), [0, 1, 2], "y has 3 rows"),
         (np.zeros((2, 7)), [[0.0, 0.5, np.inf]] * 2, "inf"),
         (np.zeros((2, 7)), [[0.0, 0.5, 1.5]] * 2, "1.5"),
+        (np.zeros((2, 7)), 0.5, "y has 0 rows"),
+        (np.zeros((2, 7)), 1, "y has 0 rows"),
+        (np.zeros((2, 7)), np.zeros((2, 3, 1)), r"shape \(2, 3, 1\)"),
+        (np.zeros(()), [0, 1], r"X must have shape \(rows, 7\), got \(\)"),
     ],
 )
 def test_errors_come_before_anything_has_changed(X, y, message: str, dtype: np.dtype) -> None:
     trainer = fb.Trainer(net(dtype), "cross_entropy", "adam")
     before = trainer.net.params.copy()
+    trainer.net.predict([[0.0] * 7])  # from the first call on the lane is open
     y = np.asarray(y, None if np.asarray(y).dtype.kind == "i" else dtype)
     with pytest.raises((ValueError, TypeError), match=message):
         trainer.step(X.astype(dtype), y if y.size else y.astype(int))
+    with pytest.raises((ValueError, TypeError), match=message):
+        trainer.net.value_and_grad(before, X.astype(dtype), y if y.size else y.astype(int), "cross_entropy")
     np.testing.assert_array_equal(trainer.net.params, before)
     assert trainer.chain.t == trainer.net.draws == 0
 

@@ -53,7 +53,7 @@ cdef class Lane:
         cdef const int64_t* labels = <const int64_t*> view.buf
         cdef const Targets* targets = &self.term.targets
         cdef Py_ssize_t n, width = self.O // self.term.heads
-        if view.shape[0] != rows or targets.loss.whole or targets.skips_nan:
+        if view.ndim == 0 or view.shape[0] != rows or targets.loss.whole or targets.skips_nan:
             return False
         if view.ndim == 1:
             if not targets.loss.labels or view.format[0] != b"l" or view.format[1] != 0 or view.itemsize != 8:
