@@ -140,6 +140,8 @@ BAD_SETTINGS = {
     "no batch": ({"batch_size": 0}, ValueError, ["batch_size", "0"]),
     "a negative batch": ({"batch_size": -1}, ValueError, ["batch_size", "-1"]),
     "a fractional batch": ({"batch_size": 2.5}, TypeError, ["batch_size", "2.5"]),
+    "a batch beyond all integers": ({"batch_size": 10**30}, ValueError, ["batch_size", "2**63"]),
+    "a loss without a name": ({"loss": {}}, TypeError, ["loss", "None", "mse"]),
     "no threads": ({"threads": 0}, ValueError, ["threads", "0"]),
     "text threads": ({"threads": "all"}, TypeError, ["threads", "all"]),
     "a negative seed": ({"seed": -1}, ValueError, ["seed", "-1"]),

@@ -201,3 +201,17 @@ def test_several_inputs_and_outputs_want_tuples() -> None:
         net.backward((VALUES,))
     with pytest.raises((TypeError, ValueError), match="loss"):
         net.fit((X, B), (X[:, :2], VALUES), loss="mse")
+
+
+@pytest.mark.parametrize("path", [0, True, 1.5, None, ["a"], b"net.safetensors"])
+def test_a_number_is_no_path(path) -> None:
+    """The number of an open file is one for Python: reading it would close it."""
+    for work in (fb.load, fb.Trainer.load, make_net().save, trained().save, trained().restore, fb.CSVLogger):
+        with pytest.raises(TypeError, match="path must be a path, got"):
+            work(path)
+
+
+def test_more_threads_than_there_can_be_are_as_many_as_there_can_be(trainer: fb.Trainer) -> None:
+    wanted = trainer.net.predict(X, threads=1)
+    np.testing.assert_array_equal(trainer.net.predict(X.tolist(), threads=10**18), wanted)
+    assert np.isfinite(trainer.step(X, VALUES, threads=10**18))

@@ -72,9 +72,7 @@ class ModelCheckpoint(Watch):
         keep: int | None = None,
     ):
         super().__init__(monitor, mode, Plateau(min_delta=min_delta))
-        if not isinstance(path, (str, os.PathLike)):
-            raise TypeError(f"path must be a path, got {path!r}")
-        self.path = os.fspath(path)
+        self.path = checks.as_path(path)
         self.save_best_only = bool(save_best_only)
         self.period = checks.positive_int(every, "every")
         self.unit = checks.one_of(unit, "unit", UNITS)

@@ -9,6 +9,7 @@ schema library, which would be a dependency and cost more than a training step o
 import math
 import numbers
 import operator
+import os
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -18,9 +19,10 @@ from numpy import ndarray
 from fastbp import foreign
 from fastbp._engine import Source, first_nonfinite, first_outside
 
+MOST_THREADS = 1024  # more than the pool has
 FLOATS = {name: np.dtype(name) for name in ("float32", "float64")}
 LABEL = np.dtype(np.int64)
-SEEDS = 2**63  # the engine keeps a seed in 64 bits, and JSON readers elsewhere in signed ones
+MOST = 2**63  # the engine keeps integers in 64 bits, and JSON readers elsewhere seeds in signed ones
 
 
 # Names and numbers
@@ -47,10 +49,12 @@ def integer(value, name: str) -> int:
 
 
 def positive_int(value, name: str, low: int = 1) -> int:
-    """The value as an int of at least `low`."""
+    """The value as an int of at least `low` that fits the engine's 64 bits."""
     number = integer(value, name)
     if number < low:
         raise ValueError(f"{name} must be at least {low}, got {number}")
+    if number >= MOST:
+        raise ValueError(f"{name} must be below 2**63, got {number}")
     return number
 
 
@@ -84,21 +88,23 @@ def above_zero(value, name: str) -> float:
 def as_seed(seed, name: str = "seed") -> int:
     """A seed as an int; None draws one."""
     if seed is None:
-        return int(np.random.default_rng().integers(SEEDS))
+        return int(np.random.default_rng().integers(MOST))
     return as_count(seed, name)
 
 
 def as_count(value, name: str) -> int:
     """A whole number from 0 that fits the engine's 64 bits."""
-    number = positive_int(value, name, low=0)
-    if number >= SEEDS:
-        raise ValueError(f"{name} must be below 2**63, got {number}")
-    return number
+    return positive_int(value, name, low=0)
 
 
 def as_threads(threads) -> int | None:
     """A number of threads; None leaves the choice to the engine."""
-    return None if threads is None else positive_int(threads, "threads")
+    return None if threads is None else thread_count(threads)
+
+
+def thread_count(threads) -> int:
+    """A number of threads, or so many as there can be if it is larger."""
+    return min(positive_int(threads, "threads"), MOST_THREADS)
 
 
 def as_dtype(dtype) -> np.dtype:
@@ -179,6 +185,13 @@ def by_name(values: Mapping, names: Sequence[str], what: str) -> list:
 def each_name(name: str, nodes: tuple) -> tuple[str, ...]:
     """How errors call the part of an argument that belongs to each node."""
     return (name,) if len(nodes) == 1 else tuple(f"{name} ({node.name})" for node in nodes)
+
+
+def as_path(path) -> str:
+    """A path as text."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"path must be a path, got {path!r}")
+    return os.fspath(path)
 
 
 def as_callable(value, what: str):

@@ -44,9 +44,7 @@ class FileLogger(Logger):
 
     def __init__(self, path: str | os.PathLike[str], append: bool = False, batches: int | None = None):
         super().__init__(batches)
-        if not isinstance(path, (str, os.PathLike)):
-            raise TypeError(f"path must be a path, got {path!r}")
-        self.path = os.fspath(path)
+        self.path = checks.as_path(path)
         self.append = bool(append)
         self._file: Any = None
 

@@ -221,7 +221,7 @@ def from_config(config: dict) -> Loss:
     2 * Huber(delta=0.5)
     """
     config = dict(config)
-    cls = Loss.classes[checks.one_of(config.pop("name"), "loss", _engine.LOSSES)]
+    cls = Loss.classes[checks.one_of(config.pop("name", None), "loss", _engine.LOSSES)]
     return cls(**{k: v for k, v in config.items() if k != "weight"}) * config.get("weight", 1.0)
 
 

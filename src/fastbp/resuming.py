@@ -186,7 +186,7 @@ def restore(
     path: str | os.PathLike, trainer: Any, check: Callable[[Position | None], None] = lambda position: None
 ) -> None:
     """Put a trainer in the state that a file holds, unless `check` raises at the place of its fit."""
-    name, net = os.fspath(path), trainer.net
+    name, net = checks.as_path(path), trainer.net
     arrays, metadata = safetensors.read(path)
     config = _graph(name, metadata)
     try:

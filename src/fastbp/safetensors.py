@@ -16,6 +16,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from . import checks
 from .errors import ModelFormatError
 
 DTYPES: dict[str, np.dtype] = {
@@ -91,7 +92,7 @@ def write(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], metadata: M
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
     """Open a file for writing that takes the place of what is at `path` once it is whole, or not at all."""
-    target = os.path.realpath(path)
+    target = os.path.realpath(checks.as_path(path))
     if os.path.exists(target) and not os.path.isfile(target):
         with open(target, "wb") as file:  # a device or a pipe (a folder raises here): nothing to move onto
             yield file
@@ -141,11 +142,12 @@ def read(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, str]
     ...
     fastbp.errors.ModelFormatError: ...short.safetensors: 4 bytes are too few for a safetensors file
     """
+    path = checks.as_path(path)
     try:
         with open(path, "rb") as file:
             return _read(file, os.fstat(file.fileno()).st_size)
     except ModelFormatError as error:
-        raise ModelFormatError(f"{os.fspath(path)}: {error}") from None
+        raise ModelFormatError(f"{path}: {error}") from None
 
 
 def _little_endian(name: str, array: np.ndarray) -> np.ndarray:

@@ -59,7 +59,7 @@ def set_num_threads(threads: int | None) -> None:
     >>> set_num_threads(None)
     """
     global _limit
-    _limit = None if threads is None else checks.positive_int(threads, "threads")
+    _limit = checks.as_threads(threads)
     engine.limit(_limit or 0)
 
 
@@ -67,7 +67,7 @@ def for_engine(threads: int | None) -> int:
     """What the engine takes: so many, or a choice of its own up to -threads."""
     if threads is None:
         return -(_limit or get_num_threads())
-    return checks.positive_int(threads, "threads")
+    return checks.thread_count(threads)
 
 
 def _from_environment():

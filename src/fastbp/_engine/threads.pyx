@@ -36,10 +36,10 @@ def limit(int threads):
 
 
 cdef int wanted(threads) except? 0:
-    """What `Program.claim` takes; 0 where the floor above must find out first."""
+    """What `Program.claim` takes; 0 where the floor above must find out, or look, first."""
     if threads is None:
         return -most
-    return threads if type(threads) is int and threads > 0 else 0
+    return threads if type(threads) is int and 0 < threads <= MOST_THREADS else 0
 
 
 cdef class Lock:
