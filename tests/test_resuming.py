@@ -3,9 +3,7 @@
 The uninterrupted run is the specification: parameters, optimizer, history and callbacks are compared for equality.
 """
 
-import copy
 import os
-import pickle
 import signal
 from pathlib import Path
 
@@ -292,38 +290,6 @@ def test_fields_in_the_name_and_how_many_are_kept(tmp_path: Path) -> None:
     assert [path.name.rsplit("-", 1)[0] for path in sorted(tmp_path.glob("b*"))] == ["b1-5", "b2-4"]
 
 
-@pytest.mark.parametrize("how", [copy.deepcopy, lambda trainer: pickle.loads(pickle.dumps(trainer))])
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_a_copy_goes_on_with_the_same_bits(optimizer: str, how, dtype) -> None:
-    trainer = build(str(dtype), optimizer)
-    fit(trainer, epochs=2)
-    twin = how(trainer)
-    assert twin.net is not trainer.net
-    runs = [everything(each, fit(each, epochs=2)) for each in (trainer, twin)]
-    assert runs[0] == runs[1]
-
-
-@pytest.mark.parametrize("how", [copy.deepcopy, lambda trainer: pickle.loads(pickle.dumps(trainer))])
-def test_a_copy_made_within_a_fit_can_be_resumed(how) -> None:
-    copies = []
-    takes = fb.LambdaCallback(every=8, on_batch_end=lambda trainer, batch, logs: copies.append(how(trainer)))
-    trainer = build()
-    wanted = everything(trainer, fit(trainer, epochs=3))
-    again = build()
-    fit(again, [takes], epochs=3)
-    assert everything(copies[1], fit(copies[1], epochs=3, resume=True)) == wanted
-
-
-def test_a_copy_knows_features_and_labels_of_any_kind() -> None:
-    net = fb.Sequential(fb.Input(2), fb.Dense(4, "tanh"), fb.Dense(2), seed=0)
-    trainer = fb.Trainer(net, "cross_entropy", "adam")
-    trainer.learn_one({("a", 1): 1.0, "b": 2.0}, frozenset({3}))
-    twin = pickle.loads(pickle.dumps(trainer))
-    for each in (trainer, twin):
-        each.learn_one({"c": 1.0, ("a", 1): 0.5}, "other")
-    assert twin.predict_proba_one({"b": 1.0}) == trainer.predict_proba_one({"b": 1.0})
-
-
 def test_a_user_may_save_within_a_fit(tmp_path: Path) -> None:
     path = tmp_path / "mine.safetensors"
     whole = build()
@@ -380,6 +346,21 @@ def test_a_damaged_place_is_a_clear_error(key: str, value, tmp_path: Path) -> No
     with pytest.raises(fb.ModelFormatError, match=r"bad\.safetensors"):
         fit(trainer, resume=bad)
     np.testing.assert_array_equal(trainer.net.params, before)
+
+
+@pytest.mark.parametrize("damage", [lambda state: state.pop("best"), lambda state: state.update(waited="long")])
+@pytest.mark.parametrize("name", ["ReduceLROnPlateau", "EarlyStopping"])
+def test_a_damaged_state_of_a_callback_is_a_clear_error(name: str, damage, tmp_path: Path) -> None:
+    from fastbp import safetensors, serialization
+
+    path, bad = tmp_path / "run.safetensors", tmp_path / "bad.safetensors"
+    fit(build(), [fb.ModelCheckpoint(path), *comforts()], epochs=1)
+    arrays, metadata = safetensors.read(path)
+    state = serialization.decoded(metadata, "fastbp.fit")
+    damage(next(own for kind, own in state["callbacks"] if kind == name))
+    safetensors.write(bad, arrays, {**metadata, "fastbp.fit": serialization.encoded(state)})
+    with pytest.raises(fb.ModelFormatError, match=f"no state of {name} in the checkpoint"):
+        fit(build(), comforts(), resume=bad)
 
 
 BAD = {

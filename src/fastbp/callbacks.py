@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from fastbp import checks
-from fastbp.errors import DivergenceError
+from fastbp.errors import DivergenceError, ModelFormatError
 from fastbp.history import History
+from fastbp.network import DAMAGE
 
 
 class Callback:
@@ -173,7 +174,15 @@ class Callbacks:
                 prefix = f"callbacks.{k}."
                 own = {name.removeprefix(prefix): A for name, A in arrays.items() if name.startswith(prefix)}
                 if {**state, **own}:
-                    callback.restore({**state, **own})
+                    _restore(callback, {**state, **own})
+
+
+def _restore(callback, state):
+    try:
+        callback.restore(state)
+    except DAMAGE as error:
+        name = type(callback).__name__
+        raise ModelFormatError(f"no state of {name} in the checkpoint: {type(error).__name__}: {error}") from error
 
 
 def _overrides(callback, hook):
