@@ -241,7 +241,7 @@ def test_the_smaller_of_two_tables_counts() -> None:
         (lambda: fb.Embedding(3, 2, weights="no"), ValueError, "unknown initializer of weights 'no'; known: "),
         (lambda: fb.Embedding(3, 2)(fb.Dense(1)(fb.Input(2))), TypeError, "reads whole numbers from an Input or from"),
         (lambda: fb.Embedding(3, 2)(2 * fb.Input(2)), TypeError, "reads whole numbers from an Input"),
-        (lambda: fb.Embedding(3, 2)(np.ones(3)), TypeError, "what a Embedding is called on must be a Node, got an arr"),
+        (lambda: fb.Embedding(3, 2)(np.ones(3)), TypeError, "what an Embedding is called on must be a Node, got an ar"),
     ],
 )
 def test_misuse(make, error, message: str) -> None:

@@ -129,7 +129,7 @@ def as_name(name, what: str) -> str | None:
 def instance(value, cls: type, name: str):
     """The value, if it is of the class."""
     if not isinstance(value, cls):
-        raise TypeError(f"{name} must be {_article(cls.__name__)}, got {_kind(value)}")
+        raise TypeError(f"{name} must be {article(cls.__name__)}, got {_kind(value)}")
     return value
 
 
@@ -138,7 +138,7 @@ def instances(values, cls: type, name: str) -> tuple:
     if isinstance(values, cls):
         return (values,)
     if not isinstance(values, (list, tuple)):
-        raise TypeError(f"{name} must be {_article(cls.__name__)} or a list of them, got {_kind(values)}")
+        raise TypeError(f"{name} must be {article(cls.__name__)} or a list of them, got {_kind(values)}")
     return tuple(instance(value, cls, f"{name}[{k}]") for k, value in enumerate(values))
 
 
@@ -425,8 +425,9 @@ def where(at: int, shape: tuple[int, ...], rows=None) -> str:
 def _kind(value):
     if value is None:
         return "None"
-    return "an array" if type(value) is ndarray else _article(type(value).__name__)
+    return "an array" if type(value) is ndarray else article(type(value).__name__)
 
 
-def _article(noun):
+def article(noun: str) -> str:
+    """The noun with "a" or "an" before it."""
     return f"{'an' if noun[:1].lower() in 'aeiou' else 'a'} {noun}"

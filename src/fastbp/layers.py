@@ -64,7 +64,7 @@ class Layer:
         def __getattr__(self, name: str) -> np.ndarray: ...  # the views of its parameters
 
     def __init__(self, name: str | None = None, trainable: bool = True):
-        self.name = checks.as_name(name, f"a {type(self).__name__}")
+        self.name = checks.as_name(name, checks.article(type(self).__name__))
         self.fixed_shapes: dict[str, tuple[int, ...]] | None = None
         self.views: dict[str, np.ndarray] | None = None
         self._trainable = bool(trainable)
@@ -85,7 +85,7 @@ class Layer:
     def __call__(self, *nodes: Node) -> Node:
         """The node this layer makes of others."""
         for node in nodes:
-            checks.instance(node, Node, f"what a {type(self).__name__} is called on")
+            checks.instance(node, Node, f"what {checks.article(type(self).__name__)} is called on")
         if self.arity not in (None, len(nodes)):
             raise TypeError(f"{self!r} is called on {self.arity} node{'s' * (self.arity != 1)}, got {len(nodes)}")
         if self.views is not None:
