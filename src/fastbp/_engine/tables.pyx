@@ -31,6 +31,16 @@ cdef const void* row_named(const void* rows, Py_ssize_t size, name) except NULL:
     raise KeyError(name)
 
 
+cdef names_in(const void* rows, Py_ssize_t size):
+    """Of all rows."""
+    cdef const char* row = <const char*> rows
+    found = []
+    while name_of(row) != NULL:
+        found.append(name_of(row).decode())
+        row += size
+    return tuple(found)
+
+
 cdef setting(const c.Setting* p):
     return Setting(p.name.decode(), p.value, p.low, p.high, p.above)
 
@@ -65,27 +75,6 @@ def _losses():
         row += 1
 
 
-def _ops():
-    cdef const c.OpKind* row = kernels_of(np.dtype("float64")).ops
-    while row.name != NULL:
-        yield row.name.decode()
-        row += 1
-
-
-def _constraints():
-    cdef const c.Constraint* row = kernels_of(np.dtype("float64")).constraints
-    while row.name != NULL:
-        yield row.name.decode()
-        row += 1
-
-
-def _sources():
-    cdef const c.SourceKind* row = kernels_of(np.dtype("float64")).sources
-    while row.name != NULL:
-        yield row.name.decode()
-        row += 1
-
-
 def _rules():
     cdef const c.Rule* row = kernels_of(np.dtype("float64")).rules
     while row.name != NULL:
@@ -93,9 +82,10 @@ def _rules():
         row += 1
 
 
+cdef const c.Kernels* any_kernels = kernels_of(np.dtype("float64"))
 ACTIVATIONS = {row.name: row for row in _activations()}
-CONSTRAINTS = tuple(_constraints())
-OPS = tuple(_ops())
+CONSTRAINTS = names_in(any_kernels.constraints, sizeof(c.Constraint))
+OPS = names_in(any_kernels.ops, sizeof(c.OpKind))
 LOSSES = {row.name: row for row in _losses()}
-SOURCES = tuple(_sources())
+SOURCES = names_in(any_kernels.sources, sizeof(c.SourceKind))
 RULES = {row.name: row for row in _rules()}
