@@ -197,7 +197,7 @@ class Network:
         ----------
         X : array of shape (rows, inputs), or a tuple of them for several inputs
         training : bool
-            Whether dropout is on.
+            Whether dropout is on, and BatchNorm takes the statistics of these rows.
         check_finite : bool
             Whether a NaN or infinity in X is an error.
 
@@ -248,7 +248,7 @@ class Network:
         return dxs[0] if len(dxs) == 1 else dxs
 
     def predict(self, X: Arrays, *, check_finite: bool = True, threads: int | None = None) -> OneOrMore:
-        """Compute the outputs, without dropout and without touching what `backward` needs.
+        """Compute the outputs as in use, without dropout, and without touching what `backward` needs.
 
         Parameters
         ----------

@@ -161,7 +161,7 @@ class Trainer(Intake, OneByOne, Resumable):
         epochs, batch_size : int
         validation_data : tuple or iterable, optional
             (X, y), (X, y, sample_weight) or an iterable of batches, evaluated after each epoch.
-        sample_weight : array of shape (rows,), optional
+        sample_weight : array of shape (rows,) or of y's shape, or a tuple of them for several outputs, optional
         class_weight : dict from label to weight, or "balanced", optional
             Multiplies the weight of each row by its label's; "balanced" makes all classes weigh the same.
         callbacks : list of Callback
