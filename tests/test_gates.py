@@ -1,7 +1,9 @@
 """Gates, blocks and normalizations inside graphs: against PyTorch, finite differences and their definitions."""
 
+import gc
 import operator
 import pickle
+import weakref
 
 import numpy as np
 import pytest
@@ -327,6 +329,21 @@ def test_a_lambda_that_fails_changes_nothing(forward, backward, error, words, rn
     if backward is square_backward:
         with pytest.raises(error):
             net.predict(X)
+
+
+def test_an_error_of_a_lambda_is_forgotten_when_it_is_handled(rng: np.random.Generator) -> None:
+    seen = []
+
+    def breaks(X):
+        seen.append(weakref.ref(X))
+        raise KeyboardInterrupt
+
+    net = with_lambda(breaks)
+    with pytest.raises(KeyboardInterrupt):
+        net.predict(rng.normal(size=(8, 4)))
+    gc.collect()
+    assert seen
+    assert all(ref() is None for ref in seen)
 
 
 def test_a_lambda_is_not_written_to_a_file(tmp_path) -> None:

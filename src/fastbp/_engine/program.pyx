@@ -258,9 +258,13 @@ cdef class Program:
 
     cdef void raise_failed(self) except *:
         """Raises what a node in Python has raised during a pass."""
+        cdef InPython node
         if self.plan.failed:
             self.plan.failed = False
-            raise [node.error for node in self.in_python if node.error is not None][0]
+            errors = [it.error for it in self.in_python if it.error is not None]
+            for node in self.in_python:
+                node.error = None  # its traceback would keep the arrays of the pass
+            raise errors[0]
 
     cdef int batch(self, Chain chain, double lr, uint64_t seed, uint64_t step, bint direct, int wanted, int most,
                    double* loss) noexcept nogil:
