@@ -9,6 +9,25 @@ from benchmarks.cases import CASES
 
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- results: begin -->\n", "<!-- results: end -->\n"
+SHOWN = {
+    "fastbp": "fastbp",
+    "jax": "JAX jit",
+    "torch": "PyTorch",
+    "compile": "torch.compile",
+    "sklearn": "scikit-learn",
+    "numpy": "NumPy",
+}
+EXCERPT = {
+    "online": "SGD step",
+    "rl": "Adam step",
+    "digits": "Adam step",
+    "deep": "Adam step",
+    "mnist": "Adam step",
+    "mid": "Adam step",
+    "large": "Adam step",
+    "predict_one": "prediction",
+    "predict_many": "prediction",
+}
 
 
 def machine() -> dict:
@@ -53,10 +72,8 @@ def table(report: dict) -> str:
         for name, result in cases.items():
             peer, ratio = fastest(result)
             seconds = [result["seconds"].get(peer) for peer in peers]
-            peak = limit = ""
-            if CASES[name].peak:
-                fraction = result["peak_fraction"]["median"]
-                peak, limit = f"{fraction:.2f}", f"{ratio / fraction:.1f}"
+            fraction = result["peak_fraction"]["median"]
+            peak, limit = f"{fraction:.2f}" if CASES[name].peak else "", f"{ratio / fraction:.3g}"
             aim = f"{CASES[name].aim:g}" if threads == "1" else "1"
             ours = _us(result["seconds"]["fastbp"])
             cells = [name, threads, ours, peak, peer, f"{ratio:.2f}", limit, aim, *map(_us, seconds)]
@@ -77,17 +94,37 @@ def write(report: dict, path: Path) -> None:
 
 
 def write_readme(report: dict) -> None:
-    """The last results, between the marks of README.md."""
-    path = HERE / "README.md"
-    text = path.read_text(encoding="utf-8")
+    """The last results, between the marks of the README here, and a few of them in that of the project."""
     about, versions = report["machine"], report["versions"]
     others = ", ".join(f"{name} {version}".strip() for name, version in versions.items())
     words = (
         f"{about['processor']}, {about['system']}, Python {about['python']}, kernels {about['instruction_set']}, "
         f"{report['dtype']}, {about['when']}; {others}.\n\n"
     )
+    _between_marks(HERE / "README.md", words + table(report))
+    _between_marks(HERE.parent / "README.md", excerpt(report))
+
+
+def _between_marks(path, results):
+    text = path.read_text(encoding="utf-8")
     before, after = text.split(BEGIN)[0], text.split(END)[1]
-    path.write_text(before + BEGIN + words + table(report) + END + after, encoding="utf-8")
+    path.write_text(before + BEGIN + results + END + after, encoding="utf-8")
+
+
+def excerpt(report: dict) -> str:
+    """Microseconds of the cases that most users have, with one thread."""
+    peers = [name for name in report["versions"] if name in SHOWN]
+    lines = ["| | " + " | ".join(SHOWN[name] for name in peers) + " |", "|---" * (len(peers) + 1) + "|"]
+    measured = report["threads"].get("1", {})
+    for name, words in EXCERPT.items():
+        if name not in measured:
+            continue
+        case, seconds = CASES[name], measured[name]["seconds"]
+        net = "-".join(str(width) for width in case.widths)
+        rows = "1 row" if case.rows == 1 else f"{case.rows:,} rows"
+        cells = [f"{words}, {net}, {rows}", *(_us(seconds.get(peer)) for peer in peers)]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 def chart(report: dict, path: Path) -> None:

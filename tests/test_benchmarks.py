@@ -96,10 +96,12 @@ def test_wrong_arguments_are_named(wrong: list[str]) -> None:
     assert wrong[1] in done.stderr
 
 
-def test_the_readme_has_room_for_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = (ROOT / "benchmarks/README.md").read_text(encoding="utf-8")
-    (tmp_path / "README.md").write_text(text, encoding="utf-8")
-    monkeypatch.setattr(report, "HERE", tmp_path)
+def test_both_readmes_have_room_for_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = ("benchmarks/README.md", "README.md")
+    (tmp_path / "benchmarks").mkdir()
+    for path in paths:
+        (tmp_path / path).write_text((ROOT / path).read_text(encoding="utf-8"), encoding="utf-8")
+    monkeypatch.setattr(report, "HERE", tmp_path / "benchmarks")
     spread = {"median": 2.0, "low": 1.0, "high": 3.0}
     result = {"seconds": {"fastbp": 1e-6, "numpy": 2e-6}, "ratios": {"numpy": spread}, "peak_fraction": spread}
     whole = {
@@ -110,7 +112,8 @@ def test_the_readme_has_room_for_results(tmp_path: Path, monkeypatch: pytest.Mon
     }
     for _ in range(2):
         report.write_readme(whole)
-    written = (tmp_path / "README.md").read_text(encoding="utf-8")
-    assert written.count("| rl | 1 | 1.00 |") == 1
-    assert written.startswith("# Benchmarks")
-    assert written.endswith(text[-40:])
+    for path, row in zip(paths, ("| rl | 1 | 1.00 |", "| Adam step, 4-64-64-2, 32 rows | 1.00 | 2.00 |"), strict=True):
+        written, text = (tmp_path / path).read_text(encoding="utf-8"), (ROOT / path).read_text(encoding="utf-8")
+        assert written.count(row) == 1
+        assert written.startswith(text[:10])
+        assert written.endswith(text[-40:])
