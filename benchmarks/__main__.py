@@ -35,7 +35,7 @@ def main() -> int:
     }
     if arguments.scaling:
         whole["scaling"] = scaling.measured()
-    sys.stdout.write(report.table(whole))
+    sys.stdout.write(report.table(whole) + report.costs(whole))
     out = arguments.out or report.HERE / "results" / f"{arguments.dtype}{'-quick' * arguments.quick}.json"
     report.write(whole, out)
     if arguments.plots:

@@ -81,6 +81,16 @@ def table(report: dict) -> str:
     return "\n".join(lines) + "\n"
 
 
+def costs(report: dict) -> str:
+    """What a library costs to have, as a Markdown table; nothing if that was not measured."""
+    if "scaling" not in report:
+        return ""
+    lines = ["| library | import, ms after NumPy's | installed, MB |", "|---|---|---|"]
+    for module, cost in report["scaling"]["costs"].items():
+        lines.append(f"| {module} | {cost['import_seconds'] * 1e3:,.0f} | {cost['installed_bytes'] / 1e6:,.1f} |")
+    return "\n" + "\n".join(lines) + "\n"
+
+
 def _us(seconds):
     if seconds is None:
         return ""
@@ -101,7 +111,7 @@ def write_readme(report: dict) -> None:
         f"{about['processor']}, {about['system']}, Python {about['python']}, kernels {about['instruction_set']}, "
         f"{report['dtype']}, {about['when']}; {others}.\n\n"
     )
-    _between_marks(HERE / "README.md", words + table(report))
+    _between_marks(HERE / "README.md", words + table(report) + costs(report))
     _between_marks(HERE.parent / "README.md", excerpt(report))
 
 

@@ -109,9 +109,11 @@ def test_both_readmes_have_room_for_results(tmp_path: Path, monkeypatch: pytest.
         "versions": {"fastbp": "0", "numpy": np.__version__},
         "dtype": "float32",
         "threads": {"1": dict.fromkeys(CASES, result)},
+        "scaling": {"costs": {"torch": {"import_seconds": 1.5, "installed_bytes": 7e8}}},
     }
     for _ in range(2):
         report.write_readme(whole)
+    assert (tmp_path / paths[0]).read_text(encoding="utf-8").count("| torch | 1,500 | 700.0 |") == 1
     for path, row in zip(paths, ("| rl | 1 | 1.00 |", "| Adam step, 4-64-64-2, 32 rows | 1.00 | 2.00 |"), strict=True):
         written, text = (tmp_path / path).read_text(encoding="utf-8"), (ROOT / path).read_text(encoding="utf-8")
         assert written.count(row) == 1
