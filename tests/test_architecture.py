@@ -133,6 +133,7 @@ FLOORS = [
         "cli_files",
         "cli_export",
         "cli_bench",
+        "cli_peers",
         "cli",
         "__main__",
     }

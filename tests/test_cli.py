@@ -183,6 +183,27 @@ def test_help_of_every_command(capsys):
             assert options <= set(re.findall(r"--[a-z-]+", out.partition("options:")[2].partition("example")[0]))
 
 
+def test_the_examples_of_the_help_run(capsys, houses, tmp_path, monkeypatch):
+    """All of them, but shortened: trainings to two epochs, the benchmark to one case."""
+    pytest.importorskip("torch")
+    monkeypatch.setattr(cli_bench, "CASES", {"rl": cli_bench.CASES["rl"]})
+    for name in ("new.csv", "new_houses.csv"):
+        (tmp_path / name).write_bytes((tmp_path / houses).read_bytes())
+    trained(capsys, houses, "--target", "price", "--epochs", 1)
+    shorter = {"train": ["--epochs", "2"], "bench": ["--seconds", "0.02"]}
+    commands = re.findall(r"^    (\w+) +\w", run(capsys, "--help")[1].partition("commands:")[2], flags=re.MULTILINE)
+    ran = []
+    for command in ["", *commands]:
+        examples = re.split(r"^examples?:", run(capsys, *command.split(), "--help")[1], flags=re.MULTILINE)[1]
+        for example in re.findall(r"^  fastbp (.*)$", examples, flags=re.MULTILINE):
+            words = shlex.split(example.partition("   ")[0])
+            if "COMMAND" not in words:
+                code, _, err = run(capsys, *words, *shorter.get(words[0], []))
+                assert code == 0, f"{example}: {err}"
+                ran.append(words[0])
+    assert set(ran) == set(commands)
+
+
 def test_choices_are_those_of_the_tables(capsys):
     out = " ".join(run(capsys, "train", "--help")[1].partition("options:")[2].split())
     for option, table in (
@@ -200,19 +221,42 @@ def test_the_benchmark(capsys):
     lines = out.splitlines()[2:-1]
     assert [line.split()[0] for line in lines] == list(cli_bench.CASES)
     for line in lines:
-        assert re.search(r"\d us +[\d,.]+ us  \d+\.\d \(\d+\.\d \.\.\. \d+\.\d\)$", line)
+        assert re.search(r"\d us  numpy +[\d,.]+ us  \d+\.\d \(\d+\.\d \.\.\. \d+\.\d\)$", line)
     code, out, _ = run(capsys, "bench", "--seconds", "0.02", "--json")
     result = json.loads(out)
     assert result["facts"]["NumPy"] == np.__version__
     for case in result["cases"].values():
         assert 0 < case["fastbp"] < 1
-        assert case["ratio"] == sorted(case["ratio"])
+        assert case["ratios"]["numpy"] == sorted(case["ratios"]["numpy"])
 
 
-def test_the_benchmark_times_nothing_that_differs(capsys, monkeypatch):
-    slope = cli_bench.Plain._slope
-    monkeypatch.setattr(cli_bench.Plain, "_slope", lambda self, Y, t: -slope(self, Y, t))
-    assert "differ by" in run(capsys, "bench", "--seconds", "0.02")[2]
+@pytest.mark.parametrize("case", ["rl", "digits"])
+def test_the_benchmark_with_other_libraries(capsys, monkeypatch, case):
+    """Each comes to the same parameters, or nothing would be timed."""
+    for package in ("torch", "jax", "sklearn"):
+        pytest.importorskip(package)
+    monkeypatch.setattr(cli_bench, "CASES", {case: cli_bench.CASES[case]})
+    code, out, err = run(capsys, "bench", "--seconds", "0.02", "--peers", "all", "--json")
+    assert code == 0, err
+    result = json.loads(out)
+    assert set(result["cases"][case]["ratios"]) == {"numpy", "torch", "jax", "sklearn"} == set(cli_bench.PEERS)
+    assert {"torch", "jax", "sklearn"} <= set(result["facts"])
+    code, out, _ = run(capsys, "bench", "--seconds", "0.02", "--peers", "sklearn,numpy")
+    assert [line.split()[-7] for line in out.splitlines()[2:-1]] == ["sklearn", "numpy"]
+    for wrong in ("numpy,theano", ",", ""):
+        assert "must be names of numpy, torch, jax, sklearn, or all" in error_of(
+            capsys, "bench", "--peers", wrong, code=2
+        )
+
+
+@pytest.mark.parametrize("peer", ["numpy", "torch", "jax", "sklearn"])
+def test_the_benchmark_times_nothing_that_differs(capsys, monkeypatch, peer):
+    kind = cli_bench.PEERS[peer]
+    pytest.importorskip(peer)
+    result = kind.result
+    monkeypatch.setattr(kind, "result", lambda self: [1.002 * np.asarray(p) for p in result(self)])
+    error = error_of(capsys, "bench", "--seconds", "0.02", "--peers", peer, "--json")
+    assert f"fastbp and {peer} differ by 0.002" in error
 
 
 def test_as_a_process():

@@ -15,6 +15,7 @@ import fastbp as fb
 SOURCES = Path(fb.__file__).resolve().parent
 # Package: what needs it, as Python that raises.
 USES = {
+    "jax": ["cli_peers.PEERS['jax'](cli_peers.Case((2, 3, 2), 'tanh', 9, 'mse'), net, None)"],
     "keras": ["fb.from_keras(__file__)"],
     "matplotlib": [
         "history.plot()",
@@ -33,9 +34,14 @@ USES = {
     "onnx": ["fb.from_onnx('net.onnx')", "net.to_onnx('net.onnx')"],
     "pandas": ["history.to_frame()", "fb.diagnose(net, X, y).to_frame()"],
     "scipy": ["fb.minimize(net, X, y, method='newton-cg')", "fb.minimize(net, X, y)"],
-    "sklearn": ["fb.MLPClassifier", "import fastbp.sklearn", "from fastbp import MLPRegressor"],
+    "sklearn": [
+        "fb.MLPClassifier",
+        "import fastbp.sklearn",
+        "from fastbp import MLPRegressor",
+        "cli_peers.PEERS['sklearn'](None, net, 1)",
+    ],
     "tensorboard": ["net.fit(X, y, callbacks=[fb.TensorBoardLogger()])"],
-    "torch": ["net.to_torch()", "fb.from_torch(Module())"],
+    "torch": ["net.to_torch()", "fb.from_torch(Module())", "cli_peers.PEERS['torch'](None, net, 1)"],
     "wandb": ["net.fit(X, y, callbacks=[fb.WandbLogger()])"],
 }
 NAMES = {"sklearn": "scikit-learn"}
@@ -45,6 +51,7 @@ uses = json.loads(sys.argv[1])
 for package in [*uses, "tqdm", "polars"]:
     sys.modules[package] = None
 import numpy as np, fastbp as fb
+from fastbp import cli_peers
 X, y = np.ones((9, 2)), np.ones((9, 2))
 net = fb.Sequential(fb.Input(2), fb.Dense(3, "tanh"), fb.Dense(2), seed=0)
 monitor = fb.GradientMonitor()
