@@ -7,8 +7,7 @@ import inspect
 
 import pytest
 
-import fastbp as fb
-from test_typing import functions_of, public_things
+from test_typing import NAMES, functions_of, public_things
 
 validation = pytest.importorskip("numpydoc.validate")
 
@@ -39,7 +38,7 @@ def documented() -> dict[str, object]:
     for name, thing in public_things():
         if name.endswith(".resolve"):  # what a module does with its own names
             continue
-        if inspect.isfunction(thing) or (inspect.isclass(thing) and name in fb.__all__):
+        if inspect.isfunction(thing) or (inspect.isclass(thing) and name in NAMES):
             found[path_of(thing)] = thing
         for member, function in functions_of(thing) if inspect.isclass(thing) else ():
             if not member.startswith(".__") and function.__doc__:

@@ -141,9 +141,12 @@ def test_a_stored_estimator_predicts_the_same_and_trains_on_the_same(way, dtype:
     assert again.loss_curve_ == net.loss_curve_
 
 
-def test_frames_have_names_that_are_checked() -> None:
-    pandas = pytest.importorskip("pandas")
-    frame = pandas.DataFrame(IRIS, columns=list("abcd"))
+FRAMES = ["pandas", "polars"]
+
+
+@pytest.mark.parametrize("package", FRAMES)
+def test_frames_have_names_that_are_checked(package: str) -> None:
+    frame = pytest.importorskip(package).DataFrame(dict(zip("abcd", IRIS.T, strict=True)))
     net = MLPClassifier(**QUICK).fit(frame, NAMES)
     assert list(net.feature_names_in_) == list("abcd")
     with pytest.warns(UserWarning, match="does not have valid feature names"):
@@ -153,9 +156,10 @@ def test_frames_have_names_that_are_checked() -> None:
     assert_array_equal(net.predict(frame), MLPClassifier(**QUICK).fit(IRIS, NAMES).predict(IRIS))
 
 
-def test_set_output_makes_frames_of_the_learned_features() -> None:
-    pytest.importorskip("pandas")
-    net = MLPClassifier(**QUICK).set_output(transform="pandas").fit(IRIS, NAMES)
+@pytest.mark.parametrize("package", FRAMES)
+def test_set_output_makes_frames_of_the_learned_features(package: str) -> None:
+    pytest.importorskip(package)
+    net = MLPClassifier(**QUICK).set_output(transform=package).fit(IRIS, NAMES)
     frame = net.transform(IRIS)
     assert list(frame.columns) == [f"mlpclassifier{k}" for k in range(7)]
     hidden = np.maximum(IRIS @ net.coefs_[0] + net.intercepts_[0], 0)

@@ -21,12 +21,13 @@ from test_readme import README, blocks
 
 ROOT = README.parent
 SOURCES = Path(fb.__file__).resolve().parent
+NAMES = {*fb.__all__, *(name for names in fb.LATE.values() for name in names)} - {"__version__"}
 FIXED = {"__call__", "__init__", "__getitem__"}  # of the methods with underscores, those that users call
 
 
 def public_things() -> Iterator[tuple[str, object]]:
     """Public names with what they stand for, those of public modules among them."""
-    for name in sorted(set(fb.__all__) - {"__version__"}):
+    for name in sorted(NAMES):
         thing = getattr(fb, name)
         if inspect.ismodule(thing):
             yield from ((f"{name}.{each}", getattr(thing, each)) for each in public_names(thing))
