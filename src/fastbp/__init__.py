@@ -158,18 +158,7 @@ __all__ += _PARAMETRIZED
 
 if TYPE_CHECKING:  # what LATE has, for those who read types before anything runs
     from fastbp import plotting
-    from fastbp.activations import (  # noqa: F401 see LATE
-        celu,
-        elu,
-        hard_shrink,
-        hard_tanh,
-        leaky_relu,
-        rrelu,
-        soft_shrink,
-        softplus,
-        squareplus,
-        threshold,
-    )
+    from fastbp.activations import _Maker
     from fastbp.checkpoints import ModelCheckpoint
     from fastbp.cross_validation import cross_validate
     from fastbp.curvature import hessian, hvp
@@ -184,11 +173,22 @@ if TYPE_CHECKING:  # what LATE has, for those who read types before anything run
     from fastbp.monitor import GradientMonitor
     from fastbp.onnx_reader import from_onnx
     from fastbp.rate_finder import LearningRateFinder
-    from fastbp.sklearn import MLPClassifier, MLPRegressor  # noqa: F401 see LATE
+    from fastbp.sklearn import MLPClassifier as MLPClassifier  # given on, though __all__ has it not
+    from fastbp.sklearn import MLPRegressor as MLPRegressor
     from fastbp.sklearn_format import from_sklearn
     from fastbp.stopping import EarlyStopping, ReduceLROnPlateau
     from fastbp.torch_reader import from_torch
 
+    celu: _Maker
+    elu: _Maker
+    hard_shrink: _Maker
+    hard_tanh: _Maker
+    leaky_relu: _Maker
+    rrelu: _Maker
+    soft_shrink: _Maker
+    softplus: _Maker
+    squareplus: _Maker
+    threshold: _Maker
     __version__: str
 
 LATE = {
