@@ -4,6 +4,7 @@ What `checks.py` is for all else, and written in the same way. Ranges come from 
 next to an open end stands for it.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -69,7 +70,7 @@ def _within(low, high):
 def outputs_a_target(loss: Loss, settings: Mapping[str, Any], width: int) -> int:
     """How many outputs belong to one target; raises if the width is no multiple of it."""
     lists = [settings[one.name] for one in loss.parameters if one.kind == "heads"]
-    heads = loss.heads * int(np.prod([np.size(one) for one in lists]))
+    heads = loss.heads * math.prod(np.size(one) for one in lists)
     if width % heads:
         raise ValueError(f"{loss.name} wants {heads} outputs for each target, got an output of width {width}")
     return heads
@@ -131,7 +132,7 @@ def _values(array, loss, mask_nan, dtype, name):
     known = np.where(np.isnan(values), dtype.type(1), values) if mask_nan else values  # 1 is in every range
     checks.finite(known, name)
     outside = -1
-    if np.isfinite([loss.low, loss.high]).any():
+    if loss.low > -np.inf or loss.high < np.inf:
         outside = first_outside(known, loss.low, loss.high)
     if outside < 0 and loss.whole:
         outside = int(np.argmax(known.ravel() % 1 != 0)) if (known % 1 != 0).any() else -1

@@ -68,6 +68,7 @@ class Loss:
         )
         self.weight = 1.0
         self.__name__ = self.row.name
+        self._last: tuple[Any, _engine.Term | None] = None, None
 
     def __call__(
         self, Y: ArrayLike, t: ArrayLike, sample_weight: ArrayLike | None = None, **settings: Any
@@ -92,7 +93,7 @@ class Loss:
         if settings:
             return self.configured(**settings)(Y, t, sample_weight)
         Y = checks.as_floats(Y, "Y")
-        term = self.term(Y.shape[1], Y.dtype)
+        term = self._term_again(Y.shape[1], Y.dtype)
         t = self.targets(t, len(Y), Y.shape[1], Y.dtype, "t")
         if sample_weight is not None:
             sample_weight = checks_of_losses.as_weights(sample_weight, t, Y.dtype)
@@ -124,6 +125,14 @@ class Loss:
             numbers.append(0.0 if vector else float(value))
         skips_nan = self.settings["mask_nan"]
         return _engine.Term(dtype, self.row.name, numbers, column, heads, self.weight, skips_nan)
+
+    def _term_again(self, width, dtype):
+        """The term of the last call where it fits: to make it takes longer than a small loss itself."""
+        key, (last, term) = (width, dtype, self.weight), self._last
+        if key != last:
+            term = self.term(width, dtype)
+            self._last = key, term
+        return term
 
     @property
     def takes_shares(self) -> bool:

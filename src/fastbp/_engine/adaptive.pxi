@@ -18,7 +18,7 @@ cdef const real* amsgrad(const double* scalars, real* P, const real* G, real** s
     cdef real* V = states[1]
     cdef real* L = states[2]
     cdef Py_ssize_t i
-    for i in range(n):
+    for i in range(whole(n)):
         m = beta1 * M[i] + left1 * G[i]
         v = beta2 * V[i] + left2 * G[i] * G[i]
         most = v if v > L[i] else L[i]
@@ -37,7 +37,7 @@ cdef const real* adamax(const double* scalars, real* P, const real* G, real** st
     cdef real* M = states[0]
     cdef real* U = states[1]
     cdef Py_ssize_t i
-    for i in range(n):
+    for i in range(whole(n)):
         m = beta1 * M[i] + left1 * G[i]
         size = (G[i] if G[i] > 0 else -G[i]) + eps
         u = beta2 * U[i]
@@ -75,7 +75,7 @@ cdef const real* nadam(const double* scalars, real* P, const real* G, real** sta
     cdef real* M = states[0]
     cdef real* V = states[1]
     cdef Py_ssize_t i
-    for i in range(n):
+    for i in range(whole(n)):
         m = beta1 * M[i] + left1 * G[i]
         v = beta2 * V[i] + left2 * G[i] * G[i]
         p = P[i] - (rate * m + own * G[i]) / (square_root(v) * root_scale + eps)
@@ -106,13 +106,13 @@ cdef const real* adan(const double* scalars, real* P, const real* G, real** stat
     cdef real* N = states[2]
     cdef real* before = states[3]
     cdef Py_ssize_t i
-    for i in range(n):
+    for i in range(whole(n)):
         d = follows * (G[i] - before[i])
         v = beta2 * V[i] + left2 * d
         u = G[i] + beta2 * d
         u = beta3 * N[i] + left3 * u * u
         before[i], V[i], N[i] = G[i], v, u
-    for i in range(n):
+    for i in range(whole(n)):
         m = beta1 * M[i] + left1 * G[i]
         P[i] -= (rate * m + rate2 * V[i]) / (square_root(N[i]) * root_scale + eps)
         M[i] = m
@@ -124,19 +124,24 @@ rule(b"adan", 4, 4, prepare_adan, adan)
 cdef void prepare_adagrad(const double* parameters, const Step* step, double* scalars) noexcept nogil:
     scalars[0] = step.lr / (1 + (step.t - 1) * parameters[0])
     scalars[1] = parameters[1] if step.t == 1 else 0
-    scalars[2], scalars[3] = parameters[2], 1
+    scalars[2] = parameters[2]
 
 cdef const real* adagrad(const double* scalars, real* P, const real* G, real** states, real* scratch,
                          Py_ssize_t n) noexcept nogil:
     """V += G^2, from a given start on; P -= lr G / (sqrt(V) + eps) (Duchi et al. 2011)."""
-    cdef real rate = <real> scalars[0], start = <real> scalars[1], eps = <real> scalars[2], one = <real> scalars[3]
-    cdef real v, p
-    cdef real* V = states[0]
+    cdef real rate = <real> scalars[0], start = <real> scalars[1], eps = <real> scalars[2]
+    cdef const vector* gradients = <const vector*> G
+    cdef vector* V = <vector*> states[0]
+    cdef vector* parameters = <vector*> P
+    cdef vector g, v, step, p
     cdef Py_ssize_t i
-    for i in range(n):
-        v = V[i] + start + G[i] * G[i]
-        p = P[i] - rate * G[i] / (square_root(v) * one + eps)
-        V[i], P[i] = v, p
+    for i in range(vectors(n)):
+        g = gradients[i]
+        v = V[i] + start + g * g
+        step = square_roots(v) + eps
+        step = g / step
+        p = parameters[i] - rate * step
+        V[i], parameters[i] = v, p
     return G
 
 rule(b"adagrad", 1, 3, prepare_adagrad, adagrad)
@@ -151,7 +156,7 @@ cdef const real* adadelta(const double* scalars, real* P, const real* G, real** 
     cdef real* V = states[0]
     cdef real* A = states[1]
     cdef Py_ssize_t i
-    for i in range(n):
+    for i in range(whole(n)):
         v = rho * V[i] + left * G[i] * G[i]
         d = G[i] * square_root(A[i] + eps) / square_root(v + eps)
         a = rho * A[i] + left * d * d
@@ -165,14 +170,17 @@ rule(b"adadelta", 2, 2, rate_first, adadelta)
 cdef const real* rms(const double* scalars, real* P, const real* G, real** states, real* scratch,
                      Py_ssize_t n) noexcept nogil:
     """V = a V + (1 - a) G^2; G / (sqrt(V) + eps) goes on to the next rule (Tieleman and Hinton 2012)."""
-    cdef real alpha = <real> scalars[1], eps = <real> scalars[2], one = <real> scalars[3]
-    cdef real left = <real> (1 - scalars[1]), v
-    cdef real* V = states[0]
+    cdef real alpha = <real> scalars[1], eps = <real> scalars[2], left = <real> (1 - scalars[1])
+    cdef const vector* gradients = <const vector*> G
+    cdef vector* V = <vector*> states[0]
+    cdef vector* handed = <vector*> scratch
+    cdef vector g, v, root
     cdef Py_ssize_t i
-    for i in range(n):
-        v = alpha * V[i] + left * G[i] * G[i]
-        scratch[i] = G[i] / (square_root(v) * one + eps)
-        V[i] = v
+    for i in range(vectors(n)):
+        g = gradients[i]
+        v = alpha * V[i] + left * g * g
+        root = square_roots(v) + eps
+        V[i], handed[i] = v, g / root
     return scratch
 
 rule(b"rms", 1, 2, rate_first, rms)
@@ -186,7 +194,7 @@ cdef const real* rms_centered(const double* scalars, real* P, const real* G, rea
     cdef real* V = states[0]
     cdef real* M = states[1]
     cdef Py_ssize_t i
-    for i in range(n):
+    for i in range(whole(n)):
         v = alpha * V[i] + left * G[i] * G[i]
         m = alpha * M[i] + left * G[i]
         spread = v - m * m

@@ -110,7 +110,9 @@ cdef class Chain:
         for k, (stop, group) in enumerate(segments):
             self.rules.segments[k].stop, self.rules.segments[k].group = stop, self.rules.groups + <int> group
         wanted = [sum([RULES[name].states for name, _ in rules]) for _, rules in groups]
-        self.states = np.zeros((max(wanted), n), dtype)
+        # Written to at once instead of np.zeros: NumPy asks for large pages only for memory that it does not clear.
+        self.states = np.empty((max(wanted), n), dtype)
+        self.states.fill(0)
         for k, (lr_scale, rules) in enumerate(groups):
             self.rules.groups[k].lr_scale = lr_scale
             self.fill(self.rules.groups + k, rules)

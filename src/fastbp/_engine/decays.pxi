@@ -8,7 +8,7 @@ cdef const real* decoupled_decay(const double* scalars, real* P, const real* G, 
     """P -= lr wd P, apart from the gradient (Loshchilov and Hutter 2019)."""
     cdef real kept = <real> scalars[0]
     cdef Py_ssize_t i
-    for i in range(n):
+    for i in range(whole(n)):
         P[i] *= kept
     return G
 
@@ -27,7 +27,7 @@ cdef const real* l2(const double* scalars, real* P, const real* G, real** states
     """G + wd P goes on to the next rule."""
     cdef real wd = <real> scalars[1]
     cdef Py_ssize_t i
-    for i in range(n):
+    for i in range(whole(n)):
         scratch[i] = G[i] + wd * P[i]
     return scratch
 
@@ -46,7 +46,7 @@ cdef const real* l1(const double* scalars, real* P, const real* G, real** states
     """G + l1 sign(P) goes on to the next rule."""
     cdef real size = <real> scalars[1]
     cdef Py_ssize_t i
-    for i in range(n):
+    for i in range(whole(n)):
         scratch[i] = G[i] + (size if P[i] > 0 else -size if P[i] < 0 else 0)
     return scratch
 
@@ -62,7 +62,7 @@ cdef const real* soft_threshold(const double* scalars, real* P, const real* G, r
     for after the rule that moves."""
     cdef real size = <real> scalars[0], p
     cdef Py_ssize_t i
-    for i in range(n):
+    for i in range(whole(n)):
         p = P[i]
         P[i] = p - size if p > size else p + size if p < -size else p - p    # 0, or the NaN that must be seen
     return G

@@ -84,6 +84,7 @@ cdef class _Node:
 
 cdef enum:
     WORTH_THE_LOCK = 16384      # numbers for which other threads of Python may run meanwhile
+    IN_CACHE = 16384            # numbers of which several arrays stay in the second-level cache
 
 empty, ndarray = np.empty, np.ndarray
 cdef tuple DTYPES = (np.dtype("float32"), np.dtype("float64"))
@@ -312,21 +313,39 @@ def activation_backward(dY, Z, Y, activation, alpha=0.0, beta=0.0):
 def loss(Term term, Y, t, weights):
     """The weighted mean of the rows' losses and its gradient dY."""
     cdef const Kernels* kernels = term.kernels
-    cdef Py_ssize_t N = len(Y)
-    cdef _Blocks y = _Blocks(Y.dtype, N, Y.shape[1], Y), dy = _Blocks(Y.dtype, N, Y.shape[1])
+    cdef Py_ssize_t N = Y.shape[0], width = Y.shape[1], size = kernels.loss_scratch(width)
     cdef double[::1] row_losses = np.zeros(N)
-    cdef Py_ssize_t size = kernels.loss_scratch(Y.shape[1])
     cdef Arena arena = Arena(size)
     cdef void* scratch = arena.take(size)
     cdef Targets targets
     cdef double scale
     cdef fp_mode mode
-    term.place(&targets, Y.shape[1], t, weights, N)
+    dY = empty((N, width), Y.dtype)
+    cdef Tensor y = Tensor(address(Y, N * width * kernels.item), width, width, kernels.panel)
+    cdef Tensor dy = Tensor(address(dY, N * width * kernels.item), width, width, kernels.panel)
+    term.place(&targets, width, t, weights, N)
     mode = flush_subnormals()
     scale = kernels.loss_scale(&targets, N)
-    kernels.apply_loss(&y.tensor, &targets, scale, &row_losses[0], NULL, &dy.tensor, 0, N, scratch)
+    if width % kernels.lanes == 0 or (targets.loss.of_outputs != NULL and width <= kernels.panel):
+        kernels.apply_loss(&y, &targets, scale, &row_losses[0], NULL, &dy, 0, N, scratch)
+    else:
+        in_blocks(kernels, &y, &targets, scale, &row_losses[0], &dy, N, scratch)
     restore_mode(mode)
-    return kernels.sum_losses(&row_losses[0], N), dy.array()
+    return kernels.sum_losses(&row_losses[0], N), dY
+
+
+cdef in_blocks(const Kernels* kernels, const Tensor* Y, Targets* targets, double scale, double* row_losses,
+               const Tensor* dY, Py_ssize_t N, void* scratch):
+    """The loss of rows that are no whole vectors, by way of tensors that are, as many as stay in the cache."""
+    cdef Py_ssize_t most = max(16, min(N, IN_CACHE // Y.width) // 16 * 16), n = 0, rows, width = Y.width
+    cdef _Blocks y = _Blocks(DTYPES[kernels.item == 8], most, width)
+    cdef _Blocks dy = _Blocks(DTYPES[kernels.item == 8], most, width)
+    while n < N:
+        rows, targets.first = min(most, N - n), n
+        kernels.load_rows(<char*> Y.data + n * width * kernels.item, width, NULL, &y.tensor, 0, rows)
+        kernels.apply_loss(&y.tensor, targets, scale, row_losses + n, NULL, &dy.tensor, 0, rows, scratch)
+        kernels.store_rows(&dy.tensor, <char*> dY.data + n * width * kernels.item, width, 0, rows)
+        n += rows
 
 
 def first_nonfinite(A):

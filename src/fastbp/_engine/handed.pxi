@@ -10,7 +10,7 @@ cdef const real* accumulate(const double* scalars, real* P, const real* G, real*
     cdef real share = <real> scalars[0], kept = <real> scalars[1]
     cdef real* A = states[0]
     cdef Py_ssize_t i
-    for i in range(n):
+    for i in range(whole(n)):
         A[i] = (A[i] if kept > 0 else 0) + share * G[i]
     return A
 
@@ -32,7 +32,7 @@ cdef const real* clip_value(const double* scalars, real* P, const real* G, real*
     """The gradient with each number brought into -limit ... limit goes on to the next rule."""
     cdef real limit = <real> scalars[1], g
     cdef Py_ssize_t i
-    for i in range(n):
+    for i in range(whole(n)):
         g = limit if G[i] > limit else G[i]
         scratch[i] = -limit if g < -limit else g
     return scratch
@@ -49,7 +49,7 @@ cdef const real* average(const double* scalars, real* P, const real* G, real** s
     cdef real share = <real> scalars[0]
     cdef real* A = states[0]
     cdef Py_ssize_t i
-    for i in range(n):
+    for i in range(whole(n)):
         A[i] += share * (P[i] - A[i])
     return G
 

@@ -174,6 +174,7 @@ cdef struct Loss:
     OutputCurvatureKernel curvature     # NULL: 0 almost everywhere
     GroupLossKernel of_group    # ... or of rows whose outputs depend on each other
     GroupLossKernel tangent
+    bint of_labels              # given class indices it is the entropy of softmax(Y), unless numbers[0] smooths them
     bint labels                 # it takes class indices too
     int heads                   # outputs for each target
     double low, high            # of the targets

@@ -22,7 +22,7 @@ from fastbp._engine.scalar cimport (
 )
 from fastbp._engine.tile cimport (
     BLOCKED, COLUMNS, FROM_BIAS, FROM_C, FROM_ZERO, HEIGHTS, LANES, PANEL, PLAIN, TILE_ROWS, TILES, operand, real,
-    stream_line, transpose,
+    result, stream_line, transpose,
 )
 
 include "tensors.pxi"
@@ -46,6 +46,8 @@ include "normalization.pxi"
 include "prelu.pxi"
 include "tangents.pxi"
 include "losses.pxi"
+include "losses_one_by_one.pxi"
+include "losses_of_labels.pxi"
 include "losses_of_outputs.pxi"
 include "losses_of_scores.pxi"
 include "losses_of_rows.pxi"

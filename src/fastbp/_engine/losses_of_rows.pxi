@@ -93,6 +93,7 @@ cdef void cross_entropy_tangent(const Group* group) noexcept nogil:
 
 group_loss(b"cross_entropy", b"-sum over the classes of w t log p, with p = softmax(Y) and w = class_weight",
            cross_entropy, cross_entropy_tangent, True)
+last_loss().of_labels = True
 takes(0, 1)
 parameter(b"label_smoothing", 0, 0, BELOW_1)
 parameter(b"class_weight", 1, 0, INFINITY, EACH_OUTPUT)
@@ -223,6 +224,7 @@ cdef void kl_divergence_tangent(const Group* group) noexcept nogil:
 
 group_loss(b"kl_divergence", b"sum over the classes of t (log t - log p), with p = softmax(Y)", kl_divergence,
            kl_divergence_tangent, True)
+last_loss().of_labels = True
 takes(0, 1)
 
 

@@ -18,12 +18,12 @@ cdef inline Odds odds(real x) noexcept nogil:
     return o
 
 
-cdef void binary_cross_entropy(const real* Y, const real* T, const real* C, const double* numbers, real* losses,
-                               real* dY, Py_ssize_t n) noexcept nogil:
+cdef void binary_cross_entropy(operand Y, operand T, operand C, const double* numbers, result losses, real* dY,
+                               Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     cdef real ones, zeros, kept = <real> (1 - numbers[1]), moved = <real> (numbers[1] / 2)
     cdef Odds o
-    for i in range(n):
+    for i in range(whole(n)):
         o = odds(Y[i])
         ones = kept * T[i] + moved
         zeros = <real> 1 - ones
@@ -31,12 +31,12 @@ cdef void binary_cross_entropy(const real* Y, const real* T, const real* C, cons
         losses[i] = ones * o.minus_log_p + zeros * o.minus_log_q
         dY[i] = zeros * o.p - ones * o.q
 
-cdef void binary_cross_entropy_curvature(const real* Y, const real* T, const real* C, const double* numbers, real* ddY,
+cdef void binary_cross_entropy_curvature(operand Y, operand T, operand C, const double* numbers, real* ddY,
                                          Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     cdef real ones, kept = <real> (1 - numbers[1]), moved = <real> (numbers[1] / 2)
     cdef Odds o
-    for i in range(n):
+    for i in range(whole(n)):
         o = odds(Y[i])
         ones = kept * T[i] + moved
         ddY[i] = (<real> 1 - ones + ones * C[i]) * o.p * o.q
@@ -48,25 +48,25 @@ parameter(b"pos_weight", 1, 0, INFINITY, EACH_OUTPUT)
 parameter(b"label_smoothing", 0, 0, BELOW_1)
 
 
-cdef void focal(const real* Y, const real* T, const real* C, const double* numbers, real* losses, real* dY,
+cdef void focal(operand Y, operand T, operand C, const double* numbers, result losses, real* dY,
                 Py_ssize_t n) noexcept nogil:
     """q^gamma is exp(-gamma (-log q)): no power, and no logarithm of a rounded q."""
     cdef Py_ssize_t i
     cdef real gamma = <real> numbers[0], alpha = <real> numbers[1], ones, zeros
     cdef Odds o
-    for i in range(n):
+    for i in range(whole(n)):
         o = odds(Y[i])
         ones = alpha * T[i] * exp(-gamma * o.minus_log_q)
         zeros = (<real> 1 - alpha) * (<real> 1 - T[i]) * exp(-gamma * o.minus_log_p)
         losses[i] = ones * o.minus_log_p + zeros * o.minus_log_q
         dY[i] = zeros * (gamma * o.q * o.minus_log_q + o.p) - ones * (gamma * o.p * o.minus_log_p + o.q)
 
-cdef void focal_curvature(const real* Y, const real* T, const real* C, const double* numbers, real* ddY,
+cdef void focal_curvature(operand Y, operand T, operand C, const double* numbers, real* ddY,
                           Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     cdef real gamma = <real> numbers[0], alpha = <real> numbers[1], ones, zeros
     cdef Odds o
-    for i in range(n):
+    for i in range(whole(n)):
         o = odds(Y[i])
         ones = alpha * T[i] * exp(-gamma * o.minus_log_q)
         zeros = (<real> 1 - alpha) * (<real> 1 - T[i]) * exp(-gamma * o.minus_log_p)
@@ -81,11 +81,11 @@ parameter(b"gamma", 2, 0, INFINITY)
 parameter(b"alpha", 0.25, 0, 1)
 
 
-cdef void hinge(const real* Y, const real* T, const real* C, const double* numbers, real* losses, real* dY,
+cdef void hinge(operand Y, operand T, operand C, const double* numbers, result losses, real* dY,
                 Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     cdef real side, missing
-    for i in range(n):
+    for i in range(whole(n)):
         side = <real> 1 if T[i] > 0 else <real> -1
         missing = <real> 1 - side * Y[i]
         losses[i] = 0 if missing <= 0 else missing
@@ -95,21 +95,21 @@ loss(b"hinge", b"max(0, 1 - s Y), with the side s = -1 or 1 (a target of 0 means
 takes(-1, 1, True)
 
 
-cdef void squared_hinge(const real* Y, const real* T, const real* C, const double* numbers, real* losses, real* dY,
+cdef void squared_hinge(operand Y, operand T, operand C, const double* numbers, result losses, real* dY,
                         Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     cdef real side, missing
-    for i in range(n):
+    for i in range(whole(n)):
         side = <real> 1 if T[i] > 0 else <real> -1
         missing = <real> 1 - side * Y[i]
         missing = 0 if missing <= 0 else missing
         losses[i] = missing * missing
         dY[i] = <real> -2 * side * missing
 
-cdef void squared_hinge_curvature(const real* Y, const real* T, const real* C, const double* numbers, real* ddY,
+cdef void squared_hinge_curvature(operand Y, operand T, operand C, const double* numbers, real* ddY,
                                   Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
-    for i in range(n):
+    for i in range(whole(n)):
         ddY[i] = <real> 2 * <real> ((Y[i] if T[i] > 0 else -Y[i]) < 1)
 
 loss(b"squared_hinge", b"max(0, 1 - s Y)^2, with the side s = -1 or 1 (a target of 0 means -1)", squared_hinge,
@@ -117,22 +117,22 @@ loss(b"squared_hinge", b"max(0, 1 - s Y)^2, with the side s = -1 or 1 (a target 
 takes(-1, 1, True)
 
 
-cdef void poisson(const real* Y, const real* T, const real* C, const double* numbers, real* losses, real* dY,
+cdef void poisson(operand Y, operand T, operand C, const double* numbers, result losses, real* dY,
                   Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     cdef bint logs = numbers[0] != 0
     cdef real eps = <real> numbers[1], m
-    for i in range(n):
+    for i in range(whole(n)):
         m = exp(Y[i]) if logs else Y[i]
         losses[i] = m - T[i] * (Y[i] if logs else log_of(m + eps))
         dY[i] = m - T[i] if logs else <real> 1 - T[i] / (m + eps)
 
-cdef void poisson_curvature(const real* Y, const real* T, const real* C, const double* numbers, real* ddY,
+cdef void poisson_curvature(operand Y, operand T, operand C, const double* numbers, real* ddY,
                             Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     cdef bint logs = numbers[0] != 0
     cdef real m, eps = <real> numbers[1]
-    for i in range(n):
+    for i in range(whole(n)):
         m = Y[i] + eps
         ddY[i] = exp(Y[i]) if logs else T[i] / (m * m)
 
@@ -142,23 +142,23 @@ parameter(b"log_input", 1, 0, 1, FLAG)
 parameter(b"eps", 1e-8, 0, 1)
 
 
-cdef void gamma(const real* Y, const real* T, const real* C, const double* numbers, real* losses, real* dY,
+cdef void gamma(operand Y, operand T, operand C, const double* numbers, result losses, real* dY,
                 Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     cdef bint logs = numbers[0] != 0
     cdef real eps = <real> numbers[1], m, ratio
-    for i in range(n):
+    for i in range(whole(n)):
         m = Y[i] + eps
         ratio = T[i] * exp(-Y[i]) if logs else T[i] / m
         losses[i] = ratio + (Y[i] if logs else log_of(m))
         dY[i] = <real> 1 - ratio if logs else (<real> 1 - ratio) / m
 
-cdef void gamma_curvature(const real* Y, const real* T, const real* C, const double* numbers, real* ddY,
+cdef void gamma_curvature(operand Y, operand T, operand C, const double* numbers, real* ddY,
                           Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     cdef bint logs = numbers[0] != 0
     cdef real eps = <real> numbers[1], m
-    for i in range(n):
+    for i in range(whole(n)):
         m = Y[i] + eps
         ddY[i] = T[i] * exp(-Y[i]) if logs else (<real> 2 * T[i] / m - <real> 1) / (m * m)
 
@@ -168,24 +168,24 @@ parameter(b"log_input", 1, 0, 1, FLAG)
 parameter(b"eps", 1e-8, 0, 1)
 
 
-cdef void tweedie(const real* Y, const real* T, const real* C, const double* numbers, real* losses, real* dY,
+cdef void tweedie(operand Y, operand T, operand C, const double* numbers, result losses, real* dY,
                   Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     cdef bint logs = numbers[1] != 0
     cdef real first = <real> (1 - numbers[0]), second = <real> (2 - numbers[0]), eps = <real> numbers[2], x, a, b
-    for i in range(n):
+    for i in range(whole(n)):
         x = Y[i] if logs else log_of(Y[i] + eps)
         a, b = T[i] * exp(first * x), exp(second * x)
         losses[i] = b / second - a / first
         dY[i] = b - a if logs else (b - a) / (Y[i] + eps)
 
-cdef void tweedie_curvature(const real* Y, const real* T, const real* C, const double* numbers, real* ddY,
+cdef void tweedie_curvature(operand Y, operand T, operand C, const double* numbers, real* ddY,
                             Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     cdef bint logs = numbers[1] != 0
     cdef real power = <real> numbers[0], first = <real> (1 - numbers[0]), second = <real> (2 - numbers[0])
     cdef real eps = <real> numbers[2], x, a, b, m
-    for i in range(n):
+    for i in range(whole(n)):
         m = Y[i] + eps
         x = Y[i] if logs else log_of(m)
         a, b = T[i] * exp(first * x), exp(second * x)

@@ -7,7 +7,7 @@ cdef const real* lion(const double* scalars, real* P, const real* G, real** stat
     cdef real left1 = <real> (1 - scalars[1]), left2 = <real> (1 - scalars[2]), c, p
     cdef real* M = states[0]
     cdef Py_ssize_t i
-    for i in range(n):
+    for i in range(whole(n)):
         c = beta1 * M[i] + left1 * G[i]
         p = P[i] - (lr if c > 0 else -lr if c < 0 else 0)
         M[i], P[i] = beta2 * M[i] + left2 * G[i], p
@@ -29,7 +29,7 @@ cdef const real* rprop(const double* scalars, real* P, const real* G, real** sta
     cdef real* before = states[0]
     cdef real* S = states[1]
     cdef Py_ssize_t i
-    for i in range(n):
+    for i in range(whole(n)):
         kept = G[i] * before[i]
         s = (S[i] + start) * (up if kept > 0 else down if kept < 0 else <real> 1)
         s = low if s < low else s
@@ -55,7 +55,7 @@ cdef const real* rprop_plus(const double* scalars, real* P, const real* G, real*
     cdef real* S = states[1]
     cdef real* D = states[2]
     cdef Py_ssize_t i
-    for i in range(n):
+    for i in range(whole(n)):
         kept = G[i] * before[i]
         s = (S[i] + start) * (up if kept > 0 else down if kept < 0 else <real> 1)
         s = low if s < low else s
@@ -63,7 +63,7 @@ cdef const real* rprop_plus(const double* scalars, real* P, const real* G, real*
         g = 0 if kept < 0 else G[i]
         d = -back * D[i] if kept < 0 else -s if g > 0 else s if g < 0 else 0
         before[i], S[i], D[i] = g, s, d
-    for i in range(n):
+    for i in range(whole(n)):
         P[i] += D[i]
     return G
 

@@ -17,17 +17,18 @@ cdef inline void largest(const Tensor* T, Py_ssize_t n, Py_ssize_t rows, real si
     cdef real[MOST_LANES] m
     cdef Py_ssize_t r, block, v, k, width
     cdef const real* t
-    cdef real first
-    memset(partial, 0, sizeof(partial) if rows < LANES else 0)
-    for r in range(rows):
-        first = sign * block_of(T, n + r, 0)[0]
+    for r in range(LANES):
+        m[0] = sign * block_of(T, n + least(r, rows - 1), 0)[0]
         for k in range(LANES):
-            m[k] = first
-        for block in range(blocks(T.width)):
-            t, width = block_of(T, n + r, block), width_of(T.width, block)
+            partial[r * LANES + k] = m[0]
+    for block in range(blocks(T.width)):
+        width = width_of(T.width, block)
+        for r in range(rows):
+            t = block_of(T, n + r, block)
+            memcpy(m, partial + r * LANES, LANES * sizeof(real))
             for v in range(parts(width, LANES)):
                 keep_largest(m, t + v * LANES, sign, width - v * LANES)
-        memcpy(partial + r * LANES, m, LANES * sizeof(real))
+            memcpy(partial + r * LANES, m, LANES * sizeof(real))
     largest_across(partial, most)
 
 
@@ -39,19 +40,20 @@ cdef inline void sums_of_products(const Tensor* A, const Tensor* B, Py_ssize_t n
     cdef Py_ssize_t r, block, v, width
     cdef const real* a
     cdef const real* b = NULL
-    memset(partial, 0, sizeof(partial) if rows < LANES else 0)
-    for r in range(rows):
-        memset(s, 0, sizeof(s))
-        for block in range(blocks(A.width)):
-            a, width = block_of(A, n + r, block), width_of(A.width, block)
+    memset(partial, 0, LANES * LANES * sizeof(real))
+    for block in range(blocks(A.width)):
+        width = width_of(A.width, block)
+        for r in range(rows):
+            a = block_of(A, n + r, block)
             if B != NULL:
                 b = block_of(B, n + r, block)
+            memcpy(s, partial + r * LANES, LANES * sizeof(real))
             for v in range(parts(width, LANES)):
                 if B == NULL:
                     add_lanes(s, a + v * LANES, width - v * LANES)
                 else:
                     add_products(s, a + v * LANES, b + v * LANES, width - v * LANES)
-        memcpy(partial + r * LANES, s, LANES * sizeof(real))
+            memcpy(partial + r * LANES, s, LANES * sizeof(real))
     sums_across(partial, sums)
 
 
@@ -63,20 +65,21 @@ cdef inline void shifted_exps(const Tensor* T, const Tensor* E, Py_ssize_t n, Py
     cdef Py_ssize_t r, block, v, k, width
     cdef const real* t
     cdef real* to = NULL
-    memset(partial, 0, sizeof(partial) if rows < LANES else 0)
-    for r in range(rows):
-        memset(s, 0, sizeof(s))
-        for block in range(blocks(T.width)):
-            t, width = block_of(T, n + r, block), width_of(T.width, block)
+    memset(partial, 0, LANES * LANES * sizeof(real))
+    for block in range(blocks(T.width)):
+        width = width_of(T.width, block)
+        for r in range(rows):
+            t = block_of(T, n + r, block)
             if E != NULL:
                 to = block_of(E, n + r, block)
+            memcpy(s, partial + r * LANES, LANES * sizeof(real))
             for v in range(parts(width, LANES)):
                 for k in range(LANES):
                     e[k] = exp_of_negative(sign * t[v * LANES + k] - shifts[r])
                 add_lanes(s, e, width - v * LANES)
                 if E != NULL:
                     memcpy(to + v * LANES, e, LANES * sizeof(real))
-        memcpy(partial + r * LANES, s, LANES * sizeof(real))
+            memcpy(partial + r * LANES, s, LANES * sizeof(real))
     sums_across(partial, sums)
 
 
@@ -98,8 +101,8 @@ cdef inline void softmax_rows(const Tensor* Z, const Tensor* Y, Py_ssize_t start
         shifted_exps(Z, Y, n, rows, sign, most, over)
         for k in range(LANES):
             over[k] = <real> 1 / over[k]
-        for r in range(rows):
-            for block in range(blocks(Y.width)):
+        for block in range(blocks(Y.width)):
+            for r in range(rows):
                 scaled(block_of(Y, n + r, block), block_of(Y, n + r, block), padded(width_of(Y.width, block)), over[r])
 
 
@@ -118,8 +121,8 @@ cdef inline void softmax_slopes(const Tensor* Y, const Tensor* dY, const Tensor*
         n = start + group * LANES
         rows = least(LANES, stop - n)
         sums_of_products(dY, Y, n, rows, dots)
-        for r in range(rows):
-            for block in range(blocks(Y.width)):
+        for block in range(blocks(Y.width)):
+            for r in range(rows):
                 softmax_slope(block_of(Y, n + r, block), block_of(dY, n + r, block), block_of(dZ, n + r, block),
                               padded(width_of(Y.width, block)), sign * dots[r], sign)
 
@@ -173,8 +176,8 @@ cdef void log_softmax_value(const Op* op, const Context* context, const Tensor* 
         shifted_exps(Z, NULL, n, rows, 1, most, log_sums)
         for k in range(LANES):
             log_sums[k] = log(log_sums[k])
-        for r in range(rows):
-            for block in range(blocks(Z.width)):
+        for block in range(blocks(Z.width)):
+            for r in range(rows):
                 shifted(block_of(Z, n + r, block), block_of(&op.Y, n + r, block), padded(width_of(Z.width, block)),
                         most[r], log_sums[r])
 
@@ -187,8 +190,8 @@ cdef void log_softmax_vjp(const Op* op, const Context* context, const Tensor* Z,
         n = start + group * LANES
         rows = least(LANES, stop - n)
         sums_of_products(dY, NULL, n, rows, totals)
-        for r in range(rows):
-            for block in range(blocks(dZ.width)):
+        for block in range(blocks(dZ.width)):
+            for r in range(rows):
                 log_softmax_slope(block_of(&op.Y, n + r, block), block_of(dY, n + r, block),
                                   block_of(dZ, n + r, block), padded(width_of(dZ.width, block)), totals[r])
 

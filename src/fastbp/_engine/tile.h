@@ -76,6 +76,8 @@ typedef real vector __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(rea
 /* What a loop reads at i before it writes at i, and never again: it may be what is written, or lie apart.  A compiler
    that is not told guards the loop, and one in place then runs number by number. */
 typedef const real *__restrict operand;
+/* What a loop writes beside that, and nobody reads. */
+typedef real *__restrict result;
 
 /* A's element (r, k) is A[r * row + (k / run) * jump + (k % run) * step]; P's row k begins at P[k * pitch]. */
 INLINE void tile(const int R, const int V, const real *A, const ptrdiff_t row, const ptrdiff_t step,

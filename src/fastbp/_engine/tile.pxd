@@ -3,6 +3,7 @@
 cdef extern from "tile.h" nogil:
     ctypedef float real
     ctypedef const real* operand
+    ctypedef real* result
     ctypedef void (*tile_function)(const real* A, Py_ssize_t stride, Py_ssize_t jump, const real* P,
                                    Py_ssize_t pitch, Py_ssize_t K, real* C, Py_ssize_t c_row,
                                    const real* bias, int start)

@@ -10,8 +10,12 @@ processor holds back a load whose address ends in the same 12 bits as that of a 
 
 cdef enum:
     MOST_RULES = 64
-    # Numbers of a vector that a chain handles at a time: all its vectors stay in the first-level cache.
-    STRETCH = 1024
+    # Numbers of a vector that a chain handles at a time, at most: all its vectors stay in the first-level cache.
+    STRETCH = 512
+
+# Half a page of each vector: what the processor fetches ahead ends with the page, so that with a page at a time the
+# vectors come from memory one after the other instead of all at once.
+cdef Py_ssize_t AT_A_TIME = 2048 // sizeof(real)
 
 cdef Rule[MOST_RULES] rules
 cdef int n_rules = 0
@@ -49,7 +53,7 @@ cdef const real* sgd(const double* scalars, real* P, const real* G, real** state
     """P -= lr G."""
     cdef real lr = <real> scalars[0]
     cdef Py_ssize_t i
-    for i in range(n):
+    for i in range(whole(n)):
         P[i] -= lr * G[i]
     return G
 
@@ -66,7 +70,7 @@ cdef const real* momentum(const double* scalars, real* P, const real* G, real** 
     cdef real lr = <real> scalars[0], mu = <real> scalars[1], gain = <real> scalars[2], v
     cdef real* V = states[0]
     cdef Py_ssize_t i
-    for i in range(n):
+    for i in range(whole(n)):
         v = mu * V[i] + gain * G[i]
         P[i] -= lr * v
         V[i] = v
@@ -81,7 +85,7 @@ cdef const real* nesterov(const double* scalars, real* P, const real* G, real** 
     cdef real lr = <real> scalars[0], mu = <real> scalars[1], v
     cdef real* V = states[0]
     cdef Py_ssize_t i
-    for i in range(n):
+    for i in range(whole(n)):
         v = mu * V[i] + G[i]
         P[i] -= lr * (G[i] + mu * v)
         V[i] = v
@@ -96,7 +100,7 @@ cdef const real* velocity(const double* scalars, real* P, const real* G, real** 
     cdef real lr = <real> scalars[0], mu = <real> scalars[1], v
     cdef real* V = states[0]
     cdef Py_ssize_t i
-    for i in range(n):
+    for i in range(whole(n)):
         v = mu * V[i] - lr * G[i]
         P[i] += v
         V[i] = v
@@ -111,7 +115,7 @@ cdef const real* nesterov_velocity(const double* scalars, real* P, const real* G
     cdef real lr = <real> scalars[0], mu = <real> scalars[1], v
     cdef real* V = states[0]
     cdef Py_ssize_t i
-    for i in range(n):
+    for i in range(whole(n)):
         v = mu * V[i] - lr * G[i]
         P[i] += mu * v - lr * G[i]
         V[i] = v
@@ -125,7 +129,7 @@ cdef const real* scale(const double* scalars, real* P, const real* G, real** sta
     """factor G goes on to the next rule."""
     cdef real factor = <real> scalars[1]
     cdef Py_ssize_t i
-    for i in range(n):
+    for i in range(whole(n)):
         scratch[i] = factor * G[i]
     return scratch
 
@@ -240,13 +244,12 @@ cdef bint update(ChainLink* chain, int links, void* P, const void* G, Py_ssize_t
     cdef Py_ssize_t i = start, n, whole
     cdef bint fine = True
     while i < stop:
-        n = least(STRETCH, stop - i)
+        n = least(AT_A_TIME, stop - i)
         whole = n // LANES * LANES
-        if not all_finite(g + i, n):
+        if not kept_and_finite(p + i, before, g + i, n):
             fine = False
         else:
             if whole > 0:
-                memcpy(before, p + i, whole * sizeof(real))
                 if not update_vectors(chain, links, p + i, g + i, i, NULL, whole, whole, handed):
                     memcpy(p + i, before, whole * sizeof(real))
                     fine = False
