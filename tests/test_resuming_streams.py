@@ -159,3 +159,26 @@ def test_a_damaged_place_is_a_clear_error(key: str, tmp_path: Path) -> None:
     safetensors.write(bad, arrays, metadata)
     with pytest.raises(ValueError, match=key):
         fit(build(), "list", resume=bad)
+
+
+DAMAGES = {
+    "no losses": lambda arrays: arrays.pop("fit.losses"),
+    "fewer losses": lambda arrays: arrays.update({"fit.losses": arrays["fit.losses"][:1]}),
+    "a batch of no rows": lambda arrays: arrays.update({"fit.rows": 0 * arrays["fit.rows"]}),
+    "a batch of many rows": lambda arrays: arrays.update({"fit.rows": arrays["fit.rows"] + 2**55}),
+    "no outputs": lambda arrays: arrays.pop("fit.outputs.0"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_batches_are_a_clear_error(damage: str, tmp_path: Path) -> None:
+    from fastbp import safetensors
+
+    path = tmp_path / "run.safetensors"
+    with pytest.raises(Stop):
+        fit(build(), "list", [fb.ModelCheckpoint(path, unit="batches"), StopsAt(3)])
+    arrays, metadata = safetensors.read(path)
+    DAMAGES[damage](arrays)
+    safetensors.write(path, arrays, metadata)
+    with pytest.raises(fb.ModelFormatError, match="does not hold what there was of the epoch"):
+        fit(build(), "list", resume=path)

@@ -13,8 +13,9 @@ import numpy as np
 from fastbp import checks
 from fastbp.callbacks import Callbacks
 from fastbp.data import Data
-from fastbp.errors import DivergenceError
+from fastbp.errors import DivergenceError, ModelFormatError
 from fastbp.history import History
+from fastbp.network import DAMAGE
 
 SLICE = 0.05  # seconds in the engine without a look at signals; Ctrl-C feels immediate below 0.1
 
@@ -177,7 +178,11 @@ class Fit:
         batch = state["batch"]
         self.history.restore(state["history"], state["seconds"], state["samples"])
         if batch:
-            self._go_within(state, arrays)
+            try:
+                self._go_within(state, arrays)
+            except DAMAGE as error:
+                what = f"{type(error).__name__}: {error}"
+                raise ModelFormatError(f"the checkpoint does not hold what there was of the epoch: {what}") from error
         self._skip = batch
         self.trainer.rng.bit_generator.state = state["rng"]
         self.callbacks.restore(state["callbacks"], arrays)

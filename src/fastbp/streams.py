@@ -235,12 +235,14 @@ class StreamFit(Fit):
             )
 
     def _go_within(self, state, arrays):
-        empty = np.empty(state["batch"]), np.empty(state["batch"], np.int64)
-        parts = zip(empty, ("fit.losses", "fit.rows"), strict=True)
-        losses, rows = (checks.as_stored(arrays[name], like, name) for like, name in parts)
-        outs = self.trainer.new_outputs(int(rows.sum())) if self.trainer.metrics else ()
+        count = state["batch"]
+        losses = _stored(arrays, "fit.losses", (count,), np.float64)
+        rows = _stored(arrays, "fit.rows", (count,), np.int64)
+        if rows.min() < 1:
+            raise ValueError(f"a batch of {rows.min()} rows")
         outs = tuple(
-            checks.as_stored(arrays[f"fit.outputs.{k}"], out, f"fit.outputs.{k}") for k, out in enumerate(outs)
+            _stored(arrays, f"fit.outputs.{k}", (int(rows.sum()), node.width), self.trainer.net.dtype)
+            for k, node in enumerate(self.trainer.net.outputs if self.trainer.metrics else ())
         )
         ends = np.cumsum(rows)
         self._stored = [
@@ -251,6 +253,11 @@ class StreamFit(Fit):
     def _go_to(self, position: Position):
         super()._go_to(position)
         self._source.go_to(checks.as_count(position.state.get("place", 0), "place"))
+
+
+def _stored(arrays, name, shape, dtype):
+    """An array of a file, which may claim any shape: compared with one that takes no memory."""
+    return checks.as_stored(arrays[name], np.broadcast_to(np.zeros((), dtype), shape), name)
 
 
 def joined(parts: list[tuple[Data, tuple[np.ndarray, ...]]]) -> tuple:
