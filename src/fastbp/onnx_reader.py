@@ -22,7 +22,8 @@ from fastbp.onnx_operators import OPERATORS, Node
 
 STANDARD = ("", "ai.onnx")  # the names of the standard's own operators
 INT64, STRING = 7, 8  # numbers of types in ONNX
-DAMAGE = (AttributeError, IndexError, KeyError, OverflowError, TypeError)  # what reading a damaged graph can raise
+# What reading a damaged graph can raise.
+DAMAGE = (AttributeError, IndexError, KeyError, OverflowError, TypeError, UnicodeDecodeError)
 
 
 def from_onnx(source: Any, *, dtype: DTypeLike | None = None) -> Model:
