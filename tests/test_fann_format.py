@@ -144,6 +144,7 @@ GOOD = Network([2, 3, 1], [5]).text()
         (GOOD.replace("weight)=(0,", "weight)=(0, 1,"), "groups of 2 numbers"),
         (GOOD.replace("e-01)", "e+999)", 1), "out of range"),
         (GOOD.replace("layer_sizes=3", "layer_sizes=-3"), "out of range"),
+        (GOOD.replace("(3, 5,", f"({10**30}, 5,", 1), "out of range"),
     ],
 )
 def test_broken_files(text: str, words: str, tmp_path) -> None:

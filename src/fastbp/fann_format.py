@@ -158,7 +158,7 @@ def _number(word: str, kind: type):
         value = kind(word)
     except ValueError:
         raise ModelFormatError(f"{word[:40]!r} is not a number") from None
-    if not np.isfinite(value) or (kind is int and not 0 <= value < 2**62):
+    if not (0 <= value < 2**62 if kind is int else np.isfinite(value)):
         raise ModelFormatError(f"{word[:40]} is out of range")
     return value
 
