@@ -4,7 +4,8 @@ A check that cannot fail is none. What is planted is small enough to hide in a l
 check is first shown to pass without it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,17 @@ import pytest
 import fastbp as fb
 import reference
 from fastbp import _engine
-from nets import assert_gradients
+from fastbp import schedules as s
+from nets import assert_gradients, changed
+from test_full_batch import (
+    METHODS,
+    assert_derivatives,
+    assert_exact,
+    assert_normal_equations,
+    given_to_scipy,
+    two_headed,
+)
+from test_schedules import SCHEDULES, assert_rates, wanted
 
 FACTOR = 1.001
 
@@ -135,6 +146,98 @@ def test_in_an_optimizer_rule(rule: str) -> None:
         ours.step(p, g, 0.01 * FACTOR)
         q = wanted.step(q, g, 0.01)
     assert np.abs(p - q).max() > 1e-9
+
+
+def spoiled_schedules(schedule: s.Schedule) -> Iterator[tuple[str, s.Schedule]]:
+    """The schedule with each of its settings a thousandth, a step or a word off, one at a time."""
+    for name, value in schedule.settings.items():
+        for other in spoiled_values(value):
+            yield f"{name}={other}", type(schedule)(**{**schedule.settings, name: other})
+
+
+def spoiled_values(value: object) -> Iterator[object]:
+    if isinstance(value, s.Schedule):
+        yield from (spoiled for _, spoiled in spoiled_schedules(value))
+    elif isinstance(value, (list, tuple)):
+        for k, one in enumerate(value):
+            off = one * FACTOR if isinstance(one, float) else one - 1 if one + 1 in value else one + 1
+            yield [*value[:k], off, *value[k + 1 :]]
+    elif isinstance(value, bool):
+        yield not value
+    elif isinstance(value, int):
+        yield value + 1
+    elif isinstance(value, float) and value:
+        yield value * FACTOR
+
+
+def agrees(schedule: s.Schedule, rates: list[float]) -> bool:
+    try:
+        assert_rates(schedule, rates)
+    except AssertionError:
+        return False
+    return True
+
+
+@pytest.mark.filterwarnings("ignore:The epoch parameter in `scheduler.step")
+@pytest.mark.parametrize("case", SCHEDULES)
+def test_in_the_rates_or_a_setting_of_a_schedule(case: str) -> None:
+    schedule, rates = SCHEDULES[case][0], wanted(SCHEDULES[case][1])
+    assert agrees(schedule, rates)
+    assert not agrees(schedule, [FACTOR * rate for rate in rates])
+    spoiled = dict(spoiled_schedules(schedule))
+    assert spoiled or case == "function"
+    assert [name for name, other in spoiled.items() if agrees(other, rates)] == []
+
+
+@pytest.mark.parametrize("place", range(3))
+@pytest.mark.parametrize("weighted", [False, True])
+def test_in_the_normal_equations(place: int, weighted: bool) -> None:
+    """The loss, J'r or J'J: a step of Levenberg and Marquardt's that is a little off comes to the same end."""
+    problem, J, value = two_headed(weighted)
+    found = list(problem.normal_equations())
+    assert_normal_equations(tuple(found), problem, J, value)
+    found[place] = found[place] * FACTOR
+    with pytest.raises(AssertionError):
+        assert_normal_equations(tuple(found), problem, J, value)
+
+
+@pytest.mark.parametrize("method", METHODS[1:])
+def test_in_what_scipy_is_given(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    function, product, theta = given_to_scipy(method, monkeypatch)
+
+    def spoiled(at: np.ndarray) -> tuple[float, np.ndarray]:
+        value, gradient = function(at)
+        return value, gradient * FACTOR
+
+    assert_derivatives(function, product, theta)
+    with pytest.raises(AssertionError, match="off by"):
+        assert_derivatives(spoiled, None, theta)
+    if product is not None:
+        with pytest.raises(AssertionError):
+            assert_derivatives(function, lambda *at: FACTOR * product(*at), theta)
+
+
+@pytest.mark.parametrize(
+    ("method", "place"),
+    [
+        (method, place)
+        for method in METHODS
+        for place in ("loss", "target", "weight of a row")
+        if (method, place) != ("newton-cg", "weight of a row")  # it takes none
+    ],
+)
+def test_in_what_minimize_finds(method: str, place: str) -> None:
+    def spoiled(net: fb.Model, X: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None, **settings):
+        if place == "target":
+            y = changed(y, ((4, 1), y[4, 1] * FACTOR))
+        if place == "weight of a row":
+            sample_weight = changed(sample_weight, (4, sample_weight[4] * FACTOR))
+        found = fb.minimize(net, X, y, sample_weight=sample_weight, **settings)
+        return replace(found, loss=found.loss * FACTOR) if place == "loss" else found
+
+    assert_exact(method, "float64")
+    with pytest.raises(AssertionError):
+        assert_exact(method, "float64", spoiled)
 
 
 def test_a_relative_error_of_one_unit_too_many_is_seen() -> None:

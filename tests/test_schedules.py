@@ -61,13 +61,17 @@ def wanted(make) -> list[float]:
     return rates
 
 
+def assert_rates(ours: s.Schedule, rates: list[float]) -> None:
+    np.testing.assert_allclose([ours(t) for t in range(COUNT)], rates, rtol=1e-9, atol=1e-15)
+    np.testing.assert_allclose(ours.at(np.arange(COUNT)), rates, rtol=1e-9, atol=1e-15)
+
+
 @pytest.mark.filterwarnings("ignore:The epoch parameter in `scheduler.step")
 @pytest.mark.parametrize("case", SCHEDULES)
 def test_rates_are_those_of_torch(case: str) -> None:
     ours, theirs = SCHEDULES[case]
     rates = wanted(theirs)
-    np.testing.assert_allclose([ours(t) for t in range(COUNT)], rates, rtol=1e-9, atol=1e-15)
-    np.testing.assert_allclose(ours.at(np.arange(COUNT)), rates, rtol=1e-9, atol=1e-15)
+    assert_rates(ours, rates)
     assert len(set(np.round(rates, 9))) > 2 or case == "constant"
 
 
