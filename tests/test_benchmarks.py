@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import report, rounds  # noqa: E402
+from benchmarks import one_by_one, report, rounds  # noqa: E402
 from benchmarks.cases import CASES, Case, operations, problem  # noqa: E402
 from benchmarks.peers import installed  # noqa: E402
 
@@ -57,6 +57,22 @@ def test_optimizers_are_compared_with_torch_and_a_copy() -> None:
         assert by_size["1000"]["of_copy"] > 0
         assert (by_size["1000"]["times_faster_than_torch"] is None) == (name == "lion")
     assert len(optimizers.table(results).splitlines()) == 5
+
+
+@pytest.mark.parametrize("name", one_by_one.CASES)
+def test_learning_one_by_one_is_compared_with_what_others_learn(name: str) -> None:
+    pytest.importorskip("river")
+    result = one_by_one.measured(name, 2, rows=40)
+    peers = one_by_one.CASES[name].peers[1:]
+    assert set(result["differences"]) == set(result["ratios"]) == set(peers)
+    assert max(result["differences"].values()) < 1e-6
+    assert one_by_one.table({name: result}).count(f"| {name} |") == len(peers)
+
+
+def test_one_who_learns_something_else_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(one_by_one.PEERS, "sklearn", lambda W, b: one_by_one.with_fastbp(W, [1.001 * one for one in b]))
+    with pytest.raises(SystemExit, match="sklearn and fastbp differ"):
+        one_by_one.measured("16-32-1 tanh", 1, rows=5)
 
 
 def test_a_run_end_to_end(tmp_path: Path) -> None:
