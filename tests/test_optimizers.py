@@ -120,6 +120,15 @@ OPTIMIZERS = {
         [("clip_by_norm", (3.0,)), ("clip_by_value", (1.5,)), ("adam", (0.9, 0.999, 1e-8))],
     ),
     "muon": (fb.Muon(lr=0.02), by_muon),
+    "adam, decoupled": (fb.Adam(lr=0.01, weight_decay=0.1, decoupled_weight_decay=True), "AdamW"),
+    "sgd, decoupled": (
+        fb.SGD(lr=0.05, momentum=0.8, weight_decay=0.1, decoupled_weight_decay=True),
+        [("decoupled_decay", (0.1,)), ("momentum", (0.8, 0.0))],
+    ),
+    "lion, coupled": (
+        fb.Lion(lr=0.01, weight_decay=0.1, decoupled_weight_decay=False),
+        [("l2", (0.1,)), ("lion", (0.9, 0.99))],
+    ),
     "adam, l1": (fb.Adam(lr=0.01, l1=0.02), [("l1", (0.02,)), ("adam", (0.9, 0.999, 1e-8))]),
     "adam, proximal l1": (
         fb.Adam(lr=0.01, proximal_l1=0.02),
@@ -283,6 +292,7 @@ def test_groups_are_those_of_torch(rng: np.random.Generator) -> None:
         (lambda: fb.Muon(ns_coefficients=(1, 2)), ValueError, ["ns_coefficients", "3"]),
         (lambda: fb.Muon(adjust_lr_fn="mine"), ValueError, ["mine", "match_rms_adamw"]),
         (lambda: fb.Rprop(backtrack=True).step(net_of(np.float32)), ValueError, ["Rprop", "loss"]),
+        (lambda: fb.Adam(decoupled_weight_decay="yes"), TypeError, ["decoupled_weight_decay", "'yes'"]),
         (lambda: fb.Adam(l1=-1.0), ValueError, ["l1", "-1.0"]),
         (lambda: fb.Adam(proximal_l1=-1.0), ValueError, ["proximal_l1", "-1.0"]),
         (lambda: fb.Adam(groups={"dense_1": {"rate": 2}}), ValueError, ["rate", "dense_1", "lr_scale"]),

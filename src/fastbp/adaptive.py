@@ -10,10 +10,6 @@ from fastbp.optimization import Optimizer
 from fastbp.optimizer_settings import Common, Rate, of_means
 
 
-def _decoupled_where_wanted(optimizer: Optimizer) -> str:
-    return "decoupled_decay" if optimizer.settings["decoupled_weight_decay"] else "l2"
-
-
 class Adamax(Optimizer):
     """Adam with a running maximum of abs(g) in the place of the mean of g**2. Kingma and Ba 2015, algorithm 2.
 
@@ -58,8 +54,6 @@ class NAdam(Optimizer):
     weight_decay : float
     momentum_decay : float
         How fast the momentum grows: 1 - 0.96**(t * momentum_decay) / 2 of the first beta at step t.
-    decoupled_weight_decay : bool
-        Whether weight_decay is meant as `AdamW` means it.
     **common
         As for `Optimizer`.
 
@@ -69,8 +63,6 @@ class NAdam(Optimizer):
     0.004
     """
 
-    decay = property(_decoupled_where_wanted)
-
     def __init__(
         self,
         lr: Rate = 2e-3,
@@ -78,7 +70,6 @@ class NAdam(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
         momentum_decay: float = 4e-3,
-        decoupled_weight_decay: bool = False,
         **common: Unpack[Common],
     ):
         super().__init__(
@@ -87,7 +78,6 @@ class NAdam(Optimizer):
             common,
             **of_means(betas, eps),
             momentum_decay=checks.in_range(momentum_decay, "momentum_decay", 0.0),
-            decoupled_weight_decay=bool(decoupled_weight_decay),
         )
 
     def rules(self):
@@ -104,18 +94,14 @@ class RAdam(Optimizer):
     betas : tuple of two floats
         As for `Adam`.
     weight_decay : float
-    decoupled_weight_decay : bool
-        Whether weight_decay is meant as `AdamW` means it.
     **common
         As for `Optimizer`.
 
     Examples
     --------
-    >>> RAdam(decoupled_weight_decay=True).decay
-    'decoupled_decay'
+    >>> RAdam().settings["betas"]
+    (0.9, 0.999)
     """
-
-    decay = property(_decoupled_where_wanted)
 
     def __init__(
         self,
@@ -123,16 +109,9 @@ class RAdam(Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
-        decoupled_weight_decay: bool = False,
         **common: Unpack[Common],
     ):
-        super().__init__(
-            lr,
-            weight_decay,
-            common,
-            **of_means(betas, eps),
-            decoupled_weight_decay=bool(decoupled_weight_decay),
-        )
+        super().__init__(lr, weight_decay, common, **of_means(betas, eps))
 
     def rules(self):
         return [("radam", (*self.settings["betas"], self.settings["eps"]))]

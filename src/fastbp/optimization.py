@@ -18,7 +18,7 @@ import numpy as np
 from fastbp import _engine, checks, optimizer_settings, schedules
 from fastbp.errors import DivergenceError
 from fastbp.network import Network
-from fastbp.optimizer_settings import COMMON, OF_GROUPS, PENALTIES, Common, Rate, Rule
+from fastbp.optimizer_settings import COMMON, DECOUPLED, OF_GROUPS, PENALTIES, Common, Rate, Rule
 from fastbp.schedule_base import Schedule
 
 
@@ -33,6 +33,8 @@ class Optimizer:
     weight_decay : float
         Added to the gradient as weight_decay * p (coupled, as in PyTorch); AdamW and others that say so have it
         decoupled: p *= 1 - lr * weight_decay.
+    decoupled_weight_decay : bool, optional
+        Which of the two it is, where that is not to be the optimizer's own.
     decay_biases : bool
         Whether weight_decay, l1 and proximal_l1 are for all parameters; False: for the matrices only, not for biases
         or the factors of normalizations.
@@ -164,10 +166,11 @@ class Optimizer:
 
     def _group_of(self, name, is_matrix):
         """The factor of lr and all rules for a parameter."""
-        own = self._of_parameter(name, is_matrix)
+        own, decoupled = self._of_parameter(name, is_matrix), self.settings[DECOUPLED]
+        decay = self.decay if decoupled is None else "decoupled_decay" if decoupled else "l2"
         own_scale, rules = self.rules_for(is_matrix)
-        before = optimizer_settings.before(self.settings, own, is_matrix, self.decay)
-        after = optimizer_settings.after(self.settings, own, self.decay)
+        before = optimizer_settings.before(self.settings, own, is_matrix, decay)
+        after = optimizer_settings.after(self.settings, own, decay)
         return own["lr_scale"] * own_scale, [*before, *rules, *after]
 
     def _of_parameter(self, name, is_matrix):

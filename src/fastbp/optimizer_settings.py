@@ -17,6 +17,7 @@ Rate: TypeAlias = float | Schedule | Callable[[int], float]
 class Common(TypedDict, total=False):
     """The settings that every optimizer takes, for type checkers; COMMON has their defaults and checks."""
 
+    decoupled_weight_decay: bool | None
     decay_biases: bool
     l2_by_rows: float
     l1: float
@@ -32,6 +33,7 @@ class Common(TypedDict, total=False):
 
 # What `groups` may set for some of the parameters, with what holds for the others.
 OF_GROUPS = {"lr_scale": 1.0, "weight_decay": None, "l1": None, "proximal_l1": None}
+DECOUPLED = "decoupled_weight_decay"
 PENALTIES = ("weight_decay", "l1", "proximal_l1")  # which `decay_biases=False` keeps from biases
 
 
@@ -52,6 +54,7 @@ def _limit(name):
 
 
 COMMON: dict[str, tuple[object, Callable]] = {
+    "decoupled_weight_decay": (None, lambda value: value if value is None else checks.as_bool(value, DECOUPLED)),
     "decay_biases": (True, bool),
     "l2_by_rows": (0.0, lambda value: checks.in_range(value, "l2_by_rows", 0.0)),
     "l1": (0.0, lambda value: checks.in_range(value, "l1", 0.0)),
