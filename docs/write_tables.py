@@ -117,7 +117,7 @@ READ = {
     "PyTorch": ("from_torch", lambda: [*torch_reader.MODULES, *torch_modules(), *torch_functions.FUNCTIONS]),
     "state dicts of PyTorch": ("from_torch", lambda: torch_states.STATES),
     "Keras": ("from_keras", lambda: [*keras_format.LAYERS, *keras_format.OPERATIONS]),
-    "ONNX": ("from_onnx", lambda: onnx_operators.OPERATORS),
+    "ONNX": ("from_onnx", lambda: [*onnx_operators.OPERATORS, *onnx_operators.ML_OPERATORS]),
     "scikit-learn": ("from_sklearn", lambda: ["MLPClassifier", "MLPRegressor", "Pipeline", *sklearn_format.SCALERS]),
     "FANN": ("from_fann", lambda: [row.name for row in fann_format.ACTIVATIONS.values()]),
 }

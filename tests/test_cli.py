@@ -243,6 +243,8 @@ def test_the_benchmark_with_other_libraries(capsys, monkeypatch, case):
     assert {"torch", "jax", "sklearn"} <= set(result["facts"])
     code, out, _ = run(capsys, "bench", "--seconds", "0.02", "--peers", "sklearn,numpy")
     assert [line.split()[-7] for line in out.splitlines()[2:-1]] == ["sklearn", "numpy"]
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert "bench --peers torch needs torch: pip install torch" in error_of(capsys, "bench", "--peers", "torch")
     for wrong in ("numpy,theano", ",", ""):
         assert "must be names of numpy, torch, jax, sklearn, or all" in error_of(
             capsys, "bench", "--peers", wrong, code=2

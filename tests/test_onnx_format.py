@@ -157,6 +157,25 @@ def test_files_of_skl2onnx_are_read() -> None:
             assert [type(layer).__name__ for layer in net.layers][:2] == ["Dense", "Dense"]
 
 
+@pytest.mark.parametrize("opset", [13, 21])
+def test_pipelines_and_linear_models_of_skl2onnx(opset: int) -> None:
+    skl2onnx = pytest.importorskip("skl2onnx")
+    from sklearn import linear_model, neural_network, pipeline, preprocessing
+
+    X = np.random.default_rng(3).normal(2.0, 3.0, size=(60, 4)).astype(np.float32)
+    y = X[:, 0] - np.abs(X[:, 1:3]).T
+    mlp = neural_network.MLPRegressor(hidden_layer_sizes=(5,), solver="lbfgs", max_iter=9, tol=1e9)
+    for scaler in (preprocessing.StandardScaler(), preprocessing.MinMaxScaler(), preprocessing.MaxAbsScaler()):
+        est = pipeline.make_pipeline(scaler, mlp).fit(X, y[0])
+        net = fb.from_onnx(skl2onnx.to_onnx(est, X[:1], target_opset=opset))
+        np.testing.assert_allclose(net.predict(X)[:, 0], est.predict(X), atol=2e-5)
+    for target in (y[0], y.T):
+        est = linear_model.LinearRegression().fit(X, target)
+        net = fb.from_onnx(skl2onnx.to_onnx(est, X[:1], target_opset=opset))
+        np.testing.assert_allclose(net.predict(X).reshape(target.shape), est.predict(X), atol=2e-5)
+        assert [type(layer).__name__ for layer in net.layers] == ["Dense"]
+
+
 def exported(module, *arrays: np.ndarray, opset: int):
     """What PyTorch's exporter makes of a module."""
     torch = pytest.importorskip("torch")

@@ -19,7 +19,7 @@ from fastbp.graph import Input
 from fastbp.layers import Dense
 from fastbp.model import Sequential
 from fastbp.optimizers import Adam
-from fastbp.optional import DISTRIBUTIONS
+from fastbp.optional import DISTRIBUTIONS, package
 from fastbp.training import Trainer
 
 ROUNDS = 9
@@ -70,7 +70,7 @@ def _peers(text: str) -> tuple[str, ...]:
 
 def bench(arguments: argparse.Namespace) -> None:
     """Measure each case and print a line for each who is compared."""
-    here = facts() | {name: version(DISTRIBUTIONS.get(name, name)) for name in arguments.peers if name != "numpy"}
+    here = facts() | {name: _version(name) for name in arguments.peers if name != "numpy"}
     if not arguments.json:
         others = "".join(f", {name} {here[name]}" for name in arguments.peers if name != "numpy")
         sys.stdout.write(f"fastbp {here['fastbp']}, NumPy {here['NumPy']}{others}, {here['instruction set']}; ")
@@ -87,6 +87,12 @@ def bench(arguments: argparse.Namespace) -> None:
         sys.stdout.write(json.dumps({"facts": here, "cases": results}) + "\n")
     else:
         sys.stdout.write("NumPy's matrix products choose their threads themselves (OMP_NUM_THREADS=1 for one)\n")
+
+
+def _version(name):
+    if name not in installed():
+        package(name, f"bench --peers {name}")  # which raises
+    return version(DISTRIBUTIONS.get(name, name))
 
 
 def _lines(name, case, result):

@@ -5,6 +5,7 @@ What a whole study needs (more cases, compilers, peak of the machine) is in the 
 """
 
 import os
+import sys
 import warnings
 from importlib.util import find_spec
 from typing import Any, NamedTuple
@@ -191,4 +192,4 @@ PEERS: dict[str, type[Peer]] = {"numpy": InNumPy, "torch": InTorch, "jax": InJax
 
 def installed() -> list[str]:
     """The names of the peers that can be loaded."""
-    return [name for name in PEERS if find_spec(name) is not None]
+    return [name for name in PEERS if sys.modules.get(name, name) is not None and find_spec(name) is not None]

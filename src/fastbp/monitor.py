@@ -7,8 +7,8 @@ import numpy as np
 from fastbp import _engine, checks
 from fastbp.annotations import Axes
 from fastbp.callbacks import Callback
+from fastbp.canvas import FILLS, axes_or_new, open_frame
 from fastbp.diagnostics import DEAD, EXPLODED, GRADIENT, VANISHED, WEIGHT
-from fastbp.optional import package
 
 DEAD_SHARE = _engine.FIGURES.index("dead")
 
@@ -99,15 +99,14 @@ class GradientMonitor(Callback):
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the gradient of each layer with weights against the batches. Returns the Axes."""
-        plt = package("matplotlib.pyplot", "GradientMonitor.plot")
-        if ax is None:
-            _, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
+        ax = axes_or_new(ax, "GradientMonitor.plot")
         figures = self.figures
-        for k, name in enumerate(self.names):
-            if len(figures) and not np.isnan(figures[0, k, _engine.FIGURES.index("weight")]):
-                ax.plot(self.steps, figures[:, k, _engine.FIGURES.index("gradient")], label=name)
+        weighted = [k for k in range(len(self.names)) if len(figures) and not np.isnan(figures[0, k, WEIGHT])]
+        for number, k in enumerate(weighted):
+            color = FILLS[number % len(FILLS)]
+            ax.plot(self.steps, figures[:, k, GRADIENT], color=color, label=self.names[k])
         ax.set_yscale("log")
         ax.set_xlabel("batch")
         ax.set_ylabel("gradient (root mean square)")
         ax.legend(fontsize=8)
-        return ax
+        return open_frame(ax)

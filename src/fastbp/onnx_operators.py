@@ -275,6 +275,18 @@ def _prelu(node, x, slope):
     return node.layer(lambda name: layers.PReLU(alpha.size, name=name), x, alpha=alpha)
 
 
+def _scaler(node, x):
+    scale, offset = (np.asarray(node.get(key, default), np.float32) for key, default in (("scale", 1), ("offset", 0)))
+    return At(node.draft.affine(x.number, scale, -offset * scale, node.name)) if isinstance(x, At) else None
+
+
+def _linear_regressor(node, x):
+    if not isinstance(x, At) or node.get("post_transform", "NONE") != "NONE":
+        return None
+    W = np.reshape(np.asarray(node.get("coefficients"), np.float32), (node.get("targets", 1), -1)).T
+    return _dense(node, x, W, None if node.get("intercepts") is None else np.asarray(node.get("intercepts")))
+
+
 OPERATORS: dict[str, Callable] = {
     "Gemm": _gemm,
     "MatMul": _matmul,
@@ -331,5 +343,9 @@ OPERATORS: dict[str, Callable] = {
     "Flatten": lambda node, x: x if isinstance(x, At) and node.get("axis", 1) in (1, -1) else None,
     "Reshape": _reshape,
     "Constant": lambda node: node.get("value", node.get("value_float", node.get("value_floats"))),
+}
+ML_OPERATORS: dict[str, Callable] = {  # of the domain ai.onnx.ml
+    "LinearRegressor": _linear_regressor,
+    "Scaler": _scaler,
     "ZipMap": lambda node, x: x,
 }

@@ -18,9 +18,10 @@ from fastbp.merging import At, Unread
 from fastbp.model import Model
 from fastbp.onnx_arrays import computed
 from fastbp.onnx_format import FORM
-from fastbp.onnx_operators import OPERATORS, Node
+from fastbp.onnx_operators import ML_OPERATORS, OPERATORS, Node
 
 STANDARD = ("", "ai.onnx")  # the names of the standard's own operators
+DOMAINS = {**dict.fromkeys(STANDARD, OPERATORS), "ai.onnx.ml": ML_OPERATORS}
 INT64, STRING = 7, 8  # numbers of types in ONNX
 # What reading a damaged graph can raise.
 DAMAGE = (AttributeError, IndexError, KeyError, OverflowError, TypeError, UnicodeDecodeError)
@@ -126,7 +127,7 @@ class _Reader:
         spoiled = [value for value in inputs if isinstance(value, Unread)]
         if spoiled:
             return spoiled[0]
-        row = OPERATORS.get(proto.op_type) if proto.domain in STANDARD or proto.op_type == "ZipMap" else None
+        row = DOMAINS.get(proto.domain, {}).get(proto.op_type)
         attributes["outputs"] = len(proto.output)
         node = Node(self.draft, self.layers, list(proto.input), proto.name or None, attributes, self.opset)
         known = inputs and all(value is None or isinstance(value, np.ndarray) for value in inputs)
@@ -134,7 +135,7 @@ class _Reader:
         made = row(node, *inputs) if made is None and row else made
         if made is None:
             what = f"node {proto.name or proto.output[0]!r} ({proto.op_type})"
-            return Unread(drafts.unsupported(what, FORM, OPERATORS))
+            return Unread(drafts.unsupported(what, FORM, [*OPERATORS, *ML_OPERATORS]))
         return made
 
     def activation(self, proto: Any, attributes: dict) -> At | None:
