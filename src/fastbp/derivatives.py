@@ -201,14 +201,12 @@ def rows_of(net, X):
     """X checked, and whether it is one row without an axis for it."""
     checks.instance(net, Network, "net")
     parts = X if isinstance(X, tuple) else (X,)
-    widths = [node.width for node in net.inputs]
-    one = len(parts) == len(widths) and all(
-        np.ndim(part) == 1 and len(part) == width > 1 for part, width in zip(parts, widths, strict=True)
-    )
-    if one:
-        parts = tuple(np.asarray(part)[None] for part in parts)
-        X = parts if len(parts) > 1 else parts[0]
-    return net.as_inputs(X), one
+    if len(parts) != len(net.inputs):
+        return net.as_inputs(X), False  # which says what is wrong
+    names = checks.each_name("X", net.inputs)
+    parts = tuple(checks.as_numbers(part, name) for part, name in zip(parts, names, strict=True))
+    one = all(part.ndim == 1 and len(part) == node.width > 1 for part, node in zip(parts, net.inputs, strict=True))
+    return net.as_inputs(checks.alone(tuple(part[None] for part in parts) if one else parts)), one
 
 
 def single(net, X):

@@ -340,6 +340,9 @@ def clip_by_global_norm(grads: np.ndarray | Sequence[np.ndarray], max_norm: floa
     array([0.6, 0.8])
     """
     parts = checks.instances(grads, np.ndarray, "grads")
+    for part in parts:
+        if part.dtype.kind != "f":
+            raise TypeError(f"grads must hold floats, got dtype {part.dtype}")
     max_norm = checks.in_range(max_norm, "max_norm", 0.0)
     # einsum, not dot: a BLAS would let its number of threads choose the order of the sum
     norm = math.sqrt(sum(float(np.einsum("i,i", *[g.reshape(-1)] * 2, dtype=np.float64)) for g in parts))

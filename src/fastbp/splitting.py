@@ -96,7 +96,7 @@ def part(split: float | Split, X: Any, y: Any, sample_weight: Any, validation_da
     count = len(indices[0])
     parts = (slice(count), slice(count, None)) if in_order else indices  # slices are views, no copies
     for name, value in (("y", y), ("sample_weight", sample_weight)):
-        if value is not None and count_rows(value) != rows:
+        if value is not None and count_rows(value, name) != rows:
             raise ValueError(f"{name} has {count_rows(value)} rows, X has {rows}")
     one, other = ([take_rows(A, index) for A in (X, y, sample_weight)] for index in parts)
     X, y, sample_weight = one
@@ -146,10 +146,13 @@ def kfold(
     return ((np.flatnonzero(fold != number), np.flatnonzero(fold == number)) for number in range(k))
 
 
-def count_rows(A: Any) -> int:
+def count_rows(A: Any, name: str = "X") -> int:
     """How many rows an array has, or the first of a tuple of them."""
-    A = A[0] if isinstance(A, tuple) else A
-    return A.shape[0] if hasattr(A, "shape") and len(A.shape) else len(A)
+    A = A[0] if isinstance(A, tuple) and A else A
+    shape = getattr(A, "shape", None)
+    if shape == () or not (shape or hasattr(A, "__len__")):
+        raise TypeError(f"{name} must have rows, got {type(A).__name__}")
+    return shape[0] if shape else len(A)
 
 
 def take_rows(A: Any, index: np.ndarray | slice) -> Any:
