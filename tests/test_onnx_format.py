@@ -2,6 +2,8 @@
 
 import contextlib
 import io
+import itertools
+import time
 import warnings
 
 import numpy as np
@@ -349,6 +351,18 @@ def test_broken_files(tmp_path) -> None:
         fb.from_onnx(path)
     with pytest.raises(FileNotFoundError):
         fb.from_onnx(tmp_path / "none.onnx")
+
+
+def test_a_graph_that_doubles_or_never_ends_is_read_quickly() -> None:
+    """Squares of squares, whose formula would have 2**60 factors; and a chain deeper than Python's stack."""
+    begin = time.perf_counter()
+    names = ["x", *(f"v{k}" for k in range(59)), "y"]
+    squares = [node("Mul", f"{before} {before}", after) for before, after in itertools.pairwise(names)]
+    assert len(fb.from_onnx(proto_of(squares, {})).layers) == 60
+    names = ["x", *(f"v{k}" for k in range(1499)), "y"]
+    chain = [node(("Tanh", "Neg")[k % 2], *pair) for k, pair in enumerate(itertools.pairwise(names))]
+    assert len(fb.from_onnx(proto_of(chain, {})).layers) == 1500
+    assert time.perf_counter() - begin < 20
 
 
 def test_nothing_outside_the_file_is_read(tmp_path) -> None:

@@ -82,6 +82,8 @@ def _merged(kind: type, operation: Callable, start: float) -> Callable:
             inner: Any = (part, ()) if _is_number(part) else part if type(part) is kind else (start, (part,))
             heads.append(inner[0])
             rest.extend(inner[1])
+        if len(rest) > LIMIT:
+            raise ValueError("no formula has as many parts")
         heads = [head for head in heads if not isinstance(head, float) or head != start]
         head = functools.reduce(operation, heads) if heads else start
         return kind(head, tuple(rest)) if rest else head
@@ -304,9 +306,11 @@ class Spelled:
 
     def activation(self, draft: Draft, key: Hashable, values: Mapping, name: str | None = None) -> At | None:
         """The step of a value that is an activation of another step; the longest formula counts."""
-        for cut in self._before(key):
+        found = self._before(key)
+        calls = {each: self._calls[each] for each in found if each in self._calls}
+        for cut in found[:0:-1]:
             x = values.get(cut)
-            made = self._form(key, cut) if isinstance(x, At) else None
+            made = _form_of(key, calls, {cut: X}) if isinstance(x, At) else None
             for activation, given in () if made is None else matched(made):
                 at = _activated(draft, cast(At, x), activation, given, name)
                 if at is not None:
@@ -314,25 +318,29 @@ class Spelled:
         return None
 
     def _before(self, key: Hashable) -> list[Hashable]:
-        """Values that a value is made of, the farthest first."""
+        """A value and those near it that it is made of, the farthest last."""
         found = [key]
         for each in found:
             parts = self._calls[each][1] if each in self._calls and len(found) < LIMIT else ()
             found += dict.fromkeys(part.key for part in parts if isinstance(part, Of) and part.key not in found)
-        return found[:0:-1]
+        return found
 
-    def _form(self, key: Hashable, cut: Hashable) -> Any:
-        """A value as a form of another; None if it is more than that."""
-        if key == cut:
-            return X
-        name, parts = self._calls.get(key, ("", ()))
-        made = [self._form(part.key, cut) if isinstance(part, Of) else part for part in parts]
-        if not name or any(new is None and old is not None for new, old in zip(made, parts, strict=True)):
-            return None
-        try:
-            return form(name, *made)
-        except (TypeError, ValueError, ZeroDivisionError):  # arguments of a function that is no formula's
-            return None
+
+def _form_of(key: Hashable, calls: dict[Hashable, tuple[str, tuple]], known: dict[Hashable, Any]) -> Any:
+    """A value as a form of what is known, which it joins; None if it is more than that."""
+    if key not in known:
+        name, parts = calls.get(key, ("", ()))
+        made = [_form_of(part.key, calls, known) if isinstance(part, Of) else part for part in parts]
+        lacking = not name or any(new is None and old is not None for new, old in zip(made, parts, strict=True))
+        known[key] = None if lacking else _tried(name, made)
+    return known[key]
+
+
+def _tried(name: str, parts: list) -> Any:
+    try:
+        return form(name, *parts)
+    except (TypeError, ValueError, ZeroDivisionError):  # arguments that no formula has
+        return None
 
 
 def _activated(draft: Draft, x: At, activation: str, given: tuple, name: str | None) -> At | None:
