@@ -11,6 +11,7 @@ import pytest
 
 import fastbp as fb
 from fastbp import threads
+from fastbp._engine.program import choices
 from fastbp._engine.threads import started
 from loss_cases import KINDS, targets
 
@@ -108,6 +109,27 @@ def test_predict_in_parts(rows: int) -> None:
         np.testing.assert_array_equal(net.predict(X, threads=count), whole)
     one_by_one = np.concatenate([net.predict(X[n : n + 1]) for n in range(min(rows, 20))])
     np.testing.assert_array_equal(one_by_one, whole[:20])
+
+
+def mean_time(times: list[tuple[float, float]]) -> float:
+    """Of a pass with the threads that the engine chooses, where one thread and several would take these times."""
+    return sum(pair[several] for pair, several in zip(times, choices(times), strict=True)) / len(times)
+
+
+def test_several_threads_are_chosen_where_they_are_faster() -> None:
+    assert mean_time([(1.0, 0.6)] * 3000) < 0.61
+    assert mean_time([(1.0, 0.95)] * 3000) > 0.995, "what saves less than a tenth is not worth the other cores"
+    unlucky = [(1.0, 3.0)] * 8 + [(1.0, 0.6)] * 1000
+    assert mean_time(unlucky) < 0.64, "a bad first trial is soon forgotten"
+
+
+@pytest.mark.parametrize("every", [1, 2, 7, 25, 100])
+def test_several_threads_are_never_much_slower(every: int) -> None:
+    """A worker whose core has other work now and then costs 50 passes of one thread, however good the trials were."""
+    times = [(1.0, 50.0 if n % every == every - 1 else 0.6) for n in range(20_000)]
+    assert mean_time(times) < 1.05
+    times = [(1.0, 0.6 if n < 1000 else 2.0) for n in range(20_000)]
+    assert mean_time(times) < 1.01, "what was faster at first need not stay so"
 
 
 def test_threads_are_hired_and_rest_afterwards() -> None:

@@ -120,13 +120,13 @@ cdef void predict_task(void* job, int part, int of) noexcept nogil:
     """The same block by block, in buffer rows of its own: there are fewer of these than rows."""
     cdef Plan* plan = <Plan*> job
     cdef Py_ssize_t n = cut(plan.rows, part, of), stop = cut(plan.rows, part + 1, of), after
-    cdef Py_ssize_t start = plan.capacity // of * part
+    cdef Py_ssize_t start = n if plan.direct else plan.capacity // of * part
     cdef fp_mode mode = flush_subnormals()
     while n < stop:
         after = n + BLOCK_ROWS if n + BLOCK_ROWS < stop else stop
         if of == 1 and plan.all_dense and plan.all_plain:
             place_inputs(plan, True, n)
-        else:
+        elif not plan.direct:
             load(plan, NULL, n - start, start, start + after - n)
             plan.contexts[part].first = n - start
         forward_rows(plan, plan.contexts + part, 0, plan.n_nodes, start, start + after - n)

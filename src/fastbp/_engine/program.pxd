@@ -67,14 +67,17 @@ cdef enum:
 
 
 cdef struct Tuner:
-    # Which number of threads is faster, found by trying.
-    bint timing                 # the pass that goes on
-    int trials                  # of one thread and of several, in turn
-    double seconds[2]           # that they took
+    # Which number of threads is faster, found by trying: tuner.pxi.
+    bint timing                 # the pass that goes on ...
+    double began                # ... since then
     Py_ssize_t rows             # of a batch, to which this applies
-    Py_ssize_t passes           # since the last trial
     Py_ssize_t stray            # passes in a row over other numbers of rows
-    double began
+    int trials                  # so far ...
+    double seconds[2]           # ... and what they took, of one thread and of several
+    bint several                # what was chosen ...
+    Py_ssize_t passes           # ... for the passes since then ...
+    double spent                # ... and what they took
+    Py_ssize_t pause            # passes of one thread until the next trial
 
 
 cdef class Program:

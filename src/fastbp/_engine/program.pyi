@@ -15,6 +15,8 @@ _Op: TypeAlias = tuple[str, tuple[int, ...], int, tuple[int, ...], dict]
 
 FIGURES: tuple[str, ...]
 
+def choices(times: Sequence[tuple[float, float]]) -> list[bool]: ...
+
 class InPython:
     error: BaseException | None
 

@@ -240,18 +240,21 @@ cdef class Program:
     cdef void predict_rows(self, Py_ssize_t N, int threads, bint tiny=False) except *:
         """Outputs of the attached rows, in blocks: buffers for all of them are not needed."""
         cdef int most = self.claim(threads, N // PASSES if threads < 0 else N)
+        cdef bint in_place
         try:
             threads = tuned(&self.tuners[PREDICTIONS], N, threads, most)
             self.reserve(threads * min((N + threads - 1) // threads, BLOCK_ROWS))
             self.plan.rows, self.plan.order, self.plan.first = N, NULL, 0
             self.begin(False, 0, 0)
-            place_inputs(&self.plan, False, 0)
+            # Several threads read the callers' rows in place where the buffers have a row for each.
+            in_place = threads > 1 and N <= threads * BLOCK_ROWS and self.plan.all_dense and self.plan.all_plain
+            place_inputs(&self.plan, in_place, 0)
             if tiny:
                 share(predict_task, &self.plan, threads)
             else:
                 with nogil:
                     share(predict_task, &self.plan, threads)
-            passed(&self.tuners[PREDICTIONS], threads)
+            passed(&self.tuners[PREDICTIONS])
         finally:
             leave(most)
         self.raise_failed()
@@ -272,7 +275,7 @@ cdef class Program:
         node in Python failed, 4 a source is not as it must be."""
         cdef int threads = tuned(&self.tuners[STEPS], self.plan.rows, wanted, most)
         cdef int status = self.batch_on(threads, chain, lr, seed, step, direct, loss)
-        passed(&self.tuners[STEPS], threads)
+        passed(&self.tuners[STEPS])
         return status
 
     cdef int batch_on(self, int threads, Chain chain, double lr, uint64_t seed, uint64_t step, bint direct,
@@ -303,7 +306,7 @@ cdef class Program:
         loss = batch_loss(&self.plan, threads)
         if not self.plan.failed:
             gradients(&self.plan, False, threads)
-        passed(&self.tuners[GRADIENTS], threads)
+        passed(&self.tuners[GRADIENTS])
         return loss
 
     # What Python calls.  Arrays come checked; the arguments are described in _engine/README.md.
@@ -322,7 +325,7 @@ cdef class Program:
             self.begin(training, seed, step)
             place_inputs(&self.plan, False, 0)
             forward_pass(&self.plan, threads)
-            passed(&self.tuners[FORWARDS], threads)
+            passed(&self.tuners[FORWARDS])
             leave(most)
         self.raise_failed()
         return outputs
@@ -342,7 +345,7 @@ cdef class Program:
             if not self.plan.failed:
                 gradients(&self.plan, accumulate, threads)
             self.want_inputs(False)
-            passed(&self.tuners[BACKWARDS], threads)
+            passed(&self.tuners[BACKWARDS])
             leave(most)
         self.raise_failed()
         return dxs

@@ -1,7 +1,9 @@
-"""How many threads a pass takes when it may choose: one, or all where these proved faster in the last trials.
+"""How many threads a pass takes when it may choose: one, or all where and as long as these prove faster.
 
-Cores may be busy, or not be real ones, so a model of costs alone would be wrong as often as not. Threads that save
-little may just have been lucky, and cost others their cores: they must save a tenth.
+Cores may be busy, or not be real ones, so a model of costs alone would be wrong as often as not, and a trial tells of
+its moment only. So a choice of one is tried again, soon at first and then ever more rarely; a choice of several is
+watched, and given up when the passes since have taken longer than one thread would have. Threads that save little may
+just have been lucky, and cost others their cores: in a trial they must save a tenth.
 """
 
 cdef extern from "<time.h>" nogil:
@@ -12,9 +14,11 @@ cdef extern from "<time.h>" nogil:
     enum: TIME_UTC
 
 cdef enum:
-    TRIALS = 8                  # passes that compare one thread with several, as often as the next says
-    FIRST_TRIALS = 2            # that wake threads and do not count
-    PASSES_BETWEEN_TRIALS = 300
+    EACH = 4                    # passes of a trial with one thread, then with several; the first of them wakes or parks
+    PASSES_OF_SEVERAL = 300     # until the next trial ...
+    SHORTEST = 16               # ... and of one, twice as many after each trial or watch that several have lost,
+    LONGEST = 4096              # up to this
+    PATIENT = 8                 # passes of one thread that several may be behind
     STRAY = 8                   # passes over another number of rows, until that counts: an epoch's last batch does not
 
 cdef double GAIN = 0.9
@@ -26,6 +30,39 @@ cdef inline double clock_seconds() noexcept nogil:
     return <double> now.tv_sec + 1e-9 * <double> now.tv_nsec
 
 
+cdef inline void settle(Tuner* tuner, bint several) noexcept nogil:
+    tuner.several, tuner.passes, tuner.spent = several, 0, 0
+    if not several:
+        tuner.pause = min(2 * tuner.pause, LONGEST)
+
+
+cdef inline bint chosen(Tuner* tuner) noexcept nogil:
+    """Whether the next pass is one of several threads."""
+    if tuner.trials == 2 * EACH and tuner.passes >= (PASSES_OF_SEVERAL if tuner.several else tuner.pause):
+        if tuner.several:
+            tuner.pause = SHORTEST
+        tuner.trials, tuner.seconds[0], tuner.seconds[1] = 0, 0, 0
+    return tuner.trials >= EACH if tuner.trials < 2 * EACH else tuner.several
+
+
+cdef inline void noted(Tuner* tuner, double took) noexcept nogil:
+    """What the chosen number of threads took for a pass."""
+    cdef bint several = tuner.trials >= EACH, lost
+    if tuner.trials < 2 * EACH:
+        tuner.trials += 1
+        if tuner.trials % EACH != 1:
+            tuner.seconds[several] += took
+        lost = several and (took > tuner.seconds[0] or tuner.seconds[1] > tuner.seconds[0])
+        if lost or tuner.trials == 2 * EACH:
+            tuner.trials = 2 * EACH
+            settle(tuner, tuner.seconds[1] < GAIN * tuner.seconds[0] and not lost)
+        return
+    tuner.passes += 1
+    tuner.spent += took
+    if tuner.several and tuner.spent > (tuner.passes + PATIENT) * tuner.seconds[0] / (EACH - 1):
+        settle(tuner, False)
+
+
 cdef int tuned(Tuner* tuner, Py_ssize_t rows, int wanted, int most) noexcept nogil:
     """Threads for the next pass over so many rows: most, unless the caller leaves the choice (wanted < 0)."""
     cdef bint several
@@ -33,23 +70,31 @@ cdef int tuned(Tuner* tuner, Py_ssize_t rows, int wanted, int most) noexcept nog
     if not tuner.timing:
         return most
     tuner.stray = tuner.stray + 1 if rows != tuner.rows else 0
-    if tuner.rows == 0 or tuner.stray >= STRAY or tuner.passes >= PASSES_BETWEEN_TRIALS:
-        tuner[0] = Tuner(True, 0, [0, 0], rows, 0, 0, 0)
+    if tuner.rows == 0 or tuner.stray >= STRAY:
+        memset(tuner, 0, sizeof(Tuner))
+        tuner.rows, tuner.pause = rows, SHORTEST
     tuner.timing = rows == tuner.rows
-    tuner.began = clock_seconds()
-    several = tuner.trials % 2 == 0 if tuner.trials < TRIALS else tuner.seconds[1] < GAIN * tuner.seconds[0]
+    several = chosen(tuner)
     rest(not several)
+    tuner.began = clock_seconds()
     return most if several else 1
 
 
-cdef void passed(Tuner* tuner, int threads) noexcept nogil:
+cdef inline void passed(Tuner* tuner) noexcept nogil:
     """Takes note of what the pass took."""
-    cdef int several = threads > 1
-    if not tuner.timing:
-        return
-    if tuner.trials < TRIALS:
-        tuner.trials += 1
-        if tuner.trials > FIRST_TRIALS:
-            tuner.seconds[several] += clock_seconds() - tuner.began
-    else:
-        tuner.passes += 1
+    if tuner.timing:
+        noted(tuner, clock_seconds() - tuner.began)
+
+
+def choices(times):
+    """Which passes take several threads, if one would take and several would take these (seconds, seconds) for each."""
+    cdef Tuner tuner
+    cdef bint several
+    memset(&tuner, 0, sizeof(Tuner))
+    tuner.pause = SHORTEST
+    made = []
+    for of_one, of_several in times:
+        several = chosen(&tuner)
+        noted(&tuner, of_several if several else of_one)
+        made.append(several)
+    return made
