@@ -46,6 +46,10 @@ cdef inline Py_ssize_t whole(Py_ssize_t n) noexcept nogil:
     return n & -LANES
 
 
+# A variable: with two constants for its ends a compiler turns `within` into branches under masks.
+cdef real SIX = 6
+
+
 cdef inline real within(real z, real low, real high) noexcept nogil:
     """z, or the end of low ... high that it is beyond; NaN for NaN."""
     z = low if z < low else z

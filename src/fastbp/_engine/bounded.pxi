@@ -132,7 +132,7 @@ row.bound, row.low, row.high = 0.5, 0.1118034, 0.8881966
 cdef void hard_sigmoid_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(whole(n)):
-        Y[i] = within(Z[i] + <real> 3, 0, 6) * <real> (1.0 / 6)
+        Y[i] = within(Z[i] + <real> 3, 0, SIX) * <real> (1.0 / 6)
 
 cdef void hard_sigmoid_vjp(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha,
                            double beta) noexcept nogil:

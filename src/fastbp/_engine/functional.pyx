@@ -83,6 +83,7 @@ cdef class _Node:
 
 
 cdef enum:
+    COPIED = 2048               # bytes: of more, memmove takes an instruction that is slower within the caches
     WORTH_THE_LOCK = 16384      # numbers for which other threads of Python may run meanwhile
     IN_CACHE = 16384            # numbers of which several arrays stay in the second-level cache
 
@@ -237,8 +238,12 @@ cdef void run_elements(const Activation* row, const Op* op, Py_ssize_t lanes, co
 cdef inline void run_stretch(const Activation* row, const Op* op, Py_ssize_t n, Py_ssize_t item, const char* source,
                              const char* Z, const char* Y, char* result) noexcept nogil:
     """The value of n numbers, or with Z and Y the gradient."""
+    cdef Py_ssize_t at = 0, size = n * item, count
     if row.value == NULL:
-        memmove(result, source, n * item)
+        while at < size:
+            count = min(size - at, COPIED)
+            memmove(result + at, source + at, count)
+            at += count
     elif Z == NULL:
         row.value(source, result, n, op.alpha, op.beta)
     else:

@@ -203,7 +203,7 @@ cdef void hard_swish_value(operand Z, real* Y, Py_ssize_t n, double alpha, doubl
     cdef Py_ssize_t i
     cdef real z
     for i in range(whole(n)):
-        z = within(Z[i] + <real> 3, 0, 6) * <real> (1.0 / 6)
+        z = within(Z[i] + <real> 3, 0, SIX) * <real> (1.0 / 6)
         Y[i] = Z[i] * z if z > 0 else z
 
 cdef void hard_swish_vjp(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha,

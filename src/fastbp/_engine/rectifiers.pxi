@@ -18,7 +18,7 @@ row.dies = True
 cdef void relu6_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(whole(n)):
-        Y[i] = within(Z[i], 0, 6)
+        Y[i] = within(Z[i], 0, SIX)
 
 cdef void relu6_vjp(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha, double beta) noexcept nogil:
     cdef Py_ssize_t i

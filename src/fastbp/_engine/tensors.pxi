@@ -91,26 +91,6 @@ cdef inline bint all_finite(const real* A, Py_ssize_t n) noexcept nogil:
     return most_double < 0x7FF0000000000000LL
 
 
-cdef inline bint kept_and_finite(operand A, result kept, operand G, Py_ssize_t n) noexcept nogil:
-    """kept = A, and whether all of G is finite: in one loop, so that both come from memory at once."""
-    cdef const int32_t* singles = <const int32_t*> G
-    cdef const int64_t* doubles = <const int64_t*> G
-    cdef int32_t single = 0, most_single = 0
-    cdef int64_t double_ = 0, most_double = 0
-    cdef Py_ssize_t i
-    if sizeof(real) == 4:
-        for i in range(n):
-            kept[i] = A[i]
-            single = singles[i] & 0x7FFFFFFF
-            most_single = single if single > most_single else most_single
-        return most_single < 0x7F800000
-    for i in range(n):
-        kept[i] = A[i]
-        double_ = doubles[i] & 0x7FFFFFFFFFFFFFFFLL
-        most_double = double_ if double_ > most_double else most_double
-    return most_double < 0x7FF0000000000000LL
-
-
 cdef void describe(const Tensor* T, Py_ssize_t N, double low, double high, double* out) noexcept nogil:
     """Sum, sum of squares, how many numbers are not within low ... high, how many columns are nowhere above 0."""
     cdef Py_ssize_t block, n, j, width

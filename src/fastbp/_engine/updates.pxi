@@ -11,11 +11,11 @@ processor holds back a load whose address ends in the same 12 bits as that of a 
 cdef enum:
     MOST_RULES = 64
     # Numbers of a vector that a chain handles at a time, at most: all its vectors stay in the first-level cache.
-    STRETCH = 512
+    STRETCH = 256
 
-# Half a page of each vector: what the processor fetches ahead ends with the page, so that with a page at a time the
-# vectors come from memory one after the other instead of all at once.
-cdef Py_ssize_t AT_A_TIME = 2048 // sizeof(real)
+# A quarter of a page of each vector: what the processor fetches ahead ends with the page, so that with a page at a time
+# the vectors come from memory one after the other instead of all at once.
+cdef Py_ssize_t AT_A_TIME = 1024 // sizeof(real)
 
 cdef Rule[MOST_RULES] rules
 cdef int n_rules = 0
@@ -246,10 +246,11 @@ cdef bint update(ChainLink* chain, int links, void* P, const void* G, Py_ssize_t
     while i < stop:
         n = least(AT_A_TIME, stop - i)
         whole = n // LANES * LANES
-        if not kept_and_finite(p + i, before, g + i, n):
+        if not all_finite(g + i, n):
             fine = False
         else:
             if whole > 0:
+                memcpy(before, p + i, whole * sizeof(real))
                 if not update_vectors(chain, links, p + i, g + i, i, NULL, whole, whole, handed):
                     memcpy(p + i, before, whole * sizeof(real))
                     fine = False
