@@ -37,10 +37,10 @@ cdef inline void sums_of_products(const Tensor* A, const Tensor* B, Py_ssize_t n
     """sums[r] = the sum over j of A[n + r, j] B[n + r, j]; without B of A[n + r, j]."""
     cdef real[LANES_SQUARED] partial
     cdef real[MOST_LANES] s
-    cdef Py_ssize_t r, block, v, width
+    cdef Py_ssize_t r, block, v, width, cells = LANES * LANES
     cdef const real* a
     cdef const real* b = NULL
-    memset(partial, 0, LANES * LANES * sizeof(real))
+    memset(partial, 0, cells * sizeof(real))
     for block in range(blocks(A.width)):
         width = width_of(A.width, block)
         for r in range(rows):
@@ -62,10 +62,10 @@ cdef inline void shifted_exps(const Tensor* T, const Tensor* E, Py_ssize_t n, Py
     """E[n + r, j] = exp(sign T[n + r, j] - shifts[r]) and their sums; without E only these."""
     cdef real[LANES_SQUARED] partial
     cdef real[MOST_LANES] e, s
-    cdef Py_ssize_t r, block, v, k, width
+    cdef Py_ssize_t r, block, v, k, width, cells = LANES * LANES
     cdef const real* t
     cdef real* to = NULL
-    memset(partial, 0, LANES * LANES * sizeof(real))
+    memset(partial, 0, cells * sizeof(real))
     for block in range(blocks(T.width)):
         width = width_of(T.width, block)
         for r in range(rows):
