@@ -12,6 +12,7 @@ from test_readme import blocks
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
+NEEDS = {"converting": ("torch", "keras", "onnx", "sklearn"), "sklearn": ("sklearn",)}  # optional packages, by page
 LINK = re.compile(r"!\[[^\]]+\]\(([^)]+)\)")
 
 
@@ -25,6 +26,8 @@ def drawing():
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of Keras's, when it saves
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_code_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for package in NEEDS.get(page.stem, ()):
+        pytest.importorskip(package)
     monkeypatch.chdir(tmp_path)
     namespace = {"__name__": "__main__"}
     for line, code in blocks(page.read_text(encoding="utf-8")):

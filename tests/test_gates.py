@@ -171,7 +171,7 @@ def test_bad_gates(make, error, words: list[str]) -> None:
 
 
 def test_batch_norm_in_training_is_torchs(dtype: np.dtype, rng: np.random.Generator) -> None:
-    import torch
+    torch = pytest.importorskip("torch")
 
     X, T = rng.normal(2, 3, size=(40, 5)).astype(dtype), rng.normal(size=(40, 70)).astype(dtype)
     net = fb.Sequential(fb.Input(5), fb.Dense(70), fb.BatchNorm(), dtype=dtype.name, seed=1)

@@ -8,7 +8,6 @@ import pickle
 
 import numpy as np
 import pytest
-import torch
 
 import fastbp as fb
 from fastbp.initializers import INITIALIZERS
@@ -77,6 +76,7 @@ def test_the_numbers_have_the_moments_of_the_formula(name, settings, mean, devia
 )
 def test_pytorch_names_do_what_pytorch_does(ours: str, torchs: str, settings: dict, rng) -> None:
     """Deviation and bound, and for what is drawn without chance each number."""
+    torch = pytest.importorskip("torch")
     torch.manual_seed(0)
     names = {"alpha": "a", "fan": "mode"}
     theirs = {names.get(key, key): f"fan_{v}" if key == "fan" else v for key, v in settings.items()}

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 import fastbp as fb
 from fastbp.plateau import Plateau
@@ -27,6 +26,7 @@ def feed(callback: fb.Callback, values: list[float], metrics=("mae",), lr: float
 @pytest.mark.parametrize(("patience", "min_delta", "cooldown"), [(1, 0.0, 0), (2, 0.3, 0), (3, 0.0, 2), (2, 0.1, 1)])
 def test_the_learning_rate_falls_where_pytorchs_does(mode, patience, min_delta, cooldown, rng) -> None:
     """PyTorch's patience does not count the epoch that ends it."""
+    torch = pytest.importorskip("torch")
     values = list(np.cumsum(rng.normal(size=200)) / 3)
     weight = torch.zeros(1, requires_grad=True)
     theirs = torch.optim.SGD([weight], lr=1.0)
