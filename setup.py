@@ -1,7 +1,7 @@
 """Builds the engine: some modules once, the kernels once for each instruction set and number type.
 
-One source, `kernels.pxi`, gives every variant; flags make the difference.  Which one runs is decided at import
-(src/fastbp/_engine/selected.py).
+One source, `kernels/all.pxi`, gives every variant; flags make the difference.  Which one runs is decided at import
+(src/fastbp/_engine/variant.py).
 """
 
 import os
@@ -41,7 +41,7 @@ def variant(isa: str, flags: list[str], dtype: str, real: str) -> Extension:
     source = STUBS / f"kernels_{isa}_{dtype}.pyx"
     STUBS.mkdir(parents=True, exist_ok=True)
     if not source.exists():
-        source.write_text('include "kernels.pxi"\n')
+        source.write_text('include "kernels/all.pxi"\n')
     return Extension(f"fastbp._engine.{source.stem}", [str(source)], include_dirs=[ENGINE],
                      define_macros=[("REAL", real)], extra_compile_args=[*FLAGS.split(), *KERNEL_FLAGS, *flags],
                      # tests/test_machine_code.py looks functions up by their names

@@ -207,7 +207,7 @@ def main(arguments=None) -> int:
     parser = argparse.ArgumentParser("python -m benchmarks.bits", description=__doc__.splitlines()[0])
     parser.add_argument("--all", action="store_true", help="under each instruction set that the processor has")
     if parser.parse_args(arguments).all:
-        command = [sys.executable, "-c", "from fastbp._engine import variants; print(*variants.supported())"]
+        command = [sys.executable, "-c", "from fastbp._engine import cpu; print(*cpu.supported())"]
         names = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.split()
         command = [sys.executable, "-m", "benchmarks.bits"]
         runs = [subprocess.run(command, env=os.environ | {"FASTBP_ISA": isa}, check=False) for isa in names]

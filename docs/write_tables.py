@@ -11,26 +11,15 @@ from pathlib import Path
 import numpy as np
 
 import fastbp as fb
-from fastbp import (
-    _engine,
-    c_format,
-    fann_format,
-    initializers,
-    keras_format,
-    losses,
-    metrics,
-    onnx_format,
-    onnx_operators,
-    sklearn_format,
-    torch_format,
-    torch_functions,
-    torch_reader,
-    torch_states,
-)
-from fastbp.blocks import Block
-from fastbp.constraints import Constraint
+from fastbp import _engine, initializers, losses, metrics
 from fastbp.layers import Layer
+from fastbp.layers.blocks import Block
+from fastbp.layers.constraints import Constraint
 from fastbp.optimizers import Optimizer
+from fastbp.readers import fann, keras, sklearn
+from fastbp.readers.onnx import operators
+from fastbp.readers.torch import functions, reader, state_dict
+from fastbp.writers import c_table, onnx_table, torch as torch_writer
 
 PAGE = Path(__file__).parent / "tables.md"
 HEAD = """# Tables
@@ -114,18 +103,18 @@ def schedules() -> str:
 
 # What each reader reads, from its own tables; each writer's table of activations.
 READ = {
-    "PyTorch": ("from_torch", lambda: [*torch_reader.MODULES, *torch_modules(), *torch_functions.FUNCTIONS]),
-    "state dicts of PyTorch": ("from_torch", lambda: torch_states.STATES),
-    "Keras": ("from_keras", lambda: [*keras_format.LAYERS, *keras_format.OPERATIONS]),
-    "ONNX": ("from_onnx", lambda: [*onnx_operators.OPERATORS, *onnx_operators.ML_OPERATORS]),
-    "scikit-learn": ("from_sklearn", lambda: ["MLPClassifier", "MLPRegressor", "Pipeline", *sklearn_format.SCALERS]),
-    "FANN": ("from_fann", lambda: [row.name for row in fann_format.ACTIVATIONS.values()]),
+    "PyTorch": ("from_torch", lambda: [*reader.MODULES, *torch_modules(), *functions.FUNCTIONS]),
+    "state dicts of PyTorch": ("from_torch", lambda: state_dict.STATES),
+    "Keras": ("from_keras", lambda: [*keras.LAYERS, *keras.OPERATIONS]),
+    "ONNX": ("from_onnx", lambda: [*operators.OPERATORS, *operators.ML_OPERATORS]),
+    "scikit-learn": ("from_sklearn", lambda: ["MLPClassifier", "MLPRegressor", "Pipeline", *sklearn.SCALERS]),
+    "FANN": ("from_fann", lambda: [row.name for row in fann.ACTIVATIONS.values()]),
 }
-WRITTEN = {"PyTorch": torch_format, "ONNX": onnx_format, "C": c_format}
+WRITTEN = {"PyTorch": torch_writer, "ONNX": onnx_table, "C": c_table}
 
 
 def torch_modules() -> list[str]:
-    return [row.module for row in torch_format.ACTIVATIONS.values() if row.module]
+    return [row.module for row in torch_writer.ACTIVATIONS.values() if row.module]
 
 
 def formats_read() -> str:
@@ -149,25 +138,25 @@ def formats_written() -> str:
 class Operators:
     """A graph of ONNX of which only the operators are of interest."""
 
-    opset, dtype = onnx_format.USUAL, np.dtype("float32")
+    opset, dtype = onnx_table.USUAL, np.dtype("float32")
 
     def __init__(self) -> None:
         self.kinds: dict[str, None] = {}
 
-    def node(self, kind: str, inputs: list, attributes: dict) -> onnx_format.Value:
+    def node(self, kind: str, inputs: list, attributes: dict) -> onnx_table.Value:
         self.kinds[kind] = None
-        return onnx_format.Value(self, "")
+        return onnx_table.Value(self, "")
 
 
 def activations_elsewhere() -> str:
     theirs: dict[str, list[str]] = {}
-    for name, (ours, _) in keras_format.ACTIVATIONS.items():
+    for name, (ours, _) in keras.ACTIVATIONS.items():
         theirs.setdefault(ours, []).append(name)
     rows = []
     for name, row in _engine.ACTIVATIONS.items():
-        module, graph = torch_format.ACTIVATIONS[name], Operators()
+        module, graph = torch_writer.ACTIVATIONS[name], Operators()
         values = [parameter.value for parameter in row.parameters]
-        onnx_format.ACTIVATIONS[name](onnx_format.Value(graph, ""), *values, *[0.0] * (2 - len(values)))
+        onnx_table.ACTIVATIONS[name](onnx_table.Value(graph, ""), *values, *[0.0] * (2 - len(values)))
         fixed = "".join(f"({key}={value!r})" for key, value in module.fixed.items() if key == "approximate")
         in_torch = f"`nn.{module.module}{fixed}`" if module.module else "a formula"
         rows.append((f"`{name}`", in_torch, ", ".join(theirs.get(name, [])), ", ".join(graph.kinds)))

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import fastbp
-from fastbp import tables
+from fastbp.data import csv_file
 
 SOURCES = Path(fastbp.__file__).resolve().parent
 
@@ -46,7 +46,7 @@ def python() -> Callable[..., subprocess.CompletedProcess]:
 
     def run(*arguments: str, timeout: float = 100, **environment: str) -> subprocess.CompletedProcess:
         path = os.pathsep.join(
-            [str(SOURCES.parent), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+            [str(SOURCES.parent), str(Path(__file__).parent / "helpers"), os.environ.get("PYTHONPATH", "")]
         )
         return subprocess.run(
             [sys.executable, *arguments],
@@ -80,7 +80,7 @@ def read(tmp_path):
     def read(text):
         path = tmp_path / "data.csv"
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return tables.read(path)
+        return csv_file.read(path)
 
     return read
 

@@ -20,138 +20,52 @@ from fastbp import _engine
 
 SOURCES = Path(fb.__file__).resolve().parent
 TESTS = Path(__file__).resolve().parent
-READERS = {
-    "drafts",
-    "fann_format",
-    "formulas",
-    "keras_format",
-    "merging",
-    "onnx_arrays",
-    "onnx_norms",
-    "onnx_operators",
-    "onnx_reader",
-    "sklearn_format",
-    "torch_functions",
-    "torch_reader",
-    "torch_states",
-}  # of other formats
-FLOORS = [
-    {"annotations", "errors"},
-    {"_engine"},
-    {
-        "activations",
-        "checks",
-        "checks_of_losses",
-        "configured",
-        "foreign",
-        "functional",
-        "optional",
-        "sources",
-        "threads",
-    },
-    {
-        "initializers",
-        "constraints",
-        "graph",
-        "layers",
-        "gates",
-        "normalization",
-        "embedding",
-        "custom",
-        "blocks",
-        "svg",
-        "markup",
-        "canvas",
-        "panels",
-        "surfaces",
-        "plotting",
-        "drawing",
-        "listing",
-        "derivative_programs",
-        "programs",
-        "network",
-    },
-    {
-        "losses",
-        "optimization",
-        "optimizer_settings",
-        "adaptive",
-        "optimizers",
-        "metrics",
-        "metrics_base",
-        "plateau",
-        "schedule_base",
-        "on_plateau",
-        "schedules",
-        "safetensors",
-        "serialization",
-        "steps",
-        "c_format",
-        "c_writer",
-        "onnx_format",
-        "onnx_writer",
-        "torch_format",
-    },
-    {
-        "history",
-        "progress",
-        "callbacks",
-        "checkpoints",
-        "resuming",
-        "loggers",
-        "rate_finder",
-        "splitting",
-        "cross_validation",
-        "stopping",
-        "data",
-        "derivatives",
-        "curvature",
-        "gradients",
-        "diagnostics",
-        "explanation",
-        "monitor",
-        "fitting",
-        "full_batch",
-        "least_squares",
-        "streams",
-        "online",
-        "intake",
-        "training",
-    },
-    {
-        "model",
-        "datasets",
-        "tables",
-        "encoding",
-        "runtimes",
-        "tellers",
-        "solvers",
-        "targets",
-        "estimators",
-        "sklearn",
-        "environment",
-        "report",
-        "cli_options",
-        "cli_train",
-        "cli_files",
-        "cli_export",
-        "cli_bench",
-        "cli_peers",
-        "cli",
-        "__main__",
-    }
-    | READERS,
-]
+# Folders and modules from the ground up. A module imports only from its own folder and from lines above it.
+ORDER = """
+    errors _typing _optional _lazy
+    _engine
+    inputs
+    activations threads _configured
+    functional initializers
+    schedules
+    layers
+    plotting
+    network
+    losses
+    data
+    metrics
+    callbacks
+    optimizers
+    files
+    writers
+    training
+    derivatives
+    insight
+    model datasets
+    readers
+    sklearn
+    cli
+    __main__
+"""
+FLOORS = [line.split() for line in ORDER.strip().splitlines()]
 # Dictionaries from our names to another format's, which test_conversion.py compares with the engine's tables.
-DICTIONARIES = {"torch_format", "onnx_format", "onnx_operators", "c_format", "fann_format", "keras_format", "formulas"}
+DICTIONARIES = {
+    f"{place}.py"
+    for place in (
+        "writers/torch", "writers/onnx_table", "writers/c_table", "readers/onnx/operators", "readers/fann",
+        "readers/keras", "readers/formulas", "losses/loss", "__init__",
+    )
+}  # fmt: skip
 OPTIONAL = {"pandas", "tqdm", "sklearn", "matplotlib", "scipy", "torch", "safetensors", "onnx", "keras"}
 OPTIONAL |= {"tensorboard", "mlflow", "wandb"}
 LATE = OPTIONAL | {"argparse", "importlib.metadata", "csv"}
-MODULES = sorted(path for path in SOURCES.glob("*.py") if path.stem != "__init__")
+MODULES = sorted(path for path in SOURCES.rglob("*.py") if SOURCES / "_engine" not in path.parents)
+PARTS = {path: path.relative_to(SOURCES).with_suffix("").parts for path in MODULES}
+NAMED = pytest.mark.parametrize("path", MODULES, ids=lambda path: "/".join(PARTS[path]))
 
 
-def floor_of(module: str) -> int:
-    return next(number for number, floor in enumerate(FLOORS) if module in floor)
+def floor_of(room: str) -> int:
+    return next(number for number, floor in enumerate(FLOORS) if room in floor)
 
 
 def tree(path: Path) -> ast.Module:
@@ -159,17 +73,29 @@ def tree(path: Path) -> ast.Module:
 
 
 def imported(path: Path) -> set[str]:
-    """Modules of fastbp that a module imports anywhere, by their first name."""
+    """Modules of fastbp that a module imports anywhere, with dots, without "fastbp."; "" is the package itself."""
     found = set()
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level <= 1, f"{path.name}:{node.lineno} reaches out of the package"
-            base = ".".join(["fastbp"] * node.level + [node.module] * bool(node.module))
-            found |= {f"{base}.{alias.name}" for alias in node.names}
-    names = {name.split(".")[1] if "." in name else "fastbp" for name in found if name.split(".")[0] == "fastbp"}
-    return {name for name in names if (SOURCES / f"{name}.py").exists() or name in ("_engine", "fastbp")}
+            assert not node.level, f"{path.name}:{node.lineno} imports by a relative path"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {module_of(name) for name in found if name.partition(".")[0] == "fastbp"}
+
+
+def module_of(name: str) -> str:
+    """The module in which a dotted name of fastbp stands."""
+    parts = name.split(".")[1:]
+    if parts[:1] == ["_engine"]:
+        return "_engine"
+    while parts and not (SOURCES.joinpath(*parts).is_dir() or SOURCES.joinpath(*parts).with_suffix(".py").exists()):
+        parts.pop()
+    return ".".join(parts)
+
+
+def is_dictionary(path: Path) -> bool:
+    return path.relative_to(SOURCES).as_posix() in DICTIONARIES
 
 
 def words(node: ast.AST) -> list[str]:
@@ -191,29 +117,28 @@ def strings(path: Path) -> set[str]:
     return {node.value for node in constants if isinstance(node.value, str)}
 
 
-def test_every_module_has_a_floor() -> None:
-    known = set().union(*FLOORS)
-    assert {path.stem for path in MODULES} <= known
-    assert {path.parent.name for path in SOURCES.glob("*/__init__.py")} <= known
+def test_every_folder_has_a_floor() -> None:
+    rooms = {parts[0] for parts in PARTS.values()} - {"__init__"}
+    assert rooms | {"_engine"} == {room for floor in FLOORS for room in floor}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+@NAMED
 def test_imports_point_down(path: Path) -> None:
-    own = floor_of(path.stem)
-    for name in imported(path) - {"fastbp"}:
-        assert floor_of(name) <= own, f"{path.stem} (floor {own}) imports {name} (floor {floor_of(name)})"
+    room = PARTS[path][0]
+    if room == "__init__":
+        return  # it gives out names of all, and loads them late
+    for name in imported(path):
+        other = name.partition(".")[0]
+        assert other or room in ("cli", "__main__"), f"{path.name} imports the package itself"
+        assert not other or other == room or floor_of(other) < floor_of(room), f"{room} imports {name}"
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
-def test_nothing_below_the_top_imports_the_package_itself(path: Path) -> None:
-    assert "fastbp" not in imported(path) or floor_of(path.stem) == len(FLOORS) - 1
-
-
-def test_no_floor_has_a_circle() -> None:
-    above = {path.stem: imported(path) - {"fastbp", path.stem} for path in MODULES}
-    above["_engine"] = set()
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """What a folder's `__init__` gives out does not count: modules import from where a thing stands."""
+    above = {".".join(PARTS[path]): imported(path) for path in MODULES if path.stem != "__init__"}
+    above = {name: needs & above.keys() - {name} for name, needs in above.items()}
     while above:
-        free = {name for name, needs in above.items() if not needs & set(above)}
+        free = {name for name, needs in above.items() if not needs & above.keys()}
         assert free, f"these import each other in a circle: {sorted(above)}"
         above = {name: needs for name, needs in above.items() if name not in free}
 
@@ -225,22 +150,22 @@ def test_the_engine_imports_nothing_of_ours_above_it() -> None:
                 assert "fastbp._engine" in line, f"{path.name}: {line}"
 
 
-@pytest.mark.parametrize("path", [SOURCES / "__init__.py", *MODULES], ids=lambda path: path.stem)
+@NAMED
 @pytest.mark.parametrize("table", ["ACTIVATIONS", "CONSTRAINTS", "LOSSES", "RULES"])
 def test_no_second_list_of_names(path: Path, table: str) -> None:
     """No list, tuple, set or dict of a module above the engine holds two names of one of its tables."""
-    names = set() if path.stem in DICTIONARIES else set(getattr(_engine, table)) - {"cos"}  # a schedule's too
+    names = set() if is_dictionary(path) else set(getattr(_engine, table)) - {"cos"}  # a schedule's too
     for node in ast.walk(tree(path)):
         if isinstance(node, (ast.List, ast.Tuple, ast.Set, ast.Dict)):
             second = names & set(words(node))
             assert len(second) < 2, f"{path.name}:{node.lineno} lists {sorted(second)}, which stand in {table}"
 
 
-@pytest.mark.parametrize("path", [SOURCES / "__init__.py", *MODULES], ids=lambda path: path.stem)
+@NAMED
 def test_no_module_knows_most_of_a_table(path: Path) -> None:
     for table in (_engine.ACTIVATIONS, _engine.LOSSES):
         known = strings(path) & set(table)
-        limit = len(table) if path.stem in DICTIONARIES else max(2, len(table) // 3)
+        limit = len(table) if is_dictionary(path) else max(2, len(table) // 3)
         assert len(known) <= limit, f"{path.name} knows {sorted(known)}"
 
 
@@ -251,7 +176,7 @@ def test_the_check_of_second_lists_finds_one(tmp_path: Path) -> None:
     assert strings(tmp_path / "bad.py") == {"relu", "tanh"}
 
 
-@pytest.mark.parametrize("path", [SOURCES / "__init__.py", *MODULES], ids=lambda path: path.stem)
+@NAMED
 def test_optional_packages_are_imported_late(path: Path) -> None:
     """At the top of a module stand the standard library, NumPy and what is below."""
     top = [node for node in tree(path).body if isinstance(node, (ast.Import, ast.ImportFrom))]

@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 import fastbp as fb
-from fastbp import _engine, c_format, onnx_format, torch_format
+from fastbp import _engine
 from fastbp.layers import Layer
+from fastbp.writers import c_table, onnx_table, torch as torch_writer
 
 # Kinds of op that layers are made of; the engine's others come into being inside it.
 OURS = [layer for layer in Layer.classes.values() if layer.__module__.startswith("fastbp.")]
 KINDS = {layer.kind for layer in OURS if hasattr(layer, "kind")}
-FORMATS = {"c": c_format, "onnx": onnx_format, "torch": torch_format}
+FORMATS = {"c": c_table, "onnx": onnx_table, "torch": torch_writer}
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "tables.md"
 
 
@@ -38,7 +39,7 @@ def test_a_model_can_write_each_format(name: str) -> None:
 
 
 def test_a_row_that_is_lacking_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(c_format.ACTIVATIONS, "tanh")
+    monkeypatch.delitem(c_table.ACTIVATIONS, "tanh")
     with pytest.raises(AssertionError):
         test_every_activation_is_written("c")
     net = fb.Sequential(fb.Input(2), fb.Dense(3, "tanh"))

@@ -6,8 +6,7 @@ That the examples in them run, `test_readme.py` sees to.
 import inspect
 
 import pytest
-
-from test_typing import NAMES, functions_of, public_things
+from public import NAMES, functions_of, public_things
 
 validation = pytest.importorskip("numpydoc.validate")
 

@@ -15,7 +15,7 @@ import fastbp as fb
 SOURCES = Path(fb.__file__).resolve().parent
 # Package: what needs it, as Python that raises.
 USES = {
-    "jax": ["cli_peers.PEERS['jax'](cli_peers.Case((2, 3, 2), 'tanh', 9, 'mse'), net, None)"],
+    "jax": ["bench_peers.PEERS['jax'](bench_peers.Case((2, 3, 2), 'tanh', 9, 'mse'), net, None)"],
     "keras": ["fb.from_keras(__file__)"],
     "matplotlib": [
         "history.plot()",
@@ -38,10 +38,10 @@ USES = {
         "fb.MLPClassifier",
         "import fastbp.sklearn",
         "from fastbp import MLPRegressor",
-        "cli_peers.PEERS['sklearn'](None, net, 1)",
+        "bench_peers.PEERS['sklearn'](None, net, 1)",
     ],
     "tensorboard": ["net.fit(X, y, callbacks=[fb.TensorBoardLogger()])"],
-    "torch": ["net.to_torch()", "fb.from_torch(Module())", "cli_peers.PEERS['torch'](None, net, 1)"],
+    "torch": ["net.to_torch()", "fb.from_torch(Module())", "bench_peers.PEERS['torch'](None, net, 1)"],
     "wandb": ["net.fit(X, y, callbacks=[fb.WandbLogger()])"],
 }
 NAMES = {"sklearn": "scikit-learn"}
@@ -51,7 +51,7 @@ uses = json.loads(sys.argv[1])
 for package in [*uses, "tqdm", "polars"]:
     sys.modules[package] = None
 import numpy as np, fastbp as fb
-from fastbp import cli_peers
+from fastbp.cli import bench_peers
 X, y = np.ones((9, 2)), np.ones((9, 2))
 net = fb.Sequential(fb.Input(2), fb.Dense(3, "tanh"), fb.Dense(2), seed=0)
 monitor = fb.GradientMonitor()
@@ -99,9 +99,9 @@ def test_the_error_names_the_package_and_pip(said: dict[str, str], package: str,
 
 def test_every_package_that_the_sources_load_is_here() -> None:
     loaded = set()
-    for path in SOURCES.glob("*.py"):
+    for path in SOURCES.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            called = isinstance(node, ast.Call) and ast.unparse(node.func) in ("package", "optional.package")
+            called = isinstance(node, ast.Call) and ast.unparse(node.func) in ("package", "_optional.package")
             if called and isinstance(node.args[0], ast.Constant):  # a name that is computed is one of a table's
                 loaded.add(node.args[0].value.partition(".")[0])
     assert loaded == set(USES)

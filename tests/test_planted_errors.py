@@ -9,13 +9,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
-import fastbp as fb
 import reference
-from fastbp import _engine
-from fastbp import schedules as s
 from nets import assert_gradients, changed
-from test_full_batch import (
+from rates import SCHEDULES, assert_rates, wanted
+from whole_batch import (
     METHODS,
     assert_derivatives,
     assert_exact,
@@ -23,7 +20,9 @@ from test_full_batch import (
     given_to_scipy,
     two_headed,
 )
-from test_schedules import SCHEDULES, assert_rates, wanted
+
+import fastbp as fb
+from fastbp import _engine, schedules as s
 
 FACTOR = 1.001
 

@@ -2,23 +2,16 @@
 
 import doctest
 import importlib
-import re
 from pathlib import Path
 
 import pytest
+from pages import README, blocks
 
 import fastbp
 
 SOURCES = Path(fastbp.__file__).resolve().parent
-README = Path(__file__).resolve().parent.parent / "README.md"
 
-NEEDS = {"model": "onnx", "onnx_reader": "onnx"}  # an optional package that a module's examples use
-
-
-def blocks(text: str) -> list[tuple[int, str]]:
-    """Line number and code of each block that is marked as Python."""
-    found = re.finditer(r"^```python\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
-    return [(text.count("\n", 0, match.start(1)) + 1, match.group(1)) for match in found]
+NEEDS = {"fastbp.model": "onnx", "fastbp.readers.onnx.reader": "onnx"}  # an optional package that a module's examples use
 
 
 def test_the_reader_of_blocks() -> None:
@@ -37,7 +30,12 @@ def test_the_code_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(
-    "name", sorted(path.stem for path in SOURCES.glob("*.py") if path.stem != "__main__")
+    "name",
+    sorted(
+        ".".join(["fastbp", *path.relative_to(SOURCES).with_suffix("").parts]).removesuffix(".__init__")
+        for path in SOURCES.rglob("*.py")
+        if path.stem != "__main__"
+    ),
 )
 def test_the_examples_of_the_docstrings_run(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -45,5 +43,4 @@ def test_the_examples_of_the_docstrings_run(
     if name in NEEDS:
         pytest.importorskip(NEEDS[name])
     monkeypatch.chdir(tmp_path)
-    module = importlib.import_module("fastbp" if name == "__init__" else f"fastbp.{name}")
-    assert doctest.testmod(module).failed == 0
+    assert doctest.testmod(importlib.import_module(name)).failed == 0

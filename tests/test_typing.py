@@ -11,48 +11,18 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from pages import README, blocks
+from public import NAMES, functions_of, public_things
 
 import fastbp as fb
-from test_readme import README, blocks
+from fastbp import _engine, _lazy
 
 ROOT = README.parent
 SOURCES = Path(fb.__file__).resolve().parent
-NAMES = {*fb.__all__, *(name for names in fb.LATE.values() for name in names)} - {"__version__"}
-FIXED = {"__call__", "__init__", "__getitem__"}  # of the methods with underscores, those that users call
-
-
-def public_things() -> Iterator[tuple[str, object]]:
-    """Public names with what they stand for, those of public modules among them."""
-    for name in sorted(NAMES):
-        thing = getattr(fb, name)
-        if inspect.ismodule(thing):
-            yield from ((f"{name}.{each}", getattr(thing, each)) for each in public_names(thing))
-        else:
-            yield name, thing
-
-
-def public_names(module: object) -> list[str]:
-    """What a module has of its own."""
-    own = [name for name, thing in vars(module).items() if getattr(thing, "__module__", None) == module.__name__]
-    return [name for name in getattr(module, "__all__", own) if not name.startswith("_")]
-
-
-def functions_of(thing: object) -> Iterator[tuple[str, object]]:
-    """The functions that a user calls of a public thing: itself, or the methods of a class."""
-    if inspect.isfunction(thing):
-        yield "", thing
-    elif inspect.isclass(thing):
-        for base in thing.__mro__:
-            if base.__module__.startswith("fastbp"):
-                for name, member in vars(base).items():
-                    function = getattr(member, "fget", None) or getattr(member, "__func__", member)
-                    if inspect.isfunction(function) and (name in FIXED or not name.startswith("_")):
-                        yield f".{name}", function
 
 
 def gaps_of(function: object, method: bool) -> list[str]:
@@ -126,23 +96,17 @@ def test_a_stub_has_the_names_of_its_module(name: str) -> None:
     assert {path: stub.get(path, "is missing") for path in module} == module
 
 
-def test_a_checker_knows_the_names_that_load_late() -> None:
-    """It reads imports, the interpreter a table; they must say the same."""
-    (block,) = [
-        node
-        for node in ast.parse((SOURCES / "__init__.py").read_text(encoding="utf-8")).body
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-    ]
-    shown: dict[str, tuple[str, ...]] = {}
-    for node in block.body:
-        if isinstance(node, ast.ImportFrom):
-            module = node.module.removeprefix("fastbp.")
-            shown[module] = (*shown.get(module, ()), *(alias.name for alias in node.names))
-    assert shown.pop("fastbp") == fb.LATE_MODULES
-    assert shown.pop("activations") == ("_Maker",)  # the type of functions that are made from the table
-    declared = [ast.unparse(node.target) for node in block.body if isinstance(node, ast.AnnAssign)]
-    shown["activations"] = tuple(name for name in declared if name != "__version__")
-    assert shown == fb.LATE
+def test_the_stub_is_the_one_list_of_public_names() -> None:
+    names = _lazy.origins((SOURCES / "__init__.pyi").read_text(encoding="utf-8"))
+    assert dir(fb) == sorted(fb.__all__)
+    assert set(names) == NAMES
+    parametrized = {row.name for row in _engine.ACTIVATIONS.values() if row.parameters}
+    assert {name for name, module in names.items() if module == "fastbp.activations"} == parametrized
+    for stub in SOURCES.rglob("__init__.pyi"):
+        package = importlib.import_module(".".join(["fastbp", *stub.parent.relative_to(SOURCES).parts]))
+        listed = _lazy.origins(stub.read_text(encoding="utf-8"))
+        assert set(dir(package)) >= set(listed) - {"MLPClassifier", "MLPRegressor"}
+        assert all(getattr(package, name) is not None for name in listed)
 
 
 def mypy(folder: Path, *arguments: str) -> list[str]:
@@ -165,7 +129,7 @@ def test_the_library_itself() -> None:
     assert mypy(ROOT, "--cache-dir", str(ROOT / "build" / "mypy")) == []
 
 
-USE = Path(__file__).parent / "user_code.py"
+USE = Path(__file__).parent / "helpers" / "user_code.py"
 WRONG = """
 import fastbp as fb
 
@@ -180,11 +144,11 @@ fb.EarlyStopping(patients=3)  # call-arg
 
 def test_the_users_code_has_most_of_the_names() -> None:
     """But optimizers, callbacks and gates by another name, one of each kind of which is enough."""
-    kinds = (fb.Callback, fb.optimizers.Optimizer, fb.layers.Layer, fb.constraints.MaxNorm.__base__)
+    kinds = (fb.Callback, fb.optimizers.Optimizer, fb.layers.Layer, fb.MaxNorm.__base__)
     used = set(re.findall(r"\bfb\.(\w+)", USE.read_text(encoding="utf-8")))
     assert used <= NAMES
     left = {name for name in NAMES - used if name in fb.__all__ and not _is_one_of(getattr(fb, name), kinds)}
-    assert left - set(fb.LATE["activations"]) <= {"DivergenceError", "ModelFormatError", "minimum", "Split"}
+    assert left - set(_engine.ACTIVATIONS) <= {"DivergenceError", "ModelFormatError", "minimum", "Split"}
 
 
 def _is_one_of(thing: object, kinds: tuple) -> bool:

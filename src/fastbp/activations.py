@@ -10,10 +10,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from fastbp import checks
-from fastbp._engine import ACTIVATIONS, Setting
-from fastbp._engine import functional as _kernels
-from fastbp.annotations import ArrayLike
+from fastbp._engine import ACTIVATIONS, Setting, functional as _kernels
+from fastbp._typing import ArrayLike
+from fastbp.inputs import checks
 
 _NAMES = {synonym: row.name for row in ACTIVATIONS.values() for synonym in (row.name, *row.synonyms)}
 # What an activation cannot do: these have weights, or another width than what they are called on.
@@ -152,8 +151,7 @@ def _value(row, parameter: Setting, value):
 
 def _maker(row):
     """The function of a row: its parameters under their names, and what it is."""
-    from inspect import Parameter as Argument
-    from inspect import Signature
+    from inspect import Parameter as Argument, Signature
 
     kind = Argument.POSITIONAL_OR_KEYWORD
     arguments = [Argument(p.name, kind, default=p.value, annotation=float) for p in row.parameters]

@@ -6,9 +6,10 @@ activation is given as `out`; a network is faster, because it keeps its own.
 
 import numpy as np
 
-from fastbp import _engine, activations, checks
+from fastbp import _engine, activations
+from fastbp._typing import ArrayLike
 from fastbp.activations import ActivationFunction
-from fastbp.annotations import ArrayLike
+from fastbp.inputs import checks
 
 _kernels = _engine.functional
 _SEEN: dict[str, ActivationFunction] = {}  # by name: to look one up anew takes as long as a small call

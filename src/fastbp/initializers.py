@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Self, overload
 
 import numpy as np
 
-from fastbp import checks
-from fastbp.annotations import ArrayLike
-from fastbp.configured import Configured
+from fastbp._configured import Configured
+from fastbp._typing import ArrayLike
+from fastbp.inputs import checks
 
 Draw = Callable[[tuple[int, ...], "np.random.Generator"], np.ndarray]
 FANS = {"in": 0, "out": -1}  # which axis of a shape

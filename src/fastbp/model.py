@@ -11,18 +11,19 @@ from typing import Any, cast
 
 import numpy as np
 
-from fastbp import checks, serialization
-from fastbp.annotations import ArrayLike, Arrays, DTypeLike, LossLike, MetricsLike, WeightsLike, WeightsOf
-from fastbp.blocks import Block
-from fastbp.callbacks import Callback
-from fastbp.graph import Input
-from fastbp.history import History
-from fastbp.layers import Layer
-from fastbp.losses import Loss, Objective
-from fastbp.network import Network
-from fastbp.optimizers import Optimizer
-from fastbp.splitting import Split
-from fastbp.training import Trainer
+from fastbp._typing import ArrayLike, Arrays, DTypeLike, LossLike, MetricsLike, WeightsLike, WeightsOf
+from fastbp.callbacks.callback import Callback
+from fastbp.callbacks.history import History
+from fastbp.data.splitting import Split
+from fastbp.files import model_file
+from fastbp.inputs import checks
+from fastbp.layers.blocks import Block
+from fastbp.layers.layer import Layer
+from fastbp.layers.node import Input
+from fastbp.losses.loss import Loss, Objective
+from fastbp.network.network import Network
+from fastbp.optimizers.optimizer import Optimizer
+from fastbp.training.trainer import Trainer
 
 
 class Model(Network):
@@ -196,7 +197,7 @@ class Model(Network):
         >>> bool((same.params == net.params).all())
         True
         """
-        serialization.save(path, self, {}, metadata)
+        model_file.save(path, self, {}, metadata)
 
     def to_c(self, path: str | os.PathLike[str], *, name: str = "predict") -> None:
         """Write the model as one file of C99: a function that computes the outputs of one row.
@@ -225,7 +226,7 @@ class Model(Network):
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     net.to_c(f"{folder}/net.c")
         """
-        from fastbp import c_writer
+        from fastbp.writers import c as c_writer
 
         c_writer.write(self, path, name)
 
@@ -272,7 +273,7 @@ class Model(Network):
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     net.to_onnx(f"{folder}/net.onnx", labels=["setosa", "versicolor", "virginica"])
         """
-        from fastbp import onnx_writer
+        from fastbp.writers import onnx as onnx_writer
 
         onnx_writer.write(self, path, opset, labels, zipmap)
 
@@ -301,7 +302,7 @@ class Model(Network):
           (dense_2): Linear(in_features=3, out_features=1, bias=True)
         )
         """
-        from fastbp.torch_format import to_torch
+        from fastbp.writers.torch import to_torch
 
         return to_torch(self)
 
@@ -372,4 +373,4 @@ def load(path: str | os.PathLike) -> Model:
     ...     load(f"{folder}/net.safetensors")
     <Sequential 'sequential', 3 parameters, float32>
     """
-    return cast(Model, serialization.load(path).net)
+    return cast(Model, model_file.load(path).net)

@@ -7,8 +7,8 @@ otherwise the engine uses more than one where that has proved faster, up to a li
 import math
 import os
 
-from fastbp import checks
 from fastbp._engine import threads as engine
+from fastbp.inputs import checks
 
 VARIABLES = ("FASTBP_NUM_THREADS", "OMP_NUM_THREADS")
 CGROUP = "/sys/fs/cgroup"

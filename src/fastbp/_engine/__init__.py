@@ -5,9 +5,10 @@ README.md in this folder says how a training step runs through these files.
 
 from fastbp._engine import functional
 from fastbp._engine.chain import Chain
+from fastbp._engine.dict_row import DictRow
+from fastbp._engine.fast_path import Lane
 from fastbp._engine.functional import first_nonfinite, first_outside, loss
-from fastbp._engine.lane import Lane
-from fastbp._engine.online import DictRow
+from fastbp._engine.loss_term import Term
 from fastbp._engine.program import (
     FIGURES,
     Program,
@@ -23,7 +24,6 @@ from fastbp._engine.program import (
     vjp,
     weight_products,
 )
-from fastbp._engine.selected import isa
 from fastbp._engine.sources import Source, SparseSource
 from fastbp._engine.tables import (
     ACTIVATIONS,
@@ -38,9 +38,9 @@ from fastbp._engine.tables import (
     Rule,
     Setting,
 )
-from fastbp._engine.tangent import one_hidden_layer, tangent
-from fastbp._engine.terms import Term
+from fastbp._engine.tangent_graph import one_hidden_layer, tangent
 from fastbp._engine.threads import Lock
+from fastbp._engine.variant import isa
 
 __all__ = [
     "ACTIVATIONS",

@@ -1,5 +1,5 @@
 """A chain of optimizer rules with its state: chain.pyx."""
-from fastbp._engine.kernels cimport MAX_RULES, MAX_STAGES, ChainLink, Context, Kernels, Step
+from fastbp._engine.kernel_table cimport MAX_RULES, MAX_STAGES, ChainLink, Context, Kernels, Step
 
 
 cdef struct Group:

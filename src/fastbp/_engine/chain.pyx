@@ -10,7 +10,7 @@ from libc.math cimport NAN, isfinite, sqrt
 import numpy as np
 
 from fastbp._engine.flush cimport flush_subnormals, fp_mode, restore_mode
-from fastbp._engine.kernels cimport MAX_RULES, MAX_SCALARS, MAX_STATES, Rule
+from fastbp._engine.kernel_table cimport MAX_RULES, MAX_SCALARS, MAX_STATES, Rule
 from fastbp._engine.memory cimport Arena, address, kernels_of
 from fastbp._engine.tables cimport row_named
 

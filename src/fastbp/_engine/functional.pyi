@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastbp._engine.terms import Term
+from fastbp._engine.loss_term import Term
 
 class Function:
     def __init__(self, name: str, alpha: float, beta: float) -> None: ...

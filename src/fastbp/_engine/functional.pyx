@@ -10,10 +10,10 @@ from libc.string cimport memcpy, memmove, memset
 import numpy as np
 
 from fastbp._engine.flush cimport flush_subnormals, fp_mode, restore_mode
-from fastbp._engine.kernels cimport Activation, Context, Kernels, Op, OpKind, Targets, Tensor
+from fastbp._engine.kernel_table cimport Activation, Context, Kernels, Op, OpKind, Targets, Tensor
 from fastbp._engine.memory cimport Arena, address, kernels_of, numbers_of, pitch_of
 from fastbp._engine.tables cimport row_named
-from fastbp._engine.terms cimport Term
+from fastbp._engine.loss_term cimport Term
 
 
 cdef class _Blocks:

@@ -1,5 +1,5 @@
 """Where engine and Python meet: addresses of arrays, aligned memory, the variant's table."""
-from fastbp._engine.kernels cimport Kernels, Tensor
+from fastbp._engine.kernel_table cimport Kernels, Tensor
 
 
 cdef const Kernels* kernels_of(dtype) except NULL

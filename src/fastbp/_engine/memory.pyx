@@ -8,13 +8,13 @@ from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stdint cimport uintptr_t
 from libc.stdlib cimport calloc, free
 
-from fastbp._engine.kernels cimport Kernels
+from fastbp._engine.kernel_table cimport Kernels
 
-import fastbp._engine.selected as selected
+import fastbp._engine.variant as variant
 
 
 cdef const Kernels* kernels_of(dtype) except NULL:
-    return <const Kernels*> PyCapsule_GetPointer(selected.TABLES[dtype], b"fastbp._engine.kernels")
+    return <const Kernels*> PyCapsule_GetPointer(variant.TABLES[dtype], b"fastbp._engine.kernels")
 
 
 cdef void* address(array, Py_ssize_t size) except? NULL:

@@ -2,7 +2,7 @@
 from libc.stdint cimport int64_t, uint64_t
 
 from fastbp._engine.chain cimport Chain, Rules
-from fastbp._engine.kernels cimport Constraint, Context, Kernels, Op, Rows, Targets, Tensor
+from fastbp._engine.kernel_table cimport Constraint, Context, Kernels, Op, Rows, Targets, Tensor
 from fastbp._engine.memory cimport Arena
 
 

@@ -6,8 +6,8 @@ from typing import TypeAlias
 import numpy as np
 
 from fastbp._engine.chain import Chain
+from fastbp._engine.loss_term import Term
 from fastbp._engine.sources import Source
-from fastbp._engine.terms import Term
 
 _Arrays: TypeAlias = Sequence[np.ndarray]
 _Sources: TypeAlias = Sequence[np.ndarray | Source]

@@ -14,20 +14,20 @@ import numpy as np
 
 from fastbp._engine.chain cimport Chain, matrices_part, squares_part, take_norm, update_span
 from fastbp._engine.flush cimport flush_subnormals, fp_mode, restore_mode
-from fastbp._engine.kernels cimport Activation, Constraint, Context, Kernels, Op, OpKind, Targets, Tensor
+from fastbp._engine.kernel_table cimport Activation, Constraint, Context, Kernels, Op, OpKind, Targets, Tensor
 from fastbp._engine.memory cimport Arena, address, aligned, kernels_of, numbers_of, pitch_of
 from fastbp._engine.sources cimport Source
 from fastbp._engine.tables cimport row_named
-from fastbp._engine.terms cimport Term
+from fastbp._engine.loss_term cimport Term
 from fastbp._engine.threads cimport MOST_THREADS, Task, enter, leave, rest, share
 
 from fastbp._engine.plan import lower
 
-include "buffers.pxi"
-include "attach.pxi"
-include "passes.pxi"
-include "tuner.pxi"
-include "in_python.pxi"
+include "passes/buffers.pxi"
+include "passes/arrays.pxi"
+include "passes/forward_backward.pxi"
+include "passes/thread_choice.pxi"
+include "passes/python_ops.pxi"
 
 cdef enum:
     ROWS_EACH = 8               # at least, for a thread that the engine adds on its own
@@ -421,6 +421,6 @@ cdef class Program:
         return k, status
 
 
-include "sweeps.pxi"
-include "sweeper.pxi"
-include "describe.pxi"
+include "passes/derivative_passes.pxi"
+include "passes/derivatives.pxi"
+include "passes/figures.pxi"

@@ -3,7 +3,7 @@
 #ifndef FASTBP_ROOTS_H
 #define FASTBP_ROOTS_H
 
-#include "lanes.h"
+#include "vector_rows.h"
 #include <float.h>
 #include <math.h>
 #if defined(__SSE2__)

@@ -7,7 +7,7 @@ that waits for each step of one long chain has no room left to begin with the ne
 The choice of formula by number type is a comparison of constants that the compiler settles.  libm is
 the rejected option: its calls stop vectorisation and cost ten times as much.
 Sources: fdlibm (log); the exponential in float and the normal tail are fits of our own.  Errors in ulp are in
-tests/test_activations.py.
+tests/_engine/test_activations.py.
 """
 from libc.stdint cimport int32_t, int64_t
 

@@ -1,5 +1,5 @@
 """Arrays of any kind of number as the rows of a batch: sources.pyx."""
-from fastbp._engine.kernels cimport Rows
+from fastbp._engine.kernel_table cimport Rows
 
 
 cdef class Source:

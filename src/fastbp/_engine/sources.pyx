@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t
 
 import numpy as np
 
-from fastbp._engine.kernels cimport SourceKind
+from fastbp._engine.kernel_table cimport SourceKind
 from fastbp._engine.memory cimport address, kernels_of
 from fastbp._engine.tables cimport row_named
 

@@ -6,7 +6,7 @@ from collections import namedtuple
 
 import numpy as np
 
-from fastbp._engine cimport kernels as c
+from fastbp._engine cimport kernel_table as c
 from fastbp._engine.memory cimport kernels_of
 
 Activation = namedtuple(

@@ -1,0 +1,26 @@
+"""The fast lane: lane.pyx."""
+from cpython.buffer cimport Py_buffer
+
+from fastbp._engine.chain cimport Chain
+from fastbp._engine.program cimport Program
+from fastbp._engine.loss_term cimport Term
+from fastbp._engine.threads cimport Lock
+
+
+cdef class Lane:
+    cdef Program program
+    cdef Lock lock              # the network's
+    cdef Chain chain
+    cdef Term term
+    cdef object dtype
+    cdef char kind              # of the numbers, as the buffer protocol writes it
+    cdef Py_ssize_t I, O
+    cdef Py_ssize_t size        # of the parameters, in bytes
+    cdef bint open_lane(self, array, Py_buffer* view) except -1
+    cdef bint is_rows(self, const Py_buffer* view, Py_ssize_t width) noexcept
+    cdef bint is_target(self, const Py_buffer* view, Py_ssize_t rows) noexcept
+    cdef attached(self, X, y, double lr, int threads, const void* theta)
+    cdef void attach(self, const Py_buffer* x, const Py_buffer* t) except *
+    cdef bint tiny(self, Py_ssize_t rows) noexcept
+    cdef updated(self, double lr, int threads)
+    cdef differentiated(self, int threads)

@@ -1,0 +1,18 @@
+"""Types of lane.pyx."""
+
+import numpy as np
+
+from fastbp._engine.chain import Chain
+from fastbp._engine.loss_term import Term
+from fastbp._engine.program import Program
+from fastbp._engine.threads import Lock
+
+class Lane:
+    def __init__(
+        self, program: Program, lock: Lock, dtype: np.dtype, term: Term | None = None, chain: Chain | None = None
+    ) -> None: ...
+    def step(
+        self, X: object, y: object, lr: float, threads: int | None = None
+    ) -> float | tuple[float, int] | None: ...
+    def gradient(self, theta: object, X: object, y: object, threads: int | None = None) -> float | None: ...
+    def predict(self, X: object, threads: int | None = None) -> np.ndarray | None: ...

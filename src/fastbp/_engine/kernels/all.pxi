@@ -1,0 +1,91 @@
+"""The kernels of one variant.  setup.py compiles this source once for each instruction set and number type.
+
+Kernels check nothing, allocate nothing and touch no Python object: program.pyx and functional.pyx call
+them with memory of the right size.  Families are included in the order in which they use each other.
+"""
+from cpython.pycapsule cimport PyCapsule_New
+from libc.math cimport INFINITY, NAN, floor, pow, sqrt as sqrt_double, sqrtf
+from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from fastbp._engine.kernel_table cimport (
+    EACH_OUTPUT, FLAG, HEADS, MAX_PARAMETERS, MAX_RULES, MAX_STATES, NUMBER, Activation, ChainLink, Constraint,
+    ConstraintKernel, Context, GatherKernel, GradientKernel, Group, GroupLossKernel, Kernels, Loss, Op, OpKind,
+    OutputCurvatureKernel, OutputLossKernel, Parameter, PrepareKernel, Rows, RowsKernel, RowsValueKernel,
+    RowsVjpKernel, Rule, Setting, ShapeKernel, SourceKind, Step, Targets, Tensor, UpdateKernel, ValueKernel, VjpKernel,
+)
+from fastbp._engine.vector_rows cimport add_lanes, add_products, keep_largest, largest_across, sums_across
+from fastbp._engine.roots cimport square_roots, vector
+from fastbp._engine.scalar cimport (
+    Double, Single, exp, exp_minus, exp_of_minus_square, exp_of_negative, exp_of_product, exp_over, expm1, log,
+    log1p_of_unit, normal_tail_ratio, sigmoid, square_root, tanh, upper_half,
+)
+from fastbp._engine.tile cimport (
+    BLOCKED, COLUMNS, FROM_BIAS, FROM_C, FROM_ZERO, HEIGHTS, LANES, PANEL, PLAIN, TILE_ROWS, TILES, operand, real,
+    result, stream_line, transpose,
+)
+
+include "kernels/tensors.pxi"
+include "kernels/casts.pxi"
+include "kernels/random.pxi"
+include "kernels/activations/table.pxi"
+include "kernels/activations/s_shaped.pxi"
+include "kernels/activations/rectifiers.pxi"
+include "kernels/activations/self_gated.pxi"
+include "kernels/activations/shrinks.pxi"
+include "kernels/activations/sine.pxi"
+include "kernels/activations/softmax.pxi"
+include "kernels/dense.pxi"
+include "kernels/ops/table.pxi"
+include "kernels/sparse.pxi"
+include "kernels/ops/dropout.pxi"
+include "kernels/ops/arithmetic.pxi"
+include "kernels/ops/columns.pxi"
+include "kernels/ops/embedding.pxi"
+include "kernels/ops/normalization.pxi"
+include "kernels/ops/prelu.pxi"
+include "kernels/ops/tangents.pxi"
+include "kernels/losses/table.pxi"
+include "kernels/losses/by_output.pxi"
+include "kernels/losses/by_class_index.pxi"
+include "kernels/losses/regression.pxi"
+include "kernels/losses/probability.pxi"
+include "kernels/losses/by_row.pxi"
+include "kernels/updates/table.pxi"
+include "kernels/updates/adaptive.pxi"
+include "kernels/updates/sign_based.pxi"
+include "kernels/updates/decay.pxi"
+include "kernels/updates/clipping_and_averages.pxi"
+include "kernels/updates/muon.pxi"
+include "kernels/updates/constraints.pxi"
+
+cdef Kernels table
+table.item = sizeof(real)
+table.panel = PANEL
+table.lanes = LANES
+table.scratch = SCRATCH * sizeof(real)
+table.ops = op_kinds
+table.dense = dense
+table.sparse_dense = &sparse_dense
+table.gather_sparse = gather_sparse
+table.activations = activations
+table.losses = losses
+table.rules = rules
+table.constraints = constraints
+table.sources = sources
+table.fit_rows = fit_rows
+table.load_rows = load_rows
+table.store_rows = store_rows
+table.loss_scale = loss_scale
+table.sum_losses = sum_losses
+table.loss_scratch = loss_scratch
+table.apply_loss = apply_loss
+table.update = update
+table.describe = describe
+table.squares_of = squares_of
+table.sum_of_squares = sum_of_squares
+table.stream = stream
+table.first_nonfinite = first_nonfinite
+table.first_outside = first_outside
+
+TABLE = PyCapsule_New(&table, b"fastbp._engine.kernels", NULL)

@@ -1,9 +1,0 @@
-"""Vectors in memory, and LANES rows of them: lanes.h."""
-from fastbp._engine.tile cimport real
-
-cdef extern from "lanes.h" nogil:
-    void add_lanes(real* sums, const real* a, Py_ssize_t left)
-    void add_products(real* sums, const real* a, const real* b, Py_ssize_t left)
-    void keep_largest(real* most, const real* a, real sign, Py_ssize_t left)
-    void sums_across(const real* rows, real* sums)
-    void largest_across(const real* rows, real* most)

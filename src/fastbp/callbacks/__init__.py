@@ -1,0 +1,5 @@
+"""Callbacks, which watch a training and may stop it, and the history that it leaves."""
+
+from fastbp._lazy import attach
+
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -1,0 +1,189 @@
+"""Callbacks: code of the user's at the turns of a fit.
+
+A hook that returns True stops the fit. A fit leaves the engine for `on_batch_end` only if a callback overrides
+it, and then as often as the callback's `every` says; else it comes back once an epoch, or every 50 ms, which is
+when `on_tick` is called. There is no other way into a fit: progress, stopping, checkpoints and logs are callbacks.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastbp.callbacks.history import History
+from fastbp.errors import DivergenceError, ModelFormatError
+from fastbp.inputs import checks
+from fastbp.network.network import DAMAGE
+
+
+class Callback:
+    """Base of the callbacks; override what you need. A hook that returns True stops the fit.
+
+    Examples
+    --------
+    >>> class StopBelow(Callback):
+    ...     def on_epoch_end(self, trainer: Any, epoch, logs):
+    ...         return logs["loss"] < 0.1
+    """
+
+    every: int = 1  # batches of the fit from one call of on_batch_end to the next; 0 for no call
+    late: bool = False  # whether it wants to be called after the others, and know whether they stop the fit
+
+    def on_train_begin(self, trainer: Any, history: History) -> bool | None:
+        """Before the first epoch."""
+
+    def on_train_end(self, trainer: Any, history: History) -> None:
+        """After the last epoch, also if a hook stopped the fit; not after an exception."""
+
+    def on_epoch_begin(self, trainer: Any, epoch: int) -> bool | None:
+        """Before an epoch; they count from 0."""
+
+    def on_epoch_end(self, trainer: Any, epoch: int, logs: dict[str, float]) -> bool | None:
+        """After an epoch, with its loss, metrics and validation."""
+
+    def on_batch_end(self, trainer: Any, batch: int, logs: dict[str, float]) -> bool | None:
+        """After a batch (or `every` so many of the fit), with its loss; they count from 0 in each epoch."""
+
+    def on_tick(self, trainer: Any, rows: int, logs: dict[str, float]) -> bool | None:
+        """Now and then, with the rows of the epoch that are done and the loss of the last batch."""
+
+    def on_divergence(self, trainer: Any, error: DivergenceError) -> bool | None:
+        """When a loss or an update is not finite; True ends the fit in peace, else the error is raised."""
+
+    def on_close(self, trainer: Any) -> None:
+        """At the very end, whatever it was: files can be closed."""
+
+    def state(self) -> dict[str, Any]:
+        """What a resumed fit wants to know: numbers and strings as JSON has them, and arrays."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what `state` gave; called after `on_train_begin` of a resumed fit."""
+
+
+HOOKS = [name for name in vars(Callback) if name.startswith("on_")]
+
+
+class LambdaCallback(Callback):
+    """A callback made of functions.
+
+    Parameters
+    ----------
+    every : int
+        Batches from one call of `on_batch_end` to the next.
+    **hooks : function
+        By the names of a Callback's hooks, with their arguments.
+
+    Examples
+    --------
+    >>> from fastbp import Dense, Input, Sequential
+    >>> net, seen = Sequential(Input(2), Dense(1), seed=0), []
+    >>> watch = LambdaCallback(on_epoch_end=lambda trainer, epoch, logs: seen.append(epoch))
+    >>> history = net.fit(np.eye(2), [0.0, 1.0], epochs=3, callbacks=[watch])
+    >>> seen
+    [0, 1, 2]
+    """
+
+    def __init__(self, *, every: int = 1, **hooks: Callable[..., Any]):
+        self.every = checks.positive_int(every, "every")
+        for name, function in hooks.items():
+            checks.one_of(name, "hook", HOOKS, TypeError)
+            if not callable(function):
+                raise TypeError(f"{name} must be a function, got {function!r}")
+            setattr(self, name, function)
+
+
+class TerminateOnNaN(Callback):
+    """Ends a fit in peace when a loss or an update is not finite; the parameters are the last finite ones.
+
+    Without it the fit raises a DivergenceError. The epoch that was not finished is not in the history.
+
+    Attributes
+    ----------
+    error : DivergenceError or None
+        What happened.
+
+    Examples
+    --------
+    >>> from fastbp import SGD, Dense, Input, Sequential
+    >>> net, calm = Sequential(Input(1), Dense(1), seed=0), TerminateOnNaN()
+    >>> history = net.fit([[1e3]], [1.0], optimizer=SGD(lr=1e30), epochs=99, callbacks=[calm])
+    >>> calm.error is not None, len(history.epoch) < 99
+    (True, True)
+    """
+
+    error: DivergenceError | None = None
+
+    def on_train_begin(self, trainer, history):
+        self.error = None
+
+    def on_divergence(self, trainer, error):
+        self.error = error
+        return True
+
+
+class Callbacks:
+    """The callbacks of one fit, called in order, those that are late after the others."""
+
+    def __init__(self, callbacks: Callback | Sequence[Callback]):
+        self._callbacks = sorted(checks.instances(callbacks, Callback, "callbacks"), key=lambda each: each.late)
+        self._by_batch = [each for each in self._callbacks if each.every and _overrides(each, "on_batch_end")]
+        self._stride = math.gcd(*(callback.every for callback in self._by_batch))
+        self.batches = 0
+        self.stopped = False
+
+    def until_next(self, left: int) -> int:
+        """How many of the batches left in an epoch may pass before somebody wants to be called."""
+        return min(left, self._stride - self.batches % self._stride) if self._stride else left
+
+    def batches_done(self, trainer: Any, count: int, last: int, loss: float) -> None:
+        """Tell those who want to know of the last of so many batches."""
+        self.batches += count
+        due = [callback for callback in self._by_batch if self.batches % callback.every == 0]
+        self.call("on_batch_end", trainer, last, {"loss": float(loss)}, callbacks=due)
+
+    def call(self, hook: str, *args: Any, callbacks: Sequence[Callback] | None = None) -> bool:
+        """Call a hook of all; whether one of them returned True, which stops the fit."""
+        said = False
+        for callback in self._callbacks if callbacks is None else callbacks:
+            answer = getattr(callback, hook)(*args)
+            said |= isinstance(answer, (bool, np.bool_)) and bool(answer)
+            self.stopped |= said
+        return said
+
+    def state(self) -> tuple[list, dict[str, np.ndarray]]:
+        """The states of all: what JSON has, class by class, and arrays by name."""
+        states, arrays = [], {}
+        for k, callback in enumerate(self._callbacks):
+            state = callback.state()
+            found = {name: value for name, value in state.items() if isinstance(value, np.ndarray)}
+            arrays.update({f"callbacks.{k}.{name}": value for name, value in found.items()})
+            rest = {name: value for name, value in state.items() if name not in found}
+            states.append([type(callback).__name__, rest])
+        return states, arrays
+
+    def restore(self, states: list, arrays: dict[str, np.ndarray]) -> None:
+        """Give each callback what one of its class had; one that is new starts anew."""
+        left = list(enumerate(states))
+        for callback in self._callbacks:
+            match = next((entry for entry in left if entry[1][0] == type(callback).__name__), None)
+            if match is not None:
+                left.remove(match)
+                k, (_, state) = match
+                prefix = f"callbacks.{k}."
+                own = {name.removeprefix(prefix): A for name, A in arrays.items() if name.startswith(prefix)}
+                if {**state, **own}:
+                    _restore(callback, {**state, **own})
+
+
+def _restore(callback, state):
+    try:
+        callback.restore(state)
+    except DAMAGE as error:
+        name = type(callback).__name__
+        raise ModelFormatError(f"no state of {name} in the checkpoint: {type(error).__name__}: {error}") from error
+
+
+def _overrides(callback, hook):
+    return getattr(getattr(callback, hook), "__func__", None) is not getattr(Callback, hook)

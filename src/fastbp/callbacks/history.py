@@ -1,0 +1,146 @@
+"""History: what a fit leaves behind, in lists of one number an epoch, as Keras has it."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from fastbp._optional import package
+from fastbp._typing import Axes, DataFrame
+
+
+class History:
+    """Losses and metrics of a fit.
+
+    Attributes
+    ----------
+    history : dict from str to list of float
+        "loss", the metrics, and both with "val_" before them if there was validation data: NaN for epochs that
+        `validation_freq` left out.
+    epoch : list of int
+        Numbers of the epochs, from 0 on.
+    seconds : float
+        Wall time of the epochs, validation included.
+    samples : int
+        Rows trained on, counted once an epoch.
+    params : dict
+        The "epochs", "batch_size" and "rows" of the fit.
+
+    Examples
+    --------
+    >>> history = History(["loss"])
+    >>> history.add({"loss": 0.5}, seconds=2.0, samples=100)
+    >>> history.history, history.epoch, history.samples_per_second
+    ({'loss': [0.5]}, [0], 50.0)
+    """
+
+    def __init__(self, names: Iterable[str] = ()):
+        self.history: dict[str, list[float]] = {name: [] for name in names}
+        self.epoch: list[int] = []
+        self.seconds = 0.0
+        self.samples = 0
+        self.params: dict[str, Any] = {}
+
+    @property
+    def samples_per_second(self) -> float:
+        """Rows trained on in a second."""
+        return self.samples / self.seconds if self.seconds else 0.0
+
+    def add(self, logs: dict[str, float], seconds: float, samples: int) -> None:
+        """Add an epoch; what its logs do not have is NaN."""
+        self.epoch.append(len(self.epoch))
+        for name, values in self.history.items():
+            values.append(logs.get(name, math.nan))
+        self.seconds += seconds
+        self.samples += samples
+
+    def check(self, history: Iterable[str]) -> None:
+        """Raise if another history has other numbers."""
+        if list(history) != list(self.history):
+            raise ValueError(
+                f"the history has {', '.join(history)} in the checkpoint and {', '.join(self.history)} here"
+            )
+
+    def restore(self, history: dict[str, list[float]], seconds: float, samples: int) -> None:
+        """Take over what another history of the same numbers has."""
+        self.check(history)
+        self.history = {name: [float(value) for value in values] for name, values in history.items()}
+        self.epoch = list(range(len(self.history["loss"])))
+        self.seconds, self.samples = float(seconds), int(samples)
+
+    def to_frame(self) -> DataFrame:
+        """The history as a pandas DataFrame, a row an epoch.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row an epoch.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        pandas = package("pandas", "History.to_frame")
+        return pandas.DataFrame(self.history, index=pandas.Index(self.epoch, name="epoch"))
+
+    def plot(self, *names: str, ax: Axes | None = None) -> Axes:
+        """Draw the losses, or the numbers of these names, against the epochs.
+
+        Parameters
+        ----------
+        *names : str
+            "loss" and, where there is validation data, "val_loss" if not given.
+        ax : Axes, optional
+            New if not given.
+
+        Returns
+        -------
+        Axes
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        from fastbp import plotting
+
+        return plotting.loss_curves(self, *names, ax=ax)
+
+    def _repr_html_(self) -> str:
+        from fastbp.plotting import html
+
+        title = f"{len(self.epoch)} epochs, {self.seconds:.3g} s, {self.samples_per_second:,.0f} samples per second"
+        if not self.epoch:
+            return html.titled("no epochs")
+        return html.titled(title, self.chart(), html.table(*self.table()))
+
+    def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]], str]:
+        """The heads of the columns, a row for each number, and "<" or ">" for the side that each column keeps to."""
+        heads = ("", "last", "lowest", "at epoch", "highest", "at epoch")
+        rows = [(name, f"{_last(values):.4g}", *self._best(name)) for name, values in self.history.items() if values]
+        return heads, rows, "<>>>>>"
+
+    def chart(self) -> str:
+        """The losses as an SVG element, which needs no matplotlib."""
+        from fastbp.plotting import svg
+
+        losses = {name: self.history[name] for name in ("loss", "val_loss") if name in self.history}
+        return svg.lines(losses, "loss by epoch", ylabel="loss", log=svg.wants_logarithms(losses.values()))
+
+    def _best(self, name):
+        values = np.asarray(self.history[name])
+        if np.isnan(values).all():
+            return [""] * 4
+        low, high = int(np.nanargmin(values)), int(np.nanargmax(values))
+        return f"{values[low]:.4g}", str(low + 1), f"{values[high]:.4g}", str(high + 1)
+
+    def __repr__(self):
+        last = ", ".join(f"{name} {_last(values):.4g}" for name, values in self.history.items() if values)
+        return f"<History of {len(self.epoch)} epochs{f': {last}' if last else ''}>"
+
+
+def _last(values):
+    """The last number that there is."""
+    return next((value for value in reversed(values) if value == value), math.nan)

@@ -1,0 +1,326 @@
+"""Callbacks that write the numbers of a fit down: into files, and into TensorBoard, MLflow, Weights & Biases.
+
+What they are given to write to is duck-typed: whatever has the one method that is called. The package itself is
+imported only where nothing is given. Each epoch is an entry, with the learning rate after it; the loss of single
+batches is written only where `batches` asks for it, because it takes the fit out of the engine.
+"""
+
+import math
+import os
+from typing import Any
+
+from fastbp._optional import package
+from fastbp.callbacks.callback import Callback
+from fastbp.inputs import checks
+
+
+class Logger(Callback):
+    """Base of the loggers: what is common to them.
+
+    Parameters
+    ----------
+    batches : int, optional
+        Batches from one entry of the loss of a batch to the next; no such entries if not given.
+    """
+
+    def __init__(self, batches: int | None = None):
+        self.every = 0 if batches is None else checks.positive_int(batches, "batches")
+
+    def write(self, values: dict[str, float], epoch: int | None, step: int) -> None:
+        """Write an entry: of an epoch, or of the batch of this training step, where `epoch` is None."""
+        raise NotImplementedError
+
+    def on_epoch_end(self, trainer, epoch, logs):
+        self.write({**logs, "lr": trainer.optimizer.lr}, epoch, trainer.chain.t)
+
+    def on_batch_end(self, trainer, batch, logs):
+        self.write({"batch_loss": logs["loss"]}, None, trainer.chain.t)
+
+
+class FileLogger(Logger):
+    """Base of those that write a text file, a line an entry. Each line is in the file before the fit goes on."""
+
+    heads = 0  # lines before the first entry
+
+    def __init__(self, path: str | os.PathLike[str], append: bool = False, batches: int | None = None):
+        super().__init__(batches)
+        self.path = checks.as_path(path)
+        self.append = bool(append)
+        self._file: Any = None
+
+    def on_train_begin(self, trainer, history):
+        self._keep = None if self.append else 0
+        self._lines = 0
+        self._names = [*history.history, "lr"]
+
+    def on_close(self, trainer):
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def state(self):
+        return {"lines": self._lines}
+
+    def restore(self, state):
+        self._keep = self._lines = checks.as_count(state["lines"], "lines")
+
+    def add(self, line: str, head: str = "") -> None:
+        """Add a line, after a head where there is none yet."""
+        if self._file is None:
+            old = self._old_lines()
+            if head and old and old[0] != head:
+                raise ValueError(f"{self.path} has the columns {old[0].strip()!r}, wanted here: {head.strip()!r}")
+            self._lines = max(len(old) - self.heads, 0)
+            self._file = open(self.path, "w" if not old else "r+", encoding="utf-8", newline="")  # noqa: SIM115
+            self._file.writelines(old or [head])
+            self._file.truncate()
+        self._file.write(line)
+        self._file.flush()
+        self._lines += 1
+
+    def _old_lines(self):
+        """What stays of the file: all, or the lines that a resumed fit had written by then."""
+        if self._keep == 0 or not os.path.exists(self.path):
+            return []
+        with open(self.path, encoding="utf-8", newline="") as file:
+            lines = file.readlines()
+        return lines if self._keep is None else lines[: self.heads + self._keep]
+
+
+class CSVLogger(FileLogger):
+    """Writes a CSV file with a line an epoch: epoch, the numbers of the history, lr.
+
+    Epochs that `validation_freq` left out have empty cells. A resumed fit takes the lines after its checkpoint back.
+
+    Parameters
+    ----------
+    path : str or path-like
+    separator : str
+        Between the columns.
+    append : bool
+        Whether to go on with a file that is there; else it is written anew.
+
+    Examples
+    --------
+    >>> import pathlib
+    >>> import numpy as np
+    >>> from fastbp import Dense, Input, Sequential
+    >>> net = Sequential(Input(2), Dense(1, weights="zeros"))
+    >>> history = net.fit(np.eye(2), [2.0, 2.0], optimizer="sgd", callbacks=[CSVLogger("log.csv")])
+    >>> print(pathlib.Path("log.csv").read_text())
+    epoch,loss,lr
+    0,4.0,0.01
+    <BLANKLINE>
+    """
+
+    heads = 1
+
+    def __init__(self, path: str | os.PathLike[str], separator: str = ",", append: bool = False):
+        super().__init__(path, append)
+        if not isinstance(separator, str) or len(separator) != 1 or separator in '"\r\n.':
+            raise ValueError(f"separator must be one character between numbers, got {separator!r}")
+        self.separator = separator
+
+    def write(self, values, epoch, step):
+        head = self.separator.join(map(self._quoted, ("epoch", *self._names))) + "\n"
+        cells = (repr(values[name]) if name in values else "" for name in self._names)
+        self.add(self.separator.join([repr(epoch), *cells]) + "\n", head)
+
+    def _quoted(self, name):
+        plain = self.separator not in name and '"' not in name and "\n" not in name
+        return name if plain else '"' + name.replace('"', '""') + '"'
+
+
+class JSONLogger(FileLogger):
+    """Writes a file with a JSON object a line: of an epoch, or of a batch.
+
+    An epoch has "epoch", "step", the numbers of the history and "lr"; a batch has "step" and "batch_loss". What is not
+    finite is null. A resumed fit takes the lines after its checkpoint back.
+
+    Parameters
+    ----------
+    path : str or path-like
+    append : bool
+        Whether to go on with a file that is there; else it is written anew.
+    batches : int, optional
+        Batches from one entry of the loss of a batch to the next; no such entries if not given.
+
+    Examples
+    --------
+    >>> import pathlib
+    >>> import numpy as np
+    >>> from fastbp import Dense, Input, Sequential
+    >>> net = Sequential(Input(2), Dense(1, weights="zeros"))
+    >>> history = net.fit(np.eye(2), [2.0, 2.0], optimizer="sgd", callbacks=[JSONLogger("log.jsonl")])
+    >>> print(pathlib.Path("log.jsonl").read_text())
+    {"epoch": 0, "step": 1, "loss": 4.0, "lr": 0.01}
+    <BLANKLINE>
+    """
+
+    def write(self, values, epoch, step):
+        import json
+
+        place = {"step": step} if epoch is None else {"epoch": epoch, "step": step}
+        finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
+        self.add(json.dumps({**place, **finite}) + "\n")
+
+
+class ServiceLogger(Logger):
+    """Base of those that write to an object of another package, given or made when a fit begins."""
+
+    method = ""  # which the object must have
+    what = ""  # what the object is called
+
+    def __init__(self, target: Any, batches: int | None):
+        super().__init__(batches)
+        if target is not None and not callable(getattr(target, self.method, None)):
+            raise TypeError(f"{self.what} must have a method {self.method}, got {type(target).__name__}")
+        self._given = target
+        self._target = target
+
+    def open(self) -> Any:
+        """A new object, from the package."""
+        raise NotImplementedError
+
+    def close(self, target: Any) -> None:
+        """Be done with an object of our own."""
+
+    def on_train_begin(self, trainer, history):
+        self._target = self.open() if self._given is None else self._given
+
+    def on_close(self, trainer):
+        if self._given is None and self._target is not None:
+            self.close(self._target)
+            self._target = None
+
+
+class TensorBoardLogger(ServiceLogger):
+    """Writes scalars for TensorBoard: the numbers of an epoch by the epoch, "batch_loss" by the step.
+
+    Parameters
+    ----------
+    writer : object, optional
+        With `add_scalar(name, value, step)`, such as a SummaryWriter of torch or tensorboardX; one of the package
+        tensorboard if not given.
+    folder : str or path-like
+        Where that one writes.
+    batches : int, optional
+        Batches from one entry of the loss of a batch to the next; no such entries if not given.
+
+    Raises
+    ------
+    ImportError
+        When a fit begins, if no writer is given and tensorboard is not installed.
+
+    Examples
+    --------
+    >>> class Printer:
+    ...     def add_scalar(self, name, value, step):
+    ...         print(step, name, value)
+    >>> import numpy as np
+    >>> from fastbp import Dense, Input, Sequential
+    >>> net = Sequential(Input(2), Dense(1, weights="zeros"))
+    >>> history = net.fit(np.eye(2), [2.0, 2.0], optimizer="sgd", callbacks=[TensorBoardLogger(Printer())])
+    0 loss 4.0
+    0 lr 0.01
+    """
+
+    method, what = "add_scalar", "writer"
+
+    def __init__(self, writer: Any = None, folder: str | os.PathLike[str] = "logs", batches: int | None = None):
+        super().__init__(writer, batches)
+        self.folder = os.fspath(folder)
+
+    def open(self):
+        return package("tensorboard.summary", "TensorBoardLogger without a writer").Writer(self.folder)
+
+    def close(self, target):
+        target.close()
+
+    def write(self, values, epoch, step):
+        for name, value in values.items():
+            self._target.add_scalar(name, value, step if epoch is None else epoch)
+
+
+class RunLogger(ServiceLogger):
+    """Base of those whose object is a run."""
+
+    what = "run"
+
+    def __init__(self, run: Any = None, batches: int | None = None):
+        super().__init__(run, batches)
+
+
+class MlflowLogger(RunLogger):
+    """Writes metrics to MLflow: the numbers of an epoch by the epoch, "batch_loss" by the step.
+
+    Parameters
+    ----------
+    run : object, optional
+        With `log_metrics(values, step=step)`; the module mlflow with its active run if not given.
+    batches : int, optional
+        Batches from one entry of the loss of a batch to the next; no such entries if not given.
+
+    Raises
+    ------
+    ImportError
+        When a fit begins, if no run is given and mlflow is not installed.
+
+    Examples
+    --------
+    >>> class Printer:
+    ...     def log_metrics(self, values, step):
+    ...         print(step, values)
+    >>> import numpy as np
+    >>> from fastbp import Dense, Input, Sequential
+    >>> net = Sequential(Input(2), Dense(1, weights="zeros"))
+    >>> history = net.fit(np.eye(2), [2.0, 2.0], optimizer="sgd", callbacks=[MlflowLogger(Printer())])
+    0 {'loss': 4.0, 'lr': 0.01}
+    """
+
+    method = "log_metrics"
+
+    def open(self):
+        return package("mlflow", "MlflowLogger without a run")
+
+    def write(self, values, epoch, step):
+        self._target.log_metrics(values, step=step if epoch is None else epoch)
+
+
+class WandbLogger(RunLogger):
+    """Writes to Weights & Biases: all by the training step, epochs with their "epoch".
+
+    Parameters
+    ----------
+    run : object, optional
+        With `log(values, step=step)`; a new run of wandb's, `wandb.init()`, if not given.
+    batches : int, optional
+        Batches from one entry of the loss of a batch to the next; no such entries if not given.
+
+    Raises
+    ------
+    ImportError
+        When a fit begins, if no run is given and wandb is not installed.
+
+    Examples
+    --------
+    >>> class Printer:
+    ...     def log(self, values, step):
+    ...         print(step, values)
+    >>> import numpy as np
+    >>> from fastbp import Dense, Input, Sequential
+    >>> net = Sequential(Input(2), Dense(1, weights="zeros"))
+    >>> history = net.fit(np.eye(2), [2.0, 2.0], optimizer="sgd", callbacks=[WandbLogger(Printer())])
+    1 {'epoch': 0, 'loss': 4.0, 'lr': 0.01}
+    """
+
+    method = "log"
+
+    def open(self):
+        return package("wandb", "WandbLogger without a run").init()
+
+    def close(self, target):
+        target.finish()
+
+    def write(self, values, epoch, step):
+        self._target.log(values if epoch is None else {"epoch": epoch, **values}, step=step)

@@ -1,0 +1,151 @@
+"""ProgressBar: shows where a fit is, as a tqdm bar, a refreshing line or a line an epoch.
+
+All write to standard error, so that standard output stays the program's. tqdm is looked for only when progress is
+shown to a person, because importing it costs more than many a fit; in a pipe or a file a bar would be a mess.
+"""
+
+import sys
+import time
+
+from fastbp.callbacks.callback import Callback
+from fastbp.inputs import checks
+
+REFRESH = 0.1  # seconds between two looks of a line; faster cannot be read
+
+
+class Lines:
+    """A line an epoch, for pipes and files. The others override what they do differently."""
+
+    def __init__(self, params: dict):
+        self.epochs, self.rows = params["epochs"], params["rows"]
+        self.epoch = 0
+
+    def begin(self, epoch: int) -> None:
+        """An epoch begins."""
+        self.epoch = epoch
+
+    def show(self, rows: int, logs: dict[str, float]) -> None:
+        """So many rows of the epoch are done; the loss of the last batch."""
+
+    def end(self, logs: dict[str, float], samples_per_second: float) -> None:
+        """The epoch is done."""
+        sys.stderr.write(f"{self.title()}  {_numbers(logs)}  {samples_per_second:,.0f} samples/s\n")
+
+    def close(self) -> None:
+        """The fit is over, done or not."""
+
+    def title(self) -> str:
+        """Where the fit is, in words."""
+        return f"epoch {self.epoch + 1}/{self.epochs}"
+
+
+class Line(Lines):
+    """One line that is written over and over, for a terminal or a notebook."""
+
+    def __init__(self, params):
+        super().__init__(params)
+        self._next = 0.0
+        self._width = 0
+        self._last = ""
+
+    def show(self, rows, logs):
+        share = f"{rows / self.rows:4.0%}" if self.rows else f"{rows:,} rows"
+        self._write(f"{self.title()}  {share}  {_numbers(logs)}")
+
+    def end(self, logs, samples_per_second):
+        self._last = f"{self.title()}  {_numbers(logs)}  {samples_per_second:,.0f} samples/s"
+        self._write(self._last)
+
+    def close(self):
+        self._next = 0.0
+        self._write(self._last)
+        sys.stderr.write("\n")
+
+    def _write(self, text):
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + REFRESH
+        sys.stderr.write(f"\r{text:{self._width}}")
+        sys.stderr.flush()
+        self._width = len(text)
+
+
+class Bar(Lines):
+    """A tqdm bar over the rows of all epochs."""
+
+    def __init__(self, params):
+        from tqdm.auto import tqdm
+
+        super().__init__(params)
+        self._bar = tqdm(total=self.epochs * self.rows if self.rows else None, unit="row", unit_scale=True)
+
+    def begin(self, epoch):
+        super().begin(epoch)
+        self._done = epoch * self.rows if self.rows else self._bar.n
+        self._bar.set_description(self.title(), refresh=False)
+
+    def show(self, rows, logs):
+        self._bar.update(self._done + rows - self._bar.n)
+
+    def end(self, logs, samples_per_second):
+        self._bar.set_postfix_str(_numbers(logs), refresh=False)
+
+    def close(self):
+        self._bar.close()
+
+
+KINDS = {"bar": Bar, "line": Line, "lines": Lines}
+
+
+class ProgressBar(Callback):
+    """Shows where a fit is, on standard error; `fit(progress=True)` is the same.
+
+    Parameters
+    ----------
+    kind : {"auto", "bar", "line", "lines"}
+        A bar of tqdm's, one line that is written over and over, or a line an epoch. "auto" is a bar (a line where
+        tqdm is not installed) in a terminal or a notebook, and else lines.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastbp import Dense, Input, Sequential
+    >>> net = Sequential(Input(2), Dense(1), seed=0)
+    >>> history = net.fit(np.eye(2), [0.0, 1.0], epochs=3, callbacks=[ProgressBar("lines")])
+    """
+
+    def __init__(self, kind: str = "auto"):
+        self.kind = checks.one_of(kind, "kind of progress", ("auto", *KINDS))
+        self._shown: Lines | None = None
+
+    def on_train_begin(self, trainer, history):
+        self._history = history
+        self._shown = _automatic(history.params) if self.kind == "auto" else KINDS[self.kind](history.params)
+
+    def on_epoch_begin(self, trainer, epoch):
+        self._shown.begin(epoch)
+
+    def on_tick(self, trainer, rows, logs):
+        self._shown.show(rows, logs)
+
+    def on_epoch_end(self, trainer, epoch, logs):
+        self._shown.end(logs, self._history.samples_per_second)
+
+    def on_close(self, trainer):
+        if self._shown is not None:
+            self._shown.close()
+            self._shown = None
+
+
+def _automatic(params):
+    if not sys.stderr.isatty() and "ipykernel" not in sys.modules:
+        return Lines(params)
+    try:
+        return Bar(params)
+    except ImportError:
+        return Line(params)
+
+
+def _numbers(logs):
+    return "  ".join(f"{name} {value:.4f}" for name, value in logs.items())

@@ -1,0 +1,5 @@
+"""The command line; `__main__.py` and the command `fastbp` call `main`."""
+
+from fastbp.cli.main import main
+
+__all__ = ["main"]

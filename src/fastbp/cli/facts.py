@@ -1,0 +1,22 @@
+"""What a result depends on besides the data: versions, the machine, the engine's variant, threads."""
+
+import platform
+
+import numpy as np
+
+import fastbp
+from fastbp import _engine
+from fastbp._engine import cpu
+from fastbp.threads import get_num_threads
+
+
+def facts() -> dict[str, str]:
+    """Name and fact, as `fastbp info` and reports show them."""
+    return {
+        "fastbp": fastbp.__version__,
+        "Python": platform.python_version(),
+        "NumPy": np.__version__,
+        "machine": f"{platform.system()} {platform.machine()}",
+        "instruction set": f"{_engine.isa} (of {', '.join(cpu.supported())})",
+        "threads": str(get_num_threads()),
+    }

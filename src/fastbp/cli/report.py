@@ -1,0 +1,195 @@
+"""The report on a training: one HTML page that holds everything, needs no network and runs no script.
+
+It is put together from tables and charts that notebooks show too. The page forbids itself scripts and anything from
+elsewhere (its content security policy), beyond escaping every text: a file of data is not to be trusted.
+"""
+
+import hashlib
+import os
+from html import escape
+from typing import NamedTuple
+
+import numpy as np
+
+from fastbp import plotting
+from fastbp.callbacks.history import History
+from fastbp.cli.facts import facts
+from fastbp.data.encoding import Encoding, Text
+from fastbp.insight.diagnosis import Diagnosis
+from fastbp.network.network import Network
+from fastbp.plotting import html, svg
+
+MOST_ROWS = 40  # of the table of classes
+FEW_COLUMNS = 12  # that are shown at once
+POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+STYLE = """
+:root { color-scheme: light dark; --page: #fff; --card: #f7f8f9; --text: #1c1e21; --line: #d9dce0; }
+@media (prefers-color-scheme: dark) { :root { --page: #16181b; --card: #1e1e1e; --text: #e4e6e9; --line: #3a3e44; } }
+* { box-sizing: border-box; }
+body { margin: 0 auto; max-width: 1240px; padding: 20px; background: var(--page); color: var(--text);
+  font: 15px/1.45 system-ui, sans-serif; }
+h1 { font-size: 1.5em; margin: 0 0 4px; overflow-wrap: anywhere; }
+h2 { font-size: 1.05em; margin: 0 0 8px; }
+main { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 470px), 1fr)); gap: 16px; }
+section { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 14px 16px;
+  min-width: 0; }
+section > div { overflow-x: auto; }
+section.wide { grid-column: 1 / -1; }
+table { border-collapse: collapse; font-size: .9em; font-variant-numeric: tabular-nums; }
+th { border-bottom: 1px solid var(--line); }
+td { overflow-wrap: break-word; max-width: 34em; }
+th { white-space: nowrap; }
+summary { cursor: pointer; margin: 8px 0; }
+pre { margin: 0; padding: 10px 12px; border: 1px solid var(--line); border-radius: 6px; white-space: pre-wrap;
+  overflow-wrap: anywhere; }
+p { margin: 0 0 8px; overflow-wrap: anywhere; }
+.lead { font-size: 1.15em; margin-bottom: 16px; }
+@media print { section { break-inside: avoid; } }
+"""
+
+
+class Run(NamedTuple):
+    """A training that is over: what it learnt from, what came of it, and the command that it was."""
+
+    source: str  # the file of data, or words for data that come from none
+    columns: Encoding
+    net: Network
+    history: History
+    diagnosis: Diagnosis
+    y: np.ndarray  # of the rows that are shown, as the encoding has it
+    outputs: np.ndarray
+    held_out: bool  # whether these are rows it has not learnt from
+    score: str  # the name of the metric
+    command: str
+
+
+def page(run: Run) -> str:
+    """The page.
+
+    Parameters
+    ----------
+    run : Run
+
+    Returns
+    -------
+    str
+        HTML.
+    """
+    rows = f"{len(run.y):,} rows {'held out' if run.held_out else 'of the training: none were held out'}"
+    score = run.history.history[("val_" if run.held_out else "") + run.score][-1]
+    what = f"{run.columns.target.name} from {os.path.basename(run.source)}"
+    sections = [
+        _section("Loss", run.history.chart()),
+        _section(run.score.capitalize(), _scores(run)),
+        *_outcome(run, rows),
+        _section("Gradients", *_diagnosis(run.diagnosis), wide=True),
+        _section("Net", html.paragraph(run.net.table()[0]), _net(run.net)),
+        _section("Columns", _columns(run.columns)),
+        _section("Numbers of the epochs", html.table(*run.history.table())),
+        _section("Run", html.table(("", ""), _facts(run), "<<")),
+        _section(
+            "The command",
+            f"<pre>{escape(run.command)}</pre>",
+            html.paragraph("The same file, version and instruction set give the same bits."),
+            wide=True,
+        ),
+    ]
+    lead = f"{run.score} {score:.4f} on {rows}; {run.diagnosis.verdict}"
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(what)}</title>'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="generator" content="fastbp">'
+        f"<style>{STYLE}</style></head>\n<body><header><h1>{escape(what)}</h1>"
+        f'<p class="lead">{escape(lead)}</p></header>\n<main>\n{"".join(sections)}</main></body></html>\n'
+    )
+
+
+def _section(title, *parts, wide=False):
+    kind = ' class="wide"' if wide else ""
+    return f"<section{kind}><h2>{escape(title)}</h2><div>{''.join(parts)}</div></section>\n"
+
+
+def _scores(run):
+    names = [name for name in (run.score, f"val_{run.score}") if name in run.history.history]
+    return svg.lines({name: run.history.history[name] for name in names}, f"{run.score} by epoch", ylabel=run.score)
+
+
+def _outcome(run, rows):
+    target = run.columns.target
+    if isinstance(target, Text):
+        counts = plotting.confusion(run.y, run.outputs, target.width)
+        chart = svg.matrix(counts, target.values, "confusion matrix", "predicted", "true")
+        return [
+            _section("Confusion matrix", html.paragraph(f"Counts of {rows}."), chart),
+            _section("Classes", _classes(counts, target.values)),
+        ]
+    y, predicted = (A.reshape(-1).astype(np.float64) * target.std + target.mean for A in (run.y, run.outputs))
+    name = target.name
+    parts = (
+        svg.points(predicted, y, "true against predicted", f"predicted {name}", f"true {name}", "equal"),
+        svg.points(predicted, predicted - y, "residuals", f"predicted {name}", "predicted - true", "zero"),
+    )
+    quantiles = [("share of rows", *(f"{share:.0%}" for share in (0.5, 0.9, 0.99, 1)))]
+    sizes = np.quantile(np.abs(predicted - y), (0.5, 0.9, 0.99, 1))
+    errors = html.table(quantiles[0], [("are off by at most", *map(svg.readable, sizes))], "<>>>>")
+    return [
+        _section("True and predicted", html.paragraph(f"A dot for each of {rows}."), parts[0]),
+        _section("Residuals", parts[1], errors),
+    ]
+
+
+def _classes(counts, names):
+    """Precision and recall of each class; of many, those with the most errors."""
+    right, given, guessed = np.diag(counts), counts.sum(axis=1), counts.sum(axis=0)
+    worst = np.argsort(right - given, kind="stable")[:MOST_ROWS]
+    shown = np.sort(worst) if len(names) <= MOST_ROWS else worst
+    rows = []
+    for k in shown:
+        shares = _share(right[k], guessed[k]), _share(right[k], given[k])
+        rows.append((names[k], f"{given[k]:,}", *shares, _mistaken(counts, names, k)))
+    table = html.table(("class", "rows", "precision", "recall", "most often taken for"), rows, "<>>><")
+    more = f"The {MOST_ROWS} classes with the most errors, of {len(names)}."
+    return table if len(names) <= MOST_ROWS else html.paragraph(more) + table
+
+
+def _mistaken(counts, names, k):
+    others = counts[k].copy()
+    others[k] = 0
+    return f"{names[others.argmax()]} ({others.max()})" if others.any() else ""
+
+
+def _share(part, whole):
+    return f"{part / whole:.1%}" if whole else ""
+
+
+def _diagnosis(diagnosis):
+    head, *rows = diagnosis.table()
+    words = map(html.paragraph, diagnosis.words())
+    return [*words, diagnosis.chart(), html.table(head, rows, diagnosis.ALIGN)]
+
+
+def _net(net):
+    _, head, *rows = net.table()
+    return html.table(head, rows, "<<>><")
+
+
+def _columns(columns):
+    every = [("predicted", columns.target), *(("read", column) for column in columns.features)]
+    rows = [(use, column.name, column.describe()) for use, column in every]
+    heads, sides = ("", "column", "holds"), "<<<"
+    if len(rows) <= FEW_COLUMNS:
+        return html.table(heads, rows, sides)
+    more = f"<details><summary>and {len(rows) - FEW_COLUMNS:,} more</summary>"
+    rest = html.table(heads, rows[FEW_COLUMNS:], sides)
+    return f"{html.table(heads, rows[:FEW_COLUMNS], sides)}{more}{rest}</details>"
+
+
+def _facts(run):
+    history = run.history
+    found = {"data": run.source}
+    if os.path.isfile(run.source):
+        with open(run.source, "rb") as file:
+            found["SHA-256 of the data"] = hashlib.file_digest(file, "sha256").hexdigest()
+    found["epochs"] = f"{len(history.epoch):,}"
+    found["time"] = f"{history.seconds:.2f} s, {history.samples_per_second:,.0f} samples per second"
+    return list({**found, **facts()}.items())

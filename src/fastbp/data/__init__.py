@@ -1,0 +1,1 @@
+"""Rows before a training: CSV files, their encoding, splits, batches, streams."""

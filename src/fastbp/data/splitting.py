@@ -1,0 +1,199 @@
+"""Rows for training and rows for validation: a share that is held out, and folds.
+
+Both are index arrays that depend on the seed alone, so that a split can be repeated. Without a seed the rows stay in
+order: what is held out are the last, as in Keras, and folds are blocks, as in scikit-learn.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastbp._typing import ArrayLike, Arrays
+from fastbp.inputs import checks, other_packages
+
+
+class Split:
+    """A share of the rows that `fit(validation_split=)` holds out.
+
+    Parameters
+    ----------
+    share : float
+        Of the rows, 0 < share < 1; rounded up to whole rows.
+    seed : int, optional
+        Draws the rows; the last are taken if not given.
+    stratify : bool
+        Whether each class, or each value of y, is held out by its share.
+
+    Examples
+    --------
+    >>> train, held = Split(0.4).indices(5)
+    >>> train, held
+    (array([0, 1, 2]), array([3, 4]))
+    >>> Split(0.5, stratify=True).indices(6, [0, 0, 1, 1, 1, 1])[1]
+    array([1, 4, 5])
+    """
+
+    def __init__(self, share: float, seed: int | None = None, stratify: bool = False):
+        self.share = checks.in_range(share, "validation_split", 0.0, 1.0)
+        if not self.share:
+            raise ValueError("validation_split must be above 0, got 0.0")
+        self.seed = None if seed is None else checks.as_seed(seed)
+        self.stratify = checks.as_bool(stratify, "stratify")
+
+    def indices(self, rows: int, y: ArrayLike | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers of the rows to train on and of those held out, both rising.
+
+        Parameters
+        ----------
+        rows : int
+            How many there are.
+        y : array, optional
+            Labels, to stratify by.
+
+        Returns
+        -------
+        train, held : ndarray of int64
+        """
+        count = math.ceil(round(self.share * rows, 9))
+        if count >= rows:
+            raise ValueError(f"validation_split={self.share:g} leaves nothing to train on: there are {rows} rows")
+        order = np.arange(rows) if self.seed is None else np.random.default_rng(self.seed).permutation(rows)
+        if self.stratify:
+            labels = _labels(y, rows)[order]
+            parts = [order[labels == c] for c in range(labels.max() + 1)]
+            held = np.concatenate(
+                [part[len(part) - n :] for part, n in zip(parts, _shares(parts, count), strict=True)]
+            )
+        else:
+            held = order[rows - count :]
+        mask = np.zeros(rows, bool)
+        mask[held] = True
+        return np.flatnonzero(~mask), np.flatnonzero(mask)
+
+    def __repr__(self):
+        return f"Split({self.share}, seed={self.seed}, stratify={self.stratify})"
+
+
+class Parted(NamedTuple):
+    """What a fit trains on, and its validation data."""
+
+    X: Any
+    y: Any
+    sample_weight: Any
+    validation_data: tuple[Any, ...]
+
+
+def part(split: float | Split, X: Any, y: Any, sample_weight: Any, validation_data: Any) -> Parted:
+    """X, y and weights in two: for training and for validation."""
+    if y is None or validation_data is not None:
+        raise ValueError("validation_split wants X and y as arrays, and no validation_data")
+    split = split if isinstance(split, Split) else Split(split)
+    rows = count_rows(X)
+    indices = split.indices(rows, y)
+    in_order = split.seed is None and not split.stratify
+    count = len(indices[0])
+    parts = (slice(count), slice(count, None)) if in_order else indices  # slices are views, no copies
+    for name, value in (("y", y), ("sample_weight", sample_weight)):
+        if value is not None and count_rows(value, name) != rows:
+            raise ValueError(f"{name} has {count_rows(value)} rows, X has {rows}")
+    one, other = ([take_rows(A, index) for A in (X, y, sample_weight)] for index in parts)
+    X, y, sample_weight = one
+    return Parted(X, y, sample_weight, tuple(other[:2] if other[2] is None else other))
+
+
+def kfold(
+    X: Arrays, y: Arrays | None = None, k: int = 5, seed: int | None = None, stratify: bool = False
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Go through k folds of the rows: each row is in the test part of one.
+
+    Parameters
+    ----------
+    X : array, or a tuple of them
+        What has the rows.
+    y : array, optional
+        Labels, to stratify by.
+    k : int
+        How many folds, at least 2.
+    seed : int, optional
+        Draws the folds; they are blocks of rows in order if not given.
+    stratify : bool
+        Whether each fold has its share of each class, to within one row.
+
+    Returns
+    -------
+    iterator of (train, test)
+        Numbers of rows, both rising.
+
+    Examples
+    --------
+    >>> for train, test in kfold(np.zeros((5, 2)), k=2):
+    ...     print(train, test)
+    [3 4] [0 1 2]
+    [0 1 2] [3 4]
+    """
+    rows = count_rows(X)
+    k = checks.positive_int(k, "k", low=2)
+    if k > rows:
+        raise ValueError(f"k must be at most the number of rows, got {k} folds of {rows} rows")
+    rng = None if seed is None else np.random.default_rng(checks.as_seed(seed))
+    if checks.as_bool(stratify, "stratify"):
+        fold = _stratified(_labels(y, rows), k, rng)
+    else:
+        fold = np.repeat(np.arange(k), [len(block) for block in np.array_split(np.arange(rows), k)])
+        fold = fold if rng is None else rng.permuted(fold)
+    return ((np.flatnonzero(fold != number), np.flatnonzero(fold == number)) for number in range(k))
+
+
+def count_rows(A: Any, name: str = "X") -> int:
+    """How many rows an array has, or the first of a tuple of them."""
+    A = A[0] if isinstance(A, tuple) and A else A
+    shape = getattr(A, "shape", None)
+    if shape == () or not (shape or hasattr(A, "__len__")):
+        raise TypeError(f"{name} must have rows, got {type(A).__name__}")
+    return shape[0] if shape else len(A)
+
+
+def take_rows(A: Any, index: np.ndarray | slice) -> Any:
+    """These rows of an array, a frame, a sparse array, or of a tuple of them; None for None."""
+    if A is None:
+        return None
+    if isinstance(A, tuple):
+        return tuple(take_rows(each, index) for each in A)
+    if other_packages.is_sparse(A):
+        return A.tocsr()[index]
+    if hasattr(A, "iloc"):
+        return A.iloc[index]
+    return (A if hasattr(A, "shape") else np.asarray(A))[index]
+
+
+def _stratified(labels, k, rng):
+    """The fold of each row: the classes, one after the other, are dealt out to the folds in turn."""
+    in_order = np.sort(labels)
+    counts = np.array([np.bincount(in_order[fold::k], minlength=labels.max() + 1) for fold in range(k)])
+    folds = np.empty(len(labels), np.int64)
+    for c in range(counts.shape[1]):
+        of_class = np.repeat(np.arange(k), counts[:, c])
+        folds[labels == c] = of_class if rng is None else rng.permuted(of_class)
+    return folds
+
+
+def _labels(y, rows):
+    """The class of each row as a number, in the order in which they come; a row of a matrix is one class."""
+    if y is None or isinstance(y, tuple):
+        raise ValueError("stratify wants one y with a label in each row")
+    y = np.asarray(y)
+    checks.same_rows(y, rows, "y")
+    _, firsts, numbers = np.unique(y, axis=0, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(firsts))[numbers.reshape(-1)]
+
+
+def _shares(parts, count):
+    """How many of each part, so that they are `count` and no part is more than one off its share."""
+    sizes = np.array([len(part) for part in parts])
+    exact = count * sizes / sizes.sum()
+    whole = np.floor(exact).astype(np.int64)
+    rest = np.argsort(whole - exact, kind="stable")[: count - whole.sum()]
+    whole[rest] += 1
+    return whole

@@ -1,0 +1,266 @@
+"""Derivatives of a network by its inputs: Jacobians, and products with them.
+
+All are of the network at work: dropout is off, and BatchNorm takes its running averages. `net.grads` and what
+a backward pass needs stay as they are. The engine goes backward from each output where there are fewer of them
+than inputs, else forward along each input, over a graph of tangents. Rejected: a tape, which would record at run
+time what the graph says already.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from fastbp._typing import ArrayLike, Arrays, LossLike, OneOrMore
+from fastbp.inputs import checks
+from fastbp.losses.loss import Objective
+from fastbp.network.network import Network
+
+MODES = ("auto", "forward", "reverse")
+
+
+def jacobian(net: Network, X: Arrays, *, mode: str = "auto", threads: int | None = None) -> OneOrMore:
+    """The derivative of each output by each input, row by row.
+
+    Parameters
+    ----------
+    net : Network
+    X : array of shape (rows, inputs), or of one row (inputs,), or a tuple of them for several inputs
+    mode : {"auto", "forward", "reverse"}
+        Forward goes along each input, reverse back from each output. "auto" takes the fewer; of a net with one
+        hidden layer it forms the whole at once.
+    threads : int, optional
+        Of the engine; it chooses if not given.
+
+    Returns
+    -------
+    ndarray of shape (rows, outputs, inputs)
+        Without rows for one row; for several outputs or inputs a tuple over the outputs of tuples over the
+        inputs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastbp import Dense, Input, Sequential
+    >>> net = Sequential(Input(2), Dense(3, bias=False, weights=np.arange(6.0).reshape(2, 3)), dtype="float64")
+    >>> jacobian(net, [1.0, 1.0])
+    array([[0., 3.],
+           [1., 4.],
+           [2., 5.]])
+    """
+    xs, one = rows_of(net, X)
+    checks.one_of(mode, "mode", MODES)
+    widths = [node.width for node in net.inputs], [node.width for node in net.outputs]
+    forward = mode == "forward"
+    if mode == "auto" and not any(layer.kind == "python" for layer in net.layers):
+        forward = sum(widths[0]) < sum(widths[1])
+    threads, programs = checks.as_threads(threads), net.programs.derivatives
+    whole = programs.whole_jacobian(xs, threads) if mode == "auto" else None
+    if whole is not None:
+        return whole[0] if one else whole
+    outs = [[np.empty((len(xs[0]), O, I), net.dtype) for I in widths[0]] for O in widths[1]]
+    programs.jacobian(xs, [out for line in outs for out in line], forward, threads)
+    outs = [[out[0] if one else out for out in line] for line in outs]
+    return outs[0][0] if len(outs) == len(outs[0]) == 1 else tuple(tuple(line) for line in outs)
+
+
+def vjp(net: Network, X: Arrays, V: Arrays, *, threads: int | None = None) -> OneOrMore:
+    """The product of row vectors V with the Jacobian: the gradient of the inputs for gradients V of the outputs.
+
+    Parameters
+    ----------
+    net : Network
+    X : array of shape (rows, inputs), or (inputs,), or a tuple of them
+    V : array of shape (rows, outputs), or (outputs,), or a tuple of them
+    threads : int, optional
+
+    Returns
+    -------
+    ndarray of shape (rows, inputs), or (inputs,), or a tuple of them
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastbp import Dense, Input, Sequential
+    >>> net = Sequential(Input(2), Dense(3, bias=False, weights=np.arange(6.0).reshape(2, 3)), dtype="float64")
+    >>> vjp(net, [[1.0, 1.0]], [[1.0, 0.0, 1.0]])
+    array([[2., 8.]])
+    """
+    xs, one = rows_of(net, X)
+    vs = vectors_beside(V, net.outputs, xs, one, net.dtype, "V")
+    return given(net.programs.derivatives.vjp(xs, vs, checks.as_threads(threads)), one)
+
+
+def jvp(net: Network, X: Arrays, U: Arrays, *, threads: int | None = None) -> OneOrMore:
+    """The product of the Jacobian with column vectors U: how the outputs move when the inputs move along U.
+
+    Parameters
+    ----------
+    net : Network
+    X, U : arrays of shape (rows, inputs), or (inputs,), or tuples of them
+    threads : int, optional
+
+    Returns
+    -------
+    ndarray of shape (rows, outputs), or (outputs,), or a tuple of them
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastbp import Dense, Input, Sequential
+    >>> net = Sequential(Input(2), Dense(3, bias=False, weights=np.arange(6.0).reshape(2, 3)), dtype="float64")
+    >>> jvp(net, [[1.0, 1.0]], [[1.0, 0.0]])
+    array([[0., 1., 2.]])
+    """
+    xs, one = rows_of(net, X)
+    us = vectors_beside(U, net.inputs, xs, one, net.dtype, "U")
+    return given(net.programs.derivatives.jvp(xs, us, checks.as_threads(threads)), one)
+
+
+def input_gradient(
+    net: Network,
+    X: ArrayLike,
+    y: Any = None,
+    *,
+    loss: LossLike | None = None,
+    output: int | None = None,
+    threads: int | None = None,
+) -> np.ndarray:
+    """The gradient of one output, or of each row's own loss, by the inputs: which of them matter (saliency).
+
+    Parameters
+    ----------
+    net : Network
+        With one output if no loss is given.
+    X : array of shape (rows, inputs), or (inputs,), or a tuple of them
+    y : array of labels or values, optional
+        Where a loss is given.
+    loss : str or function, optional
+    output : int, optional
+        Which column of the output; each row's largest if neither it nor a loss is given.
+    threads : int, optional
+
+    Returns
+    -------
+    ndarray of shape (rows, inputs), or (inputs,), or a tuple of them
+
+    Examples
+    --------
+    >>> from fastbp import Input, Model
+    >>> x = Input(2)
+    >>> input_gradient(Model(x, x * x, dtype="float64"), [[3.0, 4.0]], output=0)
+    array([[6., 0.]])
+    """
+    xs, one = rows_of(net, X)
+    threads = checks.as_threads(threads)
+    if loss is not None:
+        objective = Objective(loss, net)
+        ts = objective.targets([y] if one and np.ndim(y) == 0 else y, len(xs[0]))
+        dys = row_seeds(net, xs, ts, objective)
+    else:
+        width = only(net.outputs, "output", "input_gradient without a loss").width
+        dys = (np.zeros((len(xs[0]), width), net.dtype),)
+        largest = net.programs.predict(xs, threads)[0].argmax(axis=1) if output is None else None
+        dys[0][np.arange(len(xs[0])), largest if output is None else column_of(output, width)] = 1
+    return given(net.programs.derivatives.vjp(xs, dys, threads), one)
+
+
+def log_abs_det_jacobian(
+    net: Network, X: ArrayLike, *, threads: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sign and logarithm of the size of the Jacobian's determinant: how the net changes volume at each row.
+
+    Parameters
+    ----------
+    net : Network
+        With one input and one output of the same width.
+    X : array of shape (rows, inputs), or (inputs,)
+    threads : int, optional
+
+    Returns
+    -------
+    sign, logabsdet : ndarray of shape (rows,)
+        As `numpy.linalg.slogdet` has them: a density p(y) at y = net(x) is p(x) / exp(logabsdet).
+
+    Examples
+    --------
+    >>> from fastbp import Input, Model
+    >>> x = Input(2)
+    >>> sign, logabsdet = log_abs_det_jacobian(Model(x, x * x, dtype="float64"), [[0.5, -0.5]])
+    >>> sign, logabsdet
+    (array([-1.]), array([0.]))
+    """
+    single(net, X)
+    inputs, outputs = net.inputs[0].width, net.outputs[0].width
+    if inputs != outputs:
+        raise ValueError(f"a determinant wants as many outputs as inputs, got {outputs} outputs of {inputs} inputs")
+    sign, logabsdet = np.linalg.slogdet(jacobian(net, X, threads=threads))
+    return sign, logabsdet
+
+
+def rows_of(net, X):
+    """X checked, and whether it is one row without an axis for it."""
+    checks.instance(net, Network, "net")
+    parts = X if isinstance(X, tuple) else (X,)
+    if len(parts) != len(net.inputs):
+        return net.as_inputs(X), False  # which says what is wrong
+    names = checks.each_name("X", net.inputs)
+    parts = tuple(checks.as_numbers(part, name) for part, name in zip(parts, names, strict=True))
+    one = all(part.ndim == 1 and len(part) == node.width > 1 for part, node in zip(parts, net.inputs, strict=True))
+    return net.as_inputs(checks.alone(tuple(part[None] for part in parts) if one else parts)), one
+
+
+def single(net, X):
+    """The same for a net of one input and one output."""
+    xs, one = rows_of(net, X)
+    only(net.inputs, "input", "this derivative")
+    only(net.outputs, "output", "this derivative")
+    return xs, one
+
+
+def only(nodes, what, who):
+    """The one node that there is."""
+    if len(nodes) != 1:
+        raise ValueError(f"{who} wants a net with one {what}, got {len(nodes)}")
+    return nodes[0]
+
+
+def vectors_beside(V, nodes, xs, one, dtype, name):
+    """Vectors beside the rows: one array for each node."""
+    if one:
+        V = tuple(np.asarray(v)[None] for v in V) if isinstance(V, tuple) else np.asarray(V)[None]
+    vs = checks.as_batch(V, nodes, dtype, name)
+    checks.same_rows(vs[0], len(xs[0]), name)
+    return vs
+
+
+def given(arrays, one):
+    """What a user gets: one array or a tuple, with or without an axis for rows."""
+    arrays = tuple(array[0] for array in arrays) if one else arrays
+    return arrays[0] if len(arrays) == 1 else arrays
+
+
+def column_of(output, width):
+    """A column's number, checked."""
+    column = checks.integer(output, "output")
+    if not 0 <= column < width:
+        raise ValueError(f"output must be a column of 0 ... {width - 1}, got {column}")
+    return column
+
+
+def row_losses(net, X, y, loss):
+    """Inputs checked, and what the engine makes each row's gradient of: targets and terms.
+
+    Of a loss in Python: the gradients of the outputs, and None.
+    """
+    xs, _ = rows_of(net, X)
+    objective = Objective(loss, net)
+    ts = objective.targets(y, len(xs[0]))
+    if objective.terms is not None:
+        return xs, ts, objective.terms
+    return xs, row_seeds(net, xs, ts, objective), None
+
+
+def row_seeds(net, xs, ts, objective):
+    """The gradient of each row's own loss by the outputs."""
+    _, dys = objective(net.programs.predict(xs), ts, None)
+    return tuple(dy * net.dtype.type(len(xs[0])) for dy in dys)

@@ -1,0 +1,143 @@
+"""Second derivatives of a network: Hessians, and products with them.
+
+Reverse over forward: the backward pass through the graph of tangents gives a row of a Hessian for each
+direction. Differences of gradients were rejected: they lose half of the digits.
+"""
+
+import math
+
+import numpy as np
+
+from fastbp._typing import ArrayLike, Arrays
+from fastbp.derivatives.first_order import column_of, single, vectors_beside
+from fastbp.inputs import checks
+from fastbp.losses.loss import Loss, Objective, resolve
+from fastbp.network.network import Network
+
+WRT = ("inputs", "params")
+
+
+def hessian(
+    net: Network,
+    X: Arrays,
+    y: Arrays | None = None,
+    *,
+    loss: str | None = None,
+    output: int = 0,
+    wrt: str = "inputs",
+    max_bytes: int = 2**30,
+    threads: int | None = None,
+) -> np.ndarray:
+    """Second derivatives: of one output, or of the loss, by the inputs; or of the loss by the parameters.
+
+    Parameters
+    ----------
+    net : Network
+        With one input and one output.
+    X : array of shape (rows, inputs), or (inputs,)
+    y : array of labels or values
+        Where a loss is given.
+    loss : str, optional
+        A name in `fastbp.losses`.
+    output : int
+        Which column of the output, where no loss is given.
+    wrt : {"inputs", "params"}
+        By the inputs, each row has a Hessian of its own (of its own loss); by the parameters there is one, of
+        the mean loss.
+    max_bytes : int
+        What the result may take at most.
+    threads : int, optional
+
+    Returns
+    -------
+    ndarray of shape (rows, inputs, inputs), or (params, params)
+
+    Raises
+    ------
+    MemoryError
+        If the result would take more than `max_bytes`.
+
+    Examples
+    --------
+    >>> from fastbp import Input, Model
+    >>> x = Input(2)
+    >>> hessian(Model(x, x * x, dtype="float64"), [3.0, 4.0], output=1)
+    array([[0., 0.],
+           [0., 2.]])
+    """
+    xs, one = single(net, X)
+    objective, ts, output = _second(net, xs, y, loss, output, wrt)
+    rows, width = xs[0].shape
+    shape = (rows, width, width) if wrt == "inputs" else (net.params.size,) * 2
+    size = math.prod(shape) * net.dtype.itemsize
+    if size > max_bytes:
+        raise MemoryError(f"a Hessian of shape {shape} takes {size:,} bytes, more than max_bytes={max_bytes:,}")
+    terms = None if objective is None else objective.terms
+    if wrt == "inputs":
+        out = np.empty(shape, net.dtype)
+        net.programs.derivatives.second(xs, out, output, ts, terms, checks.as_threads(threads))
+        return out[0] if one else out
+    out, direction = np.empty(shape, net.dtype), np.zeros(net.params.size, net.dtype)
+    for k in range(len(out)):
+        direction[k] = 1
+        out[k] = net.programs.derivatives.parameter_second(xs, direction, ts, terms)
+        direction[k] = 0
+    return out
+
+
+def hvp(
+    net: Network,
+    X: Arrays,
+    V: ArrayLike,
+    y: Arrays | None = None,
+    *,
+    loss: str | None = None,
+    output: int = 0,
+    wrt: str = "inputs",
+    threads: int | None = None,
+) -> np.ndarray:
+    """The product of a `hessian` with vectors, without the Hessian.
+
+    Parameters
+    ----------
+    net, X, y, loss, output, wrt, threads
+        As for `hessian`.
+    V : array of shape (rows, inputs), or (inputs,); or (params,)
+
+    Returns
+    -------
+    ndarray of V's shape
+
+    Examples
+    --------
+    >>> from fastbp import Input, Model
+    >>> x = Input(2)
+    >>> hvp(Model(x, x * x, dtype="float64"), [[3.0, 4.0]], [[1.0, 1.0]], output=1)
+    array([[0., 2.]])
+    """
+    xs, one = single(net, X)
+    objective, ts, output = _second(net, xs, y, loss, output, wrt)
+    terms = None if objective is None else objective.terms
+    if wrt == "params":
+        return net.programs.derivatives.parameter_second(
+            xs, checks.as_shaped(V, net.params.shape, net.dtype, "V"), ts, terms
+        )
+    vs = vectors_beside(V, net.inputs, xs, one, net.dtype, "V")
+    out = np.empty(xs[0].shape, net.dtype)
+    net.programs.derivatives.second((*xs, *vs), out, output, ts, terms, checks.as_threads(threads))
+    return out[0] if one else out
+
+
+def _second(net, xs, y, loss, output, wrt):
+    """Objective, targets and output column of a second derivative."""
+    checks.one_of(wrt, "wrt", WRT)
+    if loss is None:
+        if y is not None:
+            raise ValueError("y is given without a loss")
+        if wrt == "params":
+            raise ValueError('wrt="params" wants a loss and y')
+        return None, None, column_of(output, net.outputs[0].width)
+    if not isinstance(resolve(loss), Loss):
+        raise ValueError(f"second derivatives want a loss of fastbp's own, got the function {loss!r}")
+    objective = Objective(loss, net)
+    return objective, objective.targets(y, len(xs[0])), -1

@@ -1,0 +1,121 @@
+"""Model files: which arrays and which metadata a safetensors file of fastbp holds.
+
+The arrays are the parameters by their full names, "dense_1.W" as (inputs, outputs); the graph is JSON in the
+metadata. Whoever has more to keep, a trainer or a table's encoding, adds arrays and metadata of its own.
+Nothing in a file is run, and nothing is allocated from what it claims before that is compared with its size.
+"""
+
+import os
+from itertools import zip_longest
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastbp.errors import ModelFormatError
+from fastbp.files import safetensors
+from fastbp.inputs import checks
+from fastbp.network.network import Network
+
+FORMAT, VERSION = "fastbp", "1"
+GRAPH = "fastbp.graph"
+STARTS = ("weights", "biases")  # settings of layers that training leaves behind
+
+
+class Saved(NamedTuple):
+    """What a file holds: a network, and what was added to it."""
+
+    net: Network
+    arrays: dict[str, np.ndarray]
+    metadata: dict[str, str]
+
+
+def save(
+    path: str | os.PathLike, net: Network, arrays: dict, metadata: dict | None, functions: bool = False
+) -> None:
+    """Write a network, with arrays and metadata added; functions are named, or refused."""
+    for layer in net.layers:
+        if not layer.storable and not functions:
+            raise TypeError(f"{layer!r} is made of Python functions, which a file cannot hold")
+    own = {"format": FORMAT, "fastbp.version": VERSION, GRAPH: encoded(net.config())}
+    metadata = dict(metadata or {})
+    checks.distinct([*own, *metadata], "the metadata key")
+    safetensors.write(path, {**net.arrays(), **arrays}, {**own, **metadata})
+
+
+def load(path: str | os.PathLike) -> Saved:
+    """Read a network and what was added to it."""
+    arrays, metadata = safetensors.read(path)
+    try:
+        net = Network.from_config(graph(metadata), arrays)
+    except ModelFormatError as error:
+        raise ModelFormatError(f"{os.fspath(path)}: {error}") from error
+    own = net.arrays()
+    return Saved(net, {name: array for name, array in arrays.items() if name not in own}, metadata)
+
+
+def graph(metadata: dict[str, str]) -> dict:
+    """The `config()` of the network that a file holds."""
+    if metadata.get("format") != FORMAT or metadata.get("fastbp.version") != VERSION:
+        note = "a state dict of PyTorch is for fb.from_torch"
+        raise ModelFormatError(f"it is not a model of format {FORMAT!r}, version {VERSION!r}; {note}")
+    return decoded(metadata, GRAPH)
+
+
+def difference(there: dict, here: dict) -> str | None:
+    """Where two configurations first describe different networks, in words; start values do not count."""
+    if there.get("dtype") != here["dtype"]:
+        return f"dtype is {there.get('dtype')} there and {here['dtype']} here"
+    for one, other in zip_longest(_described(there), _described(here)):
+        if one is None or other is None:
+            node, place = (other, "here and not there") if one is None else (one, "there and not here")
+            return f"node {node['name']} ({node['op']}) is {place}"
+        name = other["name"] if one["name"] == other["name"] else f"{one['name']} (here {other['name']})"
+        for key in ("op", *one, *other):
+            if one.get(key) != other.get(key):
+                return f"{key} of node {name} is {one.get(key)} there and {other.get(key)} here"
+    ends = ((key, there.get(key), here[key]) for key in ("inputs", "outputs"))
+    return next((f"the {key} are nodes {a} there and {b} here" for key, a, b in ends if a != b), None)
+
+
+def _described(config):
+    """Each node of a configuration: name, op, parents by name, settings."""
+    layers = {layer["name"]: layer for layer in config["layers"]}
+    names: list[str] = []
+    for node in config["nodes"]:
+        if "input" in node:
+            names.append(node["input"])
+            yield {"name": node["input"], "op": "Input", "width": node["width"]}
+        else:
+            settings = {key: value for key, value in layers[node["layer"]].items() if key not in STARTS}
+            names.append(node["layer"])
+            parents = [names[k] for k in node["parents"]]
+            yield {"name": node["layer"], "op": settings.pop("class"), "parents": parents, **settings}
+
+
+def encoded(value: Any) -> str:
+    """JSON for the metadata; a function is its name."""
+    import json  # here and in `safetensors`: loading it is a fifth of `import fastbp`
+
+    return json.dumps(value, default=lambda function: function.__name__)
+
+
+def stored(value: Any) -> Any:
+    """A value as a file would give it back."""
+    import json
+
+    return json.loads(encoded(value))
+
+
+def decoded(metadata: dict[str, str], key: str) -> dict:
+    """The JSON object under a key of the metadata."""
+    import json
+
+    if key not in metadata:
+        raise ModelFormatError(f"there is no {key!r} in the metadata")
+    try:
+        value = json.loads(metadata[key])
+    except (ValueError, RecursionError) as error:
+        raise ModelFormatError(f"no JSON under {key!r} in the metadata: {error}") from None
+    if not isinstance(value, dict):
+        raise ModelFormatError(f"no JSON object under {key!r} in the metadata")
+    return value

@@ -1,0 +1,1 @@
+"""Checks of what users pass, and arrays of other packages. Nothing here is public."""

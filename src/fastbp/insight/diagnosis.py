@@ -1,0 +1,279 @@
+"""Diagnosis: do gradients reach every layer, and do its units work? Figures of one pass, and what they mean.
+
+The limits below are conventions: far from what ordinary nets show, so that a verdict is worth reading.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from fastbp import _engine
+from fastbp._optional import package
+from fastbp._typing import Arrays, Axes, DataFrame, LossLike
+from fastbp.derivatives.first_order import rows_of
+from fastbp.inputs import checks
+from fastbp.losses.loss import Objective
+from fastbp.network.network import Network
+
+VANISHED = 1e-3  # of the last layer's gradient
+EXPLODED = 1e3
+UPDATED = 0.5  # of the weights, in one step
+DEAD = 0.75  # of the units
+SATURATED = 0.75  # of the numbers
+GRADIENT, WEIGHT = (_engine.FIGURES.index(name) for name in ("gradient", "weight"))
+VERDICTS = ("exploding", "dead", "vanishing", "saturated", "healthy")  # the first that a node has is the net's
+REMEDIES = {
+    "exploding": "a smaller learning rate, clip_by_global_norm, LayerNorm between the layers, or smaller start weights",
+    "dead": 'biases that start at 0, a smaller learning rate, "leaky_relu", or he_normal start weights',
+    "vanishing": '"relu" instead of an activation with small slopes, Residual blocks, LayerNorm, or he_normal start '
+    "weights",
+    "saturated": 'inputs of a scale near 1, smaller start weights, LayerNorm before the activation, or "relu"',
+    "healthy": "",
+}
+
+
+class Figures(NamedTuple):
+    """What a pass showed of one node; NaN where a figure does not apply.
+
+    `gradient` is the root mean square of dLoss/dZ; `relative` divides it by that of the last layer; `bound` is
+    the largest product of slopes that the activations from here to the output allow; `update` is
+    |dW| / |W|, times the learning rate if that was given.
+    """
+
+    name: str
+    op: str
+    mean: float
+    std: float
+    saturated: float
+    dead: float
+    gradient: float
+    relative: float
+    bound: float
+    weight: float
+    weight_gradient: float
+    update: float
+    verdict: str
+    reason: str
+
+
+class Diagnosis:
+    """The figures of every node, the verdict on the net, and what to do about it.
+
+    Attributes
+    ----------
+    verdict : str
+        "exploding", "dead", "vanishing", "saturated" or "healthy".
+    reason : str
+        The figures behind it.
+    remedies : str
+    loss : float
+    nodes : list of Figures
+    """
+
+    ALIGN: ClassVar[str] = "<<>>>>>>><"  # the sides that the columns of `table` keep to
+
+    def __init__(self, loss: float, nodes: list[Figures], histograms: list):
+        self.loss = loss
+        self.nodes = nodes
+        self.histograms = histograms
+        worst = next(v for v in VERDICTS if v == "healthy" or any(node.verdict == v for node in nodes))
+        sick = [node for node in nodes if node.verdict == worst]
+        self.verdict = worst
+        self.reason = "every layer gets a gradient, and its units work"
+        if worst != "healthy":
+            others = f", and {len(sick) - 1} more" if len(sick) > 1 else ""
+            self.reason = f"{sick[0].name}: {sick[0].reason}{others}"
+        self.remedies = REMEDIES[worst]
+
+    def to_dict(self) -> dict:
+        """Everything but the histograms, as JSON has it."""
+        nodes = [node._asdict() for node in self.nodes]
+        return {
+            "verdict": self.verdict,
+            "reason": self.reason,
+            "remedies": self.remedies,
+            "loss": self.loss,
+            "nodes": nodes,
+        }
+
+    def to_frame(self) -> DataFrame:
+        """The figures as a pandas DataFrame, a row a node.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row a node.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        pandas = package("pandas", "Diagnosis.to_frame")
+        return pandas.DataFrame([node._asdict() for node in self.nodes]).set_index("name")
+
+    def plot(self, ax: Sequence[Axes] | None = None) -> Sequence[Axes]:
+        """Draw gradients by layer, shares of dead and saturated units, and histograms of the activations.
+
+        Parameters
+        ----------
+        ax : sequence of three Axes, optional
+            New ones if not given.
+
+        Returns
+        -------
+        sequence of three Axes
+        """
+        from fastbp.plotting import diagnosis
+
+        return diagnosis.draw(self.nodes, self.histograms, self.verdict, ax)
+
+    def table(self) -> list[tuple[str, ...]]:
+        """The heads of the columns, and a row for each node."""
+        heads = ("node", "op", "mean", "std", "saturated", "dead", "gradient", "relative", "update", "verdict")
+        rows: list[tuple[str, ...]] = [heads]
+        for node in self.nodes:
+            shares = [_percent(node.saturated), _percent(node.dead)]
+            numbers = [_short(node.gradient), _short(node.relative), _short(node.update)]
+            rows.append((node.name, node.op, _short(node.mean), _short(node.std), *shares, *numbers, node.verdict))
+        return rows
+
+    def chart(self) -> str:
+        """The gradients by node as an SVG element, which needs no matplotlib."""
+        from fastbp.plotting import svg
+
+        names, gradients = [node.name for node in self.nodes], [node.gradient for node in self.nodes]
+        ill = [node.verdict != "healthy" for node in self.nodes]
+        return svg.dots(names, gradients, ill, "gradient by node", "gradient (root mean square of dLoss/dZ)")
+
+    def words(self) -> list[str]:
+        """The verdict with its reason, and what to try."""
+        lines = [f"{self.verdict}: {self.reason}"]
+        return [*lines, f"try {self.remedies}"] if self.remedies else lines
+
+    def _repr_html_(self) -> str:
+        from fastbp.plotting import html
+
+        head, *rows = self.table()
+        words = map(html.paragraph, self.words()[1:])
+        return html.titled(self.words()[0], *words, self.chart(), html.table(head, rows, self.ALIGN))
+
+    def __str__(self):
+        rows = self.table()
+        sizes = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [
+            "  ".join(f"{cell:{side}{size}}" for cell, side, size in zip(row, self.ALIGN, sizes, strict=True)).rstrip()
+            for row in rows
+        ]
+        return "\n".join([*lines, "", *self.words()])
+
+    def __repr__(self):
+        return f"<Diagnosis {self.verdict}: {self.reason}>"
+
+
+def diagnose(
+    net: Network, X: Arrays, y: Arrays, loss: LossLike = "mse", *, lr: float | None = None, max_rows: int = 4096
+) -> Diagnosis:
+    """Look at one forward and backward pass, without dropout; nothing of the network changes.
+
+    Parameters
+    ----------
+    net : Network
+    X, y : arrays, or tuples of them
+    loss : str or function, or a tuple of them
+        As for `Trainer`.
+    lr : float, optional
+        The learning rate of plain gradient descent, to judge the size of its steps too.
+    max_rows : int
+        Rows looked at, spread evenly over X.
+
+    Returns
+    -------
+    Diagnosis
+
+    Examples
+    --------
+    >>> from fastbp import Dense, Input, Sequential
+    >>> layers = [Dense(8, "sigmoid") for _ in range(20)]
+    >>> net = Sequential(Input(4), *layers, Dense(1), seed=0)
+    >>> diagnose(net, np.eye(4), np.zeros(4)).verdict
+    'vanishing'
+    """
+    xs, _ = rows_of(net, X)
+    objective = Objective(loss, net)
+    ts = objective.targets(y, len(xs[0]))
+    lr = None if lr is None else checks.in_range(lr, "lr", 0.0)
+    most = checks.positive_int(max_rows, "max_rows")
+    if len(xs[0]) > most:
+        picked = np.linspace(0, len(xs[0]) - 1, most).astype(int)
+        xs, ts = (tuple(np.ascontiguousarray(A[picked]) for A in arrays) for arrays in (xs, ts))
+    value, table, bounds, values = net.programs.derivatives.figures(xs, ts, objective)
+    nodes = [node for node in net.nodes if node.layer is not None]
+    histograms = [_histogram(values[k]) for k, node in enumerate(net.nodes) if node.layer is not None]
+    return Diagnosis(value, judged(nodes, table, bounds, lr), histograms)
+
+
+def judged(nodes, table: np.ndarray, bounds, lr: float | None) -> list[Figures]:
+    """Figures of nodes from the engine's table."""
+    columns = dict(zip(_engine.FIGURES, table.T, strict=True))
+    last = last_gradient(table)
+    paths = _path_bounds(nodes, bounds)
+    found = []
+    for k, node in enumerate(nodes):
+        own: dict[str, Any] = {name: float(column[k]) for name, column in columns.items()}
+        update = own["weight_gradient"] / own["weight"] if own["weight"] > 0 else math.nan
+        update *= 1.0 if lr is None else lr
+        relative = own["gradient"] / last if last > 0 else math.nan
+        verdict, reason = _verdict(own, relative, paths[k], 0.0 if lr is None else update)
+        extra = {"relative": relative, "bound": paths[k], "update": update, "verdict": verdict, "reason": reason}
+        found.append(Figures(node.name, node.layer.describe(), **own, **extra))
+    return found
+
+
+def last_gradient(table: np.ndarray) -> float:
+    """The gradient of the last layer with weights; NaN without any."""
+    for figures in table[::-1]:
+        if figures[WEIGHT] == figures[WEIGHT]:
+            return float(figures[GRADIENT])
+    return math.nan
+
+
+def _verdict(own, relative, bound, update):
+    weighted = not math.isnan(own["weight"])
+    if not all(math.isfinite(own[name]) for name in ("mean", "std", "gradient")):
+        return "exploding", "its numbers are not finite"
+    if own["dead"] >= DEAD:
+        return "dead", f"{_percent(own['dead'])} of its units are 0 for every row"
+    if weighted and relative < VANISHED:
+        why = f"its gradient is {relative:.1e} of the last layer's; slopes on the way allow {bound:.1e} at most"
+        return "vanishing", why
+    if weighted and relative > EXPLODED:
+        return "exploding", f"its gradient is {relative:.1e} of the last layer's"
+    if update > UPDATED and own["weight_gradient"] > 0:
+        return "exploding", f"one step moves its weights by {update:.1e} of their norm"
+    if own["saturated"] >= SATURATED:
+        return "saturated", f"{_percent(own['saturated'])} of its numbers lie where the slope is almost 0"
+    return "healthy", ""
+
+
+def _path_bounds(nodes, bounds):
+    """Of each node: the largest product of slopes from it to an output."""
+    best = {}
+    for node, bound in zip(reversed(nodes), reversed(list(bounds)), strict=True):
+        best[node] = bound * max((best[child] for child in nodes if node in child.parents), default=1.0)
+    return [best[node] for node in nodes]
+
+
+def _histogram(values):
+    values = values[np.isfinite(values)]
+    return np.histogram(values if values.size else [0.0], bins=40)
+
+
+def _short(number):
+    return "" if math.isnan(number) else f"{number:.3g}"
+
+
+def _percent(share):
+    return "" if math.isnan(share) else f"{share:.0%}"

@@ -1,0 +1,177 @@
+"""Explanation: for one row, what every node did with its value and with the gradient that came to it."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastbp import _engine
+from fastbp._typing import Arrays, Axes, LossLike
+from fastbp.derivatives.first_order import rows_of
+from fastbp.losses.loss import Objective
+from fastbp.network.network import Network
+from fastbp.plotting import graph
+
+
+class Step(NamedTuple):
+    """One node: its value, the slope of its activation, the gradient that came in, what it sent to each parent."""
+
+    name: str
+    op: str
+    value: np.ndarray
+    slope: np.ndarray | None
+    gradient: np.ndarray
+    sent: list[tuple[str, np.ndarray]]
+    words: str
+
+
+class Explanation:
+    """What happened to one row, node by node; from the outputs back when read as the gradient flows.
+
+    Attributes
+    ----------
+    loss : float
+    steps : list of Step
+        In the order of the forward pass, inputs included.
+    """
+
+    def __init__(self, net: Network, loss: float, steps: list[Step]):
+        self.net = net
+        self.loss = loss
+        self.steps = steps
+
+    def to_dict(self) -> dict:
+        """Everything, as JSON has it."""
+        return {"loss": self.loss, "nodes": [_plain(step) for step in self.steps]}
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the graph with values in the nodes and gradients on the edges. Returns the Axes."""
+        texts = {
+            node: f"{graph.label_of(node)}\ny = {_short(step.value)}"
+            for node, step in zip(self.net.nodes, self.steps, strict=True)
+        }
+        edges: dict = {}
+        for node, step in zip(self.net.nodes, self.steps, strict=True):
+            for parent, (_, sent) in zip(node.parents, step.sent, strict=True):
+                edges[parent, node] = "; ".join(filter(None, [edges.get((parent, node)), _short(sent)]))
+        return graph.draw(self.net, ax, texts, edges)
+
+    def _repr_html_(self) -> str:
+        from fastbp.plotting import html
+
+        head = ("node", "op", "value", "slope", "gradient", "")
+        rows = [
+            (
+                step.name,
+                step.op,
+                _short(step.value),
+                "" if step.slope is None else _short(step.slope),
+                _short(step.gradient),
+                step.words,
+            )
+            for step in reversed(self.steps)
+        ]
+        return html.titled(f"loss {self.loss:.6g}", html.table(head, rows, "<<>>><"))
+
+    def __str__(self):
+        lines = [f"loss {self.loss:.6g}"]
+        for step in reversed(self.steps):
+            lines.append(f"{step.name} ({step.op})")
+            lines.append(f"  value     {_short(step.value)}")
+            if step.slope is not None:
+                lines.append(f"  slope     {_short(step.slope)}")
+            lines.append(f"  gradient  {_short(step.gradient)}")
+            if step.words:
+                lines.append(f"  {step.words}")
+        return "\n".join(lines)
+
+
+def explain(net: Network, x: Arrays, t: Any, loss: LossLike = "mse") -> Explanation:
+    """Go through one row forward and backward, and say what each node did.
+
+    Parameters
+    ----------
+    net : Network
+    x : array of shape (1, inputs) or (inputs,), or a tuple of them
+    t : array
+        The row's target, as the loss takes it.
+    loss : str or function, or a tuple of them
+
+    Returns
+    -------
+    Explanation
+
+    Examples
+    --------
+    >>> from fastbp import Input, Model, maximum
+    >>> a, b = Input(1, name="a"), Input(1, name="b")
+    >>> net = Model([a, b], maximum(a, b), dtype="float64")
+    >>> print(explain(net, ([[3.0]], [[2.0]]), [[1.0]]))
+    loss 4
+    maximum_1 (Maximum)
+      value     3
+      gradient  4
+      routed: 4 to a (1 of 1 columns), 0 to b (0 of 1)
+    b (Input)
+      value     2
+      gradient  0
+    a (Input)
+      value     3
+      gradient  4
+    """
+    xs, one = rows_of(net, x)
+    if len(xs[0]) != 1:
+        raise ValueError(f"explain takes one row, got {len(xs[0])}")
+    objective = Objective(loss, net)
+    ts = objective.targets([t] if one and np.ndim(t) <= 1 and len(net.outputs) == 1 else t, 1)
+    value, values, totals, sent, Z = net.programs.derivatives.explained(xs, ts, objective)
+    steps = []
+    for k, node in enumerate(net.nodes):
+        slope = None if k not in Z else _slope(node.layer, Z[k], values[k])
+        shares = [(parent.name, share[0]) for parent, share in zip(node.parents, sent.get(k, ()), strict=True)]
+        words = "" if node.layer is None else _words(node, shares, [values[p] for p in _parents(net, node)], values[k])
+        op = "Input" if node.layer is None else node.layer.describe()
+        steps.append(Step(node.name, op, values[k][0], slope, totals[k][0], shares, words))
+    return Explanation(net, value, steps)
+
+
+def _parents(net, node):
+    numbers = {each: k for k, each in enumerate(net.nodes)}
+    return [numbers[parent] for parent in node.parents]
+
+
+def _slope(layer, Z, Y):
+    """f'(Z) of an element-by-element activation; None for one that works by rows."""
+    if _engine.ACTIVATIONS[layer.activation].by_rows:
+        return None
+    return _engine.functional.activation_backward(np.ones_like(Z), Z, Y, *layer.function.settings().values())[0]
+
+
+def _words(node, shares, values, Y):
+    verb = node.layer.verb
+    if not verb or not shares:
+        return ""
+    parts = []
+    for (name, share), value in zip(shares, values, strict=True):
+        part = f"{_short(share)} to {name}"
+        if verb == "routed":
+            won = int((value == Y).sum())
+            part += f" ({won} of {Y.shape[1]}{' columns' if not parts else ''})"
+        parts.append(part)
+    return f"{verb}: {', '.join(parts)}"
+
+
+def _short(array):
+    """Up to four numbers; of more the norm and the number."""
+    array = np.asarray(array).reshape(-1)
+    if array.size <= 4:
+        return ", ".join(f"{number + 0.0:.4g}" for number in array)  # no -0
+    return f"norm {np.linalg.norm(array):.4g} over {array.size}"
+
+
+def _plain(step):
+    slope = None if step.slope is None else step.slope.tolist()
+    sent = [{"to": name, "gradient": share.tolist()} for name, share in step.sent]
+    return {
+        "name": step.name, "op": step.op, "value": step.value.tolist(), "slope": slope,
+        "gradient": step.gradient.tolist(), "sent": sent, "words": step.words,
+    }  # fmt: skip

@@ -1,0 +1,135 @@
+"""Blocks: several layers wired into one pattern, called as a layer is.
+
+A block makes nodes of layers and gates that exist; a model, its table and its file show these, so a block
+needs nothing from the floors above.
+"""
+
+from collections.abc import Callable
+
+from fastbp import activations
+from fastbp.inputs import checks
+from fastbp.layers.layer import Dense
+from fastbp.layers.merge import Maximum
+from fastbp.layers.node import Node
+
+
+class Block:
+    """Base of the blocks: called on a node, it gives one."""
+
+    def __call__(self, node: Node) -> Node:
+        """The last node of the pattern."""
+        raise NotImplementedError
+
+    def __repr__(self):
+        return f"<{type(self).__name__}>"
+
+
+class GLU(Block):
+    """Y = (X W + b) * f(X V + c): a linear layer and the gate that lets it through. Dauphin et al. 2017.
+
+    Parameters
+    ----------
+    units : int
+    activation : str or ActivationFunction
+        f, of the gate.
+    bias : bool
+
+    Examples
+    --------
+    >>> from fastbp.layers.node import Input
+    >>> GLU(32)(Input(20)).width
+    32
+    """
+
+    def __init__(self, units: int, activation: str | activations.ActivationFunction = "sigmoid", *, bias: bool = True):
+        self.value = Dense(units, bias=bias)
+        self.gate = Dense(units, activation, bias=bias)
+
+    def __call__(self, node):
+        return self.value(node) * self.gate(node)
+
+
+class Highway(Block):
+    """Y = t * f(X W + b) + (1 - t) * X with t = sigmoid(X V + c). Srivastava et al. 2015.
+
+    Parameters
+    ----------
+    activation : str or ActivationFunction
+        f.
+    carry : float
+        Start value of -c: the larger, the more of X is carried through at the start.
+
+    Examples
+    --------
+    >>> from fastbp.layers.node import Input
+    >>> Highway()(Input(20)).width
+    20
+    """
+
+    def __init__(self, activation: str | activations.ActivationFunction = "relu", carry: float = 1.0):
+        self.activation = activations.resolve(activation)
+        self.carry = checks.in_range(carry, "carry")
+
+    def __call__(self, node):
+        h = Dense(node.width, self.activation)(node)
+        start = -self.carry
+        t = Dense(node.width, "sigmoid", biases=lambda shape, rng: 0 * rng.random(shape) + start)(node)
+        return t * h + (1 - t) * node
+
+
+class Maxout(Block):
+    """Y = the largest of several linear layers, output by output. Goodfellow et al. 2013.
+
+    Parameters
+    ----------
+    units : int
+    pieces : int
+        How many linear layers.
+
+    Examples
+    --------
+    >>> from fastbp.layers.node import Input
+    >>> Maxout(8, pieces=3)(Input(20)).width
+    8
+    """
+
+    def __init__(self, units: int, pieces: int = 2):
+        self.units = checks.positive_int(units, "units")
+        self.pieces = checks.positive_int(pieces, "pieces", 2)
+        self.linear = Dense(units * pieces)
+
+    def __call__(self, node):
+        h = self.linear(node)
+        return Maximum()(*(h[:, k * self.units : (k + 1) * self.units] for k in range(self.pieces)))
+
+
+class Residual(Block):
+    """Y = X + f(X), where f is a stack of layers. He et al. 2016.
+
+    Parameters
+    ----------
+    *layers
+        Layers, blocks or models; the last gives the width of X.
+
+    Examples
+    --------
+    >>> from fastbp.layers.node import Input
+    >>> Residual(Dense(32, "relu"), Dense(20))(Input(20)).width
+    20
+    """
+
+    def __init__(self, *layers: Callable[[Node], Node]):
+        if not layers:
+            raise ValueError("Residual wants a layer or more, got none")
+        for layer in layers:
+            if not callable(layer):
+                raise TypeError(f"Residual wants layers, blocks or models, got {layer!r}")
+        self.layers = layers
+
+    def __call__(self, node):
+        inner = node
+        for layer in self.layers:
+            inner = layer(inner)
+        if inner.width != node.width:
+            raise ValueError(f"Residual adds f(X) to X: widths {inner.width} and {node.width} must be equal")
+        return node + inner

@@ -1,0 +1,136 @@
+"""Embedding: learned rows of a table in place of whole numbers, beside columns that count something.
+
+The numbers stand in columns of an Input, whole ones among others, so one X may hold both. They are looked at where X
+is, in `sources.py`. Rejected: an Input of integers, which would split every table into two arrays.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from fastbp import initializers
+from fastbp._typing import ArrayLike
+from fastbp.inputs import checks
+from fastbp.layers.layer import Layer
+from fastbp.layers.merge import Slice
+from fastbp.layers.node import Input, Node
+
+COUNTED = {"float32": 2**24, "float64": 2**53}  # up to where they hold every whole number
+
+
+class Embedding(Layer):
+    """Y = W[X], row by row: the table's row for each whole number in X, one after the other.
+
+    It is called on an Input or on columns of one, `x[:, 2]`, whose values are 0 ... rows - 1; anything else is an
+    error when X is passed. Several columns share the table; give each a layer for tables of their own. Every row of W
+    that a batch names gets the sum of the gradients there, all others get 0. PyTorch has it as `torch.nn.Embedding`.
+
+    Parameters
+    ----------
+    rows : int
+        How many values there are.
+    width : int
+        Numbers that stand for each.
+    weights : str, function or array
+        Start values: the name of an initializer, a function (shape, rng) -> array, or the values.
+    name : str, optional
+        Unique in the model; "embedding_1" and so on if not given.
+    trainable : bool
+        Whether training moves W.
+
+    Attributes
+    ----------
+    W, dW : ndarray of shape (rows, width)
+        The table and its gradient: live views.
+
+    Examples
+    --------
+    >>> from fastbp import Concatenate, Dense, Model
+    >>> x = Input(4)  # a weekday, a town, and two measurements
+    >>> h = Concatenate()(Embedding(7, 2)(x[:, 0]), Embedding(300, 8)(x[:, 1]), x[:, 2:])
+    >>> model = Model(x, Dense(1)(h), seed=0)
+    >>> model.predict([[6, 299, 0.5, -1.0]]).shape
+    (1, 1)
+    """
+
+    kind = "embedding"
+    parameters = ("W",)
+
+    def __init__(
+        self,
+        rows: int,
+        width: int,
+        *,
+        weights: str | initializers.Draw | ArrayLike = "uniform",
+        name: str | None = None,
+        trainable: bool = True,
+    ):
+        super().__init__(name, trainable)
+        self.rows = checks.positive_int(rows, "rows")
+        self.width = checks.positive_int(width, "width")
+        self.weights = weights
+        self._start = initializers.resolve(weights, "initializer of weights")
+
+    def __call__(self, *nodes: Node) -> Node:
+        """The node of the rows that the numbers in some columns of an input name."""
+        for node in nodes:
+            if isinstance(node, Node) and _origin(node) is None:
+                raise TypeError(f"{self!r} reads whole numbers from an Input or from columns of one, got {node!r}")
+        return super().__call__(*nodes)
+
+    def output_width(self, width):
+        return width * self.width
+
+    def shapes(self, width):
+        return {"W": (self.rows, self.width)}
+
+    def start(self, rng):
+        shape = (self.rows, self.width)
+        return {"W": checks.as_parameter(self._start(shape, rng), shape, "the start value of W")}
+
+    def settings(self):
+        weights = self.weights if isinstance(self.weights, str) else "uniform"
+        return {**super().settings(), "rows": self.rows, "width": self.width, "weights": weights}
+
+    def op(self, number, *widths):
+        return {"rows": self.rows}
+
+
+def tables_of(inputs: Iterable[Input], nodes: Iterable[Node], dtype: np.dtype) -> list[list[tuple[range, int]]]:
+    """For each input: which of its columns name rows of a table, and how many rows that has."""
+    tables: dict[Node, list[tuple[range, int]]] = {source: [] for source in inputs}
+    for node in nodes:
+        if not isinstance(node.layer, Embedding):
+            continue
+        rows = node.layer.rows
+        if rows > COUNTED[dtype.name]:
+            raise ValueError(f"{node.layer!r} has {rows} rows; {dtype} counts to {COUNTED[dtype.name]}")
+        source, columns = _origin(node.parents[0])
+        tables[source].append((columns, rows))
+    return list(tables.values())
+
+
+def limits_of(tables: Iterable[tuple[range, int]], width: int) -> np.ndarray:
+    """Below which number each column of an input must hold whole ones; 0 for any.
+
+    Made for an X that is there: a file may claim an input of any width.
+    """
+    limits = np.zeros(width)
+    for columns, rows in tables:
+        some = limits[columns]
+        limits[columns] = np.where((some == 0) | (rows < some), rows, some)
+    return limits
+
+
+def _origin(node):
+    """The input that a node takes columns of, and which; None for a node that computes."""
+    parts = []
+    while not isinstance(node, Input):
+        if not isinstance(node.layer, Slice):
+            return None
+        parts.append(slice(*node.layer.ends.values()))
+        (node,) = node.parents
+    columns = range(node.width)
+    for part in reversed(parts):
+        columns = columns[part]
+    return node, columns

@@ -1,0 +1,118 @@
+"""Symbolic nodes: what a layer makes of other nodes, known by width before any number flows.
+
+A node is made after its parents, so its serial number alone gives a topological order, and a cycle cannot
+be built. The order is the one the user wrote, which also numbers the layers' names and orders the draws of
+start values. A depth-first walk was rejected: it orders by accident of the outputs, and recurses.
+"""
+
+import itertools
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from fastbp.inputs import checks
+
+_serials = itertools.count()
+
+
+class Node:
+    """The output of a layer applied to parent nodes.
+
+    What a node lacks is looked up in its layer: after a model is built from it, `node.W` is `node.layer.W`.
+
+    Parameters
+    ----------
+    layer : Layer
+        What computes the node.
+    parents : tuple of Node
+        What it is computed from.
+    width : int
+        Number of columns.
+    """
+
+    def __init__(self, layer, parents: tuple["Node", ...], width: int):
+        self.layer = layer
+        self.parents = parents
+        self.width = width
+        self.serial = next(_serials)
+
+    @property
+    def name(self) -> str | None:
+        """The layer's name."""
+        return self.layer.name
+
+    def __getattr__(self, name: str) -> Any:
+        layer = self.__dict__.get("layer")
+        if layer is None or name.startswith("_"):
+            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+        return getattr(layer, name)
+
+    if TYPE_CHECKING:  # gates.py makes them
+        __iter__: None
+        __array_ufunc__: None
+
+        def __add__(self, other: "Node | float") -> "Node": ...
+        def __radd__(self, other: float) -> "Node": ...
+        def __sub__(self, other: "Node | float") -> "Node": ...
+        def __rsub__(self, other: float) -> "Node": ...
+        def __mul__(self, other: "Node | float") -> "Node": ...
+        def __rmul__(self, other: float) -> "Node": ...
+        def __truediv__(self, other: float) -> "Node": ...
+        def __neg__(self) -> "Node": ...
+        def __getitem__(self, key: tuple[slice, slice | int]) -> "Node": ...
+
+    def __repr__(self):
+        return f"<{type(self.layer).__name__} node {self.name or '(no name yet)'}, width {self.width}>"
+
+
+class Input(Node):
+    """Where rows enter a model.
+
+    Parameters
+    ----------
+    width : int
+        Number of columns of X.
+    name : str, optional
+        Unique in the model; "input_1" and so on if not given.
+
+    Examples
+    --------
+    >>> Input(20).width
+    20
+    """
+
+    name: str | None = None  # an attribute here, where a computed node asks its layer
+
+    def __init__(self, width: int, name: str | None = None):
+        super().__init__(None, (), checks.positive_int(width, "the width of an Input"))
+        self.name = checks.as_name(name, "an Input")
+
+    def __repr__(self):
+        return f"<Input {self.name or '(no name yet)'}, width {self.width}>"
+
+
+def topological_order(outputs: Iterable[Node]) -> tuple[Node, ...]:
+    """All nodes that the outputs are computed from, and the outputs, each after its parents."""
+    found: set[Node] = set()
+    pending = list(outputs)
+    while pending:
+        node = pending.pop()
+        if node not in found:
+            found.add(node)
+            pending.extend(node.parents)
+    return tuple(sorted(found, key=lambda node: node.serial))
+
+
+def names_for(things: Iterable) -> dict:
+    """A name for each input and layer: its own, or its class and the first number that is free."""
+    things = list(things)
+    taken = [thing.name for thing in things if thing.name is not None]
+    checks.distinct(taken, "the name")
+    counters: dict[str, itertools.count] = {}
+    names = {}
+    for thing in things:
+        name, prefix = thing.name, type(thing).__name__.lower()
+        while name is None:
+            free = f"{prefix}_{next(counters.setdefault(prefix, itertools.count(1)))}"
+            name = None if free in taken else free
+        names[thing] = name
+    return names

@@ -1,0 +1,334 @@
+"""Losses: (Y, t) -> (value, dY), and the objective that gives each output of a network its loss.
+
+The functions `mse`, `cross_entropy` and so on are the rows of the engine's table with their standard parameters; the
+classes `MSE`, `CrossEntropy` and so on make one with others. Both are made here in a loop: there is no list of them in
+Python. A loss may also be any function (Y, t) -> (value, dY); then a step goes through Python.
+"""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from fastbp import _engine
+from fastbp._typing import ArrayLike, Arrays, LossLike, WeightsLike, WeightsOf
+from fastbp.inputs import checks
+from fastbp.losses import loss_checks
+from fastbp.network.network import Network
+
+
+class _Signature:
+    """Of a loss's class, from its row: made when somebody asks, since `inspect` is slow to load."""
+
+    def __get__(self, loss, cls):
+        from inspect import Parameter, Signature
+
+        parameters = [
+            Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, default=value)
+            for name, value in loss_checks.as_parameters(cls.row, (), {}).items()
+        ]
+        return Signature([*parameters, Parameter("mask_nan", Parameter.KEYWORD_ONLY, default=False)])
+
+
+class Loss:
+    """Base of the losses: a row of the engine's table with its parameters.
+
+    The value is the mean of the rows' losses, weighted by `sample_weight` if given; the gradient carries the 1/N.
+    A loss times a number is the loss with that weight in a sum.
+
+    Attributes
+    ----------
+    settings : mapping
+        The parameters by name, read-only.
+    weight : float
+        What the loss is multiplied by.
+
+    Examples
+    --------
+    >>> value, dY = mse([[1.0, 2.0]], [[0.0, 0.0]])
+    >>> value
+    2.5
+    >>> dY
+    array([[1., 2.]])
+    >>> huber([[3.0]], [[0.0]], delta=1.0)[0]
+    2.5
+    >>> 0.5 * Huber(delta=2.0)
+    0.5 * Huber(delta=2.0)
+    """
+
+    row: ClassVar[_engine.Loss]
+    classes: ClassVar[dict[str, type["Loss"]]] = {}
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        Loss.classes[cls.row.name] = cls
+
+    def __init__(self, *values: Any, mask_nan: bool = False, **settings: Any):
+        self.settings: Mapping[str, Any] = MappingProxyType(
+            {**loss_checks.as_parameters(self.row, values, settings), "mask_nan": bool(mask_nan)}
+        )
+        self.weight = 1.0
+        self.__name__ = self.row.name
+        self._last: tuple[Any, _engine.Term | None] = None, None
+
+    def __call__(
+        self, Y: ArrayLike, t: ArrayLike, sample_weight: ArrayLike | None = None, **settings: Any
+    ) -> tuple[float, np.ndarray]:
+        """Loss of outputs Y for targets t.
+
+        Parameters
+        ----------
+        Y : array of shape (rows, outputs)
+            Outputs of the network; logits where the loss has a softmax or sigmoid of its own.
+        t : array
+            Class labels (rows,) or values (rows, outputs), as the loss takes them.
+        sample_weight : array of shape (rows,), or of t's shape, optional
+        **settings
+            Parameters of the loss, in place of its own.
+
+        Returns
+        -------
+        value : float
+        dY : ndarray of shape (rows, outputs)
+        """
+        if settings:
+            return self.configured(**settings)(Y, t, sample_weight)
+        Y = checks.as_floats(Y, "Y")
+        term = self._term_again(Y.shape[1], Y.dtype)
+        t = self.targets(t, len(Y), Y.shape[1], Y.dtype, "t")
+        if sample_weight is not None:
+            sample_weight = loss_checks.as_weights(sample_weight, t, Y.dtype)
+        return _engine.loss(term, Y, t, sample_weight)
+
+    def configured(self, **settings: Any) -> "Loss":
+        """The same loss with some parameters changed."""
+        changed = type(self)(**{**self.settings, **settings})
+        changed.weight = self.weight
+        return changed
+
+    def targets(self, t: ArrayLike, rows: int, width: int, dtype: np.dtype, name: str) -> np.ndarray:
+        """Targets checked, for outputs of this width."""
+        width //= self.outputs_a_target(width)
+        return loss_checks.as_targets(t, rows, width, self.row, self.settings["mask_nan"], dtype, name)
+
+    def outputs_a_target(self, width: int) -> int:
+        """How many outputs belong to one target."""
+        return loss_checks.outputs_a_target(self.row, self.settings, width)
+
+    def term(self, width: int, dtype: np.dtype) -> _engine.Term:
+        """The loss as the engine wants it, for outputs of this width."""
+        heads, column, numbers = self.outputs_a_target(width), None, []
+        for parameter in self.row.parameters:
+            value = self.settings[parameter.name]
+            vector = parameter.kind in ("heads", "each output")
+            if vector and value != 1:  # where there is no column it counts as 1 for each output
+                column = loss_checks.as_column(value, width, parameter, self.row.name).astype(dtype)
+            numbers.append(0.0 if vector else float(value))
+        skips_nan = self.settings["mask_nan"]
+        return _engine.Term(dtype, self.row.name, numbers, column, heads, self.weight, skips_nan)
+
+    def _term_again(self, width, dtype):
+        """The term of the last call where it fits: to make it takes longer than a small loss itself."""
+        key, (last, term) = (width, dtype, self.weight), self._last
+        if key != last:
+            term = self.term(width, dtype)
+            self._last = key, term
+        return term
+
+    @property
+    def takes_shares(self) -> bool:
+        """Whether the targets are probabilities, so that the outputs are logits."""
+        return (self.row.low, self.row.high) == (0, 1)
+
+    def config(self) -> dict:
+        """Name and settings, as JSON has them."""
+        return {"name": self.row.name, "weight": self.weight, **self.settings}
+
+    def __mul__(self, weight):
+        scaled = self.configured()
+        scaled.weight *= checks.in_range(weight, "the weight of a loss", 0.0)
+        return scaled
+
+    __rmul__ = __mul__
+
+    def __eq__(self, other):
+        return isinstance(other, Loss) and other.config() == self.config()
+
+    def __hash__(self):
+        return hash(self.row.name)
+
+    def __reduce__(self):
+        return from_config, (self.config(),)
+
+    def __repr__(self):
+        given = {name: value for name, value in self.settings.items() if name != "mask_nan" or value}
+        factor = "" if self.weight == 1 else f"{self.weight:g} * "
+        return f"{factor}{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in given.items())})"
+
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any: ...  # a loss for each row of the table, and its class
+
+
+def _class_of(row):
+    """The class of a row: cross_entropy becomes CrossEntropy, and short words are abbreviations: mse becomes MSE."""
+    words = row.name.split("_")
+    name = "".join(word.upper() if len(word) < 4 and word != "log" else word.title() for word in words)
+    standards = loss_checks.as_parameters(row, (), {})
+    lines = [f"    {one.name} : {_kind_of(one)}, {standards[one.name]} if not given" for one in row.parameters]
+    doc = "\n".join(
+        [
+            f"{'Of each row' if row.by_rows else 'Mean over the outputs'}: {row.formula}.",
+            "\n    Parameters\n    ----------",
+            *lines,
+            "    mask_nan : bool",
+            "        Whether a target that is NaN is a missing one, which counts nothing.\n",
+        ]
+    )
+    body = {"row": row, "__doc__": doc, "__module__": __name__, "__signature__": _Signature()}
+    return type(name, (Loss,), body)
+
+
+def _kind_of(parameter):
+    vectors = {"each output": "float, or one for each output", "heads": "float or list of float", "flag": "bool"}
+    return vectors.get(parameter.kind, "float")
+
+
+for _row in _engine.LOSSES.values():
+    _made = _class_of(_row)
+    globals()[_made.__name__], globals()[_row.name] = _made, _made()
+
+NAMES = (*_engine.LOSSES, *(cls.__name__ for cls in Loss.classes.values()))
+
+
+def resolve(loss: str | dict | Callable) -> Callable:
+    """The loss for a name or for what `config()` gave, or the function itself."""
+    if isinstance(loss, str):
+        return globals()[checks.one_of(loss, "loss", _engine.LOSSES)]
+    if isinstance(loss, dict):
+        return from_config(loss)
+    if isinstance(loss, type) and issubclass(loss, Loss):
+        raise TypeError(f"loss must be a name or function, got the class {loss.__name__}: {loss.__name__}() makes one")
+    return checks.as_callable(loss, "loss")
+
+
+def from_config(config: dict) -> Loss:
+    """The loss that `config()` describes.
+
+    Parameters
+    ----------
+    config : dict
+        As `Loss.config` gives it.
+
+    Returns
+    -------
+    Loss
+
+    Examples
+    --------
+    >>> from_config({"name": "huber", "weight": 2.0, "delta": 0.5})
+    2 * Huber(delta=0.5)
+    """
+    config = dict(config)
+    cls = Loss.classes[checks.one_of(config.pop("name", None), "loss", _engine.LOSSES)]
+    return cls(**{k: v for k, v in config.items() if k != "weight"}) * config.get("weight", 1.0)
+
+
+class Objective:
+    """What a network is trained for: a loss for each output; the sum of them, each times its weight, is minimised.
+
+    `terms` holds the losses as the engine takes them if it has them all, else None; `lane` is the engine's short way to
+    the gradient of a batch that needs no conversion, where there is one.
+    """
+
+    def __init__(self, loss: LossLike, net: Network, loss_weights: WeightsLike = None):
+        self.nodes = net.outputs
+        self._dtype = net.dtype
+        self.losses = tuple(resolve(one) for one in self._each(loss, "loss"))
+        self.shares = self._shares(loss_weights)
+        compiled = all(isinstance(loss, Loss) for loss in self.losses)
+        self.terms = tuple(self._terms()) if compiled else None
+        self.lane = net.programs.lane(self.terms)
+
+    def _each(self, values, name):
+        """One of the values for each output; a dict has them by the outputs' names."""
+        if isinstance(values, dict) and len(self.nodes) > 1:
+            names = [node.name for node in self.nodes]
+            return tuple(checks.by_name(values, names, name))
+        return checks.one_each(values, len(self.nodes), name)
+
+    def _shares(self, loss_weights):
+        if loss_weights is None:
+            return (1.0,) * len(self.nodes)
+        return tuple(checks.in_range(share, "loss_weights", 0.0) for share in self._each(loss_weights, "loss_weights"))
+
+    def _terms(self):
+        for loss, share, node in zip(self.losses, self.shares, self.nodes, strict=True):
+            yield (loss if share == 1 else share * loss).term(node.width, self._dtype)
+
+    def targets(self, y: Arrays, rows: int, name: str = "y") -> tuple[np.ndarray, ...]:
+        """Targets checked: one array for each output."""
+        if len(self.losses) == 1:
+            return (self._target(self.losses[0], y, rows, self.nodes[0].width, name),)
+        parts = zip(self.losses, self._each(y, name), self.nodes, checks.each_name(name, self.nodes), strict=True)
+        return tuple(self._target(loss, y, rows, node.width, name) for loss, y, node, name in parts)
+
+    def _target(self, loss, y, rows, width, name):
+        if isinstance(loss, Loss):
+            return loss.targets(y, rows, width, self._dtype, name)
+        return checks.as_plain_targets(y, rows, name)
+
+    def weights(
+        self, sample_weight: WeightsOf, ts: tuple, name: str = "sample_weight"
+    ) -> tuple[np.ndarray | None, ...] | None:
+        """Weights checked: one array for each output, of its rows or of its targets' shape."""
+        if sample_weight is None:
+            return None
+        check = loss_checks.as_weights
+        if len(ts) == 1:
+            return (check(sample_weight, ts[0], self._dtype, name),)
+        each = (sample_weight,) * len(ts)
+        if isinstance(sample_weight, (tuple, dict)):
+            each = self._each(sample_weight, name)
+        parts = zip(each, ts, checks.each_name(name, self.nodes), strict=True)
+        return tuple(None if w is None else check(w, t, self._dtype, name) for w, t, name in parts)
+
+    def seen(self, ts: tuple, ys: tuple, weights: tuple | None) -> list[tuple]:
+        """What metrics see of each output: the rows whose targets are known, with a weight for each or None."""
+        seen = []
+        for k, (loss, t, Y) in enumerate(zip(self.losses, ts, ys, strict=True)):
+            w = None if weights is None else weights[k]
+            w = w.mean(axis=1) if w is not None and w.ndim == 2 else w
+            if isinstance(loss, Loss) and loss.settings["mask_nan"]:
+                known = t >= 0 if t.ndim == 1 else ~np.isnan(t).any(axis=1)
+                t, Y, w = t[known], Y[known], None if w is None else w[known]
+            seen.append((t, Y, w))
+        return seen
+
+    def __call__(self, ys: tuple, ts: tuple, weights: tuple | None) -> tuple[float, tuple[np.ndarray, ...]]:
+        """Value and gradients for checked outputs and targets."""
+        total, dys = 0.0, []
+        for k, (Y, t) in enumerate(zip(ys, ts, strict=True)):
+            value, dY = self._apply(k, Y, t, None if weights is None else weights[k])
+            total += value
+            dys.append(dY)
+        return total, tuple(dys)
+
+    def _apply(self, k, Y, t, weights):
+        loss = self.losses[k]
+        if isinstance(loss, Loss):
+            term = self.terms[k] if self.terms is not None else (self.shares[k] * loss).term(Y.shape[1], Y.dtype)
+            return _engine.loss(term, Y, t, weights)
+        result = loss(Y, t) if weights is None else loss(Y, t, weights)
+        value, dY = checks.as_loss_result(result, Y.shape, Y.dtype, loss.__name__)
+        return self.shares[k] * value, Y.dtype.type(self.shares[k]) * dY
+
+    def loss_and_gradient(self, net: Network, xs: tuple, ts: tuple, weights: tuple | None = None) -> float:
+        """The loss without dropout; fills `net.grads`."""
+        if self.terms is not None:
+            return net.programs.loss_and_gradient(xs, ts, weights, self.terms)
+        value, dys = self(net.programs.forward(xs, False), ts, weights)
+        net.programs.backward(dys, False)
+        return value

@@ -1,0 +1,396 @@
+"""Metrics: functions (y, output) -> float, and the table of them by name.
+
+A metric says by `mode` whether more of it is better, which early stopping reads. Numbers are those of
+scikit-learn, silently where it warns: 0 for a quotient without a denominator, NaN where there is no answer.
+A metric of a user's is any function of the two arrays.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from fastbp._typing import MetricsLike
+from fastbp.inputs import checks
+from fastbp.losses.loss import Loss, Objective
+from fastbp.metrics.metric import (
+    METRICS,
+    Metric,
+    bits,
+    decisions,
+    from_config,
+    log_probabilities,
+    row,
+    scores,
+    values,
+)
+
+AVERAGES = ("auto", "binary", "macro", "micro", "weighted")
+
+
+def _average(value, name):
+    return checks.one_of(value, name, AVERAGES)
+
+
+def _average_of_classes(value, name):
+    return checks.one_of(value, name, AVERAGES[2:])
+
+
+# Labels
+
+
+@row("max", decisions)
+def accuracy(true, predicted, classes, weights):
+    """Share of rows whose greatest output is the label's; of outputs on the right side, if each is a question.
+
+    Examples
+    --------
+    >>> accuracy([0, 1], [[2.0, 1.0], [0.5, 0.1]])
+    0.5
+    """
+    return _mean(true == predicted, weights)
+
+
+@row("max", bits)
+def binary_accuracy(true, predicted, weights):
+    """Share of outputs on the right side: of 0 for logits, of 0.5 for probabilities; y holds 0 or 1.
+
+    Examples
+    --------
+    >>> binary_accuracy([0, 1], [[-2.0], [0.5]])
+    1.0
+    """
+    return _mean(true == predicted, weights)
+
+
+@row("max", decisions)
+def balanced_accuracy(true, predicted, classes, weights):
+    """Mean over the classes that occur of the share of their rows that is found; Brodersen et al. 2010.
+
+    Examples
+    --------
+    >>> balanced_accuracy([0, 0, 1], [[2.0, 1.0], [0.5, 0.1], [0.0, 1.0]])
+    1.0
+    """
+    counts = _counts(_one_label(true, classes, "balanced_accuracy"), predicted, classes, weights)
+    occur = counts.true > 0
+    return np.mean(_quotient(counts.both[occur], counts.true[occur])) if occur.any() else np.nan
+
+
+@row("max", scores, k=checks.positive_int)
+def top_k_accuracy(true, Y, weights, *, k=5):
+    """Share of rows whose label is among the k greatest outputs; of outputs that are the same the later leads.
+
+    Examples
+    --------
+    >>> top_k_accuracy([0, 2], [[0.2, 0.3, 0.5], [0.3, 0.4, 0.1]], k=2)
+    0.0
+    """
+    if true.ndim == 2 or Y.shape[1] == 1:
+        raise ValueError("top_k_accuracy wants an output for each class and one label a row")
+    of_label = np.take_along_axis(Y, true[:, None], axis=1)
+    later = np.arange(Y.shape[1]) > true[:, None]
+    ahead = (of_label < Y) | ((of_label == Y) & later)
+    return _mean(ahead.sum(axis=1) < k, weights)
+
+
+@row("max", decisions, average=_average)
+def precision(true, predicted, classes, weights, *, average="auto"):
+    """Share of what is said to be of a class that is.
+
+    `average` is "binary" (of class 1), "macro" (mean over the classes that occur), "micro" (all decisions in one
+    heap), "weighted" (by the rows of each class), or "auto": binary for two classes, else macro.
+
+    Examples
+    --------
+    >>> precision([0, 1, 1], [[2.0], [1.0], [1.0]])
+    0.6666666666666666
+    """
+    counts = _counts(true, predicted, classes, weights)
+    return _averaged(counts, counts.both, counts.predicted, average, classes)
+
+
+@row("max", decisions, average=_average)
+def recall(true, predicted, classes, weights, *, average="auto"):
+    """Share of a class that is found; `average` as for precision.
+
+    Examples
+    --------
+    >>> recall([0, 1, 1], [[2.0], [1.0], [-1.0]])
+    0.5
+    """
+    counts = _counts(true, predicted, classes, weights)
+    return _averaged(counts, counts.both, counts.true, average, classes)
+
+
+@row("max", decisions, average=_average)
+def f1(true, predicted, classes, weights, *, average="auto"):
+    """Harmonic mean of precision and recall, 2 both / (true + predicted); `average` as for precision.
+
+    Examples
+    --------
+    >>> f1([0, 1, 1], [[2.0], [1.0], [-1.0]])
+    0.5
+    """
+    counts = _counts(true, predicted, classes, weights)
+    return _averaged(counts, 2 * counts.both, counts.true + counts.predicted, average, classes)
+
+
+# Probabilities
+
+
+@row("max", scores, average=_average_of_classes)
+def roc_auc(true, Y, weights, *, average="macro"):
+    """Probability that a row of a class has a greater output for it than a row of another; half for the same.
+
+    Of two classes it is that of class 1; of more, each against the rest, with the mean ("macro"), the mean weighted
+    by the classes' rows ("weighted"), or all in one heap ("micro"). NaN if a class has all rows or none.
+
+    Examples
+    --------
+    >>> roc_auc([0, 1, 0, 1], [[0.1], [0.4], [0.35], [0.8]])
+    1.0
+    """
+    if true.ndim == 1 and Y.shape[1] <= 2:
+        return _area(true == 1, Y[:, -1], weights)
+    true = true if true.ndim == 2 else true[:, None] == np.arange(Y.shape[1])
+    if average == "micro":
+        return _area(true.ravel(), Y.ravel(), None if weights is None else np.repeat(weights, Y.shape[1]))
+    areas = np.array([_area(true[:, c], Y[:, c], weights) for c in range(Y.shape[1])])
+    if average == "macro":
+        return areas.mean()
+    of_class = true.sum(axis=0) if weights is None else weights @ true
+    return np.average(np.where(of_class > 0, areas, 0.0), weights=of_class) if of_class.any() else 0.0
+
+
+@row("min", log_probabilities)
+def log_loss(shares, logs, weights):
+    """Mean of -log of the probability of what is true, the loss cross_entropy or binary_cross_entropy.
+
+    Examples
+    --------
+    >>> log_loss([0, 1], [[0.5, 0.5], [0.5, 0.5]], logits=False)
+    0.6931471805599453
+    """
+    if weights is not None:
+        weights = np.repeat(weights, len(shares) // len(weights))
+    return _mean(-(shares * logs).sum(axis=1), weights)
+
+
+# Values
+
+
+@row("min", values)
+def mae(y, Y, weights):
+    """Mean of |output - y|.
+
+    Examples
+    --------
+    >>> mae([1.0, 2.0], [[1.5], [2.0]])
+    0.25
+    """
+    return _mean(np.abs(Y - y), weights)
+
+
+@row("min", values)
+def mse(y, Y, weights):
+    """Mean of (output - y)**2.
+
+    Examples
+    --------
+    >>> mse([1.0, 2.0], [[1.5], [2.0]])
+    0.125
+    """
+    return _mean(np.square(Y - y), weights)
+
+
+@row("min", values)
+def rmse(y, Y, weights):
+    """Square root of the mean of (output - y)**2; the mean over the outputs.
+
+    Examples
+    --------
+    >>> rmse([1.0, 2.0], [[1.0], [2.5]])
+    0.3535533905932738
+    """
+    return np.sqrt(np.average(np.square(Y - y), axis=0, weights=weights)).mean()
+
+
+@row("min", values)
+def mape(y, Y, weights):
+    """Mean of |output - y| / |y|: a share, not a percentage; huge where y is 0.
+
+    Examples
+    --------
+    >>> mape([1.0, 2.0], [[1.5], [2.0]])
+    0.25
+    """
+    return _mean(np.abs(Y - y) / np.maximum(np.abs(y), np.finfo(np.float64).eps), weights)
+
+
+@row("max", values)
+def r2(y, Y, weights):
+    """Coefficient of determination, 1 - residual / total sum of squares; the mean over the outputs.
+
+    An output whose targets are all the same counts 1 if it is met exactly and 0 if not. NaN for one row.
+
+    Examples
+    --------
+    >>> r2([1.0, 2.0, 3.0], [[1.0], [2.0], [3.5]])
+    0.875
+    """
+    if len(y) < 2:
+        return np.nan
+    w = np.ones((len(y), 1)) if weights is None else weights[:, None]
+    residual = (w * np.square(Y - y)).sum(axis=0)
+    total = (w * np.square(y - np.average(y, axis=0, weights=weights))).sum(axis=0)
+    constant = np.where(residual == 0, 1.0, 0.0)
+    return np.mean(np.where(total > 0, 1 - residual / np.where(total > 0, total, 1), constant))
+
+
+__test__ = {name: metric.function for name, metric in METRICS.items()}  # whose examples doctest runs
+
+
+# By name
+
+
+class Measured(NamedTuple):
+    """A metric, the number of the output it measures, and what the loss takes that output for."""
+
+    function: Callable
+    output: int
+    meaning: dict
+
+    def of(self, y: np.ndarray, output: np.ndarray, weights: np.ndarray | None) -> float:
+        """The number for targets and outputs, NaN if no target is known; a function of a user's gets no weights."""
+        if not len(y):
+            return np.nan
+        if not isinstance(self.function, Metric):
+            return float(self.function(y, output))
+        return self.function.measure(y, output, weights if self.function.settings["weighted"] else None, self.meaning)
+
+    def try_on(self, y: np.ndarray, width: int) -> None:
+        """Raise if the metric does not suit targets of this form beside outputs of this width; their numbers are 0."""
+        for rows in (min(len(y), 2), len(y)):
+            try:
+                self.of(np.broadcast_to(y.dtype.type(0), (rows, *y.shape[1:])), np.zeros((rows, width)), None)
+            except ValueError:
+                if rows == len(y):  # then it names all rows
+                    raise
+            else:
+                return
+
+
+def resolve(metrics: MetricsLike, objective: Objective) -> dict[str, Measured]:
+    """The metrics of a network's outputs by the names they are shown by.
+
+    With several outputs there is a list of metrics for each, and the names begin with the output's.
+    """
+    nodes = objective.nodes
+    if len(nodes) > 1 and not metrics:
+        return {}
+    found = []
+    lists = checks.one_each(metrics, len(nodes), "metrics")
+    for k, (wanted, loss, node) in enumerate(zip(lists, objective.losses, nodes, strict=True)):
+        prefix = f"{node.name}_" if len(nodes) > 1 else ""
+        for name, function in _named(wanted):
+            metric = Measured(function, k, _meaning(loss))
+            if isinstance(function, Metric):  # a trial, so that what does not suit the output raises before training
+                metric.of(np.zeros((2, node.width)), np.zeros((2, node.width)), None)
+            found.append((prefix + name, metric))
+    checks.distinct([name for name, _ in found], "the metric")
+    return dict(found)
+
+
+def _named(metrics):
+    if isinstance(metrics, (str, dict)) or not isinstance(metrics, Iterable):
+        raise TypeError(f"metrics must be a list of names or functions, got {metrics!r}")
+    for metric in metrics:
+        if isinstance(metric, str):
+            yield metric, METRICS[checks.one_of(metric, "metric", METRICS)]
+        elif isinstance(metric, dict):  # as a file holds it
+            yield from _named([from_config(metric)])
+        elif isinstance(metric, Metric):
+            yield metric.name, metric
+        else:
+            yield checks.as_callable(metric, "metric").__name__, metric
+
+
+def _meaning(loss):
+    """What a loss takes outputs for."""
+    known = isinstance(loss, Loss)
+    return {
+        "logits": known and (loss.takes_shares or loss.row.whole),
+        "multilabel": known and (loss.takes_shares or loss.row.whole) and not loss.row.labels,
+    }
+
+
+# Sums
+
+
+class Counts(NamedTuple):
+    """Weights of the rows by class: true and predicted, true, predicted; and whether the class occurs."""
+
+    both: np.ndarray
+    true: np.ndarray
+    predicted: np.ndarray
+    occurs: np.ndarray
+
+
+def _mean(A, weights):
+    return np.average(A, axis=0, weights=weights).mean()
+
+
+def _quotient(a, b):
+    return np.divide(a, b, out=np.zeros(np.shape(b)), where=b > 0)
+
+
+def _one_label(true, classes, who):
+    if true.ndim == 2:
+        raise ValueError(f"{who} wants one label a row, and each output is a question of its own here")
+    return true
+
+
+def _counts(true, predicted, classes, weights):
+    if not classes:
+        w = np.ones(len(true)) if weights is None else weights
+        return Counts(w @ (true & predicted), w @ true, w @ predicted, np.ones(true.shape[1], bool))
+
+    def heaps(labels, weights):
+        return np.bincount(labels, weights, classes)
+
+    right = true == predicted
+    return Counts(
+        heaps(true[right], None if weights is None else weights[right]),
+        heaps(true, weights),
+        heaps(predicted, weights),
+        heaps(true, None) + heaps(predicted, None) > 0,
+    )
+
+
+def _averaged(counts, above, below, average, classes):
+    if average == "auto":
+        average = "binary" if classes == 2 else "macro"
+    if average == "binary":
+        if classes != 2:
+            raise ValueError(f"average='binary' wants two classes, got {classes or 'several outputs'}")
+        return _quotient(above, below)[1]
+    if average == "micro":
+        return _quotient(above.sum(), below.sum())
+    shares = _quotient(above, below)[counts.occurs]
+    if average == "macro":
+        return shares.mean()
+    of_class = counts.true[counts.occurs]
+    return np.average(shares, weights=of_class) if of_class.any() else 0.0
+
+
+def _area(positive, scores, weights):
+    """Area under the ROC curve, by trapezoids between the places where the score changes."""
+    order = np.argsort(-scores, kind="stable")
+    scores, positive = scores[order], positive[order]
+    weights = np.ones(len(scores)) if weights is None else weights[order]
+    ends = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)
+    found, false = (np.append(0.0, np.cumsum(weights * side)[ends]) for side in (positive, ~positive))
+    if not found[-1] or not false[-1]:
+        return np.nan
+    return np.sum(np.diff(false) * (found[1:] + found[:-1])) / (2 * found[-1] * false[-1])

@@ -1,0 +1,173 @@
+"""A network at work: its two vectors, its compiled programs, and the lock around them.
+
+Training and inference have a program each, so that a predict between forward and backward does no harm.
+One thread at a time is inside; another waits. Everything here takes arrays that are checked already: the
+network above checks for users, the trainer checks a whole data set once. Without `threads` the engine chooses.
+"""
+
+import numpy as np
+
+from fastbp import _engine
+from fastbp.inputs.array_sources import refuse_unfit
+from fastbp.network.compiled_derivatives import DerivativePrograms, aligned_zeros
+from fastbp.threads import for_engine
+
+
+class Inference:
+    """A program for predictions, of a graph (widths, ops, inputs, outputs) over a network's live parameters."""
+
+    def __init__(self, graph: tuple[list, list, list, list], params, grads, lock: _engine.Lock):
+        self.program = _engine.Program(params.dtype.name, *graph, params, grads)
+        self._lock = lock
+        single = len(graph[2]) == len(graph[3]) == 1
+        self._lane = _engine.Lane(self.program, lock, params.dtype) if single else None
+
+    def quick_predict(self, X, threads: int | None = None) -> np.ndarray | None:
+        """Outputs of an X that needs no conversion, checked on the way; None if it does."""
+        return None if self._lane is None else self._lane.predict(X, threads)
+
+    def predict(self, xs: tuple, threads: int | None = None) -> tuple:
+        """Outputs without dropout."""
+        with self._lock:
+            ys = self.program.predict(xs, for_engine(threads))
+            unfit = self.program.unfit
+        if unfit:
+            refuse_unfit(xs)
+        return ys
+
+
+class Programs:
+    """The parameters, gradients and programs of one graph."""
+
+    def __init__(self, dtype, widths, ops, inputs, outputs, size, seed):
+        self.params = aligned_zeros(size, dtype)
+        self.grads = aligned_zeros(size, dtype)
+        self._lock = _engine.Lock()
+        self._frozen: dict[frozenset[int], list] = {}
+        self._fixed: list = []
+        self._spans: list | None = None
+        self._graph = graph = (widths, ops, inputs, outputs)
+        self._training = _engine.Program(dtype.name, *graph, self.params, self.grads)
+        self._training.seed = seed
+        self._inference = Inference(graph, self.params, self.grads, self._lock)
+        self.quick_predict, self.predict = self._inference.quick_predict, self._inference.predict
+        self.derivatives = DerivativePrograms(graph, self.params, self._inference.program, self._lock)
+
+    def ending_in(self, activation: str) -> Inference:
+        """Predictions of the network with an activation after its last layer, a linear one."""
+        widths, ops, inputs, outputs = self._graph
+        kind, parents, output, offsets, settings = ops[-1]
+        last = (kind, parents, output, offsets, {**settings, "activation": activation})
+        return Inference((widths, [*ops[:-1], last], inputs, outputs), self.params, self.grads, self._lock)
+
+    @property
+    def seed(self) -> int:
+        """Of the dropout masks."""
+        return self._training.seed
+
+    @seed.setter
+    def seed(self, seed: int) -> None:
+        self._training.seed = seed
+
+    @property
+    def draws(self) -> int:
+        """How many forward passes in training there were: the number of the next dropout masks."""
+        return self._training.draws
+
+    @draws.setter
+    def draws(self, draws: int) -> None:
+        self._training.draws = draws
+
+    @property
+    def pending(self) -> int:
+        """Rows of the forward pass that a backward pass may follow, 0 for none."""
+        return self._training.pending
+
+    def forward(self, xs: tuple, training: bool, threads: int | None = None) -> tuple:
+        """Outputs; keeps what backward needs."""
+        with self._lock:
+            self._training.pending = 0
+            ys = self._training.forward(xs, training, self._training.seed, self.draws, for_engine(threads))
+            self._training.pending = len(xs[0])
+            self.draws += training
+        return ys
+
+    def backward(self, dys: tuple, accumulate: bool, threads: int | None = None) -> tuple:
+        """Gradients of the inputs; fills grads."""
+        with self._lock:
+            return self._training.backward(dys, accumulate, True, for_engine(threads))
+
+    def lane(self, terms: tuple | None, chain=None) -> _engine.Lane | None:
+        """For steps, or without a chain gradients, of X and y that need no conversion, checked on the way.
+
+        None for several inputs or outputs, or a loss written in Python.
+        """
+        if len(self._graph[2]) > 1 or len(self._graph[3]) > 1 or terms is None:
+            return None
+        return _engine.Lane(self._training, self._lock, self.params.dtype, terms[0], chain)
+
+    def run(self, data: tuple, plan: tuple, first: int, *rest, threads: int | None = None) -> tuple[int, int]:
+        """Train batches from `first` on; the next one (or the bad one), and the status.
+
+        `data`, `plan` and `rest` are what `_engine.Program.run` takes before and after it.
+        """
+        with self._lock:
+            program = self._training
+            program.pending = 0
+            batch, status = program.run(*data, *plan, first, *rest, program.seed, program.draws, for_engine(threads))
+            program.draws += batch - first
+        return batch, status
+
+    def loss_and_gradient(self, xs, ts, weights, terms, threads: int | None = None) -> float:
+        """The loss without dropout; fills grads."""
+        with self._lock:
+            program = self._training
+            program.pending = 0
+            return program.loss_and_gradient(
+                xs, ts, weights, terms, program.seed, program.draws, False, for_engine(threads)
+            )
+
+    def figures(self, ops: int) -> np.ndarray:
+        """The engine's figures of each op, of the last training pass."""
+        table = np.empty((ops, len(_engine.FIGURES)))
+        with self._lock:
+            _engine.describe(self._training, table)
+        return table
+
+    def update(self, chain, lr: float, loss: float) -> bool:
+        """One step of an optimizer's chain; whether the update was finite."""
+        with self._lock:
+            fine = chain.step(self.params, self.grads, lr, self._spans, loss)
+            self._training.constrain()
+        return fine
+
+    def set_trainable(self, tensors: frozenset[int], parts: list, trainable: bool) -> None:
+        """Whether training moves these parts of the parameters, of the layer that gives these tensors."""
+        with self._lock:
+            self._frozen.pop(tensors, None)
+            if not trainable:
+                self._frozen[tensors] = parts
+                for start, stop in parts:
+                    self.grads[start:stop] = 0
+            for program in (self._training, self._inference.program):
+                program.freeze(frozenset().union(*self._frozen))
+            self._find_spans()
+
+    def fix(self, parts: list) -> None:
+        """Says which parts of the parameters no optimizer ever moves."""
+        self._fixed = parts
+        self._find_spans()
+
+    def trained(self) -> np.ndarray:
+        """Which of the parameters an optimizer moves."""
+        moves = np.zeros(self.params.size, bool)
+        for start, stop in [(0, moves.size)] if self._spans is None else self._spans:
+            moves[start:stop] = True
+        return moves
+
+    def _find_spans(self):
+        """What an optimizer moves: None for all."""
+        kept = sorted([*self._fixed, *(part for parts in self._frozen.values() for part in parts)])
+        ends = [0, *(end for part in kept for end in part), self.params.size]
+        spans = list(zip(ends[::2], ends[1::2], strict=True))
+        self._spans = [span for span in spans if span[0] < span[1]] if kept else None

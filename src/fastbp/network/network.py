@@ -1,0 +1,450 @@
+"""Network: a graph of nodes with its parameters; computes forward and backward, trains nothing.
+
+The graph is immutable; the parameters are one flat vector, and those of a layer are views into it. Copying,
+pickling and files all go through `config()` and `arrays()`, so there is one way to write a network down.
+Training sits floors above and only adds methods: a network can be understood without it.
+"""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from importlib import import_module
+from typing import ClassVar
+
+import numpy as np
+
+from fastbp._typing import Arrays, Axes, DTypeLike, OneOrMore
+from fastbp.errors import ModelFormatError
+from fastbp.inputs import checks
+from fastbp.inputs.array_sources import as_source, limited, refuse_beyond
+from fastbp.layers.embedding import limits_of, tables_of
+from fastbp.layers.layer import Layer
+from fastbp.layers.node import Input, Node, names_for, topological_order
+from fastbp.network import summary
+from fastbp.network.compiled import Programs
+from fastbp.plotting import graph
+
+# What building from a damaged configuration can raise.
+DAMAGE = (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)
+MODELS = "fastbp.model"  # has the classes that a configuration names; it stands above, so it is loaded by its name
+
+
+class Network:
+    """A directed acyclic graph of layers.
+
+    Parameters
+    ----------
+    inputs : Input or list of Input
+        Where rows enter.
+    outputs : Node or list of Node
+        What is given out.
+    dtype : {"float32", "float64"}
+        Of parameters, gradients and all arrays given out.
+    seed : int, optional
+        Of the start values, the dropout masks and, unless told otherwise, the shuffling. Drawn if not given.
+    name : str, optional
+        Shown by `summary`.
+
+    Attributes
+    ----------
+    params, grads : ndarray of shape (n,)
+        All parameters and their gradients: flat, live. `slices` has the (slice, shape) of each by its full name.
+    inputs, outputs, nodes : tuple of Node
+        Nodes in topological order.
+    layers : tuple of Layer
+        Each once, in the order they were applied.
+    """
+
+    classes: ClassVar[dict[str, type["Network"]]] = {}
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        Network.classes[cls.__name__] = cls
+
+    def __init__(
+        self,
+        inputs: Input | Sequence[Input],
+        outputs: Node | Sequence[Node],
+        *,
+        dtype: DTypeLike = "float32",
+        seed: int | None = None,
+        name: str | None = None,
+    ):
+        self._build(inputs, outputs, dtype, seed, name, None)
+
+    def _build(self, inputs, outputs, dtype, seed, name, arrays):
+        self._clones: dict[Layer, Layer] = {}
+        self.inputs = checks.instances(inputs, Input, "inputs")
+        self.outputs = checks.instances(outputs, Node, "outputs")
+        self.nodes = _ordered(self.inputs, self.outputs)
+        self.layers = tuple(dict.fromkeys(node.layer for node in self.nodes if node.layer is not None))
+        self.dtype = checks.as_dtype(dtype)
+        self.seed = checks.as_seed(seed)
+        self.name = checks.as_name(name, "a model") or type(self).__name__.lower()
+        for layer in self.layers:
+            if layer.views is not None:
+                raise ValueError(f"{layer!r} belongs to a model already; make a new layer, or copy the model")
+        self._tables = tables_of(self.inputs, self.nodes, self.dtype)
+        names = names_for([*self.inputs, *self.layers])
+        self.slices = _slices(self.layers, names)
+        if arrays is None:
+            arrays = _started(self.layers, names, self.seed)
+        else:
+            _check_arrays(arrays, self.slices, self.dtype)
+        self.programs = self._compile(names)
+        for full_name, (part, _) in self.slices.items():
+            self.params[part] = arrays[full_name].reshape(-1)
+        self._bind(names)
+
+    def _compile(self, names):
+        numbers = {node: k for k, node in enumerate(self.nodes)}
+        ops = []
+        for node, number in numbers.items():
+            if node.layer is None:
+                continue
+            slices = [self.slices.get(f"{names[node.layer]}.{name}") for name in node.layer.parameters]
+            offsets = tuple(-1 if entry is None else entry[0].start for entry in slices)
+            parents = tuple(numbers[parent] for parent in node.parents)
+            widths = [parent.width for parent in node.parents]
+            ops.append((node.layer.kind, parents, number, offsets, node.layer.op(number, *widths)))
+        size = max((part.stop for part, _ in self.slices.values()), default=0)
+        ends = [[numbers[node] for node in nodes] for nodes in (self.inputs, self.outputs)]
+        return Programs(self.dtype, [node.width for node in self.nodes], ops, *ends, size, self.seed)
+
+    def _bind(self, names):
+        for node in self.inputs:
+            node.name = names[node]
+        for layer in self.layers:
+            views = {}
+            parts = []
+            for name in layer.fixed_shapes:
+                part, shape = self.slices[f"{names[layer]}.{name}"]
+                views[name] = self.params[part].reshape(shape)
+                views[f"d{name}"] = self.grads[part].reshape(shape)
+                parts.append((part.start, part.stop))
+            tensors = frozenset(k for k, node in enumerate(self.nodes) if node.layer is layer)
+            layer.bind(names[layer], views, partial(self.programs.set_trainable, tensors, parts))
+        self.programs.fix(
+            [
+                (part.start, part.stop)
+                for layer in self.layers
+                for part, _ in [self.slices[f"{names[layer]}.{name}"] for name in layer.statistics]
+            ]
+        )
+        # One input of any numbers, the usual case, takes a shorter way through the checks.
+        self._input_width = self.inputs[0].width if len(self.inputs) == 1 and not self._tables[0] else None
+
+    @property
+    def params(self) -> np.ndarray:
+        """All parameters, flat and live; assigning copies the numbers into them."""
+        return self.programs.params
+
+    @params.setter
+    def params(self, values):
+        params = self.params
+        params[...] = checks.as_shaped(values, params.shape, self.dtype, "params")
+
+    @property
+    def grads(self) -> np.ndarray:
+        """All gradients, flat and live."""
+        return self.programs.grads
+
+    @property
+    def draws(self) -> int:
+        """Forward passes in training so far, which number the dropout masks."""
+        return self.programs.draws
+
+    def __call__(self, *nodes: Node) -> Node | tuple[Node, ...]:
+        """Use the network as a layer: its nodes again, on other inputs, in a graph that becomes another model.
+
+        The layers are new ones that start with the present parameters; this network stays as it is. Calls
+        before the other model is built share their layers, and so their parameters.
+
+        Parameters
+        ----------
+        *nodes : Node
+            One for each input, of its width.
+
+        Returns
+        -------
+        Node, or a tuple of them for several outputs
+
+        Examples
+        --------
+        >>> from fastbp import Dense, Input, Model, Sequential
+        >>> body = Sequential(Input(4), Dense(8, "tanh"), Dense(3), seed=0)
+        >>> a, b = Input(4), Input(4)
+        >>> siamese = Model([a, b], body(a) - body(b))
+        >>> siamese.params.size == body.params.size
+        True
+        """
+        if len(nodes) != len(self.inputs):
+            raise TypeError(f"{self!r} is called on {len(self.inputs)} nodes, got {len(nodes)}")
+        for node, own in zip(
+            checks.instances(list(nodes), Node, "what a model is called on"), self.inputs, strict=True
+        ):
+            if node.width != own.width:
+                raise ValueError(f"{self!r} wants a node of width {own.width} for {own.name}, got {node.width}")
+        if any(clone.views is not None for clone in self._clones.values()) or not self._clones:
+            self._clones = {layer: layer.clone() for layer in self.layers}
+        made = dict(zip(self.inputs, nodes, strict=True))
+        for node in self.nodes:
+            if node.layer is not None:
+                made[node] = Layer.__call__(self._clones[node.layer], *(made[parent] for parent in node.parents))
+        outputs = tuple(made[node] for node in self.outputs)
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    def forward(self, X: Arrays, training: bool = True, check_finite: bool = True) -> OneOrMore:
+        """Compute the outputs and keep what `backward` needs.
+
+        Parameters
+        ----------
+        X : array of shape (rows, inputs), or a tuple of them for several inputs
+        training : bool
+            Whether dropout is on, and BatchNorm takes the statistics of these rows.
+        check_finite : bool
+            Whether a NaN or infinity in X is an error.
+
+        Returns
+        -------
+        ndarray of shape (rows, outputs), or a tuple of them for several outputs
+        """
+        ys = self.programs.forward(self.as_inputs(X, check_finite), bool(training))
+        return ys[0] if len(ys) == 1 else ys
+
+    def backward(self, dY: Arrays, accumulate: bool = False) -> OneOrMore:
+        """Compute all gradients from those of the outputs of the last `forward`.
+
+        Parameters
+        ----------
+        dY : array of shape (rows, outputs), or a tuple of them for several outputs
+            Gradient of the loss with respect to the output.
+        accumulate : bool
+            Add to `grads` what is else written over it.
+
+        Returns
+        -------
+        ndarray of shape (rows, inputs), or a tuple of them for several inputs
+            Gradient of the loss with respect to X.
+
+        Raises
+        ------
+        RuntimeError
+            If no `forward` came before, or a training step has used its memory since.
+
+        Examples
+        --------
+        >>> from fastbp import Dense, Sequential, losses
+        >>> net = Sequential(Input(2), Dense(1, weights="ones"), dtype="float64")
+        >>> value, dY = losses.mse(net.forward([[1.0, 2.0]]), [[0.0]])
+        >>> net.backward(dY)
+        array([[6., 6.]])
+        >>> net["dense_1"].dW
+        array([[ 6.],
+               [12.]])
+        """
+        rows = self.programs.pending
+        if not rows:
+            raise RuntimeError("backward needs a forward of its own before it")
+        dys = checks.as_batch(dY, self.outputs, self.dtype, "dY", check_finite=False)
+        checks.same_rows(dys[0], rows, "dY", "the X of forward")
+        dxs = self.programs.backward(dys, bool(accumulate))
+        return dxs[0] if len(dxs) == 1 else dxs
+
+    def predict(self, X: Arrays, *, check_finite: bool = True, threads: int | None = None) -> OneOrMore:
+        """Compute the outputs as in use, without dropout, and without touching what `backward` needs.
+
+        Parameters
+        ----------
+        X : array of shape (rows, inputs), or a tuple of them for several inputs
+        check_finite : bool
+            Whether a NaN or infinity in X is an error.
+        threads : int, optional
+            Of the engine; it chooses if not given.
+
+        Returns
+        -------
+        ndarray of shape (rows, outputs), or a tuple of them for several outputs
+        """
+        Y = self.programs.quick_predict(X, threads)
+        if Y is not None:
+            return Y
+        ys = self.programs.predict(self.as_sources(X, check_finite), threads)
+        return ys[0] if len(ys) == 1 else ys
+
+    def as_inputs(self, X: Arrays, check_finite: bool = True, name: str = "X") -> tuple[np.ndarray, ...]:
+        """X checked: one array for each input."""
+        if self._input_width is not None:
+            return (checks.as_rows(X, self._input_width, self.dtype, name, check_finite),)
+        xs = checks.as_batch(X, self.inputs, self.dtype, name, check_finite)
+        for x, tables, part in zip(xs, self._tables, checks.each_name(name, self.inputs), strict=True):
+            if tables:
+                refuse_beyond(x, limits_of(tables, x.shape[1]), part, range(len(x)))
+        return xs
+
+    def as_sources(self, X: Arrays, check_finite: bool = True, name: str = "X") -> tuple:
+        """X checked as by `as_inputs`; what needs a conversion becomes a Source instead of a copy."""
+        if self._input_width is not None:
+            return (as_source(X, self._input_width, self.dtype, name, check_finite),)
+        xs = checks.as_batch(X, self.inputs, self.dtype, name, check_finite, as_source)
+        parts = zip(xs, self._tables, checks.each_name(name, self.inputs), strict=True)
+        return tuple(
+            limited(x, limits_of(tables, x.shape[1]), self.dtype, part) if tables else x for x, tables, part in parts
+        )
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Every parameter by its full name, such as "dense_1.W": live views."""
+        return {name: self.params[part].reshape(shape) for name, (part, shape) in self.slices.items()}
+
+    def config(self) -> dict:
+        """The graph and all settings, as JSON has them; without the parameters."""
+        numbers = {node: k for k, node in enumerate(self.nodes)}
+        return {
+            "class": type(self).__name__,
+            "name": self.name,
+            "dtype": self.dtype.name,
+            "seed": self.seed,
+            "layers": [{"class": type(layer).__name__, **layer.settings()} for layer in self.layers],
+            "nodes": [
+                {"input": node.name, "width": node.width}
+                if node.layer is None
+                else {"layer": node.name, "parents": [numbers[parent] for parent in node.parents]}
+                for node in self.nodes
+            ],
+            "inputs": [numbers[node] for node in self.inputs],
+            "outputs": [numbers[node] for node in self.outputs],
+        }
+
+    @staticmethod
+    def from_config(config: dict, arrays: dict[str, np.ndarray] | None = None) -> "Network":
+        """The network that `config` describes, of the class it names.
+
+        Parameters
+        ----------
+        config : dict
+            As `config()` gives it.
+        arrays : dict from str to ndarray, optional
+            The parameters, as `arrays()` gives them; drawn anew if not given.
+
+        Returns
+        -------
+        Network
+
+        Raises
+        ------
+        ModelFormatError
+            If it describes none, or the arrays are not the ones it wants.
+        """
+        try:
+            import_module(MODELS)
+            kind = Network.classes[checks.one_of(config["class"], "class of model", Network.classes)]
+            nodes = _nodes(config)
+            inputs, outputs = ([nodes[k] for k in config[key]] for key in ("inputs", "outputs"))
+            net = kind.__new__(kind)
+            net._build(inputs, outputs, config["dtype"], config["seed"], config["name"], arrays)
+        except ModelFormatError:
+            raise
+        except DAMAGE as error:
+            raise ModelFormatError(f"no model: {type(error).__name__}: {error}") from error
+        return net
+
+    def copy(self) -> "Network":
+        """An independent network with the same graph, parameters and dropout masks to come."""
+        net = self.from_config(self.config(), self.arrays())
+        net.programs.draws = self.draws
+        return net
+
+    def __reduce__(self):
+        return _unpickled, (type(self), self.config(), self.arrays(), self.draws)
+
+    def __getitem__(self, name: str) -> Layer:
+        layers = {layer.name: layer for layer in self.layers}
+        return layers[checks.one_of(name, "layer", layers, KeyError)]
+
+    def table(self) -> list:
+        """A title, the heads of the columns, and a row for each node: name, op, width, parameters, parents."""
+        return summary.table(self)
+
+    def summary(self) -> str:
+        """A table of the nodes: name, op, width, parameters, parents."""
+        return summary.to_text(self)
+
+    def to_dot(self) -> str:
+        """The graph in the DOT language, for Graphviz."""
+        return graph.to_dot(self)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the graph with matplotlib: names, ops, widths. Returns the Axes."""
+        return graph.draw(self, ax)
+
+    def _repr_html_(self):
+        return graph.to_html(self)
+
+    def __str__(self):
+        return self.summary()
+
+    def __repr__(self):
+        return f"<{type(self).__name__} {self.name!r}, {self.params.size:,} parameters, {self.dtype}>"
+
+
+Network.classes[Network.__name__] = Network
+
+
+def _ordered(inputs, outputs):
+    for what, nodes in (("inputs", inputs), ("outputs", outputs)):
+        if not nodes:
+            raise ValueError(f"a model needs {what}, got none")
+    checks.distinct(inputs, "the input")
+    nodes = topological_order(outputs)
+    for node in inputs:
+        if node not in nodes:
+            raise ValueError(f"{node!r} is an input that no output is computed from")
+    for node in nodes:
+        if node.layer is None and node not in inputs:
+            raise ValueError(f"{node!r} is needed by an output and is not among the inputs")
+    return nodes
+
+
+def _nodes(config):
+    layers = {}
+    for settings in config["layers"]:
+        settings = dict(settings)
+        kind = Layer.classes[checks.one_of(settings.pop("class"), "class of layer", Layer.classes)]
+        layers[settings["name"]] = kind(**settings)
+    nodes = []
+    for entry in config["nodes"]:
+        if "input" in entry:
+            nodes.append(Input(entry["width"], entry["input"]))
+        else:
+            nodes.append(layers[entry["layer"]](*(nodes[k] for k in entry["parents"])))
+    return nodes
+
+
+def _started(layers, names, seed):
+    rng = np.random.default_rng(seed)
+    return {f"{names[layer]}.{name}": value for layer in layers for name, value in layer.start_values(rng).items()}
+
+
+def _slices(layers, names):
+    slices, offset = {}, 0
+    for layer in layers:
+        for name, shape in layer.fixed_shapes.items():
+            size = math.prod(shape)
+            slices[f"{names[layer]}.{name}"] = (slice(offset, offset + size), shape)
+            offset += size
+    return slices
+
+
+def _check_arrays(arrays, slices, dtype):
+    for name, (_, shape) in slices.items():
+        array = arrays.get(name)
+        if array is None:
+            raise ModelFormatError(f"there is no array {name!r}")
+        if array.shape != shape or array.dtype != dtype:
+            raise ModelFormatError(f"{name} must be {dtype} of shape {shape}, got {array.dtype} of shape {array.shape}")
+
+
+def _unpickled(cls, config, arrays, draws):
+    net = cls.from_config(config, arrays)
+    net.programs.draws = draws
+    return net

@@ -1,0 +1,282 @@
+"""Optimizers that scale the step of each parameter by the gradients it has seen; Adam itself is in `optimizers.py`.
+
+Names, defaults and forms are those of PyTorch, where PyTorch has them.
+"""
+
+from typing import Unpack
+
+from fastbp.inputs import checks
+from fastbp.optimizers.optimizer import Optimizer
+from fastbp.optimizers.settings import Common, Rate, of_means
+
+
+class Adamax(Optimizer):
+    """Adam with a running maximum of abs(g) in the place of the mean of g**2. Kingma and Ba 2015, algorithm 2.
+
+    Parameters
+    ----------
+    lr, eps : float
+    betas : tuple of two floats
+        How much of the mean of g and of the maximum a step keeps.
+    weight_decay : float
+        Coupled (g + weight_decay * p).
+    **common
+        As for `Optimizer`.
+
+    Examples
+    --------
+    >>> Adamax()
+    Adamax(lr=0.002, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.0)
+    """
+
+    def __init__(
+        self,
+        lr: Rate = 2e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        **common: Unpack[Common],
+    ):
+        super().__init__(lr, weight_decay, common, **of_means(betas, eps))
+
+    def rules(self):
+        return [("adamax", (*self.settings["betas"], self.settings["eps"]))]
+
+
+class NAdam(Optimizer):
+    """Adam with Nesterov's look ahead, and a momentum that grows from half of the first beta to it. Dozat 2016.
+
+    Parameters
+    ----------
+    lr, eps : float
+    betas : tuple of two floats
+        As for `Adam`.
+    weight_decay : float
+    momentum_decay : float
+        How fast the momentum grows: 1 - 0.96**(t * momentum_decay) / 2 of the first beta at step t.
+    **common
+        As for `Optimizer`.
+
+    Examples
+    --------
+    >>> NAdam().settings["momentum_decay"]
+    0.004
+    """
+
+    def __init__(
+        self,
+        lr: Rate = 2e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        momentum_decay: float = 4e-3,
+        **common: Unpack[Common],
+    ):
+        super().__init__(
+            lr,
+            weight_decay,
+            common,
+            **of_means(betas, eps),
+            momentum_decay=checks.in_range(momentum_decay, "momentum_decay", 0.0),
+        )
+
+    def rules(self):
+        settings = self.settings
+        return [("nadam", (*settings["betas"], settings["eps"], settings["momentum_decay"]))]
+
+
+class RAdam(Optimizer):
+    """Adam that moves by momentum alone until the mean of g**2 is of enough steps to be trusted. Liu et al. 2020.
+
+    Parameters
+    ----------
+    lr, eps : float
+    betas : tuple of two floats
+        As for `Adam`.
+    weight_decay : float
+    **common
+        As for `Optimizer`.
+
+    Examples
+    --------
+    >>> RAdam().settings["betas"]
+    (0.9, 0.999)
+    """
+
+    def __init__(
+        self,
+        lr: Rate = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        **common: Unpack[Common],
+    ):
+        super().__init__(lr, weight_decay, common, **of_means(betas, eps))
+
+    def rules(self):
+        return [("radam", (*self.settings["betas"], self.settings["eps"]))]
+
+
+class RMSprop(Optimizer):
+    """The gradient over the root of its mean square: p -= lr * g / (sqrt(v) + eps). Tieleman and Hinton 2012.
+
+    Parameters
+    ----------
+    lr, eps : float
+    alpha : float
+        How much of the mean of g**2 a step keeps.
+    weight_decay : float
+        Coupled (g + weight_decay * p).
+    momentum : float
+        Of the scaled gradients.
+    centered : bool
+        Whether g is scaled by its variance, the mean square without the square of the mean (Graves 2013).
+    **common
+        As for `Optimizer`.
+
+    Examples
+    --------
+    >>> RMSprop(momentum=0.9).rules()
+    [('rms', (0.99, 1e-08)), ('momentum', (0.9, 0.0))]
+    """
+
+    def __init__(
+        self,
+        lr: Rate = 1e-2,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        momentum: float = 0.0,
+        centered: bool = False,
+        **common: Unpack[Common],
+    ):
+        super().__init__(
+            lr,
+            weight_decay,
+            common,
+            alpha=checks.in_range(alpha, "alpha", 0.0, 1.0),
+            eps=checks.in_range(eps, "eps", 0.0),
+            momentum=checks.in_range(momentum, "momentum", 0.0, 1.0),
+            centered=bool(centered),
+        )
+
+    def rules(self):
+        settings = self.settings
+        scaling = ("rms_centered" if settings["centered"] else "rms", (settings["alpha"], settings["eps"]))
+        return [scaling, ("momentum", (settings["momentum"], 0.0)) if settings["momentum"] else ("sgd", ())]
+
+
+class Adagrad(Optimizer):
+    """The gradient over the root of the sum of all its squares: p -= lr * g / (sqrt(v) + eps). Duchi et al. 2011.
+
+    Parameters
+    ----------
+    lr : float
+    lr_decay : float
+        At step t, lr is lr / (1 + (t - 1) * lr_decay).
+    weight_decay : float
+        Coupled (g + weight_decay * p).
+    initial_accumulator_value : float
+        Where the sums start.
+    eps : float
+    **common
+        As for `Optimizer`.
+
+    Examples
+    --------
+    >>> Adagrad(lr=0.1).settings["eps"]
+    1e-10
+    """
+
+    def __init__(
+        self,
+        lr: Rate = 1e-2,
+        lr_decay: float = 0.0,
+        weight_decay: float = 0.0,
+        initial_accumulator_value: float = 0.0,
+        eps: float = 1e-10,
+        **common: Unpack[Common],
+    ):
+        super().__init__(
+            lr,
+            weight_decay,
+            common,
+            lr_decay=checks.in_range(lr_decay, "lr_decay", 0.0),
+            initial_accumulator_value=checks.in_range(initial_accumulator_value, "initial_accumulator_value", 0.0),
+            eps=checks.in_range(eps, "eps", 0.0),
+        )
+
+    def rules(self):
+        names = ("lr_decay", "initial_accumulator_value", "eps")
+        return [("adagrad", tuple(self.settings[name] for name in names))]
+
+
+class Adadelta(Optimizer):
+    """Steps of the size that the last ones had: d = g * rms(steps) / rms(gradients), p -= lr * d. Zeiler 2012.
+
+    Parameters
+    ----------
+    lr : float
+    rho : float
+        How much of the means of g**2 and of d**2 a step keeps.
+    eps : float
+        Added to both means.
+    weight_decay : float
+        Coupled (g + weight_decay * p).
+    **common
+        As for `Optimizer`.
+
+    Examples
+    --------
+    >>> Adadelta()
+    Adadelta(lr=1.0, rho=0.9, eps=1e-06, weight_decay=0.0)
+    """
+
+    def __init__(
+        self, lr: Rate = 1.0, rho: float = 0.9, eps: float = 1e-6, weight_decay: float = 0.0, **common: Unpack[Common]
+    ):
+        super().__init__(
+            lr,
+            weight_decay,
+            common,
+            rho=checks.in_range(rho, "rho", 0.0, 1.0),
+            eps=checks.in_range(eps, "eps", 0.0),
+        )
+
+    def rules(self):
+        return [("adadelta", (self.settings["rho"], self.settings["eps"]))]
+
+
+class Adan(Optimizer):
+    """Adam with Nesterov's look ahead, from the differences of gradients. Xie et al. 2022, as in the authors' code.
+
+    Parameters
+    ----------
+    lr, eps : float
+    betas : tuple of three floats
+        How much of the means of g, of its differences d, and of (g + b2 * d)**2 a step keeps.
+    weight_decay : float
+        Decoupled, and proximal: p /= 1 + lr * weight_decay last.
+    **common
+        As for `Optimizer`.
+
+    Examples
+    --------
+    >>> Adan().settings["betas"]
+    (0.98, 0.92, 0.99)
+    """
+
+    decay = "proximal_decay"
+
+    def __init__(
+        self,
+        lr: Rate = 1e-3,
+        betas: tuple[float, float, float] = (0.98, 0.92, 0.99),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        **common: Unpack[Common],
+    ):
+        super().__init__(lr, weight_decay, common, **of_means(betas, eps, 3))
+
+    def rules(self):
+        return [("adan", (*self.settings["betas"], self.settings["eps"]))]

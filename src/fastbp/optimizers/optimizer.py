@@ -1,0 +1,356 @@
+"""Optimizer: settings, and the chain of the engine's rules that they stand for; the rules hold the arithmetic.
+
+Decay is a rule of its own in the chain, before the rules that move the parameters, never a flag inside one; so is
+all that every optimizer can do (`optimizer_settings.py`). An optimizer keeps its state for each network it has stepped,
+and lets go of it with the network. Settings but `lr` are fixed when it is made, because the compiled chains hold
+copies of them.
+"""
+
+import math
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from fastbp import _engine
+from fastbp.errors import DivergenceError
+from fastbp.inputs import checks
+from fastbp.network.network import Network
+from fastbp.optimizers import settings as of_all
+from fastbp.optimizers.settings import COMMON, DECOUPLED, OF_GROUPS, PENALTIES, Common, Rate, Rule
+from fastbp.schedules import shapes
+from fastbp.schedules.on_plateau import OnPlateau
+from fastbp.schedules.schedule import Schedule
+
+
+class Optimizer:
+    """Base of the optimizers: a subclass names its settings and gives its `rules`.
+
+    Where `lr` is asked for, a schedule (`fastbp.schedules`) or a function of the step will do. All optimizers take
+    these settings too.
+
+    Parameters
+    ----------
+    weight_decay : float
+        Added to the gradient as weight_decay * p (coupled, as in PyTorch); AdamW and others that say so have it
+        decoupled: p *= 1 - lr * weight_decay.
+    decoupled_weight_decay : bool, optional
+        Which of the two it is, where that is not to be the optimizer's own.
+    decay_biases : bool
+        Whether weight_decay, l1 and proximal_l1 are for all parameters; False: for the matrices only, not for biases
+        or the factors of normalizations.
+    l2_by_rows : float
+        A penalty l2_by_rows / 2 * |W|**2 on the sum of the rows' losses, as scikit-learn has it, not on their mean:
+        adds l2_by_rows * W, over the sum of the weights of the batch's rows, to the gradient of matrices.
+    l1 : float
+        Adds l1 * sign(p) to the gradient: the subgradient of an L1 penalty. Parameters come near 0 but not to it.
+    proximal_l1 : float
+        The same penalty by its proximal step, decoupled: after the step each parameter comes nearer to 0 by
+        lr * proximal_l1, and where that is past 0 it is exactly 0.
+    clip_norm : float, optional
+        Scales the whole gradient down to this Euclidean norm where its own is larger.
+    clip_value : float, optional
+        Brings each number of the gradient into -clip_value ... clip_value, after clip_norm.
+    accumulate : int
+        Batches of a step, which is made with the mean of their gradients.
+    ema : float, optional
+        Keeps an exponential moving average of the parameters, of which a step leaves this share; see `average`.
+    swa_start, swa_every : int, optional
+        Keeps their plain average from this step on, of every so many-th step (stochastic weight averaging).
+    groups : dict from str to dict
+        Other settings for some of the parameters, by the name of a layer, "dense_1", or of one parameter of it,
+        "dense_1.b": any of `lr_scale` (a factor of lr), `weight_decay`, `l1` and `proximal_l1`.
+
+    Attributes
+    ----------
+    lr : float
+        The learning rate of the last step. A number, a schedule or a function of the step may be assigned at any time.
+    schedule : Schedule or None
+        What gives it, where it is not a number.
+    epoch : int
+        Epochs done, for schedules that go by them: `fit` counts, a loop by hand adds 1 itself.
+    settings : mapping
+        All others, read-only.
+
+    Examples
+    --------
+    >>> from fastbp import Adam
+    >>> Adam(lr=0.01, weight_decay=1e-4, decay_biases=False, groups={"dense_1": {"lr_scale": 0.1}}).settings["groups"]
+    {'dense_1': {'lr_scale': 0.1}}
+    """
+
+    classes: ClassVar[dict[str, Callable[..., "Optimizer"]]] = {}
+    decay: ClassVar[str] = "l2"  # the rule that `weight_decay` goes to
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        Optimizer.classes[cls.__name__.lower()] = cls
+
+    def __init__(self, lr: Rate, weight_decay: float, common: Common, **settings: object):
+        self.schedule: Schedule | None = None
+        self.epoch = 0
+        self.lr = lr
+        settings["weight_decay"] = checks.in_range(weight_decay, "weight_decay", 0.0)
+        for name in common:
+            checks.one_of(name, f"setting of {type(self).__name__}", {"lr", *settings, *COMMON}, TypeError)
+        self.settings: Mapping = MappingProxyType(settings | of_all.checked(common))
+        self._chains: WeakKeyDictionary[Network, _engine.Chain] = WeakKeyDictionary()
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the last step; of the first before there is one."""
+        return self._lr
+
+    @lr.setter
+    def lr(self, lr: float | Schedule | Callable[[int], float]) -> None:
+        schedule = shapes.resolve(lr)
+        self._lr = schedule(0) if schedule else checks.in_range(lr, "lr", 0.0)
+        self.schedule = schedule
+
+    def rates(self, done: int, first: int, last: int) -> np.ndarray:
+        """An array with the learning rates of batches at first ... last - 1, after so many before them."""
+        counts = (done + np.arange(last - first)) // self.settings["accumulate"]
+        rates = np.empty(last)
+        rates[first:] = self._lr if self.schedule is None else self.schedule.at(counts)
+        return rates
+
+    @property
+    def by_steps(self) -> bool:
+        """Whether the learning rate changes within an epoch."""
+        return self.schedule is not None and self.schedule.per == "step"
+
+    def next_rate(self, done: int) -> float:
+        """The learning rate of the batch after so many, which becomes `lr`."""
+        if self.schedule is not None:
+            self._lr = self.schedule(done // self.settings["accumulate"] if self.by_steps else self.epoch)
+        return self._lr
+
+    def end_epoch(self, logs: Mapping[str, float], known: Container[str] | None = None) -> None:
+        """Count an epoch, for schedules that go by them; `fit` does. `known` are names that some epochs only have."""
+        self.epoch += 1
+        if isinstance(self.schedule, OnPlateau):
+            self.schedule.see_logs(logs, known)
+
+    def rules(self) -> list[Rule]:
+        """The engine's rules that move the parameters, and their scalars, in the order in which they are applied."""
+        raise NotImplementedError
+
+    def rules_for(self, is_matrix: bool) -> tuple[float, list[Rule]]:
+        """A factor of lr and the rules, for matrices and for other parameters."""
+        return 1.0, self.rules()
+
+    def chain_for(self, net: Network) -> "_engine.Chain":
+        """The compiled rules and their state for a network."""
+        chain = self._chains.get(net)
+        if chain is None:
+            chain = _engine.Chain(net.dtype.name, *self._compiled(net))
+            self._chains[net] = chain
+        return chain
+
+    def _compiled(self, net):
+        """The groups of the engine's chain, the number of parameters, which of them a group has, and matrices."""
+        known = {*net.slices, *(name.rpartition(".")[0] for name in net.slices)}
+        for name in self.settings["groups"]:
+            checks.one_of(name, "layer in groups", known)
+        groups: dict[tuple, int] = {}
+        segments: list[tuple[int, int]] = []
+        matrices: list[tuple] = []
+        for name, (part, shape) in net.slices.items():
+            lr_scale, rules = self._group_of(name, len(shape) == 2)
+            group = groups.setdefault((lr_scale, tuple(rules)), len(groups))
+            if segments and segments[-1][1] == group:
+                segments.pop()
+            segments.append((part.stop, group))
+            if any(_engine.RULES[rule].whole for rule, _ in rules):
+                matrices.append((part.start, *shape, group))
+        return list(groups) or [(1.0, self.rules())], net.params.size, segments or None, matrices
+
+    def _group_of(self, name, is_matrix):
+        """The factor of lr and all rules for a parameter."""
+        own, decoupled = self._of_parameter(name, is_matrix), self.settings[DECOUPLED]
+        decay = self.decay if decoupled is None else "decoupled_decay" if decoupled else "l2"
+        own_scale, rules = self.rules_for(is_matrix)
+        before = of_all.before(self.settings, own, is_matrix, decay)
+        after = of_all.after(self.settings, own, decay)
+        return own["lr_scale"] * own_scale, [*before, *rules, *after]
+
+    def _of_parameter(self, name, is_matrix):
+        """What OF_GROUPS has, for one parameter."""
+        own = {key: value if value is not None else self.settings[key] for key, value in OF_GROUPS.items()}
+        own |= self.settings["groups"].get(name.rpartition(".")[0], {})
+        if not (is_matrix or self.settings["decay_biases"]):
+            own |= dict.fromkeys(PENALTIES, 0.0)
+        return own | self.settings["groups"].get(name, {})
+
+    def step(self, net: Network, loss: float = math.nan) -> None:
+        """Move `net.params` by `net.grads`.
+
+        Parameters
+        ----------
+        net : Network
+        loss : float
+            Of which these are the gradients; only `Rprop` with `backtrack` asks for it.
+
+        Raises
+        ------
+        DivergenceError
+            If a parameter would not be finite; it stays as it was.
+        """
+        chain = self.chain_for(checks.instance(net, Network, "net"))
+        if not net.programs.update(chain, self.next_rate(chain.t), loss):
+            raise self.diverged("the update is not finite")
+
+    def average(self, net: Network) -> np.ndarray:
+        """The average of a network's parameters that `ema` or `swa_start` keeps.
+
+        Parameters that are not trained, frozen ones and statistics of normalizations, are as they are in the network.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            As `net.params`.
+
+        Raises
+        ------
+        RuntimeError
+            If there is none yet.
+
+        Examples
+        --------
+        >>> from fastbp import SGD, Dense, Input, Sequential
+        >>> net, optimizer = Sequential(Input(1), Dense(1, weights="zeros"), seed=0), SGD(lr=1.0, swa_start=1)
+        >>> net.grads[...] = -1.0
+        >>> for _ in range(3):
+        ...     optimizer.step(net)
+        >>> net.params, optimizer.average(net)
+        (array([3., 3.], dtype=float32), array([2., 2.], dtype=float32))
+        """
+        ema, start = self.settings["ema"], self.settings["swa_start"]
+        if ema is None and start is None:
+            raise RuntimeError(f"{type(self).__name__} keeps no average; make it with ema=0.999 or swa_start=1000")
+        chain = self.chain_for(checks.instance(net, Network, "net"))
+        wanted, done = start or 1, chain.t // self.settings["accumulate"]
+        if done < wanted:
+            raise RuntimeError(f"there is an average from step {wanted} on, {done} are done")
+        return np.where(net.programs.trained(), chain.states[-1], net.params)
+
+    @contextmanager
+    def averaged(self, net: Network) -> Iterator[None]:
+        """Put the average into `net.params` for a while, for evaluation or saving.
+
+        Examples
+        --------
+        >>> from fastbp import SGD, Dense, Input, Sequential
+        >>> net, optimizer = Sequential(Input(1), Dense(1, weights="zeros"), seed=0), SGD(lr=1.0, ema=0.5)
+        >>> net.grads[...] = -1.0
+        >>> for _ in range(2):
+        ...     optimizer.step(net)
+        >>> with optimizer.averaged(net):
+        ...     print(net.params)
+        [1.5 1.5]
+        """
+        kept = net.params.copy()
+        net.params = self.average(net)
+        try:
+            yield
+        finally:
+            net.params = kept
+
+    def diverged(self, what: str) -> DivergenceError:
+        """The error for a loss or an update that is not finite."""
+        return DivergenceError(
+            f"{what}; the parameters are the last finite ones. Try a smaller learning rate than {self.lr}, "
+            "or inputs and targets of a scale near 1"
+        )
+
+    def config(self) -> dict:
+        """Name and settings, as JSON has them."""
+        lr = self._lr if self.schedule is None else self.schedule.config()
+        return {"name": type(self).__name__.lower(), **self._shown(), "lr": lr}
+
+    def configured(self, **settings: Any) -> "Optimizer":
+        """A new optimizer of the kind with some settings changed.
+
+        Examples
+        --------
+        >>> from fastbp import SGD
+        >>> SGD(lr=0.1).configured(momentum=0.9).rules()
+        [('momentum', (0.9, 0.0))]
+        """
+        return type(self)(**{**self._shown(), **settings})
+
+    def _shown(self):
+        """lr, the settings of its own, and those of all optimizers that are not the defaults."""
+        hidden = {name for name, (default, _) in COMMON.items() if self.settings[name] == default}
+        return {
+            "lr": self.schedule or self._lr,
+            **{name: value for name, value in self.settings.items() if name not in hidden},
+        }
+
+    def __reduce__(self):
+        return _made, (type(self), self._shown())
+
+    def __repr__(self):
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._shown().items())})"
+
+
+def resolve(optimizer) -> Optimizer:
+    """A new optimizer with its defaults for a name, or the optimizer itself."""
+    if isinstance(optimizer, str):
+        return Optimizer.classes[checks.one_of(optimizer, "optimizer", Optimizer.classes)]()
+    return checks.instance(optimizer, Optimizer, "optimizer")
+
+
+def from_config(config: dict) -> Optimizer:
+    """The optimizer that `config()` describes."""
+    config = {**config, "lr": stored_rate(config["lr"])}
+    return _made(Optimizer.classes[checks.one_of(config.pop("name"), "optimizer", Optimizer.classes)], config)
+
+
+def stored_rate(lr: float | dict) -> float | Schedule:
+    """What `config()` has for lr."""
+    return shapes.from_config(lr) if isinstance(lr, dict) else checks.in_range(lr, "lr", 0.0)
+
+
+def _made(cls, settings):
+    return cls(**settings)
+
+
+def clip_by_global_norm(grads: np.ndarray | Sequence[np.ndarray], max_norm: float) -> float:
+    """Scale gradients in place so that their Euclidean norm is at most `max_norm`.
+
+    Gradients with a NaN or infinity are left alone; a step with them raises.
+
+    Parameters
+    ----------
+    grads : ndarray, or a sequence of them
+        Such as `net.grads`.
+    max_norm : float
+
+    Returns
+    -------
+    float
+        The norm before.
+
+    Examples
+    --------
+    >>> grads = np.array([3.0, 4.0])
+    >>> clip_by_global_norm(grads, 1.0)
+    5.0
+    >>> grads
+    array([0.6, 0.8])
+    """
+    parts = checks.instances(grads, np.ndarray, "grads")
+    for part in parts:
+        if part.dtype.kind != "f":
+            raise TypeError(f"grads must hold floats, got dtype {part.dtype}")
+    max_norm = checks.in_range(max_norm, "max_norm", 0.0)
+    # einsum, not dot: a BLAS would let its number of threads choose the order of the sum
+    norm = math.sqrt(sum(float(np.einsum("i,i", *[g.reshape(-1)] * 2, dtype=np.float64)) for g in parts))
+    if max_norm < norm < math.inf:
+        for part in parts:
+            part *= max_norm / norm
+    return norm

@@ -1,0 +1,112 @@
+"""The settings that every optimizer takes: the table of their defaults and checks, and the engine's rules for them.
+
+Decay, clipping, accumulation and averages are rules of the chain, and their order is fixed here. Rejected: a list of
+transformations that the user chains, as optax has it. Their order matters, and only one is right.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import TypeAlias, TypedDict
+
+from fastbp.inputs import checks
+from fastbp.schedules.schedule import Schedule
+
+Rule = tuple[str, tuple[float, ...]]
+Rate: TypeAlias = float | Schedule | Callable[[int], float]
+
+
+class Common(TypedDict, total=False):
+    """The settings that every optimizer takes, for type checkers; COMMON has their defaults and checks."""
+
+    decoupled_weight_decay: bool | None
+    decay_biases: bool
+    l2_by_rows: float
+    l1: float
+    proximal_l1: float
+    clip_norm: float | None
+    clip_value: float | None
+    accumulate: int
+    ema: float | None
+    swa_start: int | None
+    swa_every: int
+    groups: Mapping[str, Mapping[str, float]]
+
+
+# What `groups` may set for some of the parameters, with what holds for the others.
+OF_GROUPS = {"lr_scale": 1.0, "weight_decay": None, "l1": None, "proximal_l1": None}
+DECOUPLED = "decoupled_weight_decay"
+PENALTIES = ("weight_decay", "l1", "proximal_l1")  # which `decay_biases=False` keeps from biases
+
+
+def _groups(groups) -> dict[str, dict[str, float]]:
+    groups = checks.instance(groups, Mapping, "groups")
+    return {name: _group(name, settings) for name, settings in groups.items()}
+
+
+def _group(name, settings):
+    settings = checks.instance(settings, Mapping, f"groups[{name!r}]")
+    for key in settings:
+        checks.one_of(key, f"setting in groups[{name!r}]", OF_GROUPS)
+    return {key: checks.in_range(value, f"{key} in groups[{name!r}]", 0.0) for key, value in settings.items()}
+
+
+def _limit(name):
+    return lambda value: None if value is None else checks.above_zero(value, name)
+
+
+COMMON: dict[str, tuple[object, Callable]] = {
+    "decoupled_weight_decay": (None, lambda value: value if value is None else checks.as_bool(value, DECOUPLED)),
+    "decay_biases": (True, bool),
+    "l2_by_rows": (0.0, lambda value: checks.in_range(value, "l2_by_rows", 0.0)),
+    "l1": (0.0, lambda value: checks.in_range(value, "l1", 0.0)),
+    "proximal_l1": (0.0, lambda value: checks.in_range(value, "proximal_l1", 0.0)),
+    "clip_norm": (None, _limit("clip_norm")),
+    "clip_value": (None, _limit("clip_value")),
+    "accumulate": (1, lambda value: checks.positive_int(value, "accumulate")),
+    "ema": (None, lambda value: None if value is None else checks.in_range(value, "ema", 0.0, 1.0)),
+    "swa_start": (None, lambda value: None if value is None else checks.positive_int(value, "swa_start")),
+    "swa_every": (1, lambda value: checks.positive_int(value, "swa_every")),
+    "groups": ({}, _groups),
+}
+
+
+def checked(common: Common) -> dict[str, object]:
+    """All of COMMON, as given or by default."""
+    settings = {name: check(common.get(name, default)) for name, (default, check) in COMMON.items()}
+    if settings["ema"] is not None and settings["swa_start"] is not None:
+        raise ValueError("ema and swa_start are two averages; an optimizer keeps one")
+    return settings
+
+
+def before(settings: Mapping, own: Mapping, is_matrix: bool, decay: str) -> list[Rule]:
+    """The rules before those that move the parameters; `own` is what OF_GROUPS has for them."""
+    rules: list[Rule] = []
+    if settings["accumulate"] > 1:
+        rules.append(("mean_of_batches", (settings["accumulate"],)))
+    if settings["l2_by_rows"] and is_matrix:
+        rules.append(("l2_of_sum", (settings["l2_by_rows"],)))
+    if settings["clip_norm"] is not None:
+        rules.append(("clip_by_norm", (settings["clip_norm"],)))
+    if settings["clip_value"] is not None:
+        rules.append(("clip_by_value", (settings["clip_value"],)))
+    if own["weight_decay"] and decay != "proximal_decay":
+        rules.append((decay, (own["weight_decay"],)))
+    return [*rules, ("l1", (own["l1"],))] if own["l1"] else rules
+
+
+def after(settings: Mapping, own: Mapping, decay: str) -> list[Rule]:
+    """The rules after them."""
+    rules: list[Rule] = []
+    if own["weight_decay"] and decay == "proximal_decay":
+        rules.append((decay, (own["weight_decay"],)))
+    if own["proximal_l1"]:
+        rules.append(("soft_threshold", (own["proximal_l1"],)))
+    if settings["ema"] is not None:
+        rules.append(("moving_average", (settings["ema"],)))
+    if settings["swa_start"] is not None:
+        rules.append(("plain_average", (settings["swa_start"], settings["swa_every"])))
+    return rules
+
+
+def of_means(betas: tuple[float, ...], eps: float, count: int = 2) -> dict[str, object]:
+    """The settings that Adam and its like have of their own: how much of their means a step keeps, and eps."""
+    return {"betas": checks.fractions(betas, count, "betas"), "eps": checks.in_range(eps, "eps", 0.0)}

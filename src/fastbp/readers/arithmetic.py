@@ -1,0 +1,112 @@
+"""Arithmetic of values that are being read: steps of a draft, and constants.
+
+Readers of PyTorch, ONNX and Keras have it in common. A function gets the draft and the values, and gives a
+value, or None where no layer does what it means.
+"""
+
+import numbers
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastbp.layers import merge
+from fastbp.readers.draft import Draft
+from fastbp.readers.torch.state_dict import as_array
+
+
+@dataclass(frozen=True)
+class At:
+    """A value that is a step of the draft; other values are numbers, arrays, tensors and tuples."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A value that no layer can stand for; the error if somebody wants it."""
+
+    error: ValueError
+
+
+def constant(draft: Draft, at: At, value: Any) -> np.ndarray | None:
+    """A number, or one for each column of a step, in one dimension; None for what is neither."""
+    if isinstance(value, bool) or not (isinstance(value, (numbers.Real, np.ndarray)) or hasattr(value, "detach")):
+        return None
+    array = np.float64(value) if isinstance(value, numbers.Real) else as_array(value)
+    fits = array.size in (1, draft.width(at.number)) and array.ndim <= 2 and array.shape[:-1] in ((), (1,))
+    return array.reshape(-1).astype(np.float64) if fits else None
+
+
+def merged(draft: Draft, gate: merge.Merge, values: Sequence[At]) -> At | None:
+    """A gate of steps whose widths it takes."""
+    widths = {draft.width(value.number) for value in values}
+    if isinstance(gate, merge.Concatenate) or len(widths - {1}) < 2:
+        return At(draft.add(gate, *(value.number for value in values)))
+    return None
+
+
+def binary(gate: type[merge.Merge] | None, right: Callable, left: Callable | None) -> Callable:
+    """An operator: a gate of two steps, or with a constant c the map (scale, shift) = right(c), left(c) on its left."""
+
+    def read(draft: Draft, a: Any, b: Any, name: str | None = None) -> At | None:
+        if isinstance(a, At) and isinstance(b, At):
+            return merged(draft, gate(name=name), [a, b]) if gate else None
+        at, other, way = (a, b, right) if isinstance(a, At) else (b, a, left)
+        c = constant(draft, at, other) if isinstance(at, At) and way else None
+        if c is None or way is None:
+            return None
+        scale, shift = way(c)
+        return At(draft.affine(at.number, scale, shift, name))
+
+    return read
+
+
+add = binary(merge.Add, lambda c: (1.0, c), lambda c: (1.0, c))
+subtract = binary(merge.Subtract, lambda c: (1.0, -c), lambda c: (-1.0, c))
+multiply = binary(merge.Multiply, lambda c: (c, 0.0), lambda c: (c, 0.0))
+divide = binary(None, lambda c: (1 / c, 0.0), None)
+
+
+def extreme(gate: type[merge.Merge]) -> Callable:
+    """The largest or the smallest of steps and numbers."""
+
+    def read(draft: Draft, *values: Any, name: str | None = None) -> At | None:
+        steps = [value for value in values if isinstance(value, At)]
+        if not steps:
+            return None
+        widest = max(steps, key=lambda at: draft.width(at.number))
+        level = [value if isinstance(value, At) else _level(draft, widest, value) for value in values]
+        known = [value for value in level if value is not None]
+        if len(known) < len(level):
+            return None
+        return known[0] if len(known) == 1 else merged(draft, gate(name=name), known)
+
+    return read
+
+
+def _level(draft: Draft, at: At, value: Any) -> At | None:
+    c = constant(draft, at, value)
+    if c is None or not (c == c[0]).all() or not np.isfinite(c[0]):
+        return None
+    return At(draft.add(merge.Constant(float(c[0]), draft.width(at.number))))
+
+
+maximum, minimum = extreme(merge.Maximum), extreme(merge.Minimum)
+
+
+def clipped(draft: Draft, x: At, low: Any = None, high: Any = None) -> At | None:
+    """X within low ... high, of which either may be missing."""
+    for limit, function in ((low, maximum), (high, minimum)):
+        if limit is not None and x is not None:
+            x = function(draft, x, limit)
+    return x
+
+
+def split(draft: Draft, x: At, sizes: Sequence[int]) -> tuple[At, ...]:
+    """Stretches of columns of these sizes, one after the other."""
+    starts = np.cumsum([0, *sizes[:-1]]).tolist()
+    return tuple(
+        At(draft.columns(x.number, range(start, start + size))) for start, size in zip(starts, sizes, strict=True)
+    )

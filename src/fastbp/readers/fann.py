@@ -1,0 +1,237 @@
+"""FANN in: networks as `fann_save` writes them, versions FLO_2.0 and FLO_2.1.
+
+A file is a list of neurons and one of connections, so layers are found again: all neurons of a layer of FANN's
+become one dense layer, whose W has a 0 where there is no connection. The steepness of an activation is a factor of
+W. Nothing is allocated from what the file claims before that is compared with what it holds.
+
+The format: https://github.com/libfann/fann/blob/master/src/fann_io.c
+"""
+
+import os
+import re
+from typing import NamedTuple
+
+import numpy as np
+
+from fastbp._typing import DTypeLike
+from fastbp.errors import ModelFormatError
+from fastbp.layers.layer import Dense
+from fastbp.layers.merge import Concatenate
+from fastbp.model import Model
+from fastbp.readers.draft import Draft, unsupported
+
+FORM = "FANN"
+VERSIONS = ("FANN_FLO_2.0", "FANN_FLO_2.1")
+MOST_WEIGHTS = 2**27  # of one layer; a file that wants more names few of them
+
+
+class Row(NamedTuple):
+    """An activation of FANN's, of a sum v: scale f(factor v) + shift."""
+
+    name: str
+    activation: str
+    parameters: tuple[float, ...] = ()
+    factor: float = 1.0
+    scale: float = 1.0
+    shift: float = 0.0
+
+
+# By their numbers in the file. A stepwise function is a quick approximation of the one that is meant: it differs
+# from that by at most 0.04 (of sigmoid) and 0.07 (symmetric), and has jumps, which no gradient could follow.
+ACTIVATIONS = {
+    0: Row("LINEAR", "linear"),
+    3: Row("SIGMOID", "sigmoid", factor=2.0),
+    4: Row("SIGMOID_STEPWISE", "sigmoid", factor=2.0),
+    5: Row("SIGMOID_SYMMETRIC", "tanh"),
+    6: Row("SIGMOID_SYMMETRIC_STEPWISE", "tanh"),
+    7: Row("GAUSSIAN", "gaussian"),
+    8: Row("GAUSSIAN_SYMMETRIC", "gaussian", scale=2.0, shift=-1.0),
+    10: Row("ELLIOT", "elliot"),
+    11: Row("ELLIOT_SYMMETRIC", "softsign"),
+    12: Row("LINEAR_PIECE", "hard_tanh", (0.0, 1.0)),
+    13: Row("LINEAR_PIECE_SYMMETRIC", "hard_tanh", (-1.0, 1.0)),
+    14: Row("SIN_SYMMETRIC", "sin"),
+    15: Row("COS_SYMMETRIC", "cos"),
+    16: Row("SIN", "sin", scale=0.5, shift=0.5),
+    17: Row("COS", "cos", scale=0.5, shift=0.5),
+}
+
+
+class _Neuron(NamedTuple):
+    inputs: int
+    activation: int
+    steepness: float
+
+
+class _File(NamedTuple):
+    sizes: list[int]  # of the layers, with the neurons that stand for biases
+    shortcut: bool
+    neurons: list[_Neuron]
+    sources: np.ndarray  # the neuron at the other end of each connection
+    weights: np.ndarray
+
+
+def from_fann(path: str | os.PathLike[str], *, dtype: DTypeLike | None = "float32") -> Model:
+    """The model in a .net file of FANN, the Fast Artificial Neural Network library.
+
+    Parameters
+    ----------
+    path : path
+        A text file of version FANN_FLO_2.0 or 2.1; layered networks and those with shortcuts, whole or sparse.
+    dtype : {"float32", "float64"}
+        Of the model.
+
+    Returns
+    -------
+    Model
+        A Sequential for a layered network. What the file says about training and about scaling of inputs, which
+        FANN leaves to separate calls, is not read.
+
+    Raises
+    ------
+    ModelFormatError
+        If the file is damaged or no network of FANN.
+    ValueError
+        If an activation has no counterpart: the thresholds and GAUSSIAN_STEPWISE.
+
+    Notes
+    -----
+    The stepwise activations of FANN are read as the functions that they approximate: sigmoid and tanh.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp(), "sum.net")
+    >>> lines = ["FANN_FLO_2.1", "network_type=0", "layer_sizes=3 2", "neurons=(0, 0, 0) (0, 0, 0) (0, 0, 0) (3, 0, 1)"
+    ...          " (0, 0, 0)", "connections=(0, 1) (1, 1) (2, 0.5)"]
+    >>> _ = path.write_text(chr(10).join(lines))
+    >>> from_fann(path).predict([[1.0, 2.0]])
+    array([[3.5]], dtype=float32)
+    """
+    where = os.fspath(path)
+    with open(path, encoding="ascii", errors="replace") as file:
+        text = file.read()
+    try:
+        return _model(_parsed(text), dtype)
+    except ModelFormatError as error:
+        raise ModelFormatError(f"{where}: {error}") from None
+    except (IndexError, OverflowError) as error:
+        raise ModelFormatError(f"{where} is no sound network of FANN: {error}") from error
+
+
+def _parsed(text: str) -> _File:
+    version, _, rest = text.partition("\n")
+    if version.strip() not in VERSIONS:
+        raise ModelFormatError(f"it begins with {version[:40]!r}, known: {', '.join(VERSIONS)}")
+    fields = dict(line.split("=", 1) for line in rest.splitlines() if "=" in line)
+    sizes = [_number(word, int) for word in _field(fields, "layer_sizes").split()]
+    neurons = [
+        _Neuron(_number(inputs, int), _number(activation, int), _number(steepness, float))
+        for inputs, activation, steepness in _tuples(_field(fields, "neurons"), 3)
+    ]
+    found = _tuples(_field(fields, "connections"), 2)
+    sources = np.array([_number(source, int) for source, _ in found], dtype=np.int64)
+    weights = np.array([_number(weight, float) for _, weight in found], dtype=np.float64)
+    parsed = _File(sizes, _field(fields, "network_type").strip() == "1", neurons, sources, weights)
+    _check(parsed)
+    return parsed
+
+
+def _field(fields: dict[str, str], name: str) -> str:
+    for key, value in fields.items():
+        if key.split(" ")[0] == name:
+            return value
+    raise ModelFormatError(f"it has no {name}")
+
+
+def _tuples(text: str, size: int) -> list[tuple[str, ...]]:
+    groups = re.findall(r"\(([^()]*)\)", text)
+    found = [tuple(part.strip() for part in group.split(",")) for group in groups]
+    if any(len(group) != size for group in found) or re.sub(r"\([^()]*\)", "", text).strip():
+        raise ModelFormatError(f"a list of groups of {size} numbers is broken")
+    return found
+
+
+def _number(word: str, kind: type):
+    try:
+        value = kind(word)
+    except ValueError:
+        raise ModelFormatError(f"{word[:40]!r} is not a number") from None
+    if not (0 <= value < 2**62 if kind is int else np.isfinite(value)):
+        raise ModelFormatError(f"{word[:40]} is out of range")
+    return value
+
+
+def _check(file: _File) -> None:
+    if len(file.sizes) < 2 or min(file.sizes) < 1:
+        raise ModelFormatError("it has fewer than two layers, or an empty one")
+    if sum(file.sizes) != len(file.neurons):
+        raise ModelFormatError(f"its layers have {sum(file.sizes)} neurons, {len(file.neurons)} are listed")
+    wanted = sum(neuron.inputs for neuron in file.neurons)
+    if wanted != len(file.weights):
+        raise ModelFormatError(f"its neurons have {wanted} connections, {len(file.weights)} are listed")
+    if len(file.sources) and file.sources.max() >= len(file.neurons):
+        raise ModelFormatError(f"a connection comes from neuron {file.sources.max()}, there are {len(file.neurons)}")
+
+
+def _model(file: _File, dtype) -> Model:
+    ends = np.cumsum([0, *file.sizes])
+    first_connection = np.cumsum([0, *(neuron.inputs for neuron in file.neurons)])
+    biases = [ends[k + 1] - 1 for k in range(len(file.sizes)) if k == 0 or not file.shortcut]
+    draft = Draft()
+    columns: dict[int, tuple[int, int]] = {}  # a neuron's layer and its column there
+    steps: list[int] = []
+    for layer, size in enumerate(file.sizes):
+        numbers = [k for k in range(ends[layer], ends[layer] + size) if k not in biases]
+        if not numbers:
+            raise ModelFormatError(f"layer {layer} has no neuron but the one for biases")
+        if layer:
+            weights = [slice(first_connection[k], first_connection[k + 1]) for k in numbers]
+            steps.append(_layer(draft, steps, file, numbers, weights, columns, biases))
+        else:
+            steps.append(draft.input(len(numbers)))
+        columns.update({number: (layer, place) for place, number in enumerate(numbers)})
+    return draft.model([steps[-1]], dtype)
+
+
+def _layer(draft: Draft, steps: list[int], file: _File, numbers, connections, columns: dict, biases: list) -> int:
+    """A dense layer of the neurons with these numbers, on the layers that they are connected with."""
+    sources = {int(source) for part in connections for source in file.sources[part]} - set(biases)
+    if any(source not in columns for source in sources):
+        raise ModelFormatError(f"a connection leads from layer {len(steps)} or a later one to layer {len(steps)}")
+    used = sorted({columns[source][0] for source in sources}) or [len(steps) - 1]
+    starts = dict(zip(used, np.cumsum([0, *(draft.width(steps[layer]) for layer in used)]).tolist(), strict=False))
+    rows = sum(draft.width(steps[layer]) for layer in used)
+    if rows * len(numbers) > MOST_WEIGHTS:
+        raise ModelFormatError(f"layer {len(steps)} is too large: {rows} x {len(numbers)} weights")
+    W, b = np.zeros((rows, len(numbers))), np.zeros(len(numbers))
+    for unit, part in enumerate(connections):
+        for source, weight in zip(file.sources[part].tolist(), file.weights[part].tolist(), strict=True):
+            if source in biases:
+                b[unit] += weight
+            else:
+                W[starts[columns[source][0]] + columns[source][1], unit] += weight
+    found = [_row(file.neurons[number]) for number in numbers]
+    factors = [row.factor * file.neurons[k].steepness for row, k in zip(found, numbers, strict=True)]
+    parents = [steps[layer] for layer in used]
+    x = parents[0] if len(parents) == 1 else draft.add(Concatenate(), *parents)
+    return _activated(draft, draft.add(Dense(len(numbers)), x, W=W * np.array(factors), b=b * np.array(factors)), found)
+
+
+def _row(neuron: _Neuron) -> Row:
+    row = ACTIVATIONS.get(neuron.activation)
+    if row is None:
+        known = [row.name for row in ACTIVATIONS.values()]
+        raise unsupported(f"a neuron with activation function {neuron.activation}", FORM, known)
+    return row
+
+
+def _activated(draft: Draft, z: int, rows: list[Row]) -> int:
+    """The activations of a layer, whose neurons may have different ones."""
+    starts = [k for k, row in enumerate(rows) if k == 0 or row != rows[k - 1]]
+    parts = []
+    for start, stop in zip(starts, [*starts[1:], len(rows)], strict=True):
+        row = rows[start]
+        y = draft.activate(draft.columns(z, range(start, stop)), row.activation, *row.parameters)
+        parts.append(y if (row.scale, row.shift) == (1.0, 0.0) else draft.affine(y, row.scale, row.shift))
+    return parts[0] if len(parts) == 1 else draft.add(Concatenate(), *parts)

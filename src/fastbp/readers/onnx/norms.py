@@ -1,0 +1,92 @@
+"""Normalizations that an ONNX graph spells out: X / sqrt(mean(X**2) + eps), and the same after X - mean(X).
+
+The parts of such a formula are no layers. A `Part` says which part a value is, until the division at the end of
+the formula makes a layer of it; gamma and beta are then what it is multiplied by and what is added.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastbp.layers.normalization import LayerNorm, RMSNorm
+from fastbp.readers.arithmetic import At
+
+
+class Part(NamedTuple):
+    """What a value is: a mean, a deviation from it, its square, or a root, of a step."""
+
+    kind: str
+    of: int
+    eps: float = 0.0
+
+
+def mean(node, x: Any, axes: Any = None) -> Part | None:
+    """ReduceMean of each row."""
+    axes = node.get("axes", axes)
+    if axes is None or len(axes) != 1 or int(axes[0]) not in (1, -1) or not node.get("keepdims", 1):
+        return None
+    if isinstance(x, At):
+        return Part("mean", x.number)
+    return Part("variance", x.of) if isinstance(x, Part) and x.kind == "square" else None
+
+
+def subtract(a: Any, b: Any) -> Part | None:
+    """X minus its mean."""
+    return Part("deviation", b.of) if isinstance(b, Part) and a == At(b.of) and b.kind == "mean" else None
+
+
+def multiply(node, a: Any, b: Any) -> Any:
+    """The square of a deviation, or the end of the formula where it has a reciprocal."""
+    if isinstance(a, Part) and a == b and a.kind == "deviation":
+        return Part("square", a.of)
+    for part, other in ((a, b), (b, a)):
+        if isinstance(part, Part) and part.kind.startswith("inverse "):
+            return divide(node, other, part._replace(kind=part.kind.removeprefix("inverse ")))
+    return None
+
+
+def add(a: Any, b: Any) -> Part | None:
+    """A mean of squares and a small number."""
+    part, eps = (a, b) if isinstance(a, Part) else (b, a)
+    if not isinstance(part, Part) or part.kind not in ("mean", "variance") or np.size(eps) != 1:
+        return None
+    return part._replace(eps=float(f"{np.ravel(eps)[0]:.7g}"))
+
+
+def root(node, x: Any) -> Part | None:
+    """The root of either."""
+    kinds = {"mean": "root mean", "variance": "root variance"}
+    return x._replace(kind=kinds[x.kind]) if isinstance(x, Part) and x.kind in kinds else None
+
+
+def reciprocal(node, x: Any) -> Part | None:
+    """One over a root."""
+    return x._replace(kind=f"inverse {x.kind}") if isinstance(x, Part) and x.kind.startswith("root ") else None
+
+
+def divide(node, a: Any, b: Any) -> At | None:
+    """The end of the formula: a layer without gamma and beta."""
+    if not isinstance(b, Part):
+        return None
+    if b.kind == "root variance" and a == Part("deviation", b.of):
+        return At(node.draft.add(LayerNorm(b.eps, affine=False, name=node.name), b.of))
+    squared = b.kind == "root mean" and getattr(node.draft.layer(b.of), "activation", "") == "square"
+    if squared and isinstance(a, At) and node.draft.parents(b.of) == (a.number,):
+        return At(node.draft.add(RMSNorm(b.eps, affine=False, name=node.name), a.number))
+    return None
+
+
+def scaled(node, a: Any, b: Any, name: str) -> At | None:
+    """A normalization with this as its gamma or beta."""
+    at, array = (a, b) if isinstance(a, At) else (b, a)
+    layer: Any = node.draft.layer(at.number) if isinstance(at, At) else None
+    if type(layer) not in (LayerNorm, RMSNorm) or not isinstance(array, np.ndarray):
+        return None
+    width, given = node.draft.width(at.number), node.draft.parameters(at.number)
+    first = not given if name == "gamma" else type(layer) is LayerNorm and not np.any(given.get("beta", 0))
+    if array.size != width or not first:
+        return None
+    arrays = {"gamma": np.ones_like(array.reshape(-1)), "beta": np.zeros_like(array.reshape(-1)), **given}
+    arrays[name] = array.reshape(-1)
+    made = type(layer)(layer.eps, name=layer.name)
+    return At(node.draft.add(made, node.draft.parents(at.number)[0], **arrays))

@@ -1,0 +1,353 @@
+"""ONNX in: what each operator is here, a row each, from a node and the values of its inputs to a value.
+
+A value is a step of the draft, an array that is known, or None for an input left out. A row gives None where the
+attributes mean something that no layer does.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fastbp._engine import ACTIVATIONS as OWN
+from fastbp.layers import merge
+from fastbp.layers.embedding import Embedding
+from fastbp.layers.layer import Dense, Dropout
+from fastbp.layers.normalization import BatchNorm, LayerNorm, RMSNorm
+from fastbp.readers import arithmetic
+from fastbp.readers.arithmetic import At
+from fastbp.readers.draft import Draft
+from fastbp.readers.onnx import norms
+
+WIDE = {"float32", "float64", "int64"}  # a cast to these changes no number that a net sees
+
+
+class Node:
+    """A node of the graph: its attributes, and the layers that arrays have made so far."""
+
+    def __init__(self, draft: Draft, layers: dict, inputs: list[str], name: str | None, attributes: dict, opset: int):
+        self.draft, self.layers, self.inputs = draft, layers, inputs
+        self.name, self.attributes, self.opset = name, attributes, opset
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """An attribute."""
+        return self.attributes.get(key, default)
+
+    def layer(self, make: Callable, x: At, *names: str, **arrays: np.ndarray) -> At:
+        """A step of a layer, of the one that was made before for the same arrays if there is one."""
+        key = (*names, *self.inputs[1:], *(str(item) for item in sorted(self.attributes.items(), key=str)))
+        if key not in self.layers:
+            taken = {layer.name for layer in self.layers.values()}
+            self.layers[key] = make(None if self.name in taken else self.name)
+        return At(self.draft.add(self.layers[key], x.number, **arrays))
+
+    def activate(self, x: Any, activation: str, *parameters: float) -> At | None:
+        """An activation, if the engine has it."""
+        if not isinstance(x, At) or activation not in OWN:
+            return None
+        return At(self.draft.activate(x.number, activation, *parameters, name=self.name))
+
+
+def _gemm(node, A, B, C=None):
+    if not isinstance(A, At) or not _is_matrix(B) or node.get("transA", 0):
+        return None
+    W = node.get("alpha", 1.0) * (B.T if node.get("transB", 0) else B)
+    b = None if C is None else node.get("beta", 1.0) * np.broadcast_to(np.reshape(C, -1), (W.shape[1],))
+    return _dense(node, A, W.astype(B.dtype), b)
+
+
+def _dense(node, x, W, b):
+    arrays = {"W": W} if b is None else {"W": W, "b": b.astype(W.dtype)}
+    return node.layer(lambda name: Dense(W.shape[1], bias=b is not None, name=name), x, **arrays)
+
+
+def _matmul(node, A, B):
+    return _dense(node, A, B, None) if isinstance(A, At) and _is_matrix(B) else None
+
+
+def _is_matrix(B):
+    return isinstance(B, np.ndarray) and B.ndim == 2 and B.dtype.kind == "f"
+
+
+def _arithmetic(read: Callable) -> Callable:
+    return lambda node, a, b: read(node.draft, a, b, node.name)
+
+
+def _add(node, a, b):
+    at, other = (a, b) if isinstance(a, At) else (b, a)
+    before = node.draft.parameters(at.number) if isinstance(at, At) and isinstance(other, np.ndarray) else {}
+    if before.keys() == {"W"} and other.size == before["W"].shape[1] > 1:  # MatMul and Add are one layer
+        parent = At(node.draft.parents(at.number)[0])
+        return _dense(node, parent, before["W"], other.reshape(-1))
+    return norms.add(a, b) or norms.scaled(node, a, b, "beta") or _plus(node, a, b)
+
+
+_plus = _arithmetic(arithmetic.add)
+_minus = _arithmetic(arithmetic.subtract)
+_times = _arithmetic(arithmetic.multiply)
+_over = _arithmetic(arithmetic.divide)
+
+
+def _mul(node, a, b):
+    return norms.multiply(node, a, b) or norms.scaled(node, a, b, "gamma") or _times(node, a, b)
+
+
+def _pow(node, x, exponent):
+    return _mul(node, x, x) if np.size(exponent) == 1 and np.ravel(exponent)[0] == 2 else None
+
+
+def _sum(node, *values):
+    steps = [value for value in values if isinstance(value, At)]
+    if len(values) == 1:
+        return values[0]
+    return arithmetic.merged(node.draft, merge.Add(name=node.name), steps) if len(steps) == len(values) else None
+
+
+def _mean(node, *values):
+    if len(values) < 2 or not all(isinstance(value, At) for value in values):
+        return values[0] if len(values) == 1 else None
+    return arithmetic.merged(node.draft, merge.Average(name=node.name), values)
+
+
+def _extreme(read):
+    return lambda node, *values: read(node.draft, *values, name=node.name)
+
+
+def _clip(node, x, low=None, high=None):
+    low, high = (node.get(key, value) for key, value in (("min", low), ("max", high)))
+    if low is not None and high is not None and "hard_tanh" in OWN and np.size(low) == np.size(high) == 1:
+        return node.activate(x, "hard_tanh", float(np.ravel(low)[0]), float(np.ravel(high)[0]))
+    return arithmetic.clipped(node.draft, x, low, high) if isinstance(x, At) else None
+
+
+def _concat(node, *values):
+    steps = [value for value in values if isinstance(value, At)]
+    if node.get("axis") not in (1, -1) or len(steps) < len(values):
+        return None
+    return steps[0] if len(steps) == 1 else arithmetic.merged(node.draft, merge.Concatenate(name=node.name), steps)
+
+
+def _slice(node, x, starts=None, ends=None, axes=None, steps=None):
+    starts, ends, axes = (node.get(key, value) for key, value in (("starts", starts), ("ends", ends), ("axes", axes)))
+    axes = range(len(starts)) if axes is None else axes
+    steps = np.ones(len(starts), int) if steps is None else steps
+    if isinstance(x, At) and len(starts) == 1 and int(axes[0]) in (1, -1):
+        width = node.draft.width(x.number)
+        columns = range(width)[_python_slice(int(starts[0]), int(ends[0]), int(steps[0]), width)]
+        return At(node.draft.columns(x.number, columns, node.name)) if columns else None
+    return None
+
+
+def _python_slice(start, end, step, width):
+    if step < 0 and end < -width:
+        return slice(start, None, step)
+    return slice(start, end, step)
+
+
+def _split(node, x, sizes=None):
+    if not isinstance(x, At) or node.get("axis", 0) not in (1, -1):
+        return None
+    width, count = node.draft.width(x.number), node.get("num_outputs", node.get("outputs"))
+    sizes = node.get("split", sizes)
+    if sizes is None:
+        each = -(-width // count)
+        sizes = [min(each, width - start) for start in range(0, width, each)]
+    fits = sum(map(int, sizes)) == width and all(int(size) > 0 for size in sizes)
+    return arithmetic.split(node.draft, x, [int(size) for size in sizes]) if fits else None
+
+
+def _gather(node, x, indices):
+    if _is_matrix(x) and isinstance(indices, At) and node.get("axis", 0) == 0:
+        return At(node.draft.add(Embedding(*x.shape, name=node.name), indices.number, W=x))
+    if isinstance(x, At) and isinstance(indices, np.ndarray) and indices.ndim == 1 and node.get("axis", 0) in (1, -1):
+        width = node.draft.width(x.number)
+        if indices.size and (np.abs(indices + 0.5) < width).all():
+            return At(node.draft.columns(x.number, [range(width)[k] for k in indices.tolist()], node.name))
+    return None
+
+
+def _softmax(activation):
+    def row(node, x):
+        usual = 1 if node.opset < 13 else -1
+        return node.activate(x, activation) if node.get("axis", usual) in (1, -1) else None
+
+    return row
+
+
+def _plain(activation: str, **defaults: float) -> Callable:
+    """An activation whose parameters are attributes of these names, with these values where they are left out."""
+
+    def row(node, x):
+        return node.activate(x, activation, *(float(node.get(key, value)) for key, value in defaults.items()))
+
+    return row
+
+
+def _only(activation: str, **wanted: float) -> Callable:
+    """An activation that has the attributes fixed: for others there is none."""
+
+    def row(node, x):
+        same = all(math.isclose(node.get(key, value), value, rel_tol=1e-6) for key, value in wanted.items())
+        return node.activate(x, activation) if same else None
+
+    return row
+
+
+def _hard_sigmoid(node, x):
+    scale, shift = node.get("alpha", 0.2), node.get("beta", 0.5)
+    if not isinstance(x, At) or "hard_tanh" not in OWN:
+        return None
+    if math.isclose(scale, 1 / 6, rel_tol=1e-6) and shift == 0.5:
+        return node.activate(x, "hard_sigmoid")
+    return node.activate(At(node.draft.affine(x.number, scale, shift)), "hard_tanh", 0.0, 1.0)
+
+
+def _shrink(node, x):
+    edge, bias = node.get("lambd", 0.5), node.get("bias", 0.0)
+    activation = {edge: "soft_shrink", 0.0: "hard_shrink"}.get(bias)
+    return node.activate(x, activation, edge) if activation else None
+
+
+def _gelu(node, x):
+    return node.activate(x, {"none": "gelu", "tanh": "gelu_tanh"}[node.get("approximate", "none")])
+
+
+def _batch_norm(node, x, gamma, beta, mean, variance):
+    if not isinstance(x, At) or node.get("training_mode", 0):
+        return None
+    arrays = {"gamma": gamma, "beta": beta, "mean": mean, "variance": variance}
+    return node.layer(lambda name: BatchNorm(eps=node.get("epsilon", 1e-5), name=name), x, **arrays)
+
+
+def _layer_norm(node, x, gamma, beta=None):
+    if not isinstance(x, At) or node.get("axis", -1) not in (1, -1):
+        return None
+    beta = np.zeros_like(gamma) if beta is None else beta
+    return node.layer(lambda name: LayerNorm(node.get("epsilon", 1e-5), name=name), x, gamma=gamma, beta=beta)
+
+
+def _rms_norm(node, x, gamma):
+    if not isinstance(x, At) or node.get("axis", -1) not in (1, -1):
+        return None
+    return node.layer(lambda name: RMSNorm(node.get("epsilon", 1e-5), name=name), x, gamma=gamma)
+
+
+def _dropout(node, x, ratio=None, training=None):
+    rate = float(node.get("ratio", 0.5 if ratio is None else np.ravel(ratio)[0]))
+    return At(node.draft.add(Dropout(rate, name=node.name), x.number)) if isinstance(x, At) else None
+
+
+def _shape(node, x):
+    """Shapes have -1 for the number of rows, which nobody knows."""
+    return np.array([-1, node.draft.width(x.number)]) if isinstance(x, At) else None
+
+
+def _expand(node, x, shape):
+    if isinstance(x, np.ndarray) and x.size == 1 and list(shape[:1]) == [-1] and len(shape) == 2:
+        return At(node.draft.add(merge.Constant(float(x.reshape(-1)[0]), int(shape[1]), name=node.name)))
+    if not isinstance(x, At) or not isinstance(shape, np.ndarray) or shape.shape != (2,) or shape[0] not in (1, -1):
+        return None
+    width, wanted = node.draft.width(x.number), int(shape[1])
+    if wanted in (1, width):
+        return x
+    return At(node.draft.add(merge.Broadcast(wanted, name=node.name), x.number)) if width == 1 else None
+
+
+def _constant_of_shape(node, shape):
+    value = node.get("value", np.zeros(1, np.float32))
+    if not isinstance(shape, np.ndarray) or shape.shape != (2,) or shape[0] != -1:
+        return None
+    return At(node.draft.add(merge.Constant(float(value.reshape(-1)[0]), int(shape[1]), name=node.name)))
+
+
+def _reshape(node, x, shape=None):
+    shape = node.get("shape", shape)
+    if not isinstance(x, At) or not isinstance(shape, (np.ndarray, list)):
+        return None
+    return x if list(shape) in ([-1, node.draft.width(x.number)], [0, -1], [0, node.draft.width(x.number)]) else None
+
+
+def _prelu(node, x, slope):
+    from fastbp.layers import layer
+
+    if not isinstance(x, At) or not hasattr(layer, "PReLU"):
+        return None
+    alpha = np.reshape(slope, -1)
+    return node.layer(lambda name: layer.PReLU(alpha.size, name=name), x, alpha=alpha)
+
+
+def _scaler(node, x):
+    scale, offset = (np.asarray(node.get(key, default), np.float32) for key, default in (("scale", 1), ("offset", 0)))
+    return At(node.draft.affine(x.number, scale, -offset * scale, node.name)) if isinstance(x, At) else None
+
+
+def _linear_regressor(node, x):
+    if not isinstance(x, At) or node.get("post_transform", "NONE") != "NONE":
+        return None
+    W = np.reshape(np.asarray(node.get("coefficients"), np.float32), (node.get("targets", 1), -1)).T
+    return _dense(node, x, W, None if node.get("intercepts") is None else np.asarray(node.get("intercepts")))
+
+
+OPERATORS: dict[str, Callable] = {
+    "Gemm": _gemm,
+    "MatMul": _matmul,
+    "Add": _add,
+    "Sub": lambda node, a, b: norms.subtract(a, b) or _minus(node, a, b),
+    "Mul": _mul,
+    "Pow": _pow,
+    "Div": lambda node, a, b: norms.divide(node, a, b) or _over(node, a, b),
+    "ReduceMean": norms.mean,
+    "Sqrt": norms.root,
+    "Reciprocal": norms.reciprocal,
+    "Neg": lambda node, x: At(node.draft.affine(x.number, -1.0, 0.0, node.name)),
+    "Sum": _sum,
+    "Mean": _mean,
+    "Max": _extreme(arithmetic.maximum),
+    "Min": _extreme(arithmetic.minimum),
+    "Clip": _clip,
+    "Concat": _concat,
+    "Slice": _slice,
+    "Split": _split,
+    "Gather": _gather,
+    "Expand": _expand,
+    "ConstantOfShape": _constant_of_shape,
+    "Shape": _shape,
+    "Sigmoid": _plain("sigmoid"),
+    "Tanh": _plain("tanh"),
+    "Relu": _plain("relu"),
+    "LeakyRelu": _plain("leaky_relu", alpha=0.01),
+    "Elu": _plain("elu", alpha=1.0),
+    "Celu": _plain("celu", alpha=1.0),
+    "Selu": _only("selu", alpha=1.6732632423543772, gamma=1.0507009873554805),
+    "Gelu": _gelu,
+    "Mish": _plain("mish"),
+    "Swish": _only("silu", alpha=1.0),
+    "Softplus": _plain("softplus"),
+    "Softsign": _plain("softsign"),
+    "HardSigmoid": _hard_sigmoid,
+    "HardSwish": _plain("hard_swish"),
+    "ThresholdedRelu": lambda node, x: node.activate(x, "threshold", float(node.get("alpha", 1.0)), 0.0),
+    "PRelu": _prelu,
+    "Shrink": _shrink,
+    "Exp": _plain("exp"),
+    "Abs": _plain("abs"),
+    "Sin": _plain("sin"),
+    "Cos": _plain("cos"),
+    "Softmax": _softmax("softmax"),
+    "LogSoftmax": _softmax("log_softmax"),
+    "BatchNormalization": _batch_norm,
+    "LayerNormalization": _layer_norm,
+    "RMSNormalization": _rms_norm,
+    "Dropout": _dropout,
+    "Identity": lambda node, x: x,
+    "Cast": lambda node, x: x if isinstance(x, At) and node.get("to").name in WIDE else None,
+    "Flatten": lambda node, x: x if isinstance(x, At) and node.get("axis", 1) in (1, -1) else None,
+    "Reshape": _reshape,
+    "Constant": lambda node: node.get("value", node.get("value_float", node.get("value_floats"))),
+}
+ML_OPERATORS: dict[str, Callable] = {  # of the domain ai.onnx.ml
+    "LinearRegressor": _linear_regressor,
+    "Scaler": _scaler,
+    "ZipMap": lambda node, x: x,
+}

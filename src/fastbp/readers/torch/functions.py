@@ -1,0 +1,137 @@
+"""What functions, operators and methods of PyTorch are here: a row a name, from what fx writes down to steps.
+
+A name stands for the function of torch, of torch.nn.functional and of operator, and for the method of a tensor.
+Activations are not among them: `F.relu(x)` is read as the module of that name. A row gets the draft and the
+values of the arguments, and gives a value, or None where these arguments mean something that no layer does.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from fastbp.layers import merge
+from fastbp.layers.layer import Dense, Dropout
+from fastbp.layers.normalization import LayerNorm
+from fastbp.readers import arithmetic
+from fastbp.readers.arithmetic import At
+from fastbp.readers.draft import Draft
+from fastbp.readers.torch.state_dict import as_array, dense_arrays
+
+CLIPS = ("clamp", "clip")
+ROWS = object()  # the value of x.size(0)
+
+
+def _concatenated(draft, tensors, dim=0):
+    steps = dim in (1, -1) and all(isinstance(tensor, At) for tensor in tensors)
+    if steps and len(tensors) == 1:
+        return tensors[0]
+    return arithmetic.merged(draft, merge.Concatenate(), tensors) if steps else None
+
+
+def _item(draft, x, key):
+    if not isinstance(x, At):
+        return x[key] if isinstance(x, (tuple, list)) and isinstance(key, int) else None
+    if not isinstance(key, tuple) or len(key) != 2 or key[0] not in (slice(None), ...):
+        return None
+    columns, width = key[1], draft.width(x.number)
+    if isinstance(columns, slice):
+        return At(draft.columns(x.number, range(*columns.indices(width))))
+    if isinstance(columns, (list, tuple)) and all(isinstance(column, int) for column in columns):
+        return At(draft.columns(x.number, [range(width)[column] for column in columns]))
+    return None
+
+
+def _chunks(draft, x, chunks, dim=0):
+    width = draft.width(x.number)
+    return _split(draft, x, -(-width // chunks), dim)
+
+
+def _split(draft, x, sizes, dim=0):
+    width = draft.width(x.number)
+    if dim not in (1, -1):
+        return None
+    if isinstance(sizes, int):
+        sizes = [min(sizes, width - start) for start in range(0, width, sizes)]
+    return arithmetic.split(draft, x, sizes)
+
+
+def _reshaped(draft, x, *shape):
+    shape = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+    width = draft.width(x.number)
+    return x if len(shape) == 2 and tuple(shape) in ((ROWS, width), (ROWS, -1), (-1, width)) else None
+
+
+def _expanded(draft, x, *shape):
+    if len(shape) != 2 or shape[0] not in (-1, ROWS) or draft.width(x.number) not in (1, shape[1]):
+        return None
+    return x if draft.width(x.number) == shape[1] else At(draft.add(merge.Broadcast(shape[1]), x.number))
+
+
+def _linear(draft, x, weight, bias=None):
+    arrays = dense_arrays(as_array(weight), None if bias is None else as_array(bias))
+    return At(draft.add(Dense(len(arrays["W"].T), bias=bias is not None), x.number, **arrays))
+
+
+def _layer_norm(draft, x, normalized_shape, weight=None, bias=None, eps=1e-5):
+    width = draft.width(x.number)
+    if tuple(normalized_shape) != (width,):
+        return None
+    gamma, beta = (
+        np.full(width, start, np.float32) if given is None else as_array(given)
+        for start, given in ((1, weight), (0, bias))
+    )
+    affine = weight is not None or bias is not None
+    return At(draft.add(LayerNorm(eps, affine=affine), x.number, gamma=gamma, beta=beta))
+
+
+def _two(extreme):
+    """torch.max of two tensors; of one it is another function."""
+    return lambda draft, a, b: extreme(draft, a, b) if isinstance(b, At) else None
+
+
+def _filled(draft, x, value):
+    return At(draft.add(merge.Constant(float(value), draft.width(x.number))))
+
+
+FUNCTIONS: dict[str, Callable] = {
+    **dict.fromkeys(("add", "iadd"), arithmetic.add),
+    **dict.fromkeys(("sub", "subtract", "isub"), arithmetic.subtract),
+    "rsub": lambda draft, a, b: arithmetic.subtract(draft, b, a),
+    **dict.fromkeys(("mul", "multiply", "imul"), arithmetic.multiply),
+    **dict.fromkeys(("div", "divide", "truediv", "true_divide", "itruediv"), arithmetic.divide),
+    **dict.fromkeys(("neg", "negative"), lambda draft, x: At(draft.affine(x.number, -1.0, 0.0))),
+    **dict.fromkeys(("maximum", "max"), _two(arithmetic.maximum)),
+    **dict.fromkeys(("minimum", "min"), _two(arithmetic.minimum)),
+    **dict.fromkeys(CLIPS, lambda draft, x, min=None, max=None: arithmetic.clipped(draft, x, min, max)),
+    **dict.fromkeys(("cat", "concat", "concatenate"), _concatenated),
+    "getitem": _item,
+    "chunk": _chunks,
+    "split": _split,
+    **dict.fromkeys(("view", "reshape"), _reshaped),
+    "flatten": lambda draft, x, start_dim=0, end_dim=-1: x if start_dim == 1 and end_dim in (1, -1) else None,
+    "size": lambda draft, x, dim=None: (ROWS, draft.width(x.number)) if dim is None else _size(draft, x, dim),
+    "expand": _expanded,
+    "full_like": _filled,
+    "linear": _linear,
+    "dropout": lambda draft, x, p=0.5, training=True, inplace=False: At(draft.add(Dropout(p), x.number)),
+    "layer_norm": _layer_norm,
+    **dict.fromkeys(("contiguous", "clone", "long"), lambda draft, x: x),
+}
+
+# Functions that give as many columns as they take.
+SAME_WIDTH = {
+    *("add", "iadd", "sub", "subtract", "mul", "multiply", "div", "truediv", "neg"),
+    *("maximum", "minimum", "max", "min", *CLIPS, "dropout"),
+}
+
+
+def _size(draft, x, dim):
+    return ROWS if dim in (0, -2) else draft.width(x.number)
+
+
+def call(draft: Draft, name: str, args: tuple, kwargs: dict):
+    """The value of a function, None if these arguments have no counterpart."""
+    try:
+        return FUNCTIONS[name](draft, *args, **kwargs)
+    except (AttributeError, TypeError):  # arguments that a row does not take
+        return None

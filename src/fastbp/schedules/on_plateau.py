@@ -1,0 +1,107 @@
+"""OnPlateau: the schedule that looks at a number of the training, and the only one with a state."""
+
+import math
+from collections.abc import Container, Mapping
+
+import numpy as np
+
+from fastbp.inputs import checks
+from fastbp.schedules.plateau import Plateau
+from fastbp.schedules.schedule import Schedule, rate
+
+
+class _Relative(Plateau):
+    """PyTorch's measure of what is better: by a share of the best, or by a difference."""
+
+    relative = True
+
+    def _better(self, value, than):
+        margin = self.min_delta * (abs(than) if self.relative else 1)
+        return self._sign * (than - value) > (0 if math.isinf(than) else margin)
+
+
+class OnPlateau(Schedule):
+    """Times factor when a number has not got better for more than patience epochs. ReduceLROnPlateau.
+
+    `fit` tells it the number after each epoch; a loop by hand calls `see`.
+
+    Parameters
+    ----------
+    lr : float
+        At the start.
+    factor : float
+    patience : int
+        Epochs to wait.
+    threshold : float
+        How much better counts as better: a share of the best ("rel"), or a difference ("abs").
+    threshold_mode : {"rel", "abs"}
+    cooldown : int
+        Epochs that are not counted after a change.
+    min_lr : float
+        Where it stops.
+    mode : {"min", "max"}
+        What better is.
+    monitor : str
+        Name of the number in the history; "val_loss" means "loss" where there is no validation data.
+
+    Examples
+    --------
+    >>> schedule = OnPlateau(1.0, factor=0.5, patience=0)
+    >>> for loss in (3.0, 2.0, 2.0):
+    ...     schedule.see(loss)
+    >>> schedule(0)
+    0.5
+    """
+
+    MODES = ("rel", "abs")
+
+    def __init__(
+        self,
+        lr: float,
+        factor: float = 0.1,
+        patience: int = 10,
+        threshold: float = 1e-4,
+        threshold_mode: str = "rel",
+        cooldown: int = 0,
+        min_lr: float = 0.0,
+        mode: str = "min",
+        monitor: str = "val_loss",
+        *,
+        state: Mapping | None = None,
+    ):
+        super().__init__(
+            "epoch",
+            lr=rate(lr),
+            factor=checks.in_range(factor, "factor", 0.0, 1.0),
+            patience=checks.positive_int(patience, "patience", low=0),
+            threshold=checks.in_range(threshold, "threshold", 0.0),
+            threshold_mode=checks.one_of(threshold_mode, "threshold_mode", self.MODES),
+            cooldown=cooldown,
+            min_lr=rate(min_lr, "min_lr"),
+            mode=mode,
+            monitor=monitor,
+        )
+        self._plateau = _Relative(patience + 1, threshold, mode, cooldown)
+        self._plateau.relative = threshold_mode == "rel"
+        self._now = float(lr)
+        if state is not None:
+            self._plateau.restore(dict(state))
+            self._now = rate(state["lr"])
+
+    def at(self, t):
+        return np.full(len(t), self._now)
+
+    def see(self, value: float) -> None:
+        """Take the number of an epoch."""
+        if self._plateau.see(float(value)):
+            self._now = max(self._now * self.settings["factor"], self.settings["min_lr"])
+
+    def see_logs(self, logs: Mapping[str, float], known: Container[str] | None = None) -> None:
+        """Take the number it monitors, if this epoch has it; `known` are names that other epochs have."""
+        name, known = self.settings["monitor"], logs if known is None else known
+        name = "loss" if name == "val_loss" and name not in known else name
+        if name in logs or name not in known:
+            self.see(logs[checks.one_of(name, "monitor", logs)])
+
+    def config(self):
+        return {**super().config(), "state": {"lr": self._now, **self._plateau.state()}}

@@ -1,0 +1,396 @@
+"""What the two estimators for scikit-learn share: parameters, checks of data, fit, the way to predictions.
+
+The conventions are scikit-learn's: a constructor that only keeps its arguments, fitted attributes that end in an
+underscore, data checked by its own utilities so that its error messages and feature names hold. An array that
+needs no check is not checked by these but by the engine, in a microsecond. Rejected: subclassing scikit-learn's own
+multilayer perceptron, whose private methods are what is slow.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+
+from fastbp._engine import ACTIVATIONS
+from fastbp._optional import package
+from fastbp.data.batches import Data
+from fastbp.derivatives import first_order
+from fastbp.inputs import checks
+from fastbp.inputs.array_sources import as_source
+from fastbp.sklearn.callbacks import Teller
+from fastbp.sklearn.network import SYNONYMS, Design, Runtime, as_activations, as_dropout, named
+from fastbp.sklearn.solvers import STOCHASTIC, Stochastic, memory_of, minimise
+from fastbp.sklearn.targets import WHO
+
+OLDEST = (1, 6)  # its validate_data
+
+sklearn = package("sklearn", WHO)
+if tuple(int(part) for part in sklearn.__version__.split(".")[:2]) < OLDEST:
+    raise ImportError(f"{WHO} needs scikit-learn >= {'.'.join(map(str, OLDEST))}, found {sklearn.__version__}")
+base = package("sklearn.base", WHO)
+BaseEstimator: Any = base.BaseEstimator
+TransformerMixin: Any = base.TransformerMixin
+FeatureNames: Any = base.ClassNamePrefixFeaturesOutMixin
+validation = package("sklearn.utils.validation", WHO)
+limits = package("sklearn.utils._param_validation", WHO)
+split = package("sklearn.model_selection", WHO).train_test_split
+check_random_state = package("sklearn.utils", WHO).check_random_state
+available_if = package("sklearn.utils.metaestimators", WHO).available_if
+
+# scikit-learn's callbacks came with 1.9.
+CallbackSupport: Any = object
+with suppress(ImportError):
+    CallbackSupport = package("sklearn.callback", WHO).CallbackSupportMixin
+
+validated: Callable = base._fit_context(prefer_skip_nested_validation=True)
+
+PARAMETERS = """hidden_layer_sizes : int or sequence of int
+        Units of each hidden layer; () for none.
+    activation : str or list of str
+        Of the hidden layers, or one for each: scikit-learn's "identity", "logistic", "tanh" and "relu", or any of
+        fastbp's.
+    solver : {"adam", "sgd", "lbfgs"}
+        "lbfgs" goes through SciPy.
+    alpha : float
+        Penalty on weights, not on biases: alpha / 2 times the sum of their squares over the rows of a batch is added
+        to its loss.
+    batch_size : int or "auto"
+        "auto" takes min(200, rows).
+    learning_rate : {"constant", "invscaling", "adaptive"}
+        For "sgd": as it is; over (rows seen + 1)**power_t after each epoch; or a fifth whenever the epochs no longer
+        improve.
+    learning_rate_init, power_t : float
+    max_iter : int
+        Epochs at most, or iterations of "lbfgs".
+    shuffle : bool
+        Whether each epoch goes through the rows in an order of its own.
+    random_state : int, RandomState or None
+        Of the start values, the held-out rows and the orders.
+    tol : float
+        What counts as an improvement.
+    verbose : bool
+        Whether to print the loss of each epoch.
+    warm_start : bool
+        Whether `fit` goes on from the parameters that are there.
+    momentum : float
+        For "sgd"; in Nesterov's form with `nesterovs_momentum`.
+    nesterovs_momentum : bool
+    early_stopping : bool
+        Whether to stop when the score of held-out rows no longer improves, and to put the best parameters back.
+    validation_fraction : float
+        Of the rows, to hold out where `fit` is given no others.
+    beta_1, beta_2, epsilon : float
+        For "adam".
+    n_iter_no_change : int or inf
+        Epochs without improvement before training stops.
+    max_fun : int
+        Calls of the loss by "lbfgs" at most.
+    """
+
+MORE = """dropout : float or list of float
+        Rate after the hidden layers, or after each.
+    optimizer : Optimizer, optional
+        One of fastbp's in the place of `solver`; alpha is for it too.
+    callbacks : list of Callback, optional
+        fastbp's; scikit-learn's are set by `set_callbacks`.
+    n_threads : int, optional
+        The engine chooses if not given.
+
+    Attributes
+    ----------
+    coefs_, intercepts_ : list of ndarray
+        W (inputs, outputs) and b of each layer, live.
+    n_iter_, n_layers_, n_outputs_, n_features_in_ : int
+    t_ : int
+        Rows seen in training.
+    out_activation_ : str
+    loss_, best_loss_ : float
+        Of the last epoch, and the least (None with early stopping).
+    loss_curve_ : list of float
+        The loss of each epoch, with the penalty.
+    validation_loss_curve_ : list of float
+        The loss of the held-out rows after each epoch, without the penalty.
+    validation_scores_, best_validation_score_ : list of float, float
+        With early stopping, else None.
+    """
+
+
+def is_stochastic(est) -> bool:
+    """Whether `partial_fit` is there."""
+    return est.optimizer is not None or est.solver in STOCHASTIC
+
+
+def kept(est, arguments: dict) -> None:
+    """Keep the arguments of a constructor as they are, which is all that one may do."""
+    vars(est).update({name: value for name, value in arguments.items() if name != "self"})
+
+
+class MultilayerPerceptron(FeatureNames, TransformerMixin, CallbackSupport, BaseEstimator):
+    """Base of the estimators; a subclass encodes targets and names the losses."""
+
+    _parameter_constraints: ClassVar[dict] = {
+        "hidden_layer_sizes": ["array-like", limits.Interval(Integral, 1, None, closed="left")],
+        "activation": [limits.StrOptions({*ACTIVATIONS, *SYNONYMS}), list, tuple],
+        "solver": [limits.StrOptions({*STOCHASTIC, "lbfgs"})],
+        "alpha": [limits.Interval(Real, 0, None, closed="left")],
+        "batch_size": [limits.StrOptions({"auto"}), limits.Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [limits.StrOptions({"constant", "invscaling", "adaptive"})],
+        "learning_rate_init": [limits.Interval(Real, 0, None, closed="neither")],
+        "power_t": [limits.Interval(Real, 0, None, closed="left")],
+        "max_iter": [limits.Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "random_state": ["random_state"],
+        "tol": [limits.Interval(Real, 0, None, closed="left")],
+        "verbose": ["verbose"],
+        "warm_start": ["boolean"],
+        "momentum": [limits.Interval(Real, 0, 1, closed="both")],
+        "nesterovs_momentum": ["boolean"],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [limits.Interval(Real, 0, 1, closed="left")],
+        "beta_1": [limits.Interval(Real, 0, 1, closed="left")],
+        "beta_2": [limits.Interval(Real, 0, 1, closed="left")],
+        "epsilon": [limits.Interval(Real, 0, None, closed="neither")],
+        "n_iter_no_change": [
+            limits.Interval(Integral, 1, None, closed="left"),
+            limits.Options(Real, {np.inf}),
+        ],
+        "max_fun": [limits.Interval(Integral, 1, None, closed="left")],
+        "dropout": [limits.Interval(Real, 0, 1, closed="left"), list, tuple],
+        "optimizer": "no_validation",
+        "callbacks": "no_validation",
+        "n_threads": [limits.Interval(Integral, 1, None, closed="left"), None],
+    }
+
+    # Fit
+
+    def _fit(self, X, y, sample_weight, held, incremental):
+        """Train; `held` is (X_val, y_val, sample_weight_val)."""
+        hidden = self._hidden()
+        self._refuse_for_lbfgs(held)
+        first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
+        X, y = self._checked(X, y, first)
+        self._learn_targets(y, incremental)
+        if sample_weight is not None:
+            sample_weight = validation._check_sample_weight(sample_weight, X)
+        weights = self._class_weighted(y, sample_weight, incremental)
+        self._random_state = check_random_state(self.random_state)
+        self.n_outputs_ = self._columns(y)
+        if first:
+            self._initialise([X.shape[1], *hidden, self.n_outputs_], X.dtype)
+        held = self._held_out(*held)
+        if self.early_stopping and held is None and is_stochastic(self):
+            if incremental:
+                raise ValueError("partial_fit does not support early_stopping=True without X_val and y_val")
+            X, y, weights, held = self._divided(X, y, weights)
+        self._train(X, y, weights, held, incremental)
+        if not np.isfinite(self._runtime.net.params).all():
+            raise ValueError(
+                "Solver produced non-finite parameter weights. The input data may contain large values and need to be"
+                " preprocessed."
+            )
+        return self
+
+    def _refuse_for_lbfgs(self, held):
+        """What needs epochs of batches."""
+        if is_stochastic(self):
+            return
+        dropout = self.dropout if np.any(self.dropout) else None
+        for name, given in (("X_val", held[0]), ("callbacks", self.callbacks), ("dropout", dropout)):
+            if given is not None:
+                raise ValueError(f"{name} needs epochs, which solver='lbfgs' does not have")
+
+    def _hidden(self):
+        """The widths of the hidden layers."""
+        sizes = self.hidden_layer_sizes
+        sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
+        if any(size <= 0 for size in sizes):
+            raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+        return [checks.positive_int(size, "hidden_layer_sizes") for size in sizes]
+
+    def _initialise(self, widths, dtype):
+        """Draw the parameters, and forget what was fitted before."""
+        self.n_iter_ = self.t_ = 0
+        self.n_layers_ = len(widths)
+        self.out_activation_ = self._link()
+        self._activations = as_activations(self.activation, len(widths) - 2)
+        self.coefs_, self.intercepts_ = [], []
+        for k in range(len(widths) - 1):
+            activation = (*self._activations, *self._activations[-1:], self.out_activation_)[k]
+            W, b = _start(activation, widths[k], widths[k + 1], self._random_state)
+            self.coefs_.append(W.astype(dtype, copy=False))
+            self.intercepts_.append(b.astype(dtype, copy=False))
+        self._no_improvement_count = 0
+        self._best_params = None
+        if is_stochastic(self):
+            self.loss_curve_, self.validation_loss_curve_ = [], []
+            self.validation_scores_ = [] if self.early_stopping else None
+            self.best_validation_score_ = -np.inf if self.early_stopping else None
+            self.best_loss_ = None if self.early_stopping else np.inf
+
+    def _checked(self, X, y, reset):
+        """X and y as scikit-learn checks them."""
+        X, y = validation.validate_data(
+            self,
+            X,
+            y,
+            accept_sparse=["csr", "csc"],
+            multi_output=True,
+            dtype=(np.float64, np.float32),
+            reset=reset,
+            **self._checks_of_y,
+        )
+        return X, validation.column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
+
+    def _train(self, X, y, weights, held, incremental):
+        runtime = self._at_work(anew=True)
+        data, held = self._data(X, y, weights), held and self._data(*held)
+        teller = Teller(self, X, y, weights)
+        if is_stochastic(self):
+            solver = Stochastic(self, runtime, self._target(), data, held, incremental)
+            solver.epochs(1 if incremental else self.max_iter, teller)
+        else:
+            minimise(self, runtime, self._target(), data, teller)
+        teller.close()
+
+    def _at_work(self, anew=False):
+        """The network that holds `coefs_` and `intercepts_`, which become its views.
+
+        It is another one if these have been replaced, or (`anew`) the parameters that shape it have changed.
+        """
+        runtime = self.__dict__.get("_runtime")
+        fits = runtime is not None and runtime.holds(self.coefs_, self.intercepts_)
+        if fits and not (anew and runtime.design != self._design(runtime.design.seed)):
+            return runtime
+        if runtime is not None and runtime.trainer is not None:
+            self._memory = memory_of(runtime.trainer)
+        runtime = self._runtime = Runtime(self._design(None), self.coefs_, self.intercepts_)
+        self.coefs_, self.intercepts_ = list(runtime.coefs), list(runtime.intercepts)
+        return runtime
+
+    def _design(self, seed):
+        """What shapes the network; a seed for its masks is drawn if none is given and there are any."""
+        layers = len(self.coefs_) - 1
+        activations = self.__dict__.get("_activations") or as_activations(self.activation, layers)
+        dropout = as_dropout(self.dropout, layers)
+        if seed is None:
+            # Nothing else may be drawn where scikit-learn draws nothing.
+            rng = self.__dict__.get("_random_state")
+            seed = int(rng.randint(2**31 - 1)) if any(dropout) and rng is not None else 0
+        return Design(activations, self.out_activation_, self._target().inside, dropout, seed)
+
+    def _data(self, X, y, weights):
+        dtype = self._runtime.net.dtype
+        X = as_source(X, X.shape[1], dtype, check_finite=X.dtype != dtype)
+        weights = None if weights is None else (checks.as_weights(weights, (len(X),), dtype),)
+        return Data((X,), (self._encoded(y, dtype),), weights)
+
+    def _held_out(self, X, y, weights):
+        """Checked data to look at after each epoch, or None."""
+        if X is None:
+            if y is not None or weights is not None:
+                raise ValueError("y_val and sample_weight_val need X_val")
+            return None
+        if y is None:
+            raise ValueError("X_val needs y_val")
+        X, y = self._checked(X, y, False)
+        self._known_targets(y)
+        return X, y, None if weights is None else validation._check_sample_weight(weights, X)
+
+    def _divided(self, X, y, weights):
+        """The rows to train on and, held out, a fraction of them."""
+        train, test = split(
+            np.arange(X.shape[0]),
+            random_state=self._random_state,
+            test_size=self.validation_fraction,
+            stratify=self._strata(y),
+        )
+        if len(test) < 2:
+            raise ValueError("The validation set is too small. Increase 'validation_fraction' or use more data.")
+        parts = [(X[k], y[k], None if weights is None else weights[k]) for k in (train, test)]
+        return *parts[0], parts[1]
+
+    # Predict
+
+    def _predict(self, X):
+        """Predictions of the network for an X of any kind."""
+        state = self.__dict__
+        runtime = state.get("_runtime")
+        if runtime is not None and "feature_names_in_" not in state and runtime.holds(self.coefs_, self.intercepts_):
+            Y = runtime.quick_predict(X, self.n_threads)
+            if Y is not None:
+                return Y
+        X = self._rows(X)
+        return self._at_work().predict(X, self.n_threads)
+
+    def transform(self, X: Any) -> np.ndarray:
+        """What the last hidden layer makes of each row: features that have been learned.
+
+        Parameters
+        ----------
+        X : array or sparse matrix of shape (rows, features)
+
+        Returns
+        -------
+        ndarray of shape (rows, units of the last hidden layer), or a frame as `set_output` says
+        """
+        X = self._dense(X)
+        return self._at_work().hidden(X)
+
+    def input_gradient(self, X: Any, output: int | None = None) -> np.ndarray:
+        """How an output moves with each feature of each row: which of them matter (saliency).
+
+        Of a classifier the output is the one before the softmax or sigmoid, of a regressor the one before the
+        exponential of "poisson".
+
+        Parameters
+        ----------
+        X : array or sparse matrix of shape (rows, features)
+        output : int, optional
+            Its number; each row's largest if not given.
+
+        Returns
+        -------
+        ndarray of shape (rows, features)
+        """
+        X = self._dense(X)
+        return first_order.input_gradient(self._at_work().net, X, output=output, threads=self.n_threads)
+
+    @property
+    def _n_features_out(self):
+        return self.coefs_[-1].shape[0]
+
+    def _dense(self, X):
+        """Rows as an array."""
+        X = self._rows(X)
+        return X if isinstance(X, np.ndarray) else X[:]
+
+    def _rows(self, X):
+        """Rows for the network, from an X of any kind."""
+        validation.check_is_fitted(self)
+        X = validation.validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
+        return as_source(X, X.shape[1], self.coefs_[0].dtype)
+
+    # Conventions
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    def __getstate__(self):
+        state = {**super().__getstate__()}
+        runtime = state.pop("_runtime", None)
+        state.pop("_optimizer", None)
+        if runtime is not None and runtime.trainer is not None:
+            state["_memory"] = memory_of(runtime.trainer)
+        return state
+
+
+def _start(activation, inputs, outputs, rng):
+    """W and b as scikit-learn draws them, or as the library starts layers before an activation of its own."""
+    name = named(activation)
+    bound = np.sqrt((2.0 if name == "sigmoid" else 6.0) / (inputs + outputs))
+    return rng.uniform(-bound, bound, (inputs, outputs)), rng.uniform(-bound, bound, outputs)

@@ -1,0 +1,123 @@
+"""The network behind an estimator: built from its `coefs_` and `intercepts_`, which become views of it.
+
+An estimator's fitted attributes are the truth, as users of scikit-learn expect: they can be read, changed in
+place, replaced, pickled. The network is what computes them; it is built again when they have been replaced. The
+rejected option, a network that is pickled with the estimator, would have kept two truths.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastbp import _engine
+from fastbp._engine import Source
+from fastbp.functional import dense_forward
+from fastbp.inputs import checks
+from fastbp.layers.layer import Dense, Dropout, Layer
+from fastbp.layers.node import Input
+from fastbp.model import Sequential
+
+# How scikit-learn calls activations that have another name here.
+SYNONYMS = {"identity": "linear", "logistic": "sigmoid"}
+
+
+class Design(NamedTuple):
+    """What a network is built from, but for its parameters."""
+
+    hidden: tuple[str, ...]  # the activation of each hidden layer
+    output: str  # what makes predictions of the outputs ...
+    inside: bool  # ... and whether that is a part of the network
+    dropout: tuple[float, ...]  # after each hidden layer
+    seed: int  # of the masks
+
+
+class Runtime:
+    """A network whose layers hold the numbers of `coefs` and `intercepts`.
+
+    Attributes
+    ----------
+    net : Sequential
+        Gives what the loss takes: logits, log-rates, values.
+    coefs, intercepts : list of ndarray
+        Live views of its parameters.
+    trainer : Trainer or None
+        Left here by training, for the next call of `partial_fit`.
+    """
+
+    def __init__(self, design: Design, coefs: Sequence[np.ndarray], intercepts: Sequence[np.ndarray]):
+        self.design = design
+        dtype = np.result_type(*coefs, np.float32)
+        layers: list[Layer] = []
+        for k, W in enumerate(coefs):
+            last = k == len(coefs) - 1
+            activation = design.hidden[k] if not last else design.output if design.inside else "linear"
+            layers.append(Dense(W.shape[1], named(activation), weights="zeros"))
+            if not last and design.dropout[k]:
+                layers.append(Dropout(design.dropout[k]))
+        self.net = Sequential(Input(coefs[0].shape[0]), *layers, dtype=dtype, seed=design.seed)
+        self.dense = [layer for layer in self.net.layers if isinstance(layer, Dense)]
+        views = [layer.views or {} for layer in self.dense]
+        self.coefs = [view["W"] for view in views]
+        self.intercepts = [view["b"] for view in views]
+        for own, given in zip(self.coefs + self.intercepts, [*coefs, *intercepts], strict=True):
+            own[...] = given
+        self.output = None if design.inside or named(design.output) == "linear" else named(design.output)
+        self._predictions = self.net.programs if self.output is None else self.net.programs.ending_in(self.output)
+        self.trainer: Any = None
+
+    def holds(self, coefs: Sequence[np.ndarray], intercepts: Sequence[np.ndarray]) -> bool:
+        """Whether these are its own views, and nobody has put other arrays in their place."""
+        for mine, theirs in ((self.coefs, coefs), (self.intercepts, intercepts)):
+            if len(mine) != len(theirs):
+                return False
+            for own, other in zip(mine, theirs, strict=True):
+                if own is not other:
+                    return False
+        return True
+
+    def quick_predict(self, X, threads: int | None) -> np.ndarray | None:
+        """Predictions for an X that needs no conversion; None if it does."""
+        return self._predictions.quick_predict(X, threads)
+
+    def predict(self, X: np.ndarray | Source, threads: int | None) -> np.ndarray:
+        """Predictions for checked rows."""
+        return self._predictions.predict((X,), threads)[0]
+
+    def raw(self, X: np.ndarray | Source, threads: int | None) -> np.ndarray:
+        """Outputs of the network for checked rows."""
+        return self.net.programs.predict((X,), threads)[0]
+
+    def link(self, Z: np.ndarray) -> np.ndarray:
+        """Predictions from outputs of the network."""
+        if self.output is None:
+            return Z
+        return np.exp(Z, out=Z) if self.output == "exp" else _engine.functional.activation_forward(Z, self.output, 0.0)
+
+    def hidden(self, X: np.ndarray) -> np.ndarray:
+        """What the last hidden layer gives for checked rows."""
+        for layer, W, b in zip(self.dense[:-1], self.coefs, self.intercepts, strict=False):
+            X = dense_forward(X, W, b, layer.function)
+        return X
+
+
+def named(activation: str) -> str:
+    """An activation's name in the engine's table."""
+    return SYNONYMS.get(activation, activation)
+
+
+def as_activations(activation, layers: int) -> tuple[str, ...]:
+    """The activation of each hidden layer from one name, or one name for each."""
+    names = [activation] * layers if isinstance(activation, str) else list(activation)
+    if len(names) != layers:
+        raise ValueError(f"activation has {len(names)} names for {layers} hidden layers")
+    known = {*_engine.ACTIVATIONS, *SYNONYMS}
+    return tuple(checks.one_of(name, "activation", known) for name in names)
+
+
+def as_dropout(dropout, layers: int) -> tuple[float, ...]:
+    """The rate after each hidden layer from one rate, or one for each."""
+    rates = [dropout] * layers if np.ndim(dropout) == 0 else list(dropout)
+    if len(rates) != layers:
+        raise ValueError(f"dropout has {len(rates)} rates for {layers} hidden layers")
+    return tuple(checks.in_range(rate, "dropout", 0.0, 1.0) for rate in rates)

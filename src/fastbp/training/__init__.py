@@ -1,0 +1,1 @@
+"""Training: the trainer, its fits and files, whole-batch methods."""

@@ -1,0 +1,190 @@
+"""Fit: one call of `Trainer.fit`, epoch by epoch.
+
+An epoch is one call into the engine that comes back every 50 ms, so that progress shows and Ctrl-C works, or
+after each batch where a callback wants that. Metrics of the training data come from the outputs of the
+epoch's own forward passes, as in Keras; a second pass would give cleaner numbers for a third of the time.
+"""
+
+import time
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastbp.callbacks.callback import Callbacks
+from fastbp.callbacks.history import History
+from fastbp.data.batches import Data
+from fastbp.errors import DivergenceError, ModelFormatError
+from fastbp.inputs import checks
+from fastbp.network.network import DAMAGE
+
+SLICE = 0.05  # seconds in the engine without a look at signals; Ctrl-C feels immediate below 0.1
+
+
+class Position(NamedTuple):
+    """Where a fit is: what JSON has of it, and arrays by name."""
+
+    state: dict[str, Any]
+    arrays: dict[str, np.ndarray]
+
+
+class Fit:
+    """What a fit goes through, whom it tells, and how far it is."""
+
+    def __init__(
+        self,
+        trainer: Any,
+        data: Data,
+        validation: Data | None,
+        batch_size: int,
+        shuffle: bool,
+        callbacks: Callbacks,
+        history: History,
+        threads: int | None,
+        validation_freq: int = 1,
+    ):
+        self.trainer = trainer
+        self.data = data
+        self.validation = validation
+        self.validation_freq = validation_freq
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.callbacks = callbacks
+        self.history = history
+        self.threads = threads
+        self._starts = np.arange(0, data.rows, batch_size)
+        self._sizes = np.minimum(data.rows - self._starts, batch_size)
+        self._losses = np.empty(len(self._starts))
+        self._outs: tuple[np.ndarray, ...] | None = None
+        self._batch = 0  # how many of the epoch are done
+        self._skip = 0  # how many of the next epoch were done before the fit was resumed
+        self._rng_before: dict = {}
+
+    def epochs(self, count: int, position: Position | None = None) -> None:
+        """Go through the data until there are so many epochs, or until a callback stops it."""
+        call = self.callbacks.call
+        try:
+            call("on_train_begin", self.trainer, self.history)
+            if position is not None:
+                self._go_to(position)
+            try:
+                while (self._skip or not self.callbacks.stopped) and len(self.history.epoch) < count:
+                    self._epoch(len(self.history.epoch))
+            except DivergenceError as error:
+                if not call("on_divergence", self.trainer, error):
+                    raise
+            call("on_train_end", self.trainer, self.history)
+        finally:
+            call("on_close", self.trainer)
+
+    def _epoch(self, epoch):
+        if self.callbacks.call("on_epoch_begin", self.trainer, epoch) and not self._skip:
+            return
+        begin = time.perf_counter()
+        trainer = self.trainer
+        self._rng_before = trainer.rng.bit_generator.state
+        logs, done = self.trained(epoch)
+        if self.validation is not None and (epoch + 1) % self.validation_freq == 0:
+            values = trainer.evaluate_data(self.validation, self.threads)
+            logs |= {f"val_{name}": value for name, value in values.items()}
+        self.history.add(logs, time.perf_counter() - begin, done)
+        self._batch = 0
+        trainer.optimizer.end_epoch(logs, self.history.history)
+        self.callbacks.call("on_epoch_end", trainer, epoch, logs)
+
+    def trained(self, epoch: int) -> tuple[dict[str, float], int]:
+        """Go through the rows once; the loss and metrics of the epoch, and the rows done."""
+        order = self.trainer.rng.permutation(self.data.rows) if self.shuffle else None
+        loss, done = self.batches(epoch, order)
+        if self._outs is None:
+            return {"loss": loss}, done
+        seen, outs = self.data.take(order, slice(done), inputs=False), tuple(out[:done] for out in self._outs)
+        return {"loss": loss, **self.trainer.measure(seen.ts, outs, seen.weights)}, done
+
+    def batches(self, epoch: int, order: np.ndarray | None) -> tuple[float, int]:
+        """The batches of an epoch, until a callback stops the fit; their mean loss, and the rows done."""
+        losses, sizes, callbacks = self._losses, self._sizes, self.callbacks
+        if self.trainer.metrics and not self._skip:
+            self._outs = self.trainer.new_outputs(self.data.rows)
+        self._batch, self._skip = self._skip, 0
+
+        def where(batch):
+            return f"epoch {epoch + 1}, batch {batch + 1}"
+
+        while self._batch < len(sizes) and not callbacks.stopped:
+            first, last = self._batch, self._batch + callbacks.until_next(len(sizes) - self._batch)
+            what = (self.data, order, self.batch_size, first, last, SLICE, losses, self._outs)
+            batch = self._batch = self.trainer.run(*what, where=where, threads=self.threads)
+            callbacks.batches_done(self.trainer, batch - first, batch - 1, losses[batch - 1])
+            rows = int(self._starts[batch - 1] + sizes[batch - 1])
+            callbacks.call("on_tick", self.trainer, rows, {"loss": float(losses[batch - 1])})
+        batch, done = self._batch, sizes[: self._batch].sum()
+        return float((losses[:batch] * sizes[:batch]).sum() / done), int(done)
+
+    # Where it is
+
+    def _setting(self):
+        """What must be the same for the rest of an epoch."""
+        return {"rows": self.data.rows, "batch_size": self.batch_size, "shuffle": bool(self.shuffle)}
+
+    def position(self) -> Position:
+        """Where the fit is now, for a file."""
+        callbacks, arrays = self.callbacks.state()
+        history = self.history
+        state = {
+            "rows": self.data.rows,
+            "batch_size": self.batch_size,
+            "shuffle": bool(self.shuffle),
+            **self._setting(),
+            "batch": self._batch,
+            "batches": self.callbacks.batches,
+            "stopped": self.callbacks.stopped,
+            "rng": self._rng_before if self._batch else self.trainer.rng.bit_generator.state,
+            "history": history.history,
+            "seconds": history.seconds,
+            "samples": history.samples,
+            "callbacks": callbacks,
+        }
+        return Position(state, {**arrays, **self._within()} if self._batch else arrays)
+
+    def _within(self):
+        """What there is of the epoch, as arrays."""
+        done = self._sizes[: self._batch].sum()
+        outs = {f"fit.outputs.{k}": out[:done] for k, out in enumerate(self._outs or ())}
+        return {"fit.losses": self._losses[: self._batch], **outs}
+
+    def _go_within(self, state, arrays):
+        """Take up what there was of the epoch."""
+        batch = state["batch"]
+        done = self._sizes[:batch].sum()
+        self._outs = self.trainer.new_outputs(self.data.rows) if self.trainer.metrics else None
+        self._losses[:batch] = checks.as_stored(arrays["fit.losses"], self._losses[:batch], "fit.losses")
+        for k, out in enumerate(self._outs or ()):
+            name = f"fit.outputs.{k}"
+            out[:done] = checks.as_stored(arrays[name], out[:done], name)
+
+    def check(self, position: Position) -> None:
+        """Raise if this fit cannot go on from there; nothing has changed then."""
+        state = position.state
+        self.history.check(state["history"])
+        for name, here in self._setting().items() if state["batch"] else ():
+            if state.get(name) != here:
+                raise ValueError(
+                    f"{name} is {state.get(name)} in the checkpoint and {here} here, "
+                    "and it was written within an epoch"
+                )
+
+    def _go_to(self, position):
+        state, arrays = position
+        batch = state["batch"]
+        self.history.restore(state["history"], state["seconds"], state["samples"])
+        if batch:
+            try:
+                self._go_within(state, arrays)
+            except DAMAGE as error:
+                what = f"{type(error).__name__}: {error}"
+                raise ModelFormatError(f"the checkpoint does not hold what there was of the epoch: {what}") from error
+        self._skip = batch
+        self.trainer.rng.bit_generator.state = state["rng"]
+        self.callbacks.restore(state["callbacks"], arrays)
+        self.callbacks.batches = checks.as_count(state["batches"], "batches")
+        self.callbacks.stopped = checks.as_bool(state["stopped"], "stopped")

@@ -1,0 +1,185 @@
+"""minimize: training by methods that look at the whole batch at once, for small nets and smooth losses.
+
+Levenberg and Marquardt's method is in `least_squares.py`; the others are SciPy's, driven by the gradient that
+backpropagation gives, and by its products with the Hessian. A network of float32 is trained as a copy of float64:
+these methods live on small differences.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastbp._optional import package
+from fastbp._typing import ArrayLike, Arrays, LossLike
+from fastbp.inputs import checks
+from fastbp.losses.loss import Objective
+from fastbp.network.network import Network
+from fastbp.training.least_squares import Problem, levenberg_marquardt
+
+SCIPY = {"l-bfgs": "L-BFGS-B", "cg": "CG", "newton-cg": "Newton-CG"}
+METHODS = ("lm", *SCIPY)
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """What `minimize` found.
+
+    Attributes
+    ----------
+    loss : float
+        At the end.
+    iterations : int
+    evaluations : int
+        Passes over the data, forward and backward.
+    converged : bool
+        Whether it stopped because there is nothing to gain, not because of max_iter.
+    message : str
+        Why it stopped.
+    history : list of float
+        The loss after each iteration, that of the start first.
+    """
+
+    loss: float
+    iterations: int
+    evaluations: int
+    converged: bool
+    message: str
+    history: list[float]
+
+
+def minimize(
+    net: Network,
+    X: Arrays,
+    y: Arrays,
+    *,
+    loss: LossLike = "mse",
+    method: str = "l-bfgs",
+    max_iter: int = 200,
+    tol: float = 1e-8,
+    sample_weight: ArrayLike | None = None,
+    callback: Callable[[int, float], Any] | None = None,
+) -> Optimum:
+    """Train on the whole batch until nothing is to be gained. Dropout is off.
+
+    Parameters
+    ----------
+    net : Network
+        Its parameters become the best that were found.
+    X, y : arrays, or tuples of them
+    loss : str or function, or a tuple of them
+        As for `Trainer`; "lm" wants "mse", "newton-cg" losses of fastbp's own.
+    method : {"l-bfgs", "cg", "newton-cg", "lm"}
+        L-BFGS, nonlinear conjugate gradients and Newton's with conjugate gradients (these need SciPy), or Levenberg
+        and Marquardt's for least squares: by far the fewest iterations where there are some hundred parameters, at
+        (outputs * rows * parameters**2 + parameters**3) operations each.
+    max_iter : int
+        Iterations at most.
+    tol : float
+        It stops when no derivative of the loss is larger.
+    sample_weight : array of shape (rows,), optional
+        Not for "newton-cg".
+    callback : function (iteration, loss), optional
+        Called after each iteration; stops by returning True.
+
+    Returns
+    -------
+    Optimum
+
+    Examples
+    --------
+    >>> from fastbp import Dense, Input, Sequential
+    >>> X = np.linspace(-1.0, 1.0, 30)[:, None]
+    >>> net = Sequential(Input(1), Dense(6, "tanh"), Dense(1), dtype="float64", seed=0)
+    >>> found = minimize(net, X, np.sin(3 * X), method="lm")
+    >>> found.loss < 1e-6, found.iterations <= 200
+    (True, True)
+    """
+    method = checks.one_of(method, "method", METHODS)
+    work = _in_double(checks.instance(net, Network, "net"))
+    objective = Objective(loss, work)
+    xs = work.as_inputs(X)
+    ts = objective.targets(y, len(xs[0]))
+    weights = objective.weights(sample_weight, ts)
+    max_iter, tol = checks.positive_int(max_iter, "max_iter"), checks.in_range(tol, "tol", 0.0)
+    watch = _Watch(callback)
+    before = net.params.copy()
+    try:
+        if method == "lm":
+            found = levenberg_marquardt(Problem(work, objective, xs, ts, weights), max_iter, tol, watch)
+        else:
+            found = _by_scipy(work, objective, xs, ts, weights, method, max_iter, tol, watch)
+    except BaseException:
+        net.params = before
+        raise
+    theta, value, evaluations, converged, message = found
+    net.params = theta
+    return Optimum(value, len(watch.history) - 1, evaluations, converged, message, watch.history)
+
+
+class _Watch:
+    """Keeps the losses of the iterations, and asks the callback whether to stop."""
+
+    def __init__(self, callback):
+        self.history: list[float] = []
+        self._callback = callback
+
+    def __call__(self, loss: float) -> bool:
+        self.history.append(float(loss))
+        iteration = len(self.history) - 1
+        return bool(self._callback and iteration and self._callback(iteration, float(loss)) is True)
+
+
+def _in_double(net):
+    """The network, or a copy of it in float64."""
+    if net.dtype == np.float64:
+        return net
+    arrays = {name: array.astype(np.float64) for name, array in net.arrays().items()}
+    return Network.from_config({**net.config(), "dtype": "float64"}, arrays)
+
+
+def _by_scipy(net, objective, xs, ts, weights, method, max_iter, tol, watch):
+    optimize = package("scipy.optimize", f'minimize with method="{method}"')
+    best = [math.inf, net.params.copy()]
+    moves = net.programs.trained()
+    passes = 0
+
+    def value_and_grad(theta):
+        nonlocal passes
+        passes += 1
+        net.params = theta
+        value = objective.loss_and_gradient(net, xs, ts, weights)
+        if value < best[0]:
+            best[:] = value, theta.copy()
+        return value, net.grads.copy()
+
+    def hessian_product(theta, direction):
+        nonlocal passes
+        passes += 1
+        net.params = theta
+        direction = np.where(moves, direction, 0)
+        return moves * net.programs.derivatives.parameter_second(xs, direction, ts, objective.terms)
+
+    def after(intermediate_result):
+        if watch(intermediate_result.fun):
+            raise StopIteration
+
+    second = {}
+    if method == "newton-cg":
+        if objective.terms is None or weights is not None:
+            raise ValueError('method "newton-cg" wants losses of fastbp\'s own and no sample_weight')
+        second = {"hessp": hessian_product}
+    # Newton-CG's own test is the length of a step.
+    own = {"xtol": tol} if method == "newton-cg" else {"gtol": tol}
+    options = {"maxiter": max_iter, **own}
+    if method == "l-bfgs":
+        options |= {"maxfun": 100 * max_iter, "ftol": 0.0, "maxcor": 20}
+    watch(value_and_grad(net.params.copy())[0])
+    start = net.params.copy()
+    found = optimize.minimize(
+        value_and_grad, start, jac=True, method=SCIPY[method], callback=after, options=options, **second
+    )
+    stopped = len(watch.history) - 1 < max_iter
+    return best[1], float(best[0]), passes, bool(found.success) and stopped, str(found.message)

@@ -1,0 +1,276 @@
+"""Learning one row at a time, from dicts of features and labels that may be new.
+
+A net has the columns of its input and the classes of its output; features and labels take them in the order in which
+they come, and the net grows when there are none left. To grow is to go on with a new network that has the old one's
+numbers in its corner, since a graph never changes. The input grows by an eighth at least, so that a thousand new
+features are not a thousand networks; classes one by one, since one that nobody has seen would share in the softmax.
+"""
+
+import math
+from collections.abc import Callable, Hashable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from fastbp._engine import Chain, DictRow
+from fastbp.inputs import checks
+from fastbp.layers.layer import Dense
+from fastbp.losses.loss import Loss
+from fastbp.network.network import Network
+
+NOTHING: Mapping = MappingProxyType({})
+SLACK = 8  # an input grows by its width over this, if no more is needed
+
+
+class Online:
+    """A trainer's features and labels, and the way of a dict into its net."""
+
+    def __init__(self, trainer: Any, columns: Mapping = NOTHING, labels: Mapping = NOTHING):
+        net, loss = trainer.net, trainer.objective.losses[0]
+        if len(net.inputs) != 1 or len(net.outputs) != 1:
+            raise ValueError(f"learn_one wants a net of one input and one output, got {net!r}")
+        if not isinstance(loss, Loss):
+            raise ValueError(f"learn_one wants a loss of fastbp's own, got {loss!r}")
+        self.trainer = trainer
+        self.columns: dict[Hashable, int] = dict(columns)
+        self.labels: dict[Hashable, int] | None = dict(labels) if loss.row.labels else None
+        self.binary = loss.takes_shares and not loss.row.labels
+        self._attach()
+
+    def _attach(self):
+        net = self.trainer.net
+        self._width, self._units = net.inputs[0].width, net.outputs[0].width
+        self._plain = self._units == 1 or self.labels is not None
+        target = np.zeros((1, self._units), net.dtype) if self.labels is None else np.zeros(1, np.int64)
+        self._row = DictRow(self.columns, self.labels, np.zeros((1, self._width), net.dtype), target)
+
+    def learn(self, x: Any, y: Any) -> None:
+        """A step on one row."""
+        try:
+            known = self._plain and self._row.take(x, y)
+        except (TypeError, ValueError, OverflowError):
+            known = False  # what is wrong is said below
+        if not known:
+            x, y = _checked(x), self._checked_target(y)
+            self._make_room([feature for feature in x if feature not in self.columns], y)
+            self._row.fill(x)
+            self._row.target[...] = y if self.labels is None else self.labels[y]
+        try:
+            self.trainer.step(self._row.row, self._row.target, threads=1)
+        except ValueError:  # names a row and a column, where a feature has a name
+            _checked(x)
+            self._checked_target(y)
+            raise
+
+    def predict(self, x: Any) -> np.ndarray:
+        """The outputs of one row, of shape (outputs,); features that are not known do not count."""
+        x = x if type(x) is dict else _checked(x)
+        try:
+            self._row.fill(x)
+        except (TypeError, ValueError, OverflowError):
+            _checked(x)
+            raise
+        Y = self.trainer.net.predict(self._row.row, threads=1)
+        return Y[0]
+
+    def value(self, x: Any) -> Any:
+        """What `predict_one` gives: a number or numbers, the likeliest label, or a bool."""
+        Y = self.predict(x)
+        if self.labels:
+            seen = list(self.labels)
+            return seen[int(Y[: len(seen)].argmax())]
+        if self.labels is not None:
+            return None
+        if self.binary:
+            return bool(Y[0] > 0) if self._units == 1 else Y > 0
+        return float(Y[0]) if self._units == 1 else Y
+
+    def shares(self, x: Any) -> dict[Any, float]:
+        """The probability of each label that was seen."""
+        Y = self.predict(x).astype(np.float64)
+        if self.binary and self._units == 1:
+            share = 1 / (1 + math.exp(-Y[0])) if Y[0] > -700 else 0.0
+            return {False: 1 - share, True: share}
+        if self.labels is None:
+            raise ValueError("predict_proba_one wants a loss of classes, such as cross_entropy")
+        weights = np.exp(Y[: len(self.labels)] - Y[: len(self.labels)].max(initial=-np.inf))
+        return dict(zip(self.labels, (weights / weights.sum()).tolist(), strict=True))
+
+    def _checked_target(self, y):
+        if self.labels is not None:
+            if not isinstance(y, Hashable) or y is None or y != y:
+                raise TypeError(f"y must be a label, got {y!r}")
+            return y
+        if self._units > 1:
+            return checks.as_shaped(y, (self._units,), self.trainer.net.dtype, "y")
+        return _number(y, "y")
+
+    def _make_room(self, features, y):
+        """Columns and a class for what is new, in a larger net if there are none left."""
+        label = [] if self.labels is None or y in self.labels else [y]
+        inputs = len(self.columns) + len(features) - self._width
+        units = 0 if self.labels is None else len(self.labels) + len(label) - self._units
+        if inputs > 0 or units > 0:
+            wider = self._width + max(inputs, self._width // SLACK) if inputs > 0 else self._width
+            self.trainer.move_to(grown(self.trainer.net, wider, self._units + max(units, 0)))
+        self.columns.update({feature: len(self.columns) + k for k, feature in enumerate(features)})
+        if label:
+            self.labels[y] = len(self.labels)
+        if inputs > 0 or units > 0:
+            self._attach()
+
+
+class OneByOne:
+    """What a trainer can do with one row at a time, as River's models do it."""
+
+    net: Network
+    chain: Chain
+    _take: Callable[[Network], None]
+    _online: Online | None = None
+
+    @property
+    def _one(self):
+        if self._online is None:
+            self._online = Online(self)
+        return self._online
+
+    def learn_one(self, x: Mapping[Any, Any], y: Any) -> None:
+        """Train on one row, a dict of features as River has it.
+
+        Features take the columns of X in the order in which they come, labels the classes. When there are none left,
+        the net grows: `net` is then another network with the same numbers in its corner, and with new weights that
+        start as their initializer says and optimizer state 0; outputs of rows without what is new stay as they were.
+        A feature that a row does not have is 0. One thread at a time may call it.
+
+        Parameters
+        ----------
+        x : dict from feature to number
+        y : label, bool or number
+            A label of any kind for a loss of classes, a bool or 0 and 1 for `binary_cross_entropy`, else a number; an
+            array of them for several outputs.
+
+        Raises
+        ------
+        DivergenceError
+            If the loss or the update is not finite.
+
+        Examples
+        --------
+        >>> from fastbp import Dense, Input, Sequential, Trainer
+        >>> trainer = Trainer(Sequential(Input(1), Dense(1), seed=0), "cross_entropy", "sgd")
+        >>> for word, label in [("rain", "wet"), ("sun", "dry")] * 50:
+        ...     trainer.learn_one({word: 1.0}, label)
+        >>> trainer.predict_one({"rain": 1.0}), trainer.net["dense_1"].W.shape
+        ('wet', (2, 2))
+        """
+        online = self._online
+        (self._one if online is None else online).learn(x, y)
+
+    def predict_one(self, x: Mapping[Any, Any]) -> Any:
+        """The output for one row: the likeliest label (None if there is none), a bool, a number, or an array of them.
+
+        Parameters
+        ----------
+        x : dict from feature to number
+            Features that `learn_one` has not seen do not count.
+
+        Returns
+        -------
+        label, bool, float or ndarray of shape (outputs,)
+        """
+        return self._one.value(x)
+
+    def predict_proba_one(self, x: Mapping[Any, Any]) -> dict[Any, float]:
+        """The probability of each label that was seen; of False and True for one logit.
+
+        Parameters
+        ----------
+        x : dict from feature to number
+
+        Returns
+        -------
+        dict from label to float
+        """
+        return self._one.shares(x)
+
+    def move_to(self, net: Network) -> None:
+        """Go on with a network that this one has grown to, with the state of the optimizer."""
+        old, chain = self.net, self.chain
+        self._take(net)
+        copy_states(old, chain.states, net, self.chain.states)
+        self.chain.t = chain.t
+
+    def online_state(self) -> dict | None:
+        """Features and labels in their order, as JSON has them; None if no row has come."""
+        if self._online is None:
+            return None
+        names = {"features": list(self._online.columns), "labels": list(self._online.labels or ())}
+        for name in [*names["features"], *names["labels"]]:
+            if not isinstance(name, (str, int, float)):
+                raise TypeError(f"a file holds features and labels that are strings or numbers, got {name!r}")
+        return names
+
+    def restore_online(self, state: dict | None) -> None:
+        """Go on with the features and labels of a file."""
+        online = None
+        if state is not None:
+            room = {"features": self.net.inputs[0].width, "labels": self.net.outputs[0].width}
+            online = Online(self, *(_numbered(state[what], what, most) for what, most in room.items()))
+        self._online = online
+
+
+def _numbered(names, what, most):
+    """The place of each name, of which the engine has so many and no more."""
+    checks.distinct(names, f"one of the {what}")
+    if len(names) > most:
+        raise ValueError(f"{len(names)} {what} do not fit a net with room for {most}")
+    return {name: k for k, name in enumerate(names)}
+
+
+def grown(net: Network, inputs: int, units: int) -> Network:
+    """A network like this one with a wider input or output: old numbers stay, new ones start as initializers say."""
+    config, output = net.config(), net.outputs[0]
+    config["nodes"][config["inputs"][0]]["width"] = inputs
+    if units != output.width:
+        used = [node for node in net.nodes if node.layer is output.layer or output in node.parents]
+        if not isinstance(output.layer, Dense) or used != [output]:
+            raise ValueError(f"a new class wants a Dense of its own as the last layer, got {output!r}")
+        config["layers"][net.layers.index(output.layer)]["units"] = units
+    new = type(net).from_config(config)
+    for name, old in net.arrays().items():
+        new.arrays()[name][_corner(old)] = old
+    new.programs.draws = net.draws
+    return new
+
+
+def copy_states(net: Network, states: np.ndarray, new: Network, new_states: np.ndarray) -> None:
+    """The state of an optimizer for a network that has grown; that of new parameters stays 0."""
+    for name, (part, shape) in net.slices.items():
+        new_part, new_shape = new.slices[name]
+        for old, grown_state in zip(states, new_states, strict=True):
+            old = old[part].reshape(shape)
+            grown_state[new_part].reshape(new_shape)[_corner(old)] = old
+
+
+def _corner(array):
+    return tuple(map(slice, array.shape))
+
+
+def _checked(x):
+    """The features as a dict of finite numbers."""
+    if not isinstance(x, Mapping):
+        raise TypeError(f"x must be a dict from feature to number, got {type(x).__name__}")
+    return {feature: _number(value, f"feature {feature!r}") for feature, value in x.items()}
+
+
+def _number(value, name):
+    try:
+        number = float(value) if not isinstance(value, (str, bytes)) else None
+    except (TypeError, ValueError):
+        number = None
+    if number is None:
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be finite, got {number}")
+    return number

@@ -1,0 +1,71 @@
+"""Intake: what a trainer is given, as checked data: arrays, or streams of batches.
+
+All of it is checked before anything changes; of a stream the first batch is, with the metrics that are to see it.
+"""
+
+from functools import partial
+
+from fastbp.data.batches import Data, weighted_by_class
+from fastbp.data.streams import Stream, as_batches, is_batches
+from fastbp.inputs import checks
+from fastbp.losses.loss import Objective
+from fastbp.metrics.metric import Metric
+from fastbp.metrics.metrics import Measured
+from fastbp.network.network import Network
+
+
+class Intake:
+    """The part of a trainer that takes data in."""
+
+    net: Network
+    objective: Objective
+    metrics: dict[str, Measured]
+    _tried: tuple | None = None  # the form of targets that the metrics suit
+
+    def _training_data(self, X, y, sample_weight, class_weight, check_finite, steps):
+        """Arrays, or without y a stream of batches."""
+        if steps is not None and y is not None:
+            raise ValueError("steps_per_epoch is for batches; of arrays an epoch is all rows")
+        if y is not None or X is None:
+            return self._data(X, y, sample_weight, class_weight, check_finite)
+        if sample_weight is not None:
+            raise ValueError("sample_weight is for arrays; batches are (X, y, sample_weight)")
+        if isinstance(class_weight, str):
+            raise ValueError(f"class_weight {class_weight!r} wants all of y; for batches pass a dict")
+        steps = None if steps is None else checks.positive_int(steps, "steps_per_epoch")
+        return Stream(as_batches(X, "X"), partial(self._checked, class_weight, check_finite), steps)
+
+    def _validation(self, data, check_finite, steps=None):
+        batches = data is not None and is_batches(data)
+        if steps is not None and not batches:
+            raise ValueError("validation_steps is for validation data in batches; of arrays all rows are evaluated")
+        if data is None:
+            return None
+        if batches:
+            steps = None if steps is None else checks.positive_int(steps, "validation_steps")
+            return Stream(data, partial(self._checked, None, check_finite), steps, "validation ")
+        X, y, weights = checks.as_validation(data)
+        return self._data(X, y, weights, None, check_finite, "validation {}")
+
+    def _checked(self, class_weight, check_finite, X, y, sample_weight, name):
+        return self._data(X, y, sample_weight, class_weight, check_finite, name)
+
+    def _data(self, X, y, sample_weight=None, class_weight=None, check_finite=True, name="{}"):
+        xs = self.net.as_sources(X, check_finite, name.format("X"))
+        rows = len(xs[0])
+        ts = self.objective.targets(y, rows, name.format("y"))
+        weights = self.objective.weights(sample_weight, ts, name.format("sample_weight"))
+        if class_weight is not None:
+            weights = weighted_by_class(class_weight, self.objective, ts, weights, self.net.dtype)
+        self._try_metrics(ts)
+        return Data(xs, ts, weights)
+
+    def _try_metrics(self, ts):
+        """Raise now, not after an epoch, if a metric does not suit targets of this form."""
+        form = tuple(t.shape[1:] for t in ts)
+        if form == self._tried:
+            return
+        for metric in self.metrics.values():
+            if isinstance(metric.function, Metric):
+                metric.try_on(ts[metric.output], self.net.outputs[metric.output].width)
+        self._tried = form

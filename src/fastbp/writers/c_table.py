@@ -1,0 +1,214 @@
+"""C: what each activation and kind of op is there.
+
+An activation is an expression of z, or for a whole row a few statements; `real` is float or double, and F(name)
+the function of math.h for it. A kind of op gives the lines of a block of the function that computes one row.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from fastbp.writers.steps import Step
+
+FORM = "C"
+
+
+SOFTPLUS = "(z > 0 ? z + F(log1p)(F(exp)(-z)) : F(log1p)(F(exp)(z)))"
+SIGMOID = "1 / (1 + F(exp)(-z))"
+
+# activation: an expression of z with a and b, the parameters; None for those of whole rows, which ROWS has
+ACTIVATIONS: dict[str, str | None] = {
+    "linear": "z",
+    "sigmoid": SIGMOID,
+    "log_sigmoid": "z < 0 ? z - F(log1p)(F(exp)(z)) : -F(log1p)(F(exp)(-z))",
+    "tanh": "F(tanh)(z)",
+    "relu": "z <= 0 ? 0 : z",
+    "relu6": "z < 0 ? 0 : z > 6 ? 6 : z",
+    "leaky_relu": "z <= 0 ? a * z : z",
+    "rrelu": "z <= 0 ? (a + b) / 2 * z : z",
+    "elu": "z <= 0 ? a * F(expm1)(z) : z",
+    "selu": "K(1.0507009873554805) * (z <= 0 ? K(1.6732632423543772) * F(expm1)(z) : z)",
+    "celu": "z <= 0 ? a * F(expm1)(z / a) : z",
+    "gelu": "K(0.5) * z * F(erfc)(-z * K(0.7071067811865476))",
+    "gelu_tanh": "K(0.5) * z * (1 + F(tanh)(K(0.7978845608028654) * (z + K(0.044715) * z * z * z)))",
+    "quick_gelu": "z / (1 + F(exp)(K(-1.702) * z))",
+    "silu": "z / (1 + F(exp)(-z))",
+    "mish": f"z * F(tanh){SOFTPLUS}",
+    "softplus": "(a * z > 0 ? a * z + F(log1p)(F(exp)(-a * z)) : F(log1p)(F(exp)(a * z))) / a",
+    "softsign": "z / (1 + F(fabs)(z))",
+    "hard_sigmoid": "z < -3 ? 0 : z > 3 ? 1 : z / 6 + K(0.5)",
+    "hard_tanh": "z < a ? a : z > b ? b : z",
+    "hard_swish": "z < -3 ? 0 : z > 3 ? z : z * (z / 6 + K(0.5))",
+    "tanh_shrink": "z - F(tanh)(z)",
+    "soft_shrink": "z > a ? z - a : z < -a ? z + a : 0",
+    "hard_shrink": "F(fabs)(z) > a ? z : 0",
+    "threshold": "z > a ? z : b",
+    "squareplus": "z > 0 ? (z + F(sqrt)(z * z + a)) / 2 : a / (2 * (F(sqrt)(z * z + a) - z))",
+    "exp": "F(exp)(z)",
+    "gaussian": "F(exp)(-z * z)",
+    "elliot": "K(0.5) + z / (2 + 2 * F(fabs)(z))",
+    "sin": "F(sin)(z)",
+    "cos": "F(cos)(z)",
+    "abs": "F(fabs)(z)",
+    "square": "z * z",
+    "softmax": None,
+    "log_softmax": None,
+    "softmin": None,
+}
+
+# What the functions by rows do with n numbers at y, in place.
+ROWS = {
+    "softmax": """\
+    real most = y[0], sum = 0;
+    int i;
+    for (i = 1; i < n; i++) most = y[i] > most ? y[i] : most;
+    for (i = 0; i < n; i++) { y[i] = F(exp)(y[i] - most); sum += y[i]; }
+    for (i = 0; i < n; i++) y[i] /= sum;""",
+    "softmin": """\
+    real least = y[0], sum = 0;
+    int i;
+    for (i = 1; i < n; i++) least = y[i] < least ? y[i] : least;
+    for (i = 0; i < n; i++) { y[i] = F(exp)(least - y[i]); sum += y[i]; }
+    for (i = 0; i < n; i++) y[i] /= sum;""",
+    "log_softmax": """\
+    real most = y[0], sum = 0;
+    int i;
+    for (i = 1; i < n; i++) most = y[i] > most ? y[i] : most;
+    for (i = 0; i < n; i++) sum += F(exp)(y[i] - most);
+    sum = F(log)(sum) + most;
+    for (i = 0; i < n; i++) y[i] -= sum;""",
+}
+
+# A layer's product; the only helper that is not an activation.
+DENSE = """\
+static void dense(const real *W, const real *b, const real *x, real *y, int inputs, int units)
+{
+    int i, j;
+    for (j = 0; j < units; j++) y[j] = b ? b[j] : 0;
+    for (i = 0; i < inputs; i++)
+        for (j = 0; j < units; j++) y[j] += x[i] * W[i * units + j];
+}
+"""
+
+
+class Names:
+    """How a step's block calls things: its inputs xs, its output y, its parameters p; n is the output's width."""
+
+    def __init__(self, xs: list[str], widths: list[int], y: str, p: dict[str, str], number: Callable[[float], str]):
+        self.xs, self.widths, self.y, self.p, self.number = xs, widths, y, p, number
+
+
+def _each(expression: str) -> Callable:
+    """A loop over the columns, of an expression with X for the first input and the op's two numbers."""
+
+    def write(step: Step, names: Names) -> list[str]:
+        body = expression.replace("X[", f"{names.xs[0]}[") if names.xs else expression
+        body = body.replace("ALPHA", names.number(step.alpha)).replace("BETA", names.number(step.beta))
+        return [f"for (i = 0; i < {step.width}; i++) {names.y}[i] = {body};"]
+
+    return write
+
+
+def _joined(operator: str) -> Callable:
+    def write(step: Step, names: Names) -> list[str]:
+        terms = f" {operator} ".join(f"{x}[i]" for x in names.xs)
+        terms = terms if step.alpha in (0, 1) else f"({terms}) * {names.number(step.alpha)}"
+        return [f"for (i = 0; i < {step.width}; i++) {names.y}[i] = {terms};"]
+
+    return write
+
+
+def _extreme(sign: str) -> Callable:
+    def write(step: Step, names: Names) -> list[str]:
+        first, *others = names.xs
+        lines = [f"for (i = 0; i < {step.width}; i++) {names.y}[i] = {first}[i];"]
+        y = f"{names.y}[i]"
+        return lines + [
+            f"for (i = 0; i < {step.width}; i++) {y} = {x}[i] {sign} {y} ? {x}[i] : {y};" for x in others
+        ]
+
+    return write
+
+
+def _dense(step: Step, names: Names) -> list[str]:
+    inputs, units = step.arrays["W"].shape
+    bias = names.p.get("b", "0")
+    return [f"dense({names.p['W']}, {bias}, {names.xs[0]}, {names.y}, {inputs}, {units});"]
+
+
+def _concatenate(step: Step, names: Names) -> list[str]:
+    starts = np.cumsum([0, *names.widths[:-1]]).tolist()
+    return [
+        f"for (i = 0; i < {width}; i++) {names.y}[{start} + i] = {x}[i];"
+        for x, width, start in zip(names.xs, names.widths, starts, strict=True)
+    ]
+
+
+def _slice(step: Step, names: Names) -> list[str]:
+    columns = step.columns()
+    return [f"for (i = 0; i < {step.width}; i++) {names.y}[i] = {names.xs[0]}[{columns.start} + i * ({columns.step})];"]
+
+
+def _embedding(step: Step, names: Names) -> list[str]:
+    width = step.arrays["W"].shape[1]
+    row = f"(int)({names.xs[0]}[i / {width}])"
+    return [f"for (i = 0; i < {step.width}; i++) {names.y}[i] = {names.p['W']}[{row} * {width} + i % {width}];"]
+
+
+def _norm(centred: bool) -> Callable:
+    def write(step: Step, names: Names) -> list[str]:
+        n, x, y = step.width, names.xs[0], names.y
+        gamma = f" * {names.p['gamma']}[i]" if "gamma" in names.p else ""
+        beta = f" + {names.p['beta']}[i]" if "beta" in names.p else ""
+        deviation = f"({x}[i] - mean)" if centred else f"{x}[i]"
+        lines = ["real square = 0;"]
+        if centred:
+            lines = ["real mean = 0, square = 0;", f"for (i = 0; i < {n}; i++) mean += {x}[i];", f"mean /= {n};"]
+        return [
+            *lines,
+            f"for (i = 0; i < {n}; i++) square += {deviation} * {deviation};",
+            f"square = F(sqrt)(square / {n} + {names.number(step.alpha)});",
+            f"for (i = 0; i < {n}; i++) {y}[i] = {deviation} / square{gamma}{beta};",
+        ]
+
+    return write
+
+
+def _batch_norm(step: Step, names: Names) -> list[str]:
+    """(X - mean) / sqrt(variance + eps), then gamma and beta."""
+    p = names.p
+    gamma = f" * {p['gamma']}[i]" if "gamma" in p else ""
+    beta = f" + {p['beta']}[i]" if "beta" in p else ""
+    root = f"F(sqrt)({p['variance']}[i] + {names.number(step.alpha)})"
+    value = f"({names.xs[0]}[i] - {p['mean']}[i]) / {root}{gamma}{beta}"
+    return [f"for (i = 0; i < {step.width}; i++) {names.y}[i] = {value};"]
+
+
+def _prelu(step: Step, names: Names) -> list[str]:
+    alpha = f"{names.p['alpha']}[{'i' if step.arrays['alpha'].size > 1 else 0}]"
+    x = f"{names.xs[0]}[i]"
+    return [f"for (i = 0; i < {step.width}; i++) {names.y}[i] = {x} <= 0 ? {alpha} * {x} : {x};"]
+
+
+# kind: (step, names) -> lines; an empty list for what passes its input through
+KINDS: dict[str, Callable[[Step, Names], list[str]]] = {
+    "dense": _dense,
+    "activation": _each("X[i]"),
+    "dropout": _each("X[i]"),
+    "embedding": _embedding,
+    "prelu": _prelu,
+    "affine": _each("ALPHA * X[i] + BETA"),
+    "add": _joined("+"),
+    "subtract": _joined("-"),
+    "multiply": _joined("*"),
+    "maximum": _extreme(">"),
+    "minimum": _extreme("<"),
+    "concatenate": _concatenate,
+    "slice": _slice,
+    "broadcast": _each("X[0]"),
+    "constant": _each("ALPHA"),
+    "layer_norm": _norm(True),
+    "rms_norm": _norm(False),
+    "batch_norm": _batch_norm,
+}
+IMPOSSIBLE = {"python": "its functions are Python's"}

@@ -1,0 +1,222 @@
+"""ONNX: what each activation and kind of op is there.
+
+A row makes values of a graph out of values, so composite functions are written as formulas. Where the standard
+has an operator it is used, unless the graph's opset is older than it, or the graph is in float64 and
+onnxruntime has the operator for float32 alone: then the formula beside it takes its place.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fastbp.writers.steps import Step
+
+FORM = "ONNX"
+LOWEST, USUAL = 13, 17  # opsets: the first with ReduceSum's axes as an input, and the first with LayerNormalization
+
+
+class Value:
+    """A tensor of a graph that is being written; operators and methods add nodes."""
+
+    def __init__(self, graph: Any, name: Any):
+        self.graph, self.name = graph, name
+
+    def op(self, kind: str, *others: Any, **attributes: Any) -> "Value":
+        """The output of an operator on this and other values; numbers and arrays become constants."""
+        return self.graph.node(kind, [self, *others], attributes)
+
+    def either(self, kind: str, formula: Callable[[], "Value"], *, since: int = 1, **attributes: Any) -> "Value":
+        """The output of an operator of the standard, or what the formula gives where that cannot run."""
+        if self.graph.dtype == np.float64 or self.graph.opset < since:
+            return formula()
+        return self.op(kind, **attributes)
+
+    def __add__(self, other):
+        return self.op("Add", other)
+
+    def __sub__(self, other):
+        return self.op("Sub", other)
+
+    def __mul__(self, other):
+        return self.op("Mul", other)
+
+    def __truediv__(self, other):
+        return self.op("Div", other)
+
+    def __neg__(self):
+        return self.op("Neg")
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    def exp(self):
+        return self.op("Exp")
+
+    def tanh(self):
+        return self.op("Tanh")
+
+    def sigmoid(self):
+        return self.op("Sigmoid")
+
+    def clip(self, low, high):
+        """Within low ... high."""
+        return self.op("Max", low).op("Min", high)
+
+    def mean(self):
+        """Of each row."""
+        if self.graph.opset < 18:
+            return self.op("ReduceMean", axes=[1], keepdims=1)
+        return self.op("ReduceMean", np.array([1]), keepdims=1)
+
+    def where(self, condition, other):
+        """Itself where the condition holds, else the other."""
+        return condition.op("Where", self, other)
+
+
+def _softplus(X):
+    return X.either("Softplus", lambda: X.op("Max", 0.0) + ((-X.op("Abs")).exp() + 1.0).op("Log"))
+
+
+def _expm1(X, scale=1.0):
+    """Below 0, else 0: exp(X / scale) - 1, so that nothing overflows."""
+    return (X.op("Min", 0.0) * (1 / scale)).exp() - 1.0
+
+
+def _erf(X):
+    if X.graph.dtype == np.float64:  # onnxruntime has it in float32 alone
+        return X.op("Cast", to=X.graph.code("float32")).op("Erf").op("Cast", to=X.graph.code("float64"))
+    return X.op("Erf")
+
+
+def _gelu(X, approximate):
+    def formula():
+        if approximate == "none":
+            return X * 0.5 * (_erf(X * math.sqrt(0.5)) + 1.0)
+        return X * 0.5 * (((X + X * X * X * 0.044715) * math.sqrt(2 / math.pi)).tanh() + 1.0)
+
+    return X.either("Gelu", formula, since=20, approximate=approximate)
+
+
+def _shrink(X, edge, bias):
+    return X.op("Shrink", lambd=edge, bias=bias)
+
+
+SELU = 1.0507009873554805, 1.6732632423543772  # lambda and alpha of Klambauer et al. 2017
+
+# activation: (X, alpha, beta) -> Y
+ACTIVATIONS: dict[str, Callable[[Value, float, float], Value]] = {
+    "linear": lambda X, a, b: X,
+    "sigmoid": lambda X, a, b: X.sigmoid(),
+    "log_sigmoid": lambda X, a, b: -_softplus(-X),
+    "tanh": lambda X, a, b: X.tanh(),
+    "relu": lambda X, a, b: X.op("Relu"),
+    "relu6": lambda X, a, b: X.clip(0.0, 6.0),
+    "leaky_relu": lambda X, a, b: X.either("LeakyRelu", lambda: X.op("Relu") + X.op("Min", 0.0) * a, alpha=a),
+    "rrelu": lambda X, a, b: ACTIVATIONS["leaky_relu"](X, (a + b) / 2, 0.0),
+    "elu": lambda X, a, b: X.either("Elu", lambda: X.op("Relu") + _expm1(X) * a, alpha=a),
+    "selu": lambda X, a, b: X.either("Selu", lambda: (X.op("Relu") + _expm1(X) * SELU[1]) * SELU[0]),
+    "celu": lambda X, a, b: X.either("Celu", lambda: X.op("Relu") + _expm1(X, a) * a, alpha=a),
+    "gelu": lambda X, a, b: _gelu(X, "none"),
+    "gelu_tanh": lambda X, a, b: _gelu(X, "tanh"),
+    "quick_gelu": lambda X, a, b: X * (X * 1.702).sigmoid(),
+    "silu": lambda X, a, b: X * X.sigmoid(),
+    "mish": lambda X, a, b: X.either("Mish", lambda: X * _softplus(X).tanh(), since=18),
+    "softplus": lambda X, a, b: _softplus(X * a) * (1 / a),
+    "softsign": lambda X, a, b: X.either("Softsign", lambda: X / (X.op("Abs") + 1.0)),
+    "hard_sigmoid": lambda X, a, b: (X * (1 / 6) + 0.5).clip(0.0, 1.0),
+    "hard_tanh": lambda X, a, b: X.clip(a, b),
+    "hard_swish": lambda X, a, b: X * (X * (1 / 6) + 0.5).clip(0.0, 1.0),
+    "tanh_shrink": lambda X, a, b: X - X.tanh(),
+    "soft_shrink": lambda X, a, b: _shrink(X, a, a),
+    "hard_shrink": lambda X, a, b: _shrink(X, a, 0.0),
+    "threshold": lambda X, a, b: X.where(X.op("Greater", a), b),
+    "squareplus": lambda X, a, b: (X + (X * X + a).op("Sqrt")) * 0.5,
+    "exp": lambda X, a, b: X.exp(),
+    "gaussian": lambda X, a, b: (-(X * X)).exp(),
+    "elliot": lambda X, a, b: X / ((X.op("Abs") + 1.0) * 2.0) + 0.5,
+    "sin": lambda X, a, b: X.op("Sin"),
+    "cos": lambda X, a, b: X.op("Cos"),
+    "abs": lambda X, a, b: X.op("Abs"),
+    "square": lambda X, a, b: X * X,
+    "softmax": lambda X, a, b: X.op("Softmax", axis=1),
+    "log_softmax": lambda X, a, b: X.op("LogSoftmax", axis=1),
+    "softmin": lambda X, a, b: (-X).op("Softmax", axis=1),
+}
+
+
+def _scaled(X: Value, scale: float, shift: float = 0.0) -> Value:
+    X = X if scale == 1 else X * scale
+    return X if shift == 0 else X + shift
+
+
+def _layer_norm(step: Step, X: Value, p: dict[str, Value]) -> Value:
+    if X.graph.opset >= 17:
+        ones = np.ones(step.width, X.graph.dtype)
+        return X.op("LayerNormalization", p.get("gamma", ones), p.get("beta", 0 * ones), axis=-1, epsilon=step.alpha)
+    D = X - X.mean()
+    return _affine(D / ((D * D).mean() + step.alpha).op("Sqrt"), p)
+
+
+def _affine(X: Value, p: dict[str, Value]) -> Value:
+    X = X * p["gamma"] if "gamma" in p else X
+    return X + p["beta"] if "beta" in p else X
+
+
+def _batch_norm(step: Step, X: Value, p: dict[str, Value]) -> Value:
+    ones = np.ones(step.width, X.graph.dtype)
+    affine = p.get("gamma", ones), p.get("beta", 0 * ones)
+    return X.op("BatchNormalization", *affine, p["mean"], p["variance"], epsilon=step.alpha)
+
+
+def _slice(step: Step, X: Value, p: dict[str, Value]) -> Value:
+    columns = step.columns()
+    stop = columns.stop if columns.stop >= 0 else -(2**31)
+    ends = (np.array([value]) for value in (columns.start, stop, 1, columns.step))
+    return X.op("Slice", *ends)
+
+
+def _constant(step: Step, X: Value, p: dict[str, Value]) -> Value:
+    rows = X.op("Shape").op("Slice", np.array([0]), np.array([1]))
+    value = X.graph.constant(np.full((1, 1), step.alpha, X.graph.dtype))
+    return value.op("Expand", rows.op("Concat", np.array([step.width]), axis=0))
+
+
+def _embedding(step: Step, X: Value, p: dict[str, Value]) -> Value:
+    """The table's rows for each column, one after the other."""
+    return p["W"].op("Gather", X.op("Cast", to=X.graph.code("int64")), axis=0).op("Reshape", np.array([-1, step.width]))
+
+
+def _each(kind: str) -> Callable:
+    """A gate of two, one after the other."""
+
+    def write(step: Step, X: Value, p: dict[str, Value], *others: Value) -> Value:
+        for other in others:
+            X = X.op(kind, other)
+        return X
+
+    return write
+
+
+# kind: (step, X, parameters by name, more inputs) -> Y; X is any input for a kind that has none
+KINDS: dict[str, Callable[..., Value]] = {
+    "dense": lambda step, X, p: X.op("Gemm", *p.values()),
+    "activation": lambda step, X, p: X,
+    "dropout": lambda step, X, p: X,
+    "embedding": _embedding,
+    "prelu": lambda step, X, p: X.op("Relu") + X.op("Min", 0.0) * p["alpha"],
+    "affine": lambda step, X, p: _scaled(X, step.alpha, step.beta),
+    "add": lambda step, X, p, *others: _scaled(X.op("Sum", *others), step.alpha),
+    "subtract": _each("Sub"),
+    "multiply": _each("Mul"),
+    "maximum": lambda step, X, p, *others: X.op("Max", *others),
+    "minimum": lambda step, X, p, *others: X.op("Min", *others),
+    "concatenate": lambda step, X, p, *others: X.op("Concat", *others, axis=1),
+    "slice": _slice,
+    "broadcast": lambda step, X, p: X.op("Expand", np.array([1, step.width])),
+    "constant": _constant,
+    "layer_norm": _layer_norm,
+    "rms_norm": lambda step, X, p: _affine(X / ((X * X).mean() + step.alpha).op("Sqrt"), p),
+    "batch_norm": _batch_norm,
+}
+IMPOSSIBLE = {"python": "its functions stay in Python"}

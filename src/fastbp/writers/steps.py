@@ -1,0 +1,80 @@
+"""A network as writers of other formats see it: steps, each a kind of op with its settings and parameters.
+
+A format has a table from kinds to what they are there and one of activations; `require` compares a network with
+them before anything is written. Rejected: a method for each format on each layer, which would bring the formats
+down to the layers.
+"""
+
+from collections.abc import Collection
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastbp.network.network import Network
+
+INPUT = "input"  # the kind of a step where rows enter
+
+
+class Step(NamedTuple):
+    """A node as writers see it: the op's kind and settings, its parameters, its parents by number."""
+
+    number: int
+    name: str
+    kind: str
+    parents: tuple[int, ...]
+    width: int
+    layer: Any  # a Layer; None for an input
+    settings: dict
+    arrays: dict[str, np.ndarray]
+
+    @property
+    def alpha(self) -> float:
+        """The first number of the op."""
+        return self.settings.get("alpha", 0.0)
+
+    @property
+    def beta(self) -> float:
+        """The second number of the op."""
+        return self.settings.get("beta", 0.0)
+
+    def columns(self) -> range:
+        """Which columns a slice takes."""
+        first, step = self.settings["first"], self.settings["step"]
+        return range(first, first + self.width * step, step)
+
+
+def steps(net: Network) -> list[Step]:
+    """All nodes, each after its parents."""
+    numbers = {node: k for k, node in enumerate(net.nodes)}
+    return [_step(node, k, tuple(numbers[parent] for parent in node.parents)) for node, k in numbers.items()]
+
+
+def _step(node, number, parents):
+    layer = node.layer
+    if layer is None:
+        return Step(number, node.name, INPUT, parents, node.width, None, {}, {})
+    settings = layer.op(number, *(parent.width for parent in node.parents))
+    arrays = {name: layer.views[name] for name in layer.fixed_shapes}
+    return Step(number, node.name, layer.kind, parents, node.width, layer, settings, arrays)
+
+
+def ends(net: Network) -> tuple[list[int], list[int]]:
+    """The numbers of the steps that are inputs, and of those that are outputs, in the net's order."""
+    numbers = {node: k for k, node in enumerate(net.nodes)}
+    return [numbers[node] for node in net.inputs], [numbers[node] for node in net.outputs]
+
+
+def require(
+    net: Network, form: str, kinds: Collection[str], activations: Collection[str], impossible: dict[str, str]
+) -> list[Step]:
+    """The steps of a net, if the tables of a format know them all."""
+    found = steps(net)
+    for step in found:
+        for what, name, known in (
+            ("op", step.kind, {INPUT, *kinds}),
+            ("activation", step.settings.get("activation", INPUT), {INPUT, *activations}),
+        ):
+            if name not in known:
+                why = impossible.get(name, f"known: {', '.join(sorted(known - {INPUT}))}")
+                raise ValueError(f"{step.layer!r} cannot be written as {form}, which has no {what} {name!r}: {why}")
+    return found

@@ -1,0 +1,214 @@
+"""PyTorch: what each activation and kind of op is there, and `to_torch`.
+
+The tables are read in both directions: what `to_torch` makes of a row is what `from_torch` takes for it.
+A chain becomes a Sequential, any other graph a `torch.fx.GraphModule`, whose code can be read and saved.
+Rejected: a module class of our own that walks the graph, which PyTorch's exporters could not see through.
+"""
+
+import functools
+import math
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import NamedTuple
+
+from fastbp import _optional
+from fastbp.network.network import Network
+from fastbp.writers import steps
+from fastbp.writers.steps import Step
+
+FORM = "PyTorch"
+
+
+class Row(NamedTuple):
+    """An activation in PyTorch: a class of torch.nn with the names of its parameters, else a formula of tensors."""
+
+    module: str | None
+    names: tuple[str, ...] = ()  # of alpha and beta among the module's arguments
+    fixed: dict = {}  # noqa: RUF012  (a constant)
+    formula: Callable | None = None  # (torch, X, alpha, beta) -> Y
+
+
+def _module(name, *names, **fixed):
+    return Row(name, names, fixed)
+
+
+def _formula(formula):
+    return Row(None, formula=formula)
+
+
+ACTIVATIONS = {
+    "linear": _module("Identity"),
+    "sigmoid": _module("Sigmoid"),
+    "log_sigmoid": _module("LogSigmoid"),
+    "tanh": _module("Tanh"),
+    "relu": _module("ReLU"),
+    "relu6": _module("ReLU6"),
+    "leaky_relu": _module("LeakyReLU", "negative_slope"),
+    "rrelu": _module("RReLU", "lower", "upper"),
+    "elu": _module("ELU", "alpha"),
+    "selu": _module("SELU"),
+    "celu": _module("CELU", "alpha"),
+    "gelu": _module("GELU", approximate="none"),
+    "gelu_tanh": _module("GELU", approximate="tanh"),
+    "quick_gelu": _formula(lambda torch, X, a, b: X * torch.sigmoid(1.702 * X)),
+    "silu": _module("SiLU"),
+    "mish": _module("Mish"),
+    "softplus": _module("Softplus", "beta", threshold=40.0),
+    "softsign": _module("Softsign"),
+    "hard_sigmoid": _module("Hardsigmoid"),
+    "hard_tanh": _module("Hardtanh", "min_val", "max_val"),
+    "hard_swish": _module("Hardswish"),
+    "tanh_shrink": _module("Tanhshrink"),
+    "soft_shrink": _module("Softshrink", "lambd"),
+    "hard_shrink": _module("Hardshrink", "lambd"),
+    "threshold": _module("Threshold", "threshold", "value"),
+    "squareplus": _formula(lambda torch, X, a, b: 0.5 * (X + torch.sqrt(X * X + a))),
+    "exp": _formula(lambda torch, X, a, b: torch.exp(X)),
+    "gaussian": _formula(lambda torch, X, a, b: torch.exp(-X * X)),
+    "elliot": _formula(lambda torch, X, a, b: 0.5 + 0.5 * torch.nn.functional.softsign(X)),
+    "sin": _formula(lambda torch, X, a, b: torch.sin(X)),
+    "cos": _formula(lambda torch, X, a, b: torch.cos(X)),
+    "abs": _formula(lambda torch, X, a, b: torch.abs(X)),
+    "square": _formula(lambda torch, X, a, b: torch.square(X)),
+    "softmax": _module("Softmax", dim=-1),
+    "log_softmax": _module("LogSoftmax", dim=-1),
+    "softmin": _module("Softmin", dim=-1),
+}
+
+
+class Module(NamedTuple):
+    """A layer in PyTorch: how its module is made, and what the module calls our parameters."""
+
+    make: Callable  # (torch.nn, step) -> module
+    states: dict[str, str]
+
+
+def _linear(nn, step):
+    inputs, units = step.arrays["W"].shape
+    return nn.Linear(inputs, units, bias="b" in step.arrays)
+
+
+AFFINE = {"gamma": "weight", "beta": "bias"}
+MODULES = {
+    "dense": Module(_linear, {"W": "weight", "b": "bias"}),
+    "embedding": Module(lambda nn, step: nn.Embedding(*step.arrays["W"].shape), {"W": "weight"}),
+    "prelu": Module(lambda nn, step: nn.PReLU(step.arrays["alpha"].size), {"alpha": "weight"}),
+    "dropout": Module(lambda nn, step: nn.Dropout(step.layer.rate), {}),
+    "layer_norm": Module(lambda nn, step: nn.LayerNorm(step.width, step.alpha, "gamma" in step.arrays), AFFINE),
+    "rms_norm": Module(lambda nn, step: nn.RMSNorm(step.width, step.alpha, "gamma" in step.arrays), AFFINE),
+    "batch_norm": Module(
+        lambda nn, step: nn.BatchNorm1d(step.width, step.alpha, step.beta, "gamma" in step.arrays),
+        {**AFFINE, "mean": "running_mean", "variance": "running_var"},
+    ),
+}
+
+
+def _slice(torch, step, X):
+    columns = step.columns()
+    return X[:, columns.start : columns.stop : columns.step] if columns.step > 0 else X[:, list(columns)]
+
+
+# kind: (torch, step, one tensor a parent) -> tensor
+GATES: dict[str, Callable] = {
+    "affine": lambda torch, step, X: X * step.alpha + step.beta,
+    "add": lambda torch, step, *Xs: _scaled(sum(Xs[1:], Xs[0]), step.alpha),
+    "subtract": lambda torch, step, A, B: A - B,
+    "multiply": lambda torch, step, *Xs: math.prod(Xs[1:], start=Xs[0]),
+    "maximum": lambda torch, step, *Xs: functools.reduce(torch.maximum, Xs),
+    "minimum": lambda torch, step, *Xs: functools.reduce(torch.minimum, Xs),
+    "concatenate": lambda torch, step, *Xs: torch.cat(Xs, dim=1),
+    "slice": _slice,
+    "broadcast": lambda torch, step, X: X.expand(-1, step.width),
+    "constant": lambda torch, step, X: torch.full_like(X[:, :1], step.alpha).expand(-1, step.width),
+}
+IMPOSSIBLE = {"python": "its functions know NumPy only"}
+KINDS = {"activation", *MODULES, *GATES}
+
+
+def _scaled(X, scale):
+    return X if scale == 1 else X * scale
+
+
+def to_torch(net: Network):
+    """What `Model.to_torch` gives."""
+    torch = _optional.package("torch", "to_torch")
+    found = steps.require(net, FORM, KINDS, ACTIVATIONS, IMPOSSIBLE)
+    inputs, outputs = steps.ends(net)
+    writer = _Writer(torch, net.dtype, [found[k] for k in inputs])
+    for step in found:
+        writer.write(step)
+    return writer.module(outputs).eval()
+
+
+class _Writer:
+    """The graph of torch.fx that a net becomes, and the modules it calls."""
+
+    def __init__(self, torch, dtype, inputs: list[Step]):
+        fx = _optional.package("torch.fx", "to_torch")
+        self.torch, self.fx, self.dtype = torch, fx, getattr(torch, dtype.name)
+        self.modules: dict = {}
+        self.graph = fx.Graph()
+        tracer = fx.proxy.GraphAppendingTracer(self.graph)
+        self.proxy = lambda node: fx.Proxy(node, tracer)
+        self.values = {step.number: self.proxy(self.graph.placeholder(_name(step.name))) for step in inputs}
+        self.rows = self.values[inputs[0].number]
+
+    def write(self, step: Step) -> None:
+        """Add what a step is in PyTorch."""
+        Xs = [self.values[parent] for parent in step.parents] or [self.rows]
+        if step.kind in MODULES:
+            embeds = step.kind == "embedding"
+            Y = self.call(_name(step.name), lambda: self.made(step), Xs[0].long() if embeds else Xs[0])
+            Y = Y.flatten(1) if embeds else Y
+            if step.settings.get("activation", "linear") != "linear":
+                Y = self.activate(step, f"{_name(step.name)}_{step.settings['activation']}", Y)
+        elif step.kind == "activation":
+            Y = self.activate(step, _name(step.name), Xs[0])
+        elif step.kind in GATES:
+            Y = GATES[step.kind](self.torch, step, *Xs)
+        else:
+            return
+        self.values[step.number] = Y
+
+    def activate(self, step: Step, name: str, X):
+        """The activation of a step."""
+        row = ACTIVATIONS[step.settings["activation"]]
+        if row.module is None:
+            return row.formula(self.torch, X, step.alpha, step.beta)
+        options = dict(zip(row.names, (step.alpha, step.beta), strict=False))
+        return self.call(name, lambda: getattr(self.torch.nn, row.module)(**options, **row.fixed), X)
+
+    def made(self, step: Step):
+        """The module of a layer, with copies of its parameters."""
+        make, states = MODULES[step.kind]
+        module = make(self.torch.nn, step).to(self.dtype)
+        turned = {states[name]: _turned(step, array).copy() for name, array in step.arrays.items()}
+        tensors = {name: self.torch.from_numpy(array) for name, array in turned.items()}
+        module.load_state_dict(tensors, strict=False)  # torch.nn counts batches beside
+        return module.requires_grad_(step.layer.trainable)
+
+    def call(self, name: str, make: Callable, X):
+        """A call of the module of this name, which is made if there is none."""
+        if name not in self.modules:
+            self.modules[name] = make()
+        return self.proxy(self.graph.call_module(name, (X.node,)))
+
+    def module(self, outputs: list[int]):
+        """The whole: a Sequential if each module is called on what the one before gave."""
+        nodes = [self.values[k].node for k in outputs]
+        self.graph.output(nodes[0] if len(nodes) == 1 else tuple(nodes))
+        first, *calls, last = self.graph.nodes
+        chained = all(node.op == "call_module" and node.args == (node.prev,) for node in calls)
+        if chained and last.args == (calls[-1] if calls else first,) and len(calls) == len(self.modules):
+            return self.torch.nn.Sequential(OrderedDict(self.modules))
+        return self.fx.GraphModule(self.modules, self.graph)
+
+
+def _turned(step: Step, array):
+    """A parameter as PyTorch has it: its weights are (outputs, inputs)."""
+    return array.T if step.kind == "dense" else array
+
+
+def _name(name: str) -> str:
+    """A name as modules may have it, which the dot joins."""
+    return name.replace(".", "_")

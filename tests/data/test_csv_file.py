@@ -1,0 +1,198 @@
+"""CSV files: the same table with and without pandas, every fault told with its place."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from fastbp.data import csv_file
+
+
+def rows_of(table):
+    return [list(row) for row in zip(*table.columns.values(), strict=True)]
+
+
+# Reading
+
+
+@pytest.mark.parametrize(
+    ("text", "names", "rows", "lines"),
+    [
+        ("a,b\n1,x\n2,y\n", ["a", "b"], [["1", "x"], ["2", "y"]], [2, 3]),
+        ("a,b\n1,x\n2,y", ["a", "b"], [["1", "x"], ["2", "y"]], [2, 3]),
+        ("a,b\r\n1,x\r\n2,y\r\n", ["a", "b"], [["1", "x"], ["2", "y"]], [2, 3]),
+        ("a,b\r1,x\r2,y\r", ["a", "b"], [["1", "x"], ["2", "y"]], [2, 3]),
+        ("\ufeffa,b\n1,x\n", ["a", "b"], [["1", "x"]], [2]),
+        ("a;b\n1,5;x\n", ["a", "b"], [["1,5", "x"]], [2]),
+        ("a\tb\n1\tx,y\n", ["a", "b"], [["1", "x,y"]], [2]),
+        ("a|b\n1|x\n", ["a", "b"], [["1", "x"]], [2]),
+        ('"a;b;c",d\n1,2\n', ["a;b;c", "d"], [["1", "2"]], [2]),
+        (" a ,\tb\n 3 , x y \n", ["a", "b"], [["3", "x y"]], [2]),
+        ("a,b\n1,\n2,\n", ["a", "b"], [["1", ""], ["2", ""]], [2, 3]),
+        ("a,b\nNA,nan\nTrue,007\n", ["a", "b"], [["NA", "nan"], ["True", "007"]], [2, 3]),
+        ("a,b\n#1,'x'\n", ["a", "b"], [["#1", "'x'"]], [2]),
+        ('a,b\n"1,5","say ""hi"""\n', ["a", "b"], [["1,5", 'say "hi"']], [2]),
+        ('a,b\n"two\nlines",1\nx,2\n', ["a", "b"], [["two\nlines", "1"], ["x", "2"]], [2, 4]),
+        ("\n\na,b\n\n1,x\n\n\n2,y\n\n", ["a", "b"], [["1", "x"], ["2", "y"]], [5, 8]),
+        ("a\n1\n\n2\n", ["a"], [["1"], ["2"]], [2, 4]),
+        ("a\n1\n  \n2\n", ["a"], [["1"], [""], ["2"]], [2, 3, 4]),
+        (",b,\n1,x,2\n", ["column 1", "b", "column 3"], [["1", "x", "2"]], [2]),
+        ("1,2\n3,4\n", ["1", "2"], [["3", "4"]], [2]),
+        ("a,b\nx\u2028y,\x1cz\x1d\n", ["a", "b"], [["x\u2028y", "z"]], [2]),
+        ("größe,名前\n\uff11,Ωx\n", ["größe", "名前"], [["\uff11", "Ωx"]], [2]),
+    ],
+)
+def test_what_is_read(reader, read, text, names, rows, lines):
+    table = read(text)
+    assert list(table.columns) == names
+    assert rows_of(table) == rows
+    assert list(table.lines) == lines
+    assert len(table) == len(rows)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "is empty"),
+        ("\ufeff", "is empty"),
+        ("\n \n", "is empty"),
+        ("a,b\n", "no rows"),
+        ("a,b", "no rows"),
+        ("a,b,a,c,b\n1,2,3,4,5\n", "more than one column called 'a', 'b'"),
+        ("a, a\n1,2\n", "more than one column called 'a'"),
+        ("a,b\n1,2\n3\n", "line 3: 1 cells, the header has 2"),
+        ("a,b\n1,2\n3,4,5\n", "line 3: 3 cells, the header has 2"),
+        ("a,b\n1,2\n\n\n3,4,5\n", "line 5: 3 cells, the header has 2"),
+        ('a,b\n"1\n2",2\n3\n', "line 4: 1 cells"),
+        ("a,b\n1\n2,3,4\n", "line 2: 1 cells"),  # as many commas as there should be
+        ('a,b\n1,2\n"3,4\n5,6\n', "line 3: "),
+        ('a,b\n1,2\n"3"x,4\n', "line 3: "),
+        (b"a,b\n1,2\n3,\xff\n", "not text in UTF-8: byte 0xff on line 3"),
+        (b"a,b\n1,\x00\n", "zero byte"),
+        ("a,b\n1,2\n".encode("utf-16"), "not text in UTF-8"),
+        (b"PK\x03\x04\x14\x00\x06\x00", "zero byte"),
+    ],
+)
+def test_what_is_no_table(reader, read, text, words):
+    with pytest.raises(ValueError, match=words) as caught:
+        read(text)
+    assert "data.csv" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_file(reader, tmp_path):
+    with pytest.raises(FileNotFoundError):
+        csv_file.read(tmp_path / "none.csv")
+
+
+def test_pandas_reads_where_it_is_installed(read, monkeypatch):
+    pandas = pytest.importorskip("pandas")
+    calls = []
+    read_csv = pandas.read_csv
+    monkeypatch.setattr(pandas, "read_csv", lambda *a, **k: calls.append(1) or read_csv(*a, **k))
+    read("a,b\n1,2\n")
+    assert calls == [1]
+
+
+def test_random_texts_read_the_same_both_ways(read, monkeypatch):
+    pytest.importorskip("pandas")
+    rng = np.random.default_rng(3)
+    pieces = [
+        "1",
+        "-2.5e3",
+        "x",
+        " ",
+        ",",
+        ",",
+        ",",
+        "\n",
+        "\n",
+        ";",
+        "NA",
+        '"',
+        "é",
+        "\r\n",
+        "\t",
+        "#",
+        "'",
+        "\\",
+    ]
+    good = 0
+
+    def outcome(text):
+        try:
+            table = read(text)
+        except ValueError as error:
+            return str(error)
+        return table.columns, list(table.lines)
+
+    for trial in range(1500):
+        if trial % 2:
+            text = "a,b\n" + "".join(rng.choice(pieces, size=rng.integers(1, 14)))
+        else:
+            cells = rng.choice(
+                [p for p in pieces if not {*p} & {",", "\n", '"', "\r"}], size=(rng.integers(1, 5), 2)
+            )
+            text = "a,b\n" + "\n".join(map(",".join, cells))
+        ours = outcome(text)
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, "pandas", None)
+            assert outcome(text) == ours, repr(text)
+        good += not isinstance(ours, str)
+    assert good > 700
+
+
+# Numbers
+
+
+@pytest.mark.parametrize(
+    ("cell", "number"),
+    [("3", 3), (" 3", 3), ("-2.50", -2.5), ("+.5", 0.5), ("1.", 1), ("1e5", 1e5), ("1E-3", 1e-3), ("007", 7)],
+)
+def test_numbers(read, cell, number):
+    table = read(f"a\n{cell}\n4\n")
+    assert table.holds_numbers("a")
+    assert table.numbers("a").tolist() == [number, 4]
+
+
+@pytest.mark.parametrize("cell", ["", "NA", "n/a", "NaN", "null", "None", "?"])
+def test_missing_numbers_are_nan(reader, read, cell):
+    table = read(f"a,b\n1,0\n{cell},0\n3,0\n")
+    assert table.holds_numbers("a")
+    assert np.array_equal(table.numbers("a"), [1, np.nan, 3], equal_nan=True)
+
+
+@pytest.mark.parametrize("cell", ["x", "1_000", "\uff11", "0x10", "1e", "--1", "1 2", "-nan", "1.2.3"])
+def test_what_is_no_number(read, cell):
+    table = read(f"a,b\n1,0\n{cell},0\n3,0\n")
+    assert not table.holds_numbers("a")
+    with pytest.raises(ValueError, match="line 3, column 'a'"):
+        table.numbers("a")
+
+
+@pytest.mark.parametrize("cell", ["inf", "-Infinity", "1e999"])
+def test_infinity_names_its_place(read, cell):
+    table = read(f"a,b\n1,0\n{cell},0\n")
+    assert table.holds_numbers("a")
+    with pytest.raises(ValueError, match=f"line 3, column 'a': '{cell}' is not a finite number"):
+        table.numbers("a")
+
+
+def test_a_slip_in_a_column_of_numbers_is_not_a_category(read):
+    text = "a\n" + "1\n" * 9 + "l\n"
+    with pytest.raises(
+        ValueError, match="line 11, column 'a': 'l' is not a number, but 9 of the column's 10"
+    ):
+        read(text).holds_numbers("a")
+    assert not read(text + "l\n").holds_numbers("a")
+
+
+@pytest.mark.parametrize("cells", [["1,5", "2,25"], ["1,234", "17"]])
+def test_a_comma_in_numbers_is_not_a_category(read, cells):
+    with pytest.raises(ValueError, match=r"line 2, column 'a': '1,.* has a comma in it"):
+        read("a;b\n" + "".join(f"{cell};0\n" for cell in cells)).holds_numbers("a")
+
+
+def test_a_column_without_values(read):
+    with pytest.raises(ValueError, match="column 'b' holds no values"):
+        read("a,b\n1,\n2,NA\n").holds_numbers("b")

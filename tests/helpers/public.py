@@ -1,0 +1,40 @@
+"""All that is public, and the functions that users call of it."""
+
+import inspect
+from collections.abc import Iterator
+
+import fastbp as fb
+
+NAMES = {*fb.__all__, "MLPClassifier", "MLPRegressor"} - {"__version__"}
+
+
+FIXED = {"__call__", "__init__", "__getitem__"}  # of the methods with underscores, those that users call
+
+
+def public_things() -> Iterator[tuple[str, object]]:
+    """Public names with what they stand for, those of public modules among them."""
+    for name in sorted(NAMES):
+        thing = getattr(fb, name)
+        if inspect.ismodule(thing):
+            yield from ((f"{name}.{each}", getattr(thing, each)) for each in public_names(thing))
+        else:
+            yield name, thing
+
+
+def public_names(module: object) -> list[str]:
+    """What a module has of its own."""
+    own = [name for name, thing in vars(module).items() if getattr(thing, "__module__", None) == module.__name__]
+    return [name for name in getattr(module, "__all__", own) if not name.startswith("_")]
+
+
+def functions_of(thing: object) -> Iterator[tuple[str, object]]:
+    """The functions that a user calls of a public thing: itself, or the methods of a class."""
+    if inspect.isfunction(thing):
+        yield "", thing
+    elif inspect.isclass(thing):
+        for base in thing.__mro__:
+            if base.__module__.startswith("fastbp"):
+                for name, member in vars(base).items():
+                    function = getattr(member, "fget", None) or getattr(member, "__func__", member)
+                    if inspect.isfunction(function) and (name in FIXED or not name.startswith("_")):
+                        yield f".{name}", function

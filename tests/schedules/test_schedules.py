@@ -1,0 +1,163 @@
+"""Schedules against `torch.optim.lr_scheduler`, and where they go: `lr` of an optimizer, by hand and in a fit."""
+
+import itertools
+import pickle
+
+import numpy as np
+import pytest
+from rates import SCHEDULES, T, assert_rates, wanted
+
+import fastbp as fb
+from fastbp import schedules as s
+from fastbp.schedules import shapes
+
+torch = pytest.importorskip("torch")
+
+@pytest.mark.filterwarnings("ignore:The epoch parameter in `scheduler.step")
+@pytest.mark.parametrize("case", SCHEDULES)
+def test_rates_are_those_of_torch(case: str) -> None:
+    ours, theirs = SCHEDULES[case]
+    rates = wanted(theirs)
+    assert_rates(ours, rates)
+    assert len(set(np.round(rates, 9))) > 2 or case == "constant"
+
+
+def test_every_schedule_has_a_line() -> None:
+    assert {type(one) for one, _ in SCHEDULES.values()} | {s.OnPlateau} == set(s.Schedule.classes.values())
+    assert {cls.__name__ for cls in s.Schedule.classes.values()} == set(s.__all__) - {"Schedule"}
+
+
+@pytest.mark.parametrize("settings", [{}, {"threshold_mode": "abs", "threshold": 0.3}, {"mode": "max", "cooldown": 2}])
+def test_on_plateau_is_that_of_torch(settings: dict) -> None:
+    rng = np.random.default_rng(1)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.3)
+    ours = s.OnPlateau(0.3, factor=0.5, patience=2, min_lr=0.01, **settings)
+    theirs = T.ReduceLROnPlateau(optimizer, factor=0.5, patience=2, min_lr=0.01, **settings)
+    seen = set()
+    for k in range(80):
+        value = float(10 * np.exp(-k / 10) + rng.normal())
+        ours.see(value)
+        theirs.step(value)
+        assert ours(k) == pytest.approx(optimizer.param_groups[0]["lr"])
+        seen.add(ours(k))
+        ours = shapes.from_config(ours.config())
+    assert len(seen) > 3
+
+
+def net_of(dtype: str = "float64") -> fb.Sequential:
+    return fb.Sequential(fb.Input(3), fb.Dense(5, "tanh"), fb.Dense(2), dtype=dtype, seed=1)
+
+
+DATA = np.random.default_rng(0).normal(size=(21, 3)), np.random.default_rng(1).normal(size=(21, 2))
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("case", SCHEDULES)
+def test_a_fit_takes_the_rates_that_a_loop_by_hand_sets(case: str, accumulate: int) -> None:
+    schedule = SCHEDULES[case][0]
+    nets = [net_of() for _ in range(4)]
+    optimizers = [fb.SGD(lr=schedule, accumulate=accumulate) for _ in nets[:3]]
+    optimizers.append(fb.SGD(lr=1.0, accumulate=accumulate))
+    trainer = fb.Trainer(nets[0], optimizer=optimizers[0])
+    for _ in range(2):
+        trainer.fit(*DATA, epochs=1, batch_size=6, shuffle=False)
+    stepped = fb.Trainer(nets[1], optimizer=optimizers[1])
+    batches = list(fb.batches(*DATA, 6, shuffle=False))
+    for k, (xb, yb) in enumerate(itertools.chain(batches, batches)):
+        stepped.step(xb, yb)
+        for net, optimizer in zip(nets[2:], optimizers[2:], strict=True):
+            _, dY = fb.losses.mse(net.forward(xb), yb)
+            net.backward(dY)
+            if optimizer is optimizers[3]:
+                optimizer.lr = schedule(k // accumulate)
+            optimizer.step(net)
+    for net in nets[1:]:
+        np.testing.assert_array_equal(net.params, nets[0].params)
+    assert optimizers[0].lr == optimizers[3].lr == schedule(7 // accumulate)
+
+
+def test_by_epoch_and_by_number_in_a_fit() -> None:
+    seen = []
+
+    class Watch(fb.Callback):
+        def on_epoch_end(self, trainer, epoch, logs):
+            seen.append(trainer.optimizer.lr)
+
+    net = net_of()
+    optimizer = fb.SGD(lr=s.Step(0.2, 2, 0.5, per="epoch"))
+    net.fit(*DATA, optimizer=optimizer, epochs=5, batch_size=6, callbacks=[Watch()])
+    assert seen == pytest.approx([0.2, 0.2, 0.1, 0.1, 0.05])
+    assert optimizer.epoch == 5
+    seen.clear()
+    net.fit(*DATA, optimizer=fb.SGD(lr=s.OnPlateau(1e-9, 0.5, 1)), epochs=6, batch_size=6, callbacks=[Watch()])
+    assert seen == pytest.approx([1e-9, 1e-9, 1e-9, 5e-10, 5e-10, 2.5e-10])
+
+
+@pytest.mark.parametrize("lr", [s.Cosine(0.1, 9), s.OnPlateau(0.1, 0.5, 0), s.WarmUp(s.Step(0.1, 1, per="epoch"), 2)])
+def test_training_goes_on_exactly(lr: s.Schedule, tmp_path) -> None:
+    X, y = DATA
+    trainer = fb.Trainer(net_of(), optimizer=fb.Adam(lr=lr))
+    trainer.fit(X, y, epochs=3, batch_size=6)
+    trainer.save(tmp_path / "at.safetensors")
+    other = fb.Trainer.load(tmp_path / "at.safetensors")
+    third = fb.Trainer(net_of(), optimizer=fb.Adam(lr=5.0))
+    third.restore(tmp_path / "at.safetensors")
+    for one in (trainer, other, third):
+        one.fit(X, y, epochs=3, batch_size=6)
+    np.testing.assert_array_equal(other.net.params, trainer.net.params)
+    np.testing.assert_array_equal(third.net.params, trainer.net.params)
+    assert repr(other.optimizer) == repr(trainer.optimizer)
+    assert repr(pickle.loads(pickle.dumps(trainer.optimizer))) == repr(trainer.optimizer)
+
+
+def rate(t: int) -> float:
+    return 0.1 / (1 + t)
+
+
+def test_a_function_is_a_schedule_that_no_file_holds(tmp_path) -> None:
+    trainer = fb.Trainer(net_of(), optimizer=fb.SGD(lr=rate))
+    trainer.fit(*DATA, epochs=2, batch_size=6)
+    assert trainer.optimizer.lr == rate(7)
+    with pytest.raises(TypeError, match="schedules of fastbp's own"):
+        trainer.save(tmp_path / "at.safetensors")
+    trainer.checkpoint(tmp_path / "at.safetensors")
+    other = fb.Trainer(net_of(), optimizer=fb.SGD(lr=rate))
+    other.restore(tmp_path / "at.safetensors")
+    for one in (trainer, other):
+        one.fit(*DATA, epochs=1, batch_size=6)
+    np.testing.assert_array_equal(other.net.params, trainer.net.params)
+
+
+def test_a_number_takes_a_schedules_place() -> None:
+    optimizer = fb.SGD(lr=s.Step(0.2, 1))
+    optimizer.lr = 0.5
+    assert optimizer.schedule is None
+    assert optimizer.next_rate(99) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "parts"),
+    [
+        (lambda: s.Step(0.1, 0), ValueError, ["step_size", "0"]),
+        (lambda: s.Step(-0.1, 2), ValueError, ["lr", "-0.1"]),
+        (lambda: s.Cosine(0.1, 5, per="batch"), ValueError, ["per", "batch", "epoch, step"]),
+        (lambda: s.MultiStep(0.1, [5, 5]), ValueError, ["milestones", "5"]),
+        (lambda: s.Piecewise([0.1], [5]), ValueError, ["rates", "2"]),
+        (lambda: s.OneCycle(0.1, 1), ValueError, ["total_steps", "1"]),
+        (lambda: s.OneCycle(0.1, 9, pct_start=1.0), ValueError, ["pct_start"]),
+        (lambda: s.OneCycle(0.1, 9, anneal_strategy="sin"), ValueError, ["sin", "cos, linear"]),
+        (lambda: s.WarmUp(s.Step(0.1, 2), 3, per="epoch"), ValueError, ["epoch", "step"]),
+        (lambda: s.WarmUp(s.OnPlateau(0.1), 3), ValueError, ["OnPlateau"]),
+        (lambda: s.OnPlateau(0.1, factor=1.0), ValueError, ["factor"]),
+        (lambda: s.OnPlateau(0.1, mode="least"), ValueError, ["least"]),
+        (lambda: s.Function(3), TypeError, ["schedule"]),
+        (lambda: fb.SGD(lr="cosine"), TypeError, ["lr", "cosine"]),
+        (lambda: fb.SGD(lr=lambda t: -1.0), ValueError, ["rate of a schedule", "-1.0"]),
+        (lambda: shapes.from_config({"schedule": "sine"}), ValueError, ["sine", "known:", "cosine"]),
+    ],
+)
+def test_what_is_wrong_is_refused_when_it_is_made(make, error: type, parts: list) -> None:
+    with pytest.raises(error) as raised:
+        make()
+    for part in parts:
+        assert part in str(raised.value)

@@ -1,0 +1,169 @@
+"""Methods on the whole batch against what is known of the minimum, and J'J against a Jacobian by differences.
+
+Levenberg and Marquardt's is compared with `scipy.optimize.least_squares` on the same residuals.
+"""
+
+import numpy as np
+import pytest
+from whole_batch import (
+    METHODS,
+    assert_derivatives,
+    assert_exact,
+    assert_normal_equations,
+    curve,
+    given_to_scipy,
+    net_of,
+    optimize,
+    two_headed,
+)
+
+import fastbp as fb
+from fastbp import _engine
+
+
+def residuals(net: fb.Model, theta: np.ndarray, X: np.ndarray, y: np.ndarray) -> np.ndarray:
+    net.params = theta
+    return (net.predict(X) - y).ravel()
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_lm_finds_what_scipy_finds(seed: int) -> None:
+    """MINPACK's, with the Jacobian by differences of the same residuals, from the same start near a teacher."""
+    rng = np.random.default_rng(seed)
+    net = net_of(inputs=3, hidden=4, seed=seed)
+    X = rng.normal(size=(80, 3))
+    y = net.predict(X) + 1e-3 * rng.normal(size=(80, 2))
+    start = net.params * rng.uniform(0.8, 1.2, size=net.params.size)
+    net.params = start
+    found = fb.minimize(net, X, y, method="lm", tol=1e-10)
+    other = net_of(inputs=3, hidden=4)
+    tight = {"xtol": 1e-13, "ftol": 1e-13, "gtol": 1e-13}
+    theirs = optimize.least_squares(lambda theta: residuals(other, theta, X, y), start, method="lm", **tight)
+    assert found.converged
+    assert found.loss == pytest.approx(fb.losses.mse(net.predict(X), y)[0], rel=1e-12)
+    assert found.loss == pytest.approx((theirs.fun**2).mean(), rel=1e-9)
+    np.testing.assert_allclose(net.params, theirs.x, rtol=1e-4, atol=1e-5)
+    _, slope = net.value_and_grad(net.params, X, y)
+    assert np.abs(slope).max() <= 1e-10
+    assert found.iterations <= theirs.nfev + 2
+
+
+def test_lm_needs_a_hundredth_of_adams_passes() -> None:
+    X, y = curve()
+    found = fb.minimize(net_of(), X, y, method="lm", max_iter=60)
+    assert found.loss < 1e-6
+    for lr in (0.003, 0.01, 0.03):
+        history = net_of().fit(X, y, optimizer=fb.Adam(lr=lr), epochs=100 * found.evaluations, batch_size=len(X))
+        assert min(history.history["loss"]) > 3 * found.loss
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_normal_equations_are_those_of_the_jacobian(weighted: bool) -> None:
+    problem, J, value = two_headed(weighted)
+    assert_normal_equations(problem.normal_equations(), problem, J, value)
+
+
+@pytest.mark.parametrize("method", METHODS[1:])
+def test_scipy_is_given_the_derivatives_of_what_it_minimises(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    function, product, theta = given_to_scipy(method, monkeypatch)
+    assert (product is None) == (method != "newton-cg")
+    assert_derivatives(function, product, theta)
+
+
+@pytest.mark.parametrize(("rows", "size"), [(1, 5), (3, 1), (9, 33), (600, 70), (20, 200)])
+def test_the_square_of_a_matrix(rows: int, size: int, dtype, rng: np.random.Generator) -> None:
+    J, out = rng.normal(size=(rows, size)).astype(dtype), rng.normal(size=(size, size)).astype(dtype)
+    wanted = out + J.astype(np.float64).T @ J
+    _engine.functional.add_gram(J, out)
+    tolerance = 1e-11 if dtype == np.float64 else 1e-5
+    np.testing.assert_allclose(out, wanted, rtol=tolerance, atol=tolerance * rows)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_linear_net_comes_to_the_exact_solution(method: str, dtype: str) -> None:
+    assert_exact(method, dtype)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_curve_is_learnt(method: str) -> None:
+    X, y = curve()
+    net = net_of()
+    seen = []
+    found = fb.minimize(net, X, y, method=method, max_iter=150, callback=lambda k, loss: seen.append((k, loss)))
+    assert found.loss < (1e-6 if method == "lm" else 3e-2)
+    assert found.loss == pytest.approx(fb.losses.mse(net.predict(X), y)[0], rel=1e-9)
+    assert [k for k, _ in seen] == list(range(1, found.iterations + 1))
+    assert found.history[1:] == [loss for _, loss in seen]
+    assert found.message
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_callback_stops_it(method: str) -> None:
+    X, y = curve()
+    found = fb.minimize(net_of(), X, y, method=method, callback=lambda k, loss: k == 3)
+    assert found.iterations == 3
+    assert not found.converged
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_an_error_on_the_way_leaves_the_parameters(dtype: str, method: str) -> None:
+    X, y = curve()
+    net = net_of(dtype)
+    before = net.params.copy()
+
+    def breaks(iteration, loss):
+        if iteration == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fb.minimize(net, X, y, method=method, callback=breaks)
+    np.testing.assert_array_equal(net.params, before)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_frozen_layers_and_statistics_stay(method: str, rng: np.random.Generator) -> None:
+    layers = [fb.Dense(4, "tanh", trainable=False), fb.BatchNorm(), fb.Dense(2)]
+    net = fb.Sequential(fb.Input(3), *layers, dtype="float64", seed=0)
+    before = net.params.copy()
+    fb.minimize(net, rng.normal(size=(20, 3)), rng.normal(size=(20, 2)), method=method, max_iter=20)
+    same = {name for name, (at, _) in net.slices.items() if np.array_equal(net.params[at], before[at])}
+    assert same == {"dense_1.W", "dense_1.b", *(name for name in net.slices if name.endswith(("mean", "variance")))}
+
+
+def test_cross_entropy_by_the_methods_of_scipy(rng: np.random.Generator) -> None:
+    X, labels = rng.normal(size=(60, 3)), rng.integers(0, 4, size=60)
+    losses = {
+        method: fb.minimize(
+            fb.Sequential(fb.Input(3), fb.Dense(4), dtype="float64", seed=0),
+            X,
+            labels,
+            loss="cross_entropy",
+            method=method,
+        ).loss
+        for method in METHODS[1:]
+    }
+    assert max(losses.values()) == pytest.approx(min(losses.values()), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "parts"),
+    [
+        ({"method": "bfgs"}, ValueError, ["bfgs", "l-bfgs", "newton-cg"]),
+        ({"method": "lm", "loss": "cross_entropy"}, ValueError, ["lm", "mse"]),
+        ({"method": "newton-cg", "sample_weight": np.ones(5)}, ValueError, ["newton-cg", "sample_weight"]),
+        ({"max_iter": 0}, ValueError, ["max_iter"]),
+        ({"tol": -1.0}, ValueError, ["tol"]),
+        ({"sample_weight": np.ones(4)}, ValueError, ["sample_weight"]),
+    ],
+)
+def test_what_is_wrong_is_refused(settings: dict, error: type, parts: list) -> None:
+    net = net_of(inputs=2)
+    before = net.params.copy()
+    y = [0, 1, 0, 1, 0] if settings.get("loss") == "cross_entropy" else np.ones((5, 2))
+    with pytest.raises(error) as raised:
+        fb.minimize(net, np.ones((5, 2)), y, **settings)
+    for part in parts:
+        assert part in str(raised.value)
+    np.testing.assert_array_equal(net.params, before)
