@@ -27,21 +27,21 @@ ORDER = """
     inputs
     activations threads _configured
     functional initializers
-    schedules
-    layers
-    plotting
-    network
     losses
+    schedules
     data
+    plotting
     metrics
     callbacks
+    layers
+    network
     optimizers
     files
     writers
     training
+    model datasets
     derivatives
     insight
-    model datasets
     readers
     sklearn
     cli
@@ -53,7 +53,7 @@ DICTIONARIES = {
     f"{place}.py"
     for place in (
         "writers/torch", "writers/onnx_table", "writers/c_table", "readers/onnx/operators", "readers/fann",
-        "readers/keras", "readers/formulas", "losses/loss", "__init__",
+        "readers/keras", "readers/formulas", "losses/loss", "__init__", "metrics/__init__",
     )
 }  # fmt: skip
 OPTIONAL = {"pandas", "tqdm", "sklearn", "matplotlib", "scipy", "torch", "safetensors", "onnx", "keras"}

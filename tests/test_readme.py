@@ -11,7 +11,7 @@ import fastbp
 
 SOURCES = Path(fastbp.__file__).resolve().parent
 
-NEEDS = {"fastbp.model": "onnx", "fastbp.readers.onnx.reader": "onnx"}  # an optional package that a module's examples use
+NEEDS = {"fastbp.model": "onnx", "fastbp.readers.onnx.reader": "onnx"}  # what a module's examples use
 
 
 def test_the_reader_of_blocks() -> None:

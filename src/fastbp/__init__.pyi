@@ -42,10 +42,10 @@ from fastbp.callbacks.stopping import EarlyStopping as EarlyStopping, ReduceLROn
 from fastbp.data.batches import batches as batches
 from fastbp.data.splitting import Split as Split, kfold as kfold
 from fastbp.derivatives.by_parameters import (
-    check_gradients as check_gradients,
     per_sample_gradient_norms as per_sample_gradient_norms,
     per_sample_gradients as per_sample_gradients,
 )
+from fastbp.derivatives.finite_differences import check_gradients as check_gradients
 from fastbp.derivatives.first_order import (
     input_gradient as input_gradient,
     jacobian as jacobian,
@@ -60,8 +60,8 @@ from fastbp.insight.explanation import Explanation as Explanation, explain as ex
 from fastbp.insight.gradient_monitor import GradientMonitor as GradientMonitor
 from fastbp.layers.blocks import GLU as GLU, Highway as Highway, Maxout as Maxout, Residual as Residual
 from fastbp.layers.constraints import MaxNorm as MaxNorm, NonNegative as NonNegative
+from fastbp.layers.dense import Activation as Activation, Dense as Dense, Dropout as Dropout, PReLU as PReLU
 from fastbp.layers.embedding import Embedding as Embedding
-from fastbp.layers.layer import Activation as Activation, Dense as Dense, Dropout as Dropout, PReLU as PReLU
 from fastbp.layers.merge import (
     Add as Add,
     Average as Average,
@@ -74,31 +74,25 @@ from fastbp.layers.merge import (
     Rescaling as Rescaling,
     Slice as Slice,
     Subtract as Subtract,
-    maximum as maximum,
-    minimum as minimum,
 )
 from fastbp.layers.node import Input as Input
 from fastbp.layers.normalization import BatchNorm as BatchNorm, LayerNorm as LayerNorm, RMSNorm as RMSNorm
+from fastbp.layers.operators import maximum as maximum, minimum as minimum
 from fastbp.layers.python_layer import Lambda as Lambda
 from fastbp.model import Model as Model, Sequential as Sequential, load as load
-from fastbp.optimizers.adaptive import (
-    Adadelta as Adadelta,
-    Adagrad as Adagrad,
+from fastbp.optimizers.adam import (
+    Adam as Adam,
     Adamax as Adamax,
+    AdamW as AdamW,
     Adan as Adan,
     NAdam as NAdam,
     RAdam as RAdam,
-    RMSprop as RMSprop,
 )
-from fastbp.optimizers.momentum import (
-    SGD as SGD,
-    Adam as Adam,
-    AdamW as AdamW,
-    Lion as Lion,
-    Muon as Muon,
-    Rprop as Rprop,
-)
-from fastbp.optimizers.optimizer import clip_by_global_norm as clip_by_global_norm
+from fastbp.optimizers.adaptive import Adadelta as Adadelta, Adagrad as Adagrad, RMSprop as RMSprop
+from fastbp.optimizers.clipping import clip_by_global_norm as clip_by_global_norm
+from fastbp.optimizers.momentum import SGD as SGD
+from fastbp.optimizers.muon import Muon as Muon
+from fastbp.optimizers.sign_based import Lion as Lion, Rprop as Rprop
 from fastbp.readers.fann import from_fann as from_fann
 from fastbp.readers.keras import from_keras as from_keras
 from fastbp.readers.onnx.reader import from_onnx as from_onnx

@@ -32,3 +32,7 @@ class DivergenceError(FloatingPointError, ValueError):
     ...     print(str(error).partition(";")[0])
     the loss became inf at step 1 (epoch 1, batch 1)
     """
+
+
+# What building from a damaged configuration can raise.
+DAMAGE = (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)

@@ -20,9 +20,10 @@ from fastbp.inputs import checks
 from fastbp.layers.blocks import Block
 from fastbp.layers.layer import Layer
 from fastbp.layers.node import Input
-from fastbp.losses.loss import Loss, Objective
+from fastbp.losses.loss import Loss
 from fastbp.network.network import Network
 from fastbp.optimizers.optimizer import Optimizer
+from fastbp.training.objective import Objective
 from fastbp.training.trainer import Trainer
 
 

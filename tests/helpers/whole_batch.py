@@ -5,8 +5,8 @@ import pytest
 import reference
 
 import fastbp as fb
-from fastbp.losses.loss import Objective
 from fastbp.training.least_squares import Problem
+from fastbp.training.objective import Objective
 
 optimize = pytest.importorskip("scipy.optimize")
 

@@ -12,9 +12,8 @@ from typing import Any
 import numpy as np
 
 from fastbp.callbacks.history import History
-from fastbp.errors import DivergenceError, ModelFormatError
+from fastbp.errors import DAMAGE, DivergenceError, ModelFormatError
 from fastbp.inputs import checks
-from fastbp.network.network import DAMAGE
 
 
 class Callback:

@@ -16,10 +16,10 @@ from fastbp._optional import DISTRIBUTIONS, package
 from fastbp.cli.bench_peers import BETA1, BETA2, EPS, LR, PEERS, Case, installed
 from fastbp.cli.facts import facts
 from fastbp.cli.options import command, names, positive
-from fastbp.layers.layer import Dense
+from fastbp.layers.dense import Dense
 from fastbp.layers.node import Input
 from fastbp.model import Sequential
-from fastbp.optimizers.momentum import Adam
+from fastbp.optimizers.adam import Adam
 from fastbp.training.trainer import Trainer
 
 ROUNDS = 9

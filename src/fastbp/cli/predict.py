@@ -12,7 +12,7 @@ from fastbp.data import csv_file, encoding
 from fastbp.data.encoding import Encoding
 from fastbp.errors import ModelFormatError
 from fastbp.files import model_file
-from fastbp.files.safetensors import replacing
+from fastbp.files.replacing import replacing
 
 
 def add(commands) -> None:

@@ -12,7 +12,7 @@ from fastbp.callbacks.callback import Callback
 from fastbp.cli.options import check_writable, command, named, names, positive, share, usage_error, whole, widths
 from fastbp.data import csv_file, encoding
 from fastbp.data.encoding import Encoding, Number, Prepared, Text
-from fastbp.layers.layer import Dense, Dropout
+from fastbp.layers.dense import Dense, Dropout
 from fastbp.layers.node import Input
 from fastbp.model import Sequential
 from fastbp.threads import get_num_threads
@@ -151,7 +151,7 @@ def _digits(validation: float, seed: int) -> Prepared:
 
 def _write_report(arguments, data, net, history, loss):
     from fastbp.cli import report  # what most runs have no use for
-    from fastbp.files.safetensors import replacing
+    from fastbp.files.replacing import replacing
     from fastbp.insight.diagnosis import diagnose
 
     shown = data.held_out if len(data.held_out) else data.train

@@ -12,8 +12,6 @@ import numpy as np
 from fastbp._engine import Source
 from fastbp._typing import Arrays, OneOrMore
 from fastbp.inputs import checks
-from fastbp.losses.loss import Loss, Objective
-from fastbp.losses.loss_checks import MISSING
 
 
 class Data(NamedTuple):
@@ -102,26 +100,3 @@ def _parts(A, name):
 def _like(A, parts):
     return parts if isinstance(A, tuple) else parts[0]
 
-
-def weighted_by_class(class_weight, objective: Objective, ts: tuple, weights: tuple | None, dtype: np.dtype) -> tuple:
-    """The weights times those of each row's class: a dict from label to weight, or "balanced"."""
-    labels, classes = _labels(objective, ts)
-    if isinstance(class_weight, str) and class_weight == "balanced":
-        counts = np.bincount(labels[labels != MISSING], minlength=classes)
-        of_class = counts.sum() / (max(1, np.count_nonzero(counts)) * np.maximum(counts, 1))
-    else:
-        of_class = checks.as_class_weight(class_weight, classes)
-    of_row = of_class[labels] if weights is None else (of_class[labels] * weights[0].T).T
-    return (checks.as_weights(of_row, of_row.shape, dtype, "class_weight by row"),)
-
-
-def _labels(objective, ts):
-    """The label of each row, MISSING where it is, and the number of classes, where there is one label a row."""
-    loss, t, width = objective.losses[0], ts[0], objective.nodes[0].width
-    if len(ts) == 1 and isinstance(loss, Loss):
-        if t.ndim == 1:
-            return t, width
-        labels = np.where(np.isnan(t), MISSING, t)[:, 0]
-        if loss.takes_shares and width == 1 and np.isin(labels, (0, 1, MISSING)).all():
-            return labels.astype(np.int64), 2
-    raise ValueError("class_weight wants one output with a class label in each row of y")

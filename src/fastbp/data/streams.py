@@ -11,7 +11,6 @@ import numpy as np
 
 from fastbp.data.batches import Data
 from fastbp.inputs import checks
-from fastbp.training.fit import Fit, Position
 
 Check = Callable[..., Data]  # of (X, y, sample_weight or None, how errors call them: "{} of batch 3")
 NO_ROWS = Data((np.empty((0, 1)),), (), None)
@@ -145,119 +144,6 @@ class Augmented(NamedTuple):
                 raise TypeError(f"augment must return (X, y), got {type(result).__name__}")
             weights = None if batch.weights is None else checks.alone(batch.weights)
             yield self.check(*result, weights, f"{{}} of batch {k + 1} from augment")
-
-
-class Done(NamedTuple):
-    """A batch that was trained on: its rows, its loss, and its outputs where metrics want them."""
-
-    rows: int
-    loss: float
-    outs: tuple[np.ndarray, ...]
-
-
-class StreamFit(Fit):
-    """A fit whose data comes in batches.
-
-    Resumed within an epoch it goes through the batches that were done again, the function on each included, but does
-    not train on them: the source and the generators are then where they were.
-    """
-
-    def __init__(self, trainer: Any, stream: Stream | Slices | Augmented, *rest: Any):
-        super().__init__(trainer, NO_ROWS, *rest)
-        self._stream = stream
-        self._source = stream.batches if isinstance(stream, Augmented) else stream
-        self._done: list[Done] = []
-        self._stored: list[Done] = []
-
-    def trained(self, epoch: int) -> tuple[dict[str, float], int]:
-        """Go through the batches of an epoch; its loss and metrics, and the rows done."""
-        trainer, callbacks = self.trainer, self.callbacks
-        stored, self._stored, self._skip, self._batch, self._done = self._stored, [], 0, 0, []
-        total, rows, seen = 0.0, 0, []
-        for batch in self._stream.epoch():
-            again = self._batch < len(stored)
-            done = self._again(batch, stored[self._batch]) if again else self._step(batch, epoch)
-            self._done.append(done)
-            self._batch, total, rows = self._batch + 1, total + done.loss * done.rows, rows + done.rows
-            if trainer.metrics:
-                seen.append((batch, done.outs))
-            if not again:
-                callbacks.batches_done(trainer, 1, self._batch - 1, done.loss)
-                callbacks.call("on_tick", trainer, rows, {"loss": done.loss})
-            if self._batch >= len(stored) and callbacks.stopped:
-                break
-        if self._batch < len(stored):
-            raise ValueError(f"the batches ended after {self._batch}; the checkpoint was written after {len(stored)}")
-        self.history.params["batches"] = self._batch
-        return {"loss": total / rows, **(trainer.measure(*joined(seen)) if seen else {})}, rows
-
-    def _step(self, batch, epoch):
-        outs = self.trainer.new_outputs(batch.rows) if self.trainer.metrics else ()
-        where = f"epoch {epoch + 1}, batch {self._batch + 1}"
-        loss = np.empty(1)
-        what = (batch, None, batch.rows, 0, 1, 0.0, loss, outs or None)
-        self.trainer.run(*what, where=lambda _: where, threads=self.threads)
-        return Done(batch.rows, float(loss[0]), outs)
-
-    def _again(self, batch, stored):
-        if batch.rows != stored.rows:
-            raise ValueError(
-                f"batch {self._batch + 1} has {batch.rows} rows here and {stored.rows} in the checkpoint, which was "
-                "written within an epoch: pass the same batches in the same order"
-            )
-        return stored
-
-    # Where it is
-
-    def _setting(self):
-        return self._source.setting()
-
-    def position(self) -> Position:
-        """Where the fit is now, for a file."""
-        state, arrays = super().position()
-        return Position({**state, "place": self._source.place(self._batch > 0)}, arrays)
-
-    def _within(self):
-        outs = zip(*(done.outs for done in self._done), strict=True)
-        return {
-            "fit.losses": np.array([done.loss for done in self._done]),
-            "fit.rows": np.array([done.rows for done in self._done]),
-            **{f"fit.outputs.{k}": np.concatenate(each) for k, each in enumerate(outs)},
-        }
-
-    def check(self, position: Position) -> None:
-        """Raise if this fit cannot go on from there; nothing has changed then."""
-        super().check(position)
-        if position.state["batch"] and self._source.once:
-            raise ValueError(
-                "the checkpoint was written within an epoch, whose batches must come again; what can be gone through "
-                "only once, such as a generator, is resumed between epochs"
-            )
-
-    def _go_within(self, state, arrays):
-        count = state["batch"]
-        losses = _stored(arrays, "fit.losses", (count,), np.float64)
-        rows = _stored(arrays, "fit.rows", (count,), np.int64)
-        if rows.min() < 1:
-            raise ValueError(f"a batch of {rows.min()} rows")
-        outs = tuple(
-            _stored(arrays, f"fit.outputs.{k}", (int(rows.sum()), node.width), self.trainer.net.dtype)
-            for k, node in enumerate(self.trainer.net.outputs if self.trainer.metrics else ())
-        )
-        ends = np.cumsum(rows)
-        self._stored = [
-            Done(int(n), float(loss), tuple(out[end - n : end] for out in outs))
-            for n, loss, end in zip(rows, losses, ends, strict=True)
-        ]
-
-    def _go_to(self, position: Position):
-        super()._go_to(position)
-        self._source.go_to(checks.as_count(position.state.get("place", 0), "place"))
-
-
-def _stored(arrays, name, shape, dtype):
-    """An array of a file, which may claim any shape: compared with one that takes no memory."""
-    return checks.as_stored(arrays[name], np.broadcast_to(np.zeros((), dtype), shape), name)
 
 
 def joined(parts: list[tuple[Data, tuple[np.ndarray, ...]]]) -> tuple:

@@ -1,10 +1,10 @@
 """The public names of this folder: the one list of them."""
 
 from fastbp.derivatives.by_parameters import (
-    check_gradients as check_gradients,
     per_sample_gradient_norms as per_sample_gradient_norms,
     per_sample_gradients as per_sample_gradients,
 )
+from fastbp.derivatives.finite_differences import check_gradients as check_gradients
 from fastbp.derivatives.first_order import (
     input_gradient as input_gradient,
     jacobian as jacobian,

@@ -12,8 +12,8 @@ import numpy as np
 
 from fastbp._typing import ArrayLike, Arrays, LossLike, OneOrMore
 from fastbp.inputs import checks
-from fastbp.losses.loss import Objective
 from fastbp.network.network import Network
+from fastbp.training.objective import Objective
 
 MODES = ("auto", "forward", "reverse")
 

@@ -11,8 +11,9 @@ import numpy as np
 from fastbp._typing import ArrayLike, Arrays
 from fastbp.derivatives.first_order import column_of, single, vectors_beside
 from fastbp.inputs import checks
-from fastbp.losses.loss import Loss, Objective, resolve
+from fastbp.losses.loss import Loss, resolve
 from fastbp.network.network import Network
+from fastbp.training.objective import Objective
 
 WRT = ("inputs", "params")
 

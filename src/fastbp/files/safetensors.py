@@ -8,15 +8,15 @@ run-time dependency for these lines; pickle, which runs code.
 The format: https://github.com/huggingface/safetensors#format
 """
 
-import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from io import BufferedReader
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
 from fastbp.errors import ModelFormatError
+from fastbp.files.replacing import replacing
 from fastbp.inputs import checks
 
 DTYPES: dict[str, np.dtype] = {
@@ -87,26 +87,6 @@ def write(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], metadata: M
     header = _encode_header(buffers, arrays, metadata)
     with replacing(path) as file:
         _write_parts(file, header, buffers)
-
-
-@contextlib.contextmanager
-def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
-    """Open a file for writing that takes the place of what is at `path` once it is whole, or not at all."""
-    target = os.path.realpath(checks.as_path(path))
-    if os.path.exists(target) and not os.path.isfile(target):
-        with open(target, "wb") as file:  # a device or a pipe (a folder raises here): nothing to move onto
-            yield file
-        return
-    folder, name = os.path.split(target)
-    temporary = os.path.join(folder, f".{name}.{os.urandom(4).hex()}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            yield file
-        os.replace(temporary, target)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
 
 
 def read(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, str]]:

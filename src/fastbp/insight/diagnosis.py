@@ -14,8 +14,8 @@ from fastbp._optional import package
 from fastbp._typing import Arrays, Axes, DataFrame, LossLike
 from fastbp.derivatives.first_order import rows_of
 from fastbp.inputs import checks
-from fastbp.losses.loss import Objective
 from fastbp.network.network import Network
+from fastbp.training.objective import Objective
 
 VANISHED = 1e-3  # of the last layer's gradient
 EXPLODED = 1e3

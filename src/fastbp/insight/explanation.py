@@ -7,9 +7,9 @@ import numpy as np
 from fastbp import _engine
 from fastbp._typing import Arrays, Axes, LossLike
 from fastbp.derivatives.first_order import rows_of
-from fastbp.losses.loss import Objective
 from fastbp.network.network import Network
 from fastbp.plotting import graph
+from fastbp.training.objective import Objective
 
 
 class Step(NamedTuple):

@@ -2,14 +2,9 @@
 
 from fastbp.layers.blocks import GLU, Highway, Maxout, Residual
 from fastbp.layers.constraints import MaxNorm, NonNegative
+from fastbp.layers.dense import Activation, Dense, Dropout, PReLU
 from fastbp.layers.embedding import Embedding
-from fastbp.layers.layer import (
-    Activation,
-    Dense,
-    Dropout,
-    Layer,
-    PReLU,
-)
+from fastbp.layers.layer import Layer
 from fastbp.layers.merge import (
     Add,
     Average,
@@ -22,11 +17,10 @@ from fastbp.layers.merge import (
     Rescaling,
     Slice,
     Subtract,
-    maximum,
-    minimum,
 )
 from fastbp.layers.node import Input, Node
 from fastbp.layers.normalization import BatchNorm, LayerNorm, RMSNorm
+from fastbp.layers.operators import maximum, minimum
 from fastbp.layers.python_layer import Lambda
 
 __all__ = [

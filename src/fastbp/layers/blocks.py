@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from fastbp import activations
 from fastbp.inputs import checks
-from fastbp.layers.layer import Dense
+from fastbp.layers.dense import Dense
 from fastbp.layers.merge import Maximum
 from fastbp.layers.node import Node
 

@@ -5,7 +5,6 @@ broadcast by a node of its own, so each gate knows one width only. What a gate d
 docstring: that pattern is what it is for.
 """
 
-import numbers
 from typing import ClassVar
 
 from fastbp.inputs import checks
@@ -250,7 +249,7 @@ class Maximum(Merge):
     Examples
     --------
     >>> from fastbp.layers.node import Input
-    >>> maximum(Input(3), 0.0).width
+    >>> Maximum()(Input(3), Input(3)).width
     3
     """
 
@@ -264,7 +263,7 @@ class Minimum(Merge):
     Examples
     --------
     >>> from fastbp.layers.node import Input
-    >>> minimum(Input(3), 0.0).width
+    >>> Minimum()(Input(3), Input(3)).width
     3
     """
 
@@ -291,106 +290,3 @@ class Concatenate(Merge):
     def output_width(self, *widths):
         return sum(widths)
 
-
-def maximum(*nodes: Node | float) -> Node:
-    """The largest of nodes and numbers, element by element.
-
-    Parameters
-    ----------
-    *nodes : Node or float
-        At least one node; widths are equal, or 1.
-
-    Returns
-    -------
-    Node
-
-    Examples
-    --------
-    >>> from fastbp.layers.node import Input
-    >>> maximum(Input(3), Input(3)).width
-    3
-    """
-    return Maximum()(*_as_nodes(nodes, "maximum"))
-
-
-def minimum(*nodes: Node | float) -> Node:
-    """The smallest of nodes and numbers, element by element.
-
-    Parameters
-    ----------
-    *nodes : Node or float
-        At least one node; widths are equal, or 1.
-
-    Returns
-    -------
-    Node
-
-    Examples
-    --------
-    >>> from fastbp.layers.node import Input
-    >>> minimum(Input(3), 1.0).width
-    3
-    """
-    return Minimum()(*_as_nodes(nodes, "minimum"))
-
-
-def _is_number(value):
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
-
-
-def _as_nodes(values, function):
-    nodes = [value for value in values if isinstance(value, Node)]
-    if not nodes:
-        raise TypeError(f"{function} wants a node among its arguments")
-    width = max(node.width for node in nodes)
-    return [Constant(value, width)() if _is_number(value) else value for value in values]
-
-
-def _operator(merge, scale, offset):
-    """An operator on a node: with a node it merges, with a number c it rescales by scale(c) and offset(c)."""
-
-    def operate(self, other):
-        if isinstance(other, Node):
-            return merge()(self, other) if merge else NotImplemented
-        if not _is_number(other):
-            return NotImplemented
-        return Rescaling(scale(other), offset(other))(self)
-
-    return operate
-
-
-def _divide(self, other):
-    if not _is_number(other):
-        return NotImplemented
-    if other == 0:
-        raise ZeroDivisionError(f"{self!r} is divided by 0")
-    return Rescaling(1 / other)(self)
-
-
-def _columns(self: Node, key: tuple[slice, slice | int]) -> Node:
-    if not isinstance(key, tuple) or len(key) != 2 or key[0] != slice(None):
-        raise TypeError(f"a node is sliced as node[:, columns], got {key!r}")
-    columns = key[1]
-    if not isinstance(columns, slice):
-        column = checks.integer(columns, "a column")
-        if not -self.width <= column < self.width:
-            raise IndexError(f"{self!r} has no column {column}")
-        columns = slice(column, column + 1 or None)
-    return Slice(columns.start, columns.stop, columns.step)(self)
-
-
-OPERATORS = {
-    "__add__": _operator(Add, lambda c: 1.0, lambda c: c),
-    "__radd__": _operator(Add, lambda c: 1.0, lambda c: c),
-    "__sub__": _operator(Subtract, lambda c: 1.0, lambda c: -c),
-    "__rsub__": _operator(None, lambda c: -1.0, lambda c: c),
-    "__mul__": _operator(Multiply, lambda c: c, lambda c: 0.0),
-    "__rmul__": _operator(Multiply, lambda c: c, lambda c: 0.0),
-    "__truediv__": _divide,
-    "__neg__": lambda self: Rescaling(-1.0)(self),
-    "__getitem__": _columns,
-    "__iter__": None,  # x[0], x[1] ... are no rows
-    "__array_ufunc__": None,  # so that a number of NumPy's on the left leaves the operator to the node
-}
-for name, operator in OPERATORS.items():  # graph.py knows no layers: those that make some are given to its nodes here
-    setattr(Node, name, operator)

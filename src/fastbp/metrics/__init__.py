@@ -1,5 +1,39 @@
 """Metrics: functions (y, output) -> float, and the table of them by name."""
 
-from fastbp._lazy import attach
+from fastbp.metrics.metric import Metric
+from fastbp.metrics.metrics import (
+    METRICS,
+    accuracy,
+    balanced_accuracy,
+    binary_accuracy,
+    f1,
+    log_loss,
+    mae,
+    mape,
+    mse,
+    precision,
+    r2,
+    recall,
+    rmse,
+    roc_auc,
+    top_k_accuracy,
+)
 
-__getattr__, __dir__, __all__ = attach(__name__, __file__)
+__all__ = [
+    "METRICS",
+    "Metric",
+    "accuracy",
+    "balanced_accuracy",
+    "binary_accuracy",
+    "f1",
+    "log_loss",
+    "mae",
+    "mape",
+    "mse",
+    "precision",
+    "r2",
+    "recall",
+    "rmse",
+    "roc_auc",
+    "top_k_accuracy",
+]

@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 
 from fastbp._typing import Arrays, Axes, DTypeLike, OneOrMore
-from fastbp.errors import ModelFormatError
+from fastbp.errors import DAMAGE, ModelFormatError
 from fastbp.inputs import checks
 from fastbp.inputs.array_sources import as_source, limited, refuse_beyond
 from fastbp.layers.embedding import limits_of, tables_of
@@ -22,11 +22,8 @@ from fastbp.layers.layer import Layer
 from fastbp.layers.node import Input, Node, names_for, topological_order
 from fastbp.network import summary
 from fastbp.network.compiled import Programs
+from fastbp.network.config import MODELS, check_arrays, nodes_of
 from fastbp.plotting import graph
-
-# What building from a damaged configuration can raise.
-DAMAGE = (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)
-MODELS = "fastbp.model"  # has the classes that a configuration names; it stands above, so it is loaded by its name
 
 
 class Network:
@@ -90,7 +87,7 @@ class Network:
         if arrays is None:
             arrays = _started(self.layers, names, self.seed)
         else:
-            _check_arrays(arrays, self.slices, self.dtype)
+            check_arrays(arrays, self.slices, self.dtype)
         self.programs = self._compile(names)
         for full_name, (part, _) in self.slices.items():
             self.params[part] = arrays[full_name].reshape(-1)
@@ -338,7 +335,7 @@ class Network:
         try:
             import_module(MODELS)
             kind = Network.classes[checks.one_of(config["class"], "class of model", Network.classes)]
-            nodes = _nodes(config)
+            nodes = nodes_of(config)
             inputs, outputs = ([nodes[k] for k in config[key]] for key in ("inputs", "outputs"))
             net = kind.__new__(kind)
             net._build(inputs, outputs, config["dtype"], config["seed"], config["name"], arrays)
@@ -405,21 +402,6 @@ def _ordered(inputs, outputs):
     return nodes
 
 
-def _nodes(config):
-    layers = {}
-    for settings in config["layers"]:
-        settings = dict(settings)
-        kind = Layer.classes[checks.one_of(settings.pop("class"), "class of layer", Layer.classes)]
-        layers[settings["name"]] = kind(**settings)
-    nodes = []
-    for entry in config["nodes"]:
-        if "input" in entry:
-            nodes.append(Input(entry["width"], entry["input"]))
-        else:
-            nodes.append(layers[entry["layer"]](*(nodes[k] for k in entry["parents"])))
-    return nodes
-
-
 def _started(layers, names, seed):
     rng = np.random.default_rng(seed)
     return {f"{names[layer]}.{name}": value for layer in layers for name, value in layer.start_values(rng).items()}
@@ -433,15 +415,6 @@ def _slices(layers, names):
             slices[f"{names[layer]}.{name}"] = (slice(offset, offset + size), shape)
             offset += size
     return slices
-
-
-def _check_arrays(arrays, slices, dtype):
-    for name, (_, shape) in slices.items():
-        array = arrays.get(name)
-        if array is None:
-            raise ModelFormatError(f"there is no array {name!r}")
-        if array.shape != shape or array.dtype != dtype:
-            raise ModelFormatError(f"{name} must be {dtype} of shape {shape}, got {array.dtype} of shape {array.shape}")
 
 
 def _unpickled(cls, config, arrays, draws):

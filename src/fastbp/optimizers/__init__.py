@@ -1,27 +1,12 @@
 """Optimizers: a class for each update rule, and clipping by the global norm."""
 
-from fastbp.optimizers.adaptive import (
-    Adadelta,
-    Adagrad,
-    Adamax,
-    Adan,
-    NAdam,
-    RAdam,
-    RMSprop,
-)
-from fastbp.optimizers.momentum import (
-    SGD,
-    Adam,
-    AdamW,
-    Lion,
-    Muon,
-    Rprop,
-)
-from fastbp.optimizers.optimizer import (
-    Optimizer,
-    clip_by_global_norm,
-    from_config,
-)
+from fastbp.optimizers.adam import Adam, Adamax, AdamW, Adan, NAdam, RAdam
+from fastbp.optimizers.adaptive import Adadelta, Adagrad, RMSprop
+from fastbp.optimizers.clipping import clip_by_global_norm
+from fastbp.optimizers.momentum import SGD
+from fastbp.optimizers.muon import Muon
+from fastbp.optimizers.optimizer import Optimizer, from_config
+from fastbp.optimizers.sign_based import Lion, Rprop
 
 __all__ = [
     "SGD",

@@ -1,4 +1,4 @@
-"""Optimizers that scale the step of each parameter by the gradients it has seen; Adam itself is in `optimizers.py`.
+"""Optimizers that scale the step of each parameter by the squares of its gradients; those with momentum: `adam.py`.
 
 Names, defaults and forms are those of PyTorch, where PyTorch has them.
 """
@@ -7,114 +7,7 @@ from typing import Unpack
 
 from fastbp.inputs import checks
 from fastbp.optimizers.optimizer import Optimizer
-from fastbp.optimizers.settings import Common, Rate, of_means
-
-
-class Adamax(Optimizer):
-    """Adam with a running maximum of abs(g) in the place of the mean of g**2. Kingma and Ba 2015, algorithm 2.
-
-    Parameters
-    ----------
-    lr, eps : float
-    betas : tuple of two floats
-        How much of the mean of g and of the maximum a step keeps.
-    weight_decay : float
-        Coupled (g + weight_decay * p).
-    **common
-        As for `Optimizer`.
-
-    Examples
-    --------
-    >>> Adamax()
-    Adamax(lr=0.002, betas=(0.9, 0.999), eps=1e-08, weight_decay=0.0)
-    """
-
-    def __init__(
-        self,
-        lr: Rate = 2e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-        **common: Unpack[Common],
-    ):
-        super().__init__(lr, weight_decay, common, **of_means(betas, eps))
-
-    def rules(self):
-        return [("adamax", (*self.settings["betas"], self.settings["eps"]))]
-
-
-class NAdam(Optimizer):
-    """Adam with Nesterov's look ahead, and a momentum that grows from half of the first beta to it. Dozat 2016.
-
-    Parameters
-    ----------
-    lr, eps : float
-    betas : tuple of two floats
-        As for `Adam`.
-    weight_decay : float
-    momentum_decay : float
-        How fast the momentum grows: 1 - 0.96**(t * momentum_decay) / 2 of the first beta at step t.
-    **common
-        As for `Optimizer`.
-
-    Examples
-    --------
-    >>> NAdam().settings["momentum_decay"]
-    0.004
-    """
-
-    def __init__(
-        self,
-        lr: Rate = 2e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-        momentum_decay: float = 4e-3,
-        **common: Unpack[Common],
-    ):
-        super().__init__(
-            lr,
-            weight_decay,
-            common,
-            **of_means(betas, eps),
-            momentum_decay=checks.in_range(momentum_decay, "momentum_decay", 0.0),
-        )
-
-    def rules(self):
-        settings = self.settings
-        return [("nadam", (*settings["betas"], settings["eps"], settings["momentum_decay"]))]
-
-
-class RAdam(Optimizer):
-    """Adam that moves by momentum alone until the mean of g**2 is of enough steps to be trusted. Liu et al. 2020.
-
-    Parameters
-    ----------
-    lr, eps : float
-    betas : tuple of two floats
-        As for `Adam`.
-    weight_decay : float
-    **common
-        As for `Optimizer`.
-
-    Examples
-    --------
-    >>> RAdam().settings["betas"]
-    (0.9, 0.999)
-    """
-
-    def __init__(
-        self,
-        lr: Rate = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-        **common: Unpack[Common],
-    ):
-        super().__init__(lr, weight_decay, common, **of_means(betas, eps))
-
-    def rules(self):
-        return [("radam", (*self.settings["betas"], self.settings["eps"]))]
+from fastbp.optimizers.settings import Common, Rate
 
 
 class RMSprop(Optimizer):
@@ -246,37 +139,3 @@ class Adadelta(Optimizer):
     def rules(self):
         return [("adadelta", (self.settings["rho"], self.settings["eps"]))]
 
-
-class Adan(Optimizer):
-    """Adam with Nesterov's look ahead, from the differences of gradients. Xie et al. 2022, as in the authors' code.
-
-    Parameters
-    ----------
-    lr, eps : float
-    betas : tuple of three floats
-        How much of the means of g, of its differences d, and of (g + b2 * d)**2 a step keeps.
-    weight_decay : float
-        Decoupled, and proximal: p /= 1 + lr * weight_decay last.
-    **common
-        As for `Optimizer`.
-
-    Examples
-    --------
-    >>> Adan().settings["betas"]
-    (0.98, 0.92, 0.99)
-    """
-
-    decay = "proximal_decay"
-
-    def __init__(
-        self,
-        lr: Rate = 1e-3,
-        betas: tuple[float, float, float] = (0.98, 0.92, 0.99),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-        **common: Unpack[Common],
-    ):
-        super().__init__(lr, weight_decay, common, **of_means(betas, eps, 3))
-
-    def rules(self):
-        return [("adan", (*self.settings["betas"], self.settings["eps"]))]

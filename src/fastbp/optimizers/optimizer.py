@@ -7,7 +7,7 @@ copies of them.
 """
 
 import math
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -318,39 +318,3 @@ def stored_rate(lr: float | dict) -> float | Schedule:
 def _made(cls, settings):
     return cls(**settings)
 
-
-def clip_by_global_norm(grads: np.ndarray | Sequence[np.ndarray], max_norm: float) -> float:
-    """Scale gradients in place so that their Euclidean norm is at most `max_norm`.
-
-    Gradients with a NaN or infinity are left alone; a step with them raises.
-
-    Parameters
-    ----------
-    grads : ndarray, or a sequence of them
-        Such as `net.grads`.
-    max_norm : float
-
-    Returns
-    -------
-    float
-        The norm before.
-
-    Examples
-    --------
-    >>> grads = np.array([3.0, 4.0])
-    >>> clip_by_global_norm(grads, 1.0)
-    5.0
-    >>> grads
-    array([0.6, 0.8])
-    """
-    parts = checks.instances(grads, np.ndarray, "grads")
-    for part in parts:
-        if part.dtype.kind != "f":
-            raise TypeError(f"grads must hold floats, got dtype {part.dtype}")
-    max_norm = checks.in_range(max_norm, "max_norm", 0.0)
-    # einsum, not dot: a BLAS would let its number of threads choose the order of the sum
-    norm = math.sqrt(sum(float(np.einsum("i,i", *[g.reshape(-1)] * 2, dtype=np.float64)) for g in parts))
-    if max_norm < norm < math.inf:
-        for part in parts:
-            part *= max_norm / norm
-    return norm

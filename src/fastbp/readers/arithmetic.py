@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from fastbp.layers import merge
+from fastbp.readers.arrays import as_array
 from fastbp.readers.draft import Draft
-from fastbp.readers.torch.state_dict import as_array
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ import numpy as np
 
 from fastbp.activations import ActivationFunction
 from fastbp.inputs import checks
-from fastbp.layers.layer import Activation, Dense, Layer
+from fastbp.layers.dense import Activation, Dense
+from fastbp.layers.layer import Layer
 from fastbp.layers.merge import Concatenate, Rescaling, Slice
 from fastbp.layers.node import Input, Node
 from fastbp.layers.normalization import BatchNorm

@@ -15,7 +15,7 @@ import numpy as np
 
 from fastbp._typing import DTypeLike
 from fastbp.errors import ModelFormatError
-from fastbp.layers.layer import Dense
+from fastbp.layers.dense import Dense
 from fastbp.layers.merge import Concatenate
 from fastbp.model import Model
 from fastbp.readers.draft import Draft, unsupported

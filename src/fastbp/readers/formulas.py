@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from fastbp._engine import ACTIVATIONS
-from fastbp.layers.layer import PReLU
+from fastbp.layers.dense import PReLU
 from fastbp.readers.arithmetic import At
 from fastbp.readers.draft import Draft
 from fastbp.writers import onnx_table, torch as torch_writer

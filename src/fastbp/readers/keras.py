@@ -17,15 +17,15 @@ from fastbp._engine import ACTIVATIONS as OWN
 from fastbp._typing import DTypeLike
 from fastbp.errors import ModelFormatError
 from fastbp.layers import merge
+from fastbp.layers.dense import Dense, Dropout, PReLU
 from fastbp.layers.embedding import Embedding
-from fastbp.layers.layer import Dense, Dropout, PReLU
 from fastbp.layers.normalization import BatchNorm, LayerNorm, RMSNorm
 from fastbp.model import Model
 from fastbp.readers import arithmetic
 from fastbp.readers.arithmetic import At, Unread
+from fastbp.readers.arrays import as_array
 from fastbp.readers.draft import Draft, unsupported
 from fastbp.readers.formulas import Of, Spelled
-from fastbp.readers.torch.state_dict import as_array
 
 FORM = "Keras"
 # Keras's names that are not ours, and those with parameters of its own.

@@ -11,7 +11,7 @@ import numpy as np
 from fastbp._engine import ACTIVATIONS as OWN
 from fastbp._typing import DTypeLike
 from fastbp.inputs import checks
-from fastbp.layers.layer import Dense
+from fastbp.layers.dense import Dense
 from fastbp.model import Model
 from fastbp.readers.draft import Draft, unsupported
 

@@ -1,5 +1,37 @@
 """Schedules: learning rates as a function of the step or of the epoch. They go where `lr` goes."""
 
-from fastbp._lazy import attach
+from fastbp.schedules.on_plateau import OnPlateau
+from fastbp.schedules.schedule import Schedule
+from fastbp.schedules.shapes import (
+    Constant,
+    Cosine,
+    CosineRestarts,
+    Exponential,
+    Function,
+    InverseSqrt,
+    Linear,
+    MultiStep,
+    OneCycle,
+    Piecewise,
+    Polynomial,
+    Step,
+    WarmUp,
+)
 
-__getattr__, __dir__, __all__ = attach(__name__, __file__)
+__all__ = [
+    "Constant",
+    "Cosine",
+    "CosineRestarts",
+    "Exponential",
+    "Function",
+    "InverseSqrt",
+    "Linear",
+    "MultiStep",
+    "OnPlateau",
+    "OneCycle",
+    "Piecewise",
+    "Polynomial",
+    "Schedule",
+    "Step",
+    "WarmUp",
+]

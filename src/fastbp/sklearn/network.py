@@ -14,7 +14,8 @@ from fastbp import _engine
 from fastbp._engine import Source
 from fastbp.functional import dense_forward
 from fastbp.inputs import checks
-from fastbp.layers.layer import Dense, Dropout, Layer
+from fastbp.layers.dense import Dense, Dropout
+from fastbp.layers.layer import Layer
 from fastbp.layers.node import Input
 from fastbp.model import Sequential
 

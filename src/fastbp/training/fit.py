@@ -13,9 +13,8 @@ import numpy as np
 from fastbp.callbacks.callback import Callbacks
 from fastbp.callbacks.history import History
 from fastbp.data.batches import Data
-from fastbp.errors import DivergenceError, ModelFormatError
+from fastbp.errors import DAMAGE, DivergenceError, ModelFormatError
 from fastbp.inputs import checks
-from fastbp.network.network import DAMAGE
 
 SLICE = 0.05  # seconds in the engine without a look at signals; Ctrl-C feels immediate below 0.1
 

@@ -15,9 +15,9 @@ import numpy as np
 from fastbp._optional import package
 from fastbp._typing import ArrayLike, Arrays, LossLike
 from fastbp.inputs import checks
-from fastbp.losses.loss import Objective
 from fastbp.network.network import Network
 from fastbp.training.least_squares import Problem, levenberg_marquardt
+from fastbp.training.objective import Objective
 
 SCIPY = {"l-bfgs": "L-BFGS-B", "cg": "CG", "newton-cg": "Newton-CG"}
 METHODS = ("lm", *SCIPY)

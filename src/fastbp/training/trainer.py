@@ -20,15 +20,16 @@ from fastbp.callbacks.progress import ProgressBar
 from fastbp.data import splitting
 from fastbp.data.batches import Data
 from fastbp.data.splitting import Split
-from fastbp.data.streams import Augmented, Slices, Stream, StreamFit, joined
+from fastbp.data.streams import Augmented, Slices, Stream, joined
 from fastbp.inputs import checks
 from fastbp.inputs.array_sources import refuse_unfit
-from fastbp.losses.loss import Objective
-from fastbp.metrics.metrics import resolve as resolve_metrics
 from fastbp.network.network import Network
 from fastbp.optimizers import optimizer as optimizers
 from fastbp.training.fit import Fit, Position
+from fastbp.training.measuring import resolve as resolve_metrics
+from fastbp.training.objective import Objective
 from fastbp.training.one_by_one import OneByOne
+from fastbp.training.stream_fit import StreamFit
 from fastbp.training.trainer_file import Resumable
 from fastbp.training.training_data import Intake
 

@@ -12,12 +12,12 @@ from typing import Any, Self
 import numpy as np
 
 from fastbp._engine import Chain
-from fastbp.errors import ModelFormatError
+from fastbp.errors import DAMAGE, ModelFormatError
 from fastbp.files import model_file, safetensors
 from fastbp.inputs import checks
 from fastbp.losses.loss import Loss, resolve
 from fastbp.metrics.metric import Metric
-from fastbp.network.network import DAMAGE, Network
+from fastbp.network.network import Network
 from fastbp.optimizers import optimizer as optimizers
 from fastbp.schedules.shapes import Function
 from fastbp.training.fit import Position

@@ -5,13 +5,17 @@ All of it is checked before anything changes; of a stream the first batch is, wi
 
 from functools import partial
 
-from fastbp.data.batches import Data, weighted_by_class
+import numpy as np
+
+from fastbp.data.batches import Data
 from fastbp.data.streams import Stream, as_batches, is_batches
 from fastbp.inputs import checks
-from fastbp.losses.loss import Objective
+from fastbp.losses.loss import Loss
+from fastbp.losses.loss_checks import MISSING
 from fastbp.metrics.metric import Metric
-from fastbp.metrics.metrics import Measured
 from fastbp.network.network import Network
+from fastbp.training.measuring import Measured
+from fastbp.training.objective import Objective
 
 
 class Intake:
@@ -69,3 +73,27 @@ class Intake:
             if isinstance(metric.function, Metric):
                 metric.try_on(ts[metric.output], self.net.outputs[metric.output].width)
         self._tried = form
+
+
+def weighted_by_class(class_weight, objective: Objective, ts: tuple, weights: tuple | None, dtype: np.dtype) -> tuple:
+    """The weights times those of each row's class: a dict from label to weight, or "balanced"."""
+    labels, classes = _labels(objective, ts)
+    if isinstance(class_weight, str) and class_weight == "balanced":
+        counts = np.bincount(labels[labels != MISSING], minlength=classes)
+        of_class = counts.sum() / (max(1, np.count_nonzero(counts)) * np.maximum(counts, 1))
+    else:
+        of_class = checks.as_class_weight(class_weight, classes)
+    of_row = of_class[labels] if weights is None else (of_class[labels] * weights[0].T).T
+    return (checks.as_weights(of_row, of_row.shape, dtype, "class_weight by row"),)
+
+
+def _labels(objective, ts):
+    """The label of each row, MISSING where it is, and the number of classes, where there is one label a row."""
+    loss, t, width = objective.losses[0], ts[0], objective.nodes[0].width
+    if len(ts) == 1 and isinstance(loss, Loss):
+        if t.ndim == 1:
+            return t, width
+        labels = np.where(np.isnan(t), MISSING, t)[:, 0]
+        if loss.takes_shares and width == 1 and np.isin(labels, (0, 1, MISSING)).all():
+            return labels.astype(np.int64), 2
+    raise ValueError("class_weight wants one output with a class label in each row of y")

@@ -12,8 +12,8 @@ import numpy as np
 
 from fastbp._engine import ACTIVATIONS as OWN
 from fastbp.layers import merge
+from fastbp.layers.dense import Dense, Dropout, PReLU
 from fastbp.layers.embedding import Embedding
-from fastbp.layers.layer import Dense, Dropout
 from fastbp.layers.normalization import BatchNorm, LayerNorm, RMSNorm
 from fastbp.readers import arithmetic
 from fastbp.readers.arithmetic import At
@@ -269,12 +269,10 @@ def _reshape(node, x, shape=None):
 
 
 def _prelu(node, x, slope):
-    from fastbp.layers import layer
-
-    if not isinstance(x, At) or not hasattr(layer, "PReLU"):
+    if not isinstance(x, At):
         return None
     alpha = np.reshape(slope, -1)
-    return node.layer(lambda name: layer.PReLU(alpha.size, name=name), x, alpha=alpha)
+    return node.layer(lambda name: PReLU(alpha.size, name=name), x, alpha=alpha)
 
 
 def _scaler(node, x):

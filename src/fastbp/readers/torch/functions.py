@@ -10,12 +10,13 @@ from collections.abc import Callable
 import numpy as np
 
 from fastbp.layers import merge
-from fastbp.layers.layer import Dense, Dropout
+from fastbp.layers.dense import Dense, Dropout
 from fastbp.layers.normalization import LayerNorm
 from fastbp.readers import arithmetic
 from fastbp.readers.arithmetic import At
+from fastbp.readers.arrays import as_array
 from fastbp.readers.draft import Draft
-from fastbp.readers.torch.state_dict import as_array, dense_arrays
+from fastbp.readers.torch.state_dict import dense_arrays
 
 CLIPS = ("clamp", "clip")
 ROWS = object()  # the value of x.size(0)

@@ -16,16 +16,17 @@ from fastbp import _optional
 from fastbp._engine import ACTIVATIONS as OWN
 from fastbp._typing import DTypeLike
 from fastbp.inputs import checks
+from fastbp.layers.dense import Dense, Dropout, PReLU
 from fastbp.layers.embedding import Embedding
-from fastbp.layers.layer import Dense, Dropout, PReLU
 from fastbp.layers.normalization import BatchNorm, LayerNorm, RMSNorm
 from fastbp.model import Model
 from fastbp.readers.arithmetic import At, Unread
+from fastbp.readers.arrays import as_array
 from fastbp.readers.draft import Draft, unsupported
 from fastbp.readers.formulas import Of, Spelled, number
 from fastbp.readers.torch import state_dict
 from fastbp.readers.torch.functions import CLIPS, FUNCTIONS, SAME_WIDTH, call
-from fastbp.readers.torch.state_dict import as_array, dense_arrays
+from fastbp.readers.torch.state_dict import dense_arrays
 from fastbp.writers.torch import ACTIVATIONS, AFFINE, FORM
 
 

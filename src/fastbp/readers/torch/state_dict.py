@@ -8,9 +8,10 @@ import numpy as np
 
 from fastbp.files import safetensors
 from fastbp.inputs import checks
-from fastbp.layers.layer import Dense
+from fastbp.layers.dense import Dense
 from fastbp.layers.normalization import BatchNorm, LayerNorm
 from fastbp.model import Model
+from fastbp.readers.arrays import as_array
 from fastbp.readers.draft import Draft, unsupported
 from fastbp.writers.torch import AFFINE
 
@@ -101,10 +102,3 @@ def layer_name(path: str) -> str | None:
     """The name of a module, or None for one that only has a number."""
     return None if not path or path.rpartition(".")[2].isdigit() else path
 
-
-def as_array(tensor) -> np.ndarray:
-    """A tensor of PyTorch, or anything like an array, in NumPy."""
-    if hasattr(tensor, "detach"):
-        tensor = tensor.detach().cpu()
-        return (tensor if str(tensor.dtype) == "torch.float64" else tensor.float()).numpy()
-    return checks.as_numbers(tensor, "an array of the state dict")

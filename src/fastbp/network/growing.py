@@ -1,0 +1,35 @@
+"""A network whose first layer has got more inputs."""
+
+import numpy as np
+
+from fastbp.layers.dense import Dense
+from fastbp.network.network import Network
+
+
+def grown(net: Network, inputs: int, units: int) -> Network:
+    """A network like this one with a wider input or output: old numbers stay, new ones start as initializers say."""
+    config, output = net.config(), net.outputs[0]
+    config["nodes"][config["inputs"][0]]["width"] = inputs
+    if units != output.width:
+        used = [node for node in net.nodes if node.layer is output.layer or output in node.parents]
+        if not isinstance(output.layer, Dense) or used != [output]:
+            raise ValueError(f"a new class wants a Dense of its own as the last layer, got {output!r}")
+        config["layers"][net.layers.index(output.layer)]["units"] = units
+    new = type(net).from_config(config)
+    for name, old in net.arrays().items():
+        new.arrays()[name][_corner(old)] = old
+    new.programs.draws = net.draws
+    return new
+
+
+def copy_states(net: Network, states: np.ndarray, new: Network, new_states: np.ndarray) -> None:
+    """The state of an optimizer for a network that has grown; that of new parameters stays 0."""
+    for name, (part, shape) in net.slices.items():
+        new_part, new_shape = new.slices[name]
+        for old, grown_state in zip(states, new_states, strict=True):
+            old = old[part].reshape(shape)
+            grown_state[new_part].reshape(new_shape)[_corner(old)] = old
+
+
+def _corner(array):
+    return tuple(map(slice, array.shape))

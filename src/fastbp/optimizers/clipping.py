@@ -1,0 +1,45 @@
+"""Clipping a gradient by its global norm, in a loop by hand."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from fastbp.inputs import checks
+
+
+def clip_by_global_norm(grads: np.ndarray | Sequence[np.ndarray], max_norm: float) -> float:
+    """Scale gradients in place so that their Euclidean norm is at most `max_norm`.
+
+    Gradients with a NaN or infinity are left alone; a step with them raises.
+
+    Parameters
+    ----------
+    grads : ndarray, or a sequence of them
+        Such as `net.grads`.
+    max_norm : float
+
+    Returns
+    -------
+    float
+        The norm before.
+
+    Examples
+    --------
+    >>> grads = np.array([3.0, 4.0])
+    >>> clip_by_global_norm(grads, 1.0)
+    5.0
+    >>> grads
+    array([0.6, 0.8])
+    """
+    parts = checks.instances(grads, np.ndarray, "grads")
+    for part in parts:
+        if part.dtype.kind != "f":
+            raise TypeError(f"grads must hold floats, got dtype {part.dtype}")
+    max_norm = checks.in_range(max_norm, "max_norm", 0.0)
+    # einsum, not dot: a BLAS would let its number of threads choose the order of the sum
+    norm = math.sqrt(sum(float(np.einsum("i,i", *[g.reshape(-1)] * 2, dtype=np.float64)) for g in parts))
+    if max_norm < norm < math.inf:
+        for part in parts:
+            part *= max_norm / norm
+    return norm

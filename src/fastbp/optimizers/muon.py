@@ -1,0 +1,89 @@
+"""Muon: orthogonalised momentum for weight matrices."""
+
+from typing import Unpack
+
+from fastbp.inputs import checks
+from fastbp.optimizers.optimizer import Optimizer
+from fastbp.optimizers.settings import Common, Rate
+
+
+class Muon(Optimizer):
+    """Momentum made orthogonal, for matrices; Adam for the other parameters. Jordan et al. 2024.
+
+    The direction of a matrix is u = momentum * v + (1 - momentum) * g with v = momentum * v + (1 - momentum) * g, or v
+    itself without `nesterov`. Some steps of Newton and Schulz bring its singular values near 1, and p -= lr * u, times
+    what `adjust_lr_fn` says. A step costs about 10 products of the size of W for each of `ns_steps`.
+
+    Parameters
+    ----------
+    lr : float
+    weight_decay : float
+        Decoupled: p *= 1 - lr * weight_decay first.
+    momentum : float
+    nesterov : bool
+    ns_coefficients : tuple of three floats
+        a, b, c of x = a * x + (b * s + c * s @ s) @ x with s = x @ x.T.
+    eps : float
+        The least norm by which u is divided.
+    ns_steps : int
+    adjust_lr_fn : {"original", "match_rms_adamw"}
+        A factor of max(1, outputs / inputs) ** 0.5, or of 0.2 * max(inputs, outputs) ** 0.5, with which steps are as
+        long as those of AdamW.
+    aux_lr_scale : float
+        A factor of lr for the parameters that are no matrices.
+    aux_betas : tuple of two floats
+    aux_eps : float
+        Adam's for these.
+    **common
+        As for `Optimizer`.
+
+    Examples
+    --------
+    >>> Muon(lr=0.02).settings["ns_steps"]
+    5
+    """
+
+    decay = "decoupled_decay"
+    ADJUSTMENTS = ("original", "match_rms_adamw")
+
+    def __init__(
+        self,
+        lr: Rate = 1e-3,
+        weight_decay: float = 0.1,
+        momentum: float = 0.95,
+        nesterov: bool = True,
+        ns_coefficients: tuple[float, float, float] = (3.4445, -4.7750, 2.0315),
+        eps: float = 1e-7,
+        ns_steps: int = 5,
+        adjust_lr_fn: str = "original",
+        aux_lr_scale: float = 1.0,
+        aux_betas: tuple[float, float] = (0.9, 0.95),
+        aux_eps: float = 1e-10,
+        **common: Unpack[Common],
+    ):
+        coefficients = checks.one_each(ns_coefficients, 3, "ns_coefficients")
+        super().__init__(
+            lr,
+            weight_decay,
+            common,
+            momentum=checks.in_range(momentum, "momentum", 0.0, 1.0),
+            nesterov=bool(nesterov),
+            ns_coefficients=tuple(checks.in_range(number, "each of ns_coefficients") for number in coefficients),
+            eps=checks.above_zero(eps, "eps"),
+            ns_steps=checks.positive_int(ns_steps, "ns_steps"),
+            adjust_lr_fn=checks.one_of(adjust_lr_fn, "adjust_lr_fn", self.ADJUSTMENTS),
+            aux_lr_scale=checks.in_range(aux_lr_scale, "aux_lr_scale", 0.0),
+            aux_betas=checks.fractions(aux_betas, 2, "aux_betas"),
+            aux_eps=checks.in_range(aux_eps, "aux_eps", 0.0),
+        )
+
+    def rules(self):
+        settings = self.settings
+        numbers = (settings["momentum"], settings["nesterov"], settings["eps"], settings["ns_steps"])
+        adjustment = self.ADJUSTMENTS.index(settings["adjust_lr_fn"])
+        return [("muon", (*numbers, *settings["ns_coefficients"], adjustment)), ("sgd", ())]
+
+    def rules_for(self, is_matrix):
+        if is_matrix:
+            return 1.0, self.rules()
+        return self.settings["aux_lr_scale"], [("adam", (*self.settings["aux_betas"], self.settings["aux_eps"]))]

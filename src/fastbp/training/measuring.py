@@ -1,0 +1,87 @@
+"""Metrics of a training: each with the output that it measures."""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from fastbp._typing import MetricsLike
+from fastbp.inputs import checks
+from fastbp.losses.loss import Loss
+from fastbp.metrics.metric import (
+    METRICS,
+    Metric,
+    from_config,
+)
+from fastbp.training.objective import Objective
+
+
+class Measured(NamedTuple):
+    """A metric, the number of the output it measures, and what the loss takes that output for."""
+
+    function: Callable
+    output: int
+    meaning: dict
+
+    def of(self, y: np.ndarray, output: np.ndarray, weights: np.ndarray | None) -> float:
+        """The number for targets and outputs, NaN if no target is known; a function of a user's gets no weights."""
+        if not len(y):
+            return np.nan
+        if not isinstance(self.function, Metric):
+            return float(self.function(y, output))
+        return self.function.measure(y, output, weights if self.function.settings["weighted"] else None, self.meaning)
+
+    def try_on(self, y: np.ndarray, width: int) -> None:
+        """Raise if the metric does not suit targets of this form beside outputs of this width; their numbers are 0."""
+        for rows in (min(len(y), 2), len(y)):
+            try:
+                self.of(np.broadcast_to(y.dtype.type(0), (rows, *y.shape[1:])), np.zeros((rows, width)), None)
+            except ValueError:
+                if rows == len(y):  # then it names all rows
+                    raise
+            else:
+                return
+
+
+def resolve(metrics: MetricsLike, objective: Objective) -> dict[str, Measured]:
+    """The metrics of a network's outputs by the names they are shown by.
+
+    With several outputs there is a list of metrics for each, and the names begin with the output's.
+    """
+    nodes = objective.nodes
+    if len(nodes) > 1 and not metrics:
+        return {}
+    found = []
+    lists = checks.one_each(metrics, len(nodes), "metrics")
+    for k, (wanted, loss, node) in enumerate(zip(lists, objective.losses, nodes, strict=True)):
+        prefix = f"{node.name}_" if len(nodes) > 1 else ""
+        for name, function in _named(wanted):
+            metric = Measured(function, k, _meaning(loss))
+            if isinstance(function, Metric):  # a trial, so that what does not suit the output raises before training
+                metric.of(np.zeros((2, node.width)), np.zeros((2, node.width)), None)
+            found.append((prefix + name, metric))
+    checks.distinct([name for name, _ in found], "the metric")
+    return dict(found)
+
+
+def _named(metrics):
+    if isinstance(metrics, (str, dict)) or not isinstance(metrics, Iterable):
+        raise TypeError(f"metrics must be a list of names or functions, got {metrics!r}")
+    for metric in metrics:
+        if isinstance(metric, str):
+            yield metric, METRICS[checks.one_of(metric, "metric", METRICS)]
+        elif isinstance(metric, dict):  # as a file holds it
+            yield from _named([from_config(metric)])
+        elif isinstance(metric, Metric):
+            yield metric.name, metric
+        else:
+            yield checks.as_callable(metric, "metric").__name__, metric
+
+
+def _meaning(loss):
+    """What a loss takes outputs for."""
+    known = isinstance(loss, Loss)
+    return {
+        "logits": known and (loss.takes_shares or loss.row.whole),
+        "multilabel": known and (loss.takes_shares or loss.row.whole) and not loss.row.labels,
+    }
