@@ -17,8 +17,12 @@ STUBS = Path("build/variants")
 MSVC = sys.platform == "win32"
 
 # Vectorising needs -O3 and the two -fno flags; -ffast-math would change the mode of the whole process.
-FLAGS = "/O2 /std:c11" if MSVC else (
-    "-std=gnu11 -g0 -ffp-contract=fast -fno-math-errno -fno-trapping-math -fno-strict-aliasing -fvisibility=hidden"
+FLAGS = (
+    "/O2 /std:c11"
+    if MSVC
+    else (
+        "-std=gnu11 -g0 -ffp-contract=fast -fno-math-errno -fno-trapping-math -fno-strict-aliasing -fvisibility=hidden"
+    )
 )
 # Kernels run over whole vectors, so what is left over need not be fast, and what is no kernel need not be large:
 # together a sixth of the wheel.
@@ -42,27 +46,44 @@ def variant(isa: str, flags: list[str], dtype: str, real: str) -> Extension:
     STUBS.mkdir(parents=True, exist_ok=True)
     if not source.exists():
         source.write_text('include "kernels/all.pxi"\n')
-    return Extension(f"fastbp._engine.{source.stem}", [str(source)], include_dirs=[ENGINE],
-                     define_macros=[("REAL", real)], extra_compile_args=[*FLAGS.split(), *KERNEL_FLAGS, *flags],
-                     # tests/test_machine_code.py looks functions up by their names
-                     extra_link_args=[] if isa == "avx512" else STRIPPED)
+    return Extension(
+        f"fastbp._engine.{source.stem}",
+        [str(source)],
+        include_dirs=[ENGINE],
+        define_macros=[("REAL", real)],
+        extra_compile_args=[*FLAGS.split(), *KERNEL_FLAGS, *flags],
+        # tests/test_machine_code.py looks functions up by their names
+        extra_link_args=[] if isa == "avx512" else STRIPPED,
+    )
 
 
 def module(name: str) -> Extension:
-    return Extension(f"fastbp._engine.{name}", [f"{ENGINE}/{name}.pyx"], include_dirs=[ENGINE],
-                     extra_compile_args=[*FLAGS.split(), *MODULE_FLAGS], extra_link_args=STRIPPED)
+    return Extension(
+        f"fastbp._engine.{name}",
+        [f"{ENGINE}/{name}.pyx"],
+        include_dirs=[ENGINE],
+        extra_compile_args=[*FLAGS.split(), *MODULE_FLAGS],
+        extra_link_args=STRIPPED,
+    )
 
 
 extensions = [module(path.stem) for path in sorted(Path(ENGINE).glob("*.pyx"))] + [
     variant(isa, flags, dtype, real) for isa, flags in INSTRUCTION_SETS.items() for dtype, real in NUMBERS.items()
 ]
 
-setup(options={"build_ext": {"parallel": os.cpu_count()}}, ext_modules=cythonize(
-    extensions,
-    build_dir="build/cython",
-    include_path=["src", ENGINE],
-    compiler_directives={
-        "language_level": 3, "boundscheck": False, "wraparound": False, "cdivision": True,
-        "initializedcheck": False, "infer_types": False,
-    },
-))
+setup(
+    options={"build_ext": {"parallel": os.cpu_count()}},
+    ext_modules=cythonize(
+        extensions,
+        build_dir="build/cython",
+        include_path=["src", ENGINE],
+        compiler_directives={
+            "language_level": 3,
+            "boundscheck": False,
+            "wraparound": False,
+            "cdivision": True,
+            "initializedcheck": False,
+            "infer_types": False,
+        },
+    ),
+)

@@ -239,12 +239,8 @@ def test_two_nodes_draw_apart(rng: np.random.Generator) -> None:
 @pytest.mark.parametrize("count", [1, 6])
 def test_prelu_trains_as_pytorch_does(count: int, rng: np.random.Generator) -> None:
     torch = pytest.importorskip("torch")
-    net = fb.Sequential(
-        fb.Input(4), fb.Dense(6), fb.PReLU(count, init=0.125), fb.Dense(3), dtype="float64", seed=0
-    )
-    twin = torch.nn.Sequential(
-        torch.nn.Linear(4, 6), torch.nn.PReLU(count, init=0.125), torch.nn.Linear(6, 3)
-    ).double()
+    net = fb.Sequential(fb.Input(4), fb.Dense(6), fb.PReLU(count, init=0.125), fb.Dense(3), dtype="float64", seed=0)
+    twin = torch.nn.Sequential(torch.nn.Linear(4, 6), torch.nn.PReLU(count, init=0.125), torch.nn.Linear(6, 3)).double()
     with torch.no_grad():
         for mine, theirs in ((net.layers[0], twin[0]), (net.layers[2], twin[2])):
             theirs.weight.copy_(torch.tensor(np.array(mine.W.T)))

@@ -19,9 +19,7 @@ import fastbp as fb
 def test_divergence_leaves_finite_parameters(optimizer, dtype: np.dtype) -> None:
     X, y = small_data()
     net = fb.Sequential(fb.Input(4), fb.Dense(7), fb.Dense(5), fb.Dense(3), dtype=str(dtype), seed=1)
-    with pytest.raises(
-        fb.DivergenceError, match=r"step \d+ \(epoch \d+, batch \d+\).*learning rate"
-    ) as caught:
+    with pytest.raises(fb.DivergenceError, match=r"step \d+ \(epoch \d+, batch \d+\).*learning rate") as caught:
         net.fit(X * 10, y, loss="mse", optimizer=optimizer, epochs=500, batch_size=10, seed=1)
     assert isinstance(caught.value, FloatingPointError)
     assert isinstance(caught.value, ValueError)
@@ -139,9 +137,7 @@ def test_fork_works_after_training(python) -> None:
 def test_threads_train_different_nets_at_once(dtype: np.dtype) -> None:
     X, y = small_data()
     together, alone = ([small_net(str(dtype), 0.2, seed) for seed in range(4)] for _ in range(2))
-    threads = [
-        threading.Thread(target=net.fit, args=(X, y), kwargs={"epochs": 40, "seed": 1}) for net in together
-    ]
+    threads = [threading.Thread(target=net.fit, args=(X, y), kwargs={"epochs": 40, "seed": 1}) for net in together]
     for thread in threads:
         thread.start()
     for thread in threads:

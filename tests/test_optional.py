@@ -111,6 +111,4 @@ def test_a_package_that_is_there_and_lacks_something(tmp_path: Path, python) -> 
     (tmp_path / "onnx.py").write_text("import nothing_of_this_name")
     code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import fastbp as fb; fb.from_onnx('net.onnx')"
     last = python("-c", code).stderr.splitlines()[-1]
-    assert last == (
-        "ImportError: from_onnx needs onnx, which cannot be loaded: No module named 'nothing_of_this_name'"
-    )
+    assert last == ("ImportError: from_onnx needs onnx, which cannot be loaded: No module named 'nothing_of_this_name'")

@@ -123,9 +123,7 @@ def test_in_the_reference(name: str) -> None:
     dY, Z, f = dy_and_z(name)
     dZ = FACTOR * reference.activation_vjp(name, dY, Z, *f.parameters)
     with pytest.raises(AssertionError, match="off by"):
-        reference.assert_gradient(
-            lambda A: float((dY * reference.activation(name, A, *f.parameters)).sum()), Z, dZ
-        )
+        reference.assert_gradient(lambda A: float((dY * reference.activation(name, A, *f.parameters)).sum()), Z, dZ)
 
 
 @pytest.mark.parametrize("rule", sorted(_engine.RULES))

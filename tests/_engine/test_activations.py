@@ -229,9 +229,7 @@ def test_probabilities_of_rows(f: ActivationFunction, dtype: np.dtype, rng: np.r
 
 
 @pytest.mark.parametrize("f", BY_ROWS, ids=repr)
-def test_rows_do_not_move_when_all_logits_do(
-    f: ActivationFunction, dtype: np.dtype, rng: np.random.Generator
-) -> None:
+def test_rows_do_not_move_when_all_logits_do(f: ActivationFunction, dtype: np.dtype, rng: np.random.Generator) -> None:
     Z = np.round(rng.normal(size=(5, 7)) * 8).astype(dtype)
     np.testing.assert_array_equal(value(f, Z), value(f, Z + 1024))
 

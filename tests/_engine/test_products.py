@@ -50,9 +50,7 @@ def check_exactly(rows: int, inputs: int, outputs: int, dtype: np.dtype) -> None
     ):
         assert got.dtype == dtype
         assert got.flags.c_contiguous
-        assert np.array_equal(got, wanted), (
-            f"{name} is wrong for rows, inputs, outputs = {rows}, {inputs}, {outputs}"
-        )
+        assert np.array_equal(got, wanted), f"{name} is wrong for rows, inputs, outputs = {rows}, {inputs}, {outputs}"
 
 
 @pytest.mark.parametrize("rows", SIZES)
@@ -77,8 +75,7 @@ def test_real_numbers(shape: tuple[int, int, int], dtype: np.dtype) -> None:
     rows, inputs, outputs = shape
     rng = np.random.default_rng(shape)
     X, W, b, dY = (
-        rng.normal(size=s).astype(dtype)
-        for s in ((rows, inputs), (inputs, outputs), outputs, (rows, outputs))
+        rng.normal(size=s).astype(dtype) for s in ((rows, inputs), (inputs, outputs), outputs, (rows, outputs))
     )
     Y = fb.functional.dense_forward(X, W, b)
     dX, dW, db = fb.functional.dense_backward(dY, X, W, b, Y)
@@ -98,8 +95,7 @@ def test_with_activations(name: str, shape: tuple[int, int, int], dtype: np.dtyp
     rows, inputs, outputs = shape
     rng = np.random.default_rng(shape)
     X, W, b, dY = (
-        rng.normal(size=s).astype(dtype)
-        for s in ((rows, inputs), (inputs, outputs), outputs, (rows, outputs))
+        rng.normal(size=s).astype(dtype) for s in ((rows, inputs), (inputs, outputs), outputs, (rows, outputs))
     )
     parameters = fb.activations.resolve(name).parameters
     op = reference.Op(0, 1, name, parameters, W.astype(np.float64), b.astype(np.float64), 0)
@@ -147,8 +143,7 @@ def test_rows_do_not_depend_on_their_neighbours(shape: tuple[int, int, int], dty
     rows, inputs, outputs = shape
     rng = np.random.default_rng(shape)
     X, W, b, dY = (
-        rng.normal(size=s).astype(dtype)
-        for s in ((rows, inputs), (inputs, outputs), outputs, (rows, outputs))
+        rng.normal(size=s).astype(dtype) for s in ((rows, inputs), (inputs, outputs), outputs, (rows, outputs))
     )
     f = fb.functional
     Y = f.dense_forward(X, W, b, activation="tanh")
@@ -176,9 +171,7 @@ def exact_net(inputs: int, hidden: int, outputs: int, dtype: np.dtype) -> fb.Seq
     "widths",
     [(1, 2, 3), (5, 1, 2), (3, 7, 1), (13, 17, 5), (16, 32, 8), (33, 15, 31), (64, 100, 10), (47, 65, 130)],
 )
-def test_nets_of_every_width_and_number_of_rows_exactly(
-    widths: tuple[int, int, int], dtype: np.dtype
-) -> None:
+def test_nets_of_every_width_and_number_of_rows_exactly(widths: tuple[int, int, int], dtype: np.dtype) -> None:
     """One net sees growing and shrinking batches: nothing of an earlier batch may remain in its buffers."""
     net = exact_net(*widths, dtype)
     rng = np.random.default_rng(widths)
@@ -214,9 +207,7 @@ def test_predict_is_the_same_bits_beyond_any_block(dtype: np.dtype, rng: np.rand
     X = rng.normal(size=(2500, 5)).astype(dtype)
     Y = net.predict(X)
     np.testing.assert_array_equal(net.forward(X), Y)
-    np.testing.assert_array_equal(
-        np.concatenate([net.predict(X[k : k + 1]) for k in range(0, 2500, 100)]), Y[::100]
-    )
+    np.testing.assert_array_equal(np.concatenate([net.predict(X[k : k + 1]) for k in range(0, 2500, 100)]), Y[::100])
 
 
 def test_the_same_step_twice_is_the_same_bits(dtype: np.dtype, rng: np.random.Generator) -> None:

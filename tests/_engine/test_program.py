@@ -33,9 +33,7 @@ class Bench:
         self.order = rng.permutation(ROWS)
         self.losses = np.full(8, -1.0)
 
-    def run(
-        self, first: int, last: int, lrs=0.1, outs=None, step: int = 0, seconds: float = 0.0, size: int = 5
-    ):
+    def run(self, first: int, last: int, lrs=0.1, outs=None, step: int = 0, seconds: float = 0.0, size: int = 5):
         data = (
             (self.X,),
             (self.t,),

@@ -21,14 +21,10 @@ def test_the_history_is_that_of_keras() -> None:
     net, Xv, yv = small_net(), X[:11] + 1, y[:11]
     recorder = Recorder()
     settings = {"loss": "cross_entropy", "metrics": ["accuracy"]}
-    history = net.fit(
-        X, y, epochs=4, batch_size=10, validation_data=(Xv, yv), callbacks=[recorder], seed=1, **settings
-    )
+    history = net.fit(X, y, epochs=4, batch_size=10, validation_data=(Xv, yv), callbacks=[recorder], seed=1, **settings)
     assert list(history.history) == ["loss", "accuracy", "val_loss", "val_accuracy"]
     assert history.epoch == [0, 1, 2, 3]
-    assert all(
-        len(values) == 4 and all(type(v) is float for v in values) for values in history.history.values()
-    )
+    assert all(len(values) == 4 and all(type(v) is float for v in values) for values in history.history.values())
     for epoch, params in enumerate(recorder.params):
         net.params[...] = params
         wanted = net.evaluate(Xv, yv, **settings)
@@ -110,9 +106,7 @@ def test_batches_cover_the_rows_once() -> None:
     seen = list(fb.batches(X, y, 5, seed=3))
     assert [len(xb) for xb, _ in seen] == [5, 5, 5, 5, 3]
     assert all((xb[:, 0] == 2 * yb).all() for xb, yb in seen)
-    np.testing.assert_array_equal(
-        np.concatenate([yb for _, yb in seen]), np.random.default_rng(3).permutation(23)
-    )
+    np.testing.assert_array_equal(np.concatenate([yb for _, yb in seen]), np.random.default_rng(3).permutation(23))
     assert [len(xb) for xb, _ in fb.batches(X, y, 5, seed=3, drop_last=True)] == [5, 5, 5, 5]
     in_order = np.concatenate([yb for _, yb in fb.batches(X, y, 5, shuffle=False)])
     np.testing.assert_array_equal(in_order, y)
@@ -193,9 +187,7 @@ def test_a_frame_without_pandas_is_a_clear_error(monkeypatch) -> None:
         history.to_frame()
 
 
-@pytest.mark.parametrize(
-    "thing", [*(make() for make in OPTIMIZERS.values()), fb.losses.mse, fb.EarlyStopping()]
-)
+@pytest.mark.parametrize("thing", [*(make() for make in OPTIMIZERS.values()), fb.losses.mse, fb.EarlyStopping()])
 def test_what_configures_training_can_be_pickled(thing) -> None:
     again = pickle.loads(pickle.dumps(thing))
     assert type(again) is type(thing)

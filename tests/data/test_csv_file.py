@@ -130,9 +130,7 @@ def test_random_texts_read_the_same_both_ways(read, monkeypatch):
         if trial % 2:
             text = "a,b\n" + "".join(rng.choice(pieces, size=rng.integers(1, 14)))
         else:
-            cells = rng.choice(
-                [p for p in pieces if not {*p} & {",", "\n", '"', "\r"}], size=(rng.integers(1, 5), 2)
-            )
+            cells = rng.choice([p for p in pieces if not {*p} & {",", "\n", '"', "\r"}], size=(rng.integers(1, 5), 2))
             text = "a,b\n" + "\n".join(map(",".join, cells))
         ours = outcome(text)
         with monkeypatch.context() as patch:
@@ -180,9 +178,7 @@ def test_infinity_names_its_place(read, cell):
 
 def test_a_slip_in_a_column_of_numbers_is_not_a_category(read):
     text = "a\n" + "1\n" * 9 + "l\n"
-    with pytest.raises(
-        ValueError, match="line 11, column 'a': 'l' is not a number, but 9 of the column's 10"
-    ):
+    with pytest.raises(ValueError, match="line 11, column 'a': 'l' is not a number, but 9 of the column's 10"):
         read(text).holds_numbers("a")
     assert not read(text + "l\n").holds_numbers("a")
 

@@ -16,8 +16,7 @@ def test_numbers_are_standardised_by_the_training_rows(read):
     rng = np.random.default_rng(0)
     a, y = rng.normal(50, 9, 40), rng.normal(-3, 0.1, 40)
     table = read(
-        "a,y\n"
-        + "".join(f"{a[k]!r},{y[k]!r}\n" for k in range(40)).replace("np.float64(", "").replace(")", "")
+        "a,y\n" + "".join(f"{a[k]!r},{y[k]!r}\n" for k in range(40)).replace("np.float64(", "").replace(")", "")
     )
     done = prepare(table, "y", seed=3)
     train = done.train
@@ -70,9 +69,7 @@ def test_which_task_a_target_makes(read, cells, task, kind):
 
 
 def test_classes_of_numbers_are_written_as_numbers_and_in_their_order(read):
-    table = read(
-        "a,y\n" + "".join(f"{k},{y}\n" for k, y in enumerate(["10", "2", "2.0", " 010", "-1", "-1"]))
-    )
+    table = read("a,y\n" + "".join(f"{k},{y}\n" for k, y in enumerate(["10", "2", "2.0", " 010", "-1", "-1"])))
     done = prepare(table, "y", validation=0)
     assert done.encoding.target.values == ("-1", "2", "10")
     assert done.y.tolist() == [2, 1, 1, 2, 0, 0]

@@ -81,9 +81,7 @@ def small_data(kind: str = "values", rows: int = 53, loss: str = "cross_entropy"
     return X, reference.targets(loss, rows, 3, rng, kind)
 
 
-def by_hand(
-    net, X, y, loss: str, optimizer, epochs: int, batch_size: int, seed: int, weights=None
-) -> list[float]:
+def by_hand(net, X, y, loss: str, optimizer, epochs: int, batch_size: int, seed: int, weights=None) -> list[float]:
     """The specification of fit; the mean loss of each epoch."""
     rng, losses = np.random.default_rng(seed), []
     for _ in range(epochs):
@@ -249,9 +247,7 @@ W = np.ones(ROWS)
 
 
 def make_net(dtype: str = "float64") -> fb.Sequential:
-    return fb.Sequential(
-        fb.Input(4), fb.Dense(7, activation="tanh"), fb.Dropout(0.2), fb.Dense(3), dtype=dtype, seed=1
-    )
+    return fb.Sequential(fb.Input(4), fb.Dense(7, activation="tanh"), fb.Dropout(0.2), fb.Dense(3), dtype=dtype, seed=1)
 
 
 def changed(array: np.ndarray, *changes: tuple) -> np.ndarray:

@@ -201,9 +201,7 @@ BAD_CLASS_WEIGHTS = {
 
 
 @pytest.mark.parametrize("fault", BAD_X)
-@pytest.mark.parametrize(
-    "way", ["forward", "predict", "fit", "step", "evaluate", "value_and_grad", "model.fit"]
-)
+@pytest.mark.parametrize("way", ["forward", "predict", "fit", "step", "evaluate", "value_and_grad", "model.fit"])
 def test_x(fault: str, way: str, trainer: fb.Trainer) -> None:
     bad, error, words = BAD_X[fault]
     net = trainer.net
@@ -233,9 +231,7 @@ def test_y(fault: str, way: str) -> None:
         "model.fit": lambda: net.fit(X, bad, loss=loss),
         "loss": lambda: getattr(fb.losses, loss)(VALUES, bad),
     }[way]
-    raises_and_changes_nothing(
-        trainer, work, error, [word for word in words if way != "loss" or word not in ("y",)]
-    )
+    raises_and_changes_nothing(trainer, work, error, [word for word in words if way != "loss" or word not in ("y",)])
 
 
 @pytest.mark.parametrize("fault", BAD_SETTINGS)
@@ -246,11 +242,7 @@ def test_settings_of_fit(fault: str, trainer: fb.Trainer) -> None:
 
 @pytest.mark.parametrize(
     "fault",
-    [
-        name
-        for name, (settings, *_) in BAD_SETTINGS.items()
-        if not {"loss", "optimizer", "metrics"} & set(settings)
-    ],
+    [name for name, (settings, *_) in BAD_SETTINGS.items() if not {"loss", "optimizer", "metrics"} & set(settings)],
 )
 def test_settings_of_a_trainers_fit(fault: str, trainer: fb.Trainer) -> None:
     settings, error, words = BAD_SETTINGS[fault]

@@ -31,9 +31,7 @@ def test_dropout_drops_its_rate_and_keeps_the_mean(rate: float, dtype: np.dtype)
 
 def test_dropout_masks_are_new_each_step_and_follow_the_seed(rng: np.random.Generator) -> None:
     X = np.ones((40, 50))
-    one, same, other = (
-        fb.Sequential(fb.Input(50), fb.Dropout(0.5), dtype="float64", seed=s) for s in (3, 3, 4)
-    )
+    one, same, other = (fb.Sequential(fb.Input(50), fb.Dropout(0.5), dtype="float64", seed=s) for s in (3, 3, 4))
     first, second = one.forward(X), one.forward(X)
     assert (first != second).mean() == pytest.approx(0.5, abs=0.05)
     np.testing.assert_array_equal(same.forward(X), first)

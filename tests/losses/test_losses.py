@@ -58,9 +58,7 @@ def test_torch_agrees(name: str, settings: dict, kind: str, rng: np.random.Gener
 
 @pytest.mark.parametrize(("name", "settings"), [*((name, {}) for name in NAMES), *SETTINGS], ids=str)
 @pytest.mark.parametrize("weighted", [False, True])
-def test_the_gradient_is_that_of_the_value(
-    name: str, settings: dict, weighted: bool, rng: np.random.Generator
-) -> None:
+def test_the_gradient_is_that_of_the_value(name: str, settings: dict, weighted: bool, rng: np.random.Generator) -> None:
     Y, t = settings_and_targets(name, settings, np.dtype("float64"), rng, rows=5)
     w = rng.uniform(0.1, 3.0, size=5) if weighted else None
     loss = getattr(fb.losses, name).configured(**settings)
@@ -183,10 +181,9 @@ def test_a_cosine_without_a_direction_is_1_and_flat(dtype: np.dtype) -> None:
 
 # What losses of any kind have in common
 
+
 @pytest.mark.parametrize(("name", "kind"), KINDS)
-def test_the_loss_is_a_mean_over_the_rows(
-    name: str, kind: str, dtype: np.dtype, rng: np.random.Generator
-) -> None:
+def test_the_loss_is_a_mean_over_the_rows(name: str, kind: str, dtype: np.dtype, rng: np.random.Generator) -> None:
     Y, t = outputs(name, 6, 4, dtype, rng), targets(name, kind, 6, 4, dtype, rng)
     once, dY = getattr(fb.losses, name)(Y, t)
     twice, dY2 = getattr(fb.losses, name)(np.concatenate([Y, Y]), np.concatenate([t, t]))
@@ -256,8 +253,7 @@ def test_a_class_that_is_ruled_out_counts_nothing(dtype: np.dtype) -> None:
     Y = np.array([[0.5, -np.inf, 2.0], [-np.inf, 1.0, 1.5]], dtype=dtype)
     value, dY = fb.losses.cross_entropy(Y, np.array([0, 2]))
     without = [
-        fb.losses.cross_entropy(row, np.array([k]))[0]
-        for row, k in ((Y[:1, ::2].copy(), 0), (Y[1:, 1:].copy(), 1))
+        fb.losses.cross_entropy(row, np.array([k]))[0] for row, k in ((Y[:1, ::2].copy(), 0), (Y[1:, 1:].copy(), 1))
     ]
     assert value == pytest.approx(np.mean(without), rel=1e-6)
     assert dY[0, 1] == dY[1, 0] == 0

@@ -153,9 +153,7 @@ def test_both_dtypes_start_alike() -> None:
 def test_start_values_are_those_of_the_table(name: str) -> None:
     """Each row names its initializer; that has the published mean, spread and bound."""
     inputs, outputs = 300, 200
-    W = fb.Sequential(fb.Input(inputs), fb.Dense(outputs, activation=name), dtype="float64", seed=0)[
-        "dense_1"
-    ].W
+    W = fb.Sequential(fb.Input(inputs), fb.Dense(outputs, activation=name), dtype="float64", seed=0)["dense_1"].W
     start = _engine.ACTIVATIONS[name].start
     fans = {"glorot": 2 / (inputs + outputs), "he": 2 / inputs, "lecun": 1 / inputs}
     family, kind = start.split("_")
@@ -202,9 +200,7 @@ def test_copies_are_equal_and_independent(build, how: str, dtype: np.dtype, rng:
     assert other.summary() == net.summary()
     np.testing.assert_array_equal(other.params, net.params)
     xs, dys = batch(net, 5, rng)
-    for got, wanted in zip(
-        as_list(other.forward(one_or_all(xs))), as_list(net.forward(one_or_all(xs))), strict=True
-    ):
+    for got, wanted in zip(as_list(other.forward(one_or_all(xs))), as_list(net.forward(one_or_all(xs))), strict=True):
         np.testing.assert_array_equal(got, wanted)
     other.backward(one_or_all(dys))
     net.backward(one_or_all(dys))

@@ -13,6 +13,7 @@ from fastbp.schedules import shapes
 
 torch = pytest.importorskip("torch")
 
+
 @pytest.mark.filterwarnings("ignore:The epoch parameter in `scheduler.step")
 @pytest.mark.parametrize("case", SCHEDULES)
 def test_rates_are_those_of_torch(case: str) -> None:

@@ -65,9 +65,7 @@ class Twin:
         return x, y
 
     def flat(self, gradients: bool) -> np.ndarray:
-        return np.concatenate(
-            [(p.grad if gradients else p.detach()).numpy().ravel() for p in self.parameters]
-        )
+        return np.concatenate([(p.grad if gradients else p.detach()).numpy().ravel() for p in self.parameters])
 
 
 def random_net(seed: int, dtype: str, heads: int = 1) -> tuple[fb.Sequential, np.ndarray, np.random.Generator]:
@@ -181,9 +179,7 @@ def test_a_graph_with_fan_out(dtype: np.dtype, rng: np.random.Generator) -> None
     )
     X = rng.normal(size=(21, 9)).astype(dtype)
     first, second, third = (layer for layer in net.layers if layer.kind == "dense")
-    tensors = [
-        torch.tensor(np.array(A), requires_grad=True) for d in (first, second, third) for A in (d.W, d.b)
-    ]
+    tensors = [torch.tensor(np.array(A), requires_grad=True) for d in (first, second, third) for A in (d.W, d.b)]
     xt = torch.tensor(X, requires_grad=True)
     ht = torch.tanh(xt @ tensors[0] + tensors[1])
     outs = [torch.softmax(ht @ tensors[2] + tensors[3], dim=1), ht, torch.relu(ht) @ tensors[4] + tensors[5]]
@@ -192,8 +188,6 @@ def test_a_graph_with_fan_out(dtype: np.dtype, rng: np.random.Generator) -> None
     for got, wanted in zip(net.forward(X), outs, strict=True):
         assert_close(got, wanted.detach().numpy(), LIMITS[dtype.name], "output")
     assert_close(net.backward(dys), xt.grad.numpy(), LIMITS[dtype.name], "dX")
-    for layer, (W, b) in zip(
-        (first, second, third), zip(tensors[::2], tensors[1::2], strict=True), strict=True
-    ):
+    for layer, (W, b) in zip((first, second, third), zip(tensors[::2], tensors[1::2], strict=True), strict=True):
         assert_close(layer.dW, W.grad.numpy(), LIMITS[dtype.name], "dW")
         assert_close(layer.db, b.grad.numpy(), LIMITS[dtype.name], "db")

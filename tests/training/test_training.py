@@ -190,9 +190,7 @@ def test_it_learns() -> None:
     X = rng.uniform(-1, 1, size=(400, 2))
     y = (X[:, 0] * X[:, 1] > 0).astype(int)
     net = fb.Sequential(fb.Input(2), fb.Dense(16, activation="tanh"), fb.Dense(2), seed=0)
-    history = net.fit(
-        X, y, loss="cross_entropy", optimizer=fb.Adam(lr=0.02), epochs=60, metrics=["accuracy"], seed=0
-    )
+    history = net.fit(X, y, loss="cross_entropy", optimizer=fb.Adam(lr=0.02), epochs=60, metrics=["accuracy"], seed=0)
     assert history.history["accuracy"][0] < 0.8
     assert history.history["accuracy"][-1] > 0.97
     assert net.evaluate(X, y, loss="cross_entropy", metrics=["accuracy"])["accuracy"] > 0.97
@@ -224,18 +222,14 @@ def test_a_callable_loss_in_plain_numpy() -> None:
         return float(((Y - t) ** 2).sum() / 2), Y - t
 
     slow.fit(X, y, loss=half, optimizer="sgd", epochs=2, batch_size=53, shuffle=False)
-    native.fit(
-        X, y, loss="mse", optimizer=fb.SGD(lr=1e-2 * 53 * 3 / 2), epochs=2, batch_size=53, shuffle=False
-    )
+    native.fit(X, y, loss="mse", optimizer=fb.SGD(lr=1e-2 * 53 * 3 / 2), epochs=2, batch_size=53, shuffle=False)
     np.testing.assert_allclose(slow.params, native.params, rtol=0, atol=1e-11)
     value, g = slow.value_and_grad(slow.params.copy(), X, y, loss=half)
     assert value == pytest.approx(((slow.predict(X) - y) ** 2).sum() / 2)
     reference.assert_gradient(lambda p: slow.value_and_grad(p, X, y, loss=half)[0], slow.params.copy(), g)
 
 
-def test_several_outputs_are_trained_on_the_sum(
-    dtype: np.dtype, tolerance: float, rng: np.random.Generator
-) -> None:
+def test_several_outputs_are_trained_on_the_sum(dtype: np.dtype, tolerance: float, rng: np.random.Generator) -> None:
     def build() -> fb.Model:
         x = fb.Input(4)
         h = fb.Dense(7, activation="tanh")(x)
@@ -275,9 +269,7 @@ def test_several_inputs(dtype: np.dtype, rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize(("loss", "kind"), TARGETS)
-def test_sample_weight_is_the_loop_by_hand(
-    loss: str, kind: str, dtype: np.dtype, rng: np.random.Generator
-) -> None:
+def test_sample_weight_is_the_loop_by_hand(loss: str, kind: str, dtype: np.dtype, rng: np.random.Generator) -> None:
     X, y = small_data(kind, loss=loss)
     w = rng.uniform(0, 2, size=len(X)).astype(dtype)
     hand, fitted = small_net(str(dtype)), small_net(str(dtype))

@@ -112,7 +112,7 @@ def test_buffers_are_used_again() -> None:
 
 def test_names_cannot_leave_their_comments(tmp_path: Path) -> None:
     x = fb.Input(2, name="*/ int broken[ \\")
-    net = fb.Model(x, fb.Dense(3, name="?" "?/\n*/ # \u00e9")(x), name="/* */ evil */", seed=0)
+    net = fb.Model(x, fb.Dense(3, name="??/\n*/ # \u00e9")(x), name="/* */ evil */", seed=0)
     converted.assert_same(net, compiled(net, tmp_path), 1e-6)
 
 

@@ -99,4 +99,3 @@ def _parts(A, name):
 
 def _like(A, parts):
     return parts if isinstance(A, tuple) else parts[0]
-

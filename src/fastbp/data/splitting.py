@@ -63,9 +63,7 @@ class Split:
         if self.stratify:
             labels = _labels(y, rows)[order]
             parts = [order[labels == c] for c in range(labels.max() + 1)]
-            held = np.concatenate(
-                [part[len(part) - n :] for part, n in zip(parts, _shares(parts, count), strict=True)]
-            )
+            held = np.concatenate([part[len(part) - n :] for part, n in zip(parts, _shares(parts, count), strict=True)])
         else:
             held = order[rows - count :]
         mask = np.zeros(rows, bool)

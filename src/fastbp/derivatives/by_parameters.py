@@ -64,4 +64,3 @@ def per_sample_gradient_norms(
     norms = np.empty(len(xs[0]))
     net.programs.derivatives.rows_gradients(xs, ts, terms, None, norms, checks.as_threads(threads))
     return norms
-

@@ -164,9 +164,7 @@ def input_gradient(
     return given(net.programs.derivatives.vjp(xs, dys, threads), one)
 
 
-def log_abs_det_jacobian(
-    net: Network, X: ArrayLike, *, threads: int | None = None
-) -> tuple[np.ndarray, np.ndarray]:
+def log_abs_det_jacobian(net: Network, X: ArrayLike, *, threads: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Sign and logarithm of the size of the Jacobian's determinant: how the net changes volume at each row.
 
     Parameters

@@ -29,9 +29,7 @@ class Saved(NamedTuple):
     metadata: dict[str, str]
 
 
-def save(
-    path: str | os.PathLike, net: Network, arrays: dict, metadata: dict | None, functions: bool = False
-) -> None:
+def save(path: str | os.PathLike, net: Network, arrays: dict, metadata: dict | None, functions: bool = False) -> None:
     """Write a network, with arrays and metadata added; functions are named, or refused."""
     for layer in net.layers:
         if not layer.storable and not functions:

@@ -146,4 +146,3 @@ class Layer:
 
     def __repr__(self):
         return f"<{self.describe()}{f' {self.name}' if self.name else ''}>"
-

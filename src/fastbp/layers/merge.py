@@ -289,4 +289,3 @@ class Concatenate(Merge):
 
     def output_width(self, *widths):
         return sum(widths)
-

@@ -233,4 +233,3 @@ def from_config(config: dict) -> Loss:
     config = dict(config)
     cls = Loss.classes[checks.one_of(config.pop("name", None), "loss", _engine.LOSSES)]
     return cls(**{k: v for k, v in config.items() if k != "weight"}) * config.get("weight", 1.0)
-

@@ -138,4 +138,3 @@ class Adadelta(Optimizer):
 
     def rules(self):
         return [("adadelta", (self.settings["rho"], self.settings["eps"]))]
-

@@ -63,4 +63,3 @@ class SGD(Optimizer):
         if self.settings["nesterov"]:
             return [("nesterov", (momentum,))]
         return [("momentum", (momentum, dampening))] if momentum else [("sgd", ())]
-

@@ -317,4 +317,3 @@ def stored_rate(lr: float | dict) -> float | Schedule:
 
 def _made(cls, settings):
     return cls(**settings)
-

@@ -175,9 +175,7 @@ class Stochastic:
         stop = callbacks.call("on_epoch_end", self.trainer, epoch, logs) or stop
         if est._no_improvement_count > est.n_iter_no_change:
             what = "Validation score" if est.early_stopping else "Training loss"
-            why = (
-                f"{what} did not improve more than tol={est.tol:f} for {est.n_iter_no_change} consecutive epochs."
-            )
+            why = f"{what} did not improve more than tol={est.tol:f} for {est.n_iter_no_change} consecutive epochs."
             if self.rate.stops(why, self.say):
                 return True
             est._no_improvement_count = 0

@@ -168,8 +168,7 @@ class Fit:
         for name, here in self._setting().items() if state["batch"] else ():
             if state.get(name) != here:
                 raise ValueError(
-                    f"{name} is {state.get(name)} in the checkpoint and {here} here, "
-                    "and it was written within an epoch"
+                    f"{name} is {state.get(name)} in the checkpoint and {here} here, and it was written within an epoch"
                 )
 
     def _go_to(self, position):

@@ -93,9 +93,7 @@ class Trainer(Intake, OneByOne, Resumable):
         self.chain = self.optimizer.chain_for(net)
         self._lane = net.programs.lane(self.objective.terms, self.chain)
 
-    def step(
-        self, X: Arrays, y: Arrays, sample_weight: WeightsOf = None, *, threads: int | None = None
-    ) -> float:
+    def step(self, X: Arrays, y: Arrays, sample_weight: WeightsOf = None, *, threads: int | None = None) -> float:
         """Train on one batch: forward, loss, backward, update, in one call of the engine.
 
         Parameters

@@ -93,8 +93,10 @@ class _Writer:
 
     def signature(self) -> str:
         """The function's head."""
-        xs, ys = ([f"{sign}{k + 1 if len(ends) > 1 else ''}" for k in range(len(ends))]
-                  for sign, ends in (("x", self.inputs), ("y", self.outputs)))
+        xs, ys = (
+            [f"{sign}{k + 1 if len(ends) > 1 else ''}" for k in range(len(ends))]
+            for sign, ends in (("x", self.inputs), ("y", self.outputs))
+        )
         return f"void {self.name}({', '.join([*(f'const real *{x}' for x in xs), *(f'real *{y}' for y in ys)])})"
 
     def tables(self) -> list[str]:

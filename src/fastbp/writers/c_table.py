@@ -123,9 +123,7 @@ def _extreme(sign: str) -> Callable:
         first, *others = names.xs
         lines = [f"for (i = 0; i < {step.width}; i++) {names.y}[i] = {first}[i];"]
         y = f"{names.y}[i]"
-        return lines + [
-            f"for (i = 0; i < {step.width}; i++) {y} = {x}[i] {sign} {y} ? {x}[i] : {y};" for x in others
-        ]
+        return lines + [f"for (i = 0; i < {step.width}; i++) {y} = {x}[i] {sign} {y} ? {x}[i] : {y};" for x in others]
 
     return write
 

@@ -92,7 +92,7 @@ def mish_slope(Z: np.ndarray) -> np.ndarray:
 
 
 def density(Z: np.ndarray) -> np.ndarray:
-    return np.exp(-clip(Z) ** 2 / 2) / np.sqrt(2 * np.longdouble("3.14159265358979323846264"))
+    return np.exp(-(clip(Z) ** 2) / 2) / np.sqrt(2 * np.longdouble("3.14159265358979323846264"))
 
 
 def normal(Z: np.ndarray) -> np.ndarray:

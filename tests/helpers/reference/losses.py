@@ -56,9 +56,7 @@ LOSSES: dict[str, tuple[Callable, Callable]] = {
             - alpha * t * logistic(-Y) ** gamma * (gamma * logistic(Y) * softplus(-Y) + logistic(-Y))
         ),
     ),
-    "hinge": each(
-        lambda Y, t: np.maximum(1 - side(t) * Y, 0), lambda Y, t: np.where(side(t) * Y < 1, -side(t), 0)
-    ),
+    "hinge": each(lambda Y, t: np.maximum(1 - side(t) * Y, 0), lambda Y, t: np.where(side(t) * Y < 1, -side(t), 0)),
     "squared_hinge": each(
         lambda Y, t: np.maximum(1 - side(t) * Y, 0) ** 2, lambda Y, t: -2 * side(t) * np.maximum(1 - side(t) * Y, 0)
     ),
@@ -106,10 +104,7 @@ LOSSES: dict[str, tuple[Callable, Callable]] = {
     ),
     "cosine": (
         lambda Y, t: 1 - (Y * t).sum(axis=1) / lengths(Y, t)[:, 0],
-        lambda Y, t: (
-            Y * (Y * t).sum(axis=1, keepdims=True) / (Y * Y).sum(axis=1, keepdims=True) - t
-        )
-        / lengths(Y, t),
+        lambda Y, t: (Y * (Y * t).sum(axis=1, keepdims=True) / (Y * Y).sum(axis=1, keepdims=True) - t) / lengths(Y, t),
     ),
     "gaussian_nll": (lambda Y, t, **settings: gaussian(Y, t, **settings)[0], lambda Y, t, **s: gaussian(Y, t, **s)[1]),
 }

@@ -84,8 +84,6 @@ def from_torch(
     return _Reader(source, inputs).model(dtype)
 
 
-
-
 # Modules of torch.nn: a row a class, from a module and its input to a step.
 
 
@@ -105,8 +103,13 @@ def _norm(make, own: dict[str, str], *settings: str):
             given["beta"] = np.zeros_like(given["gamma"])
         dtypes = [array.dtype for array in given.values()] or [np.dtype(np.float32)]
         eps = np.finfo(dtypes[0]).eps if module.eps is None else module.eps  # RMSNorm knows it by its input's
-        layer = make(*(getattr(module, key) for key in settings), float(eps), affine="gamma" in given,
-                     name=name, trainable=_trainable(module))
+        layer = make(
+            *(getattr(module, key) for key in settings),
+            float(eps),
+            affine="gamma" in given,
+            name=name,
+            trainable=_trainable(module),
+        )
         return draft.add(layer, x, **given)
 
     return read

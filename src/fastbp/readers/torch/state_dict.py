@@ -101,4 +101,3 @@ def dense_arrays(weight: np.ndarray, bias: np.ndarray | None) -> dict[str, np.nd
 def layer_name(path: str) -> str | None:
     """The name of a module, or None for one that only has a number."""
     return None if not path or path.rpartition(".")[2].isdigit() else path
-
