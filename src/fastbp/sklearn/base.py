@@ -39,8 +39,12 @@ split = package("sklearn.model_selection", WHO).train_test_split
 check_random_state = package("sklearn.utils", WHO).check_random_state
 available_if = package("sklearn.utils.metaestimators", WHO).available_if
 
-# scikit-learn's callbacks came with 1.9.
-CallbackSupport: Any = object
+
+class NoCallbacks:
+    """In place of `CallbackSupportMixin`, which came with scikit-learn 1.9."""
+
+
+CallbackSupport: Any = NoCallbacks
 with suppress(ImportError):
     CallbackSupport = package("sklearn.callback", WHO).CallbackSupportMixin
 
