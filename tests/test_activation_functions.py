@@ -9,11 +9,11 @@ import pickle
 
 import numpy as np
 import pytest
-from nets import other_parameters
 
 import fastbp as fb
 from fastbp import _engine
 from fastbp.activations import ActivationFunction, resolve
+from nets import other_parameters
 
 PARAMETRIZED = sorted(row.name for row in _engine.ACTIVATIONS.values() if row.parameters)
 # What PyTorch, Keras, scikit-learn, FANN and transformers call them.

@@ -4,10 +4,10 @@ import copy
 import pickle
 
 import pytest
-from nets import OPTIMIZERS, everything
-from resumable import build, fit
 
 import fastbp as fb
+from nets import OPTIMIZERS, everything
+from resumable import build, fit
 
 
 @pytest.mark.parametrize("how", [copy.deepcopy, lambda trainer: pickle.loads(pickle.dumps(trainer))])

@@ -5,10 +5,10 @@ import re
 from pathlib import Path
 
 import pytest
-from pages import blocks
 
 import fastbp as fb
 from fastbp import _engine
+from pages import blocks
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGES = sorted(DOCS.glob("*.md"))

@@ -6,6 +6,7 @@ That the examples in them run, `test_readme.py` sees to.
 import inspect
 
 import pytest
+
 from public import NAMES, functions_of, public_things
 
 validation = pytest.importorskip("numpydoc.validate")

@@ -8,9 +8,9 @@ import threading
 
 import numpy as np
 import pytest
-from nets import small_data, small_net
 
 import fastbp as fb
+from nets import small_data, small_net
 
 
 @pytest.mark.parametrize(

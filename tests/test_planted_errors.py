@@ -9,7 +9,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
+import fastbp as fb
 import reference
+from fastbp import _engine, schedules as s
 from nets import assert_gradients, changed
 from rates import SCHEDULES, assert_rates, wanted
 from whole_batch import (
@@ -20,9 +23,6 @@ from whole_batch import (
     given_to_scipy,
     two_headed,
 )
-
-import fastbp as fb
-from fastbp import _engine, schedules as s
 
 FACTOR = 1.001
 

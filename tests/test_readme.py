@@ -5,9 +5,9 @@ import importlib
 from pathlib import Path
 
 import pytest
-from pages import README, blocks
 
 import fastbp
+from pages import README, blocks
 
 SOURCES = Path(fastbp.__file__).resolve().parent
 

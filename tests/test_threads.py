@@ -8,12 +8,12 @@ import time
 
 import numpy as np
 import pytest
-from loss_cases import KINDS, targets
 
 import fastbp as fb
 from fastbp import threads
 from fastbp._engine.program import choices
 from fastbp._engine.threads import started
+from loss_cases import KINDS, targets
 
 COUNTS = [2, 3, 8]
 

@@ -15,11 +15,11 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from pages import README, blocks
-from public import NAMES, functions_of, public_things
 
 import fastbp as fb
 from fastbp import _engine, _lazy
+from pages import README, blocks
+from public import NAMES, functions_of, public_things
 
 ROOT = README.parent
 SOURCES = Path(fb.__file__).resolve().parent

@@ -6,12 +6,12 @@ only was rejected: a slope that is wrong where the curve is flat stays unseen fo
 
 import numpy as np
 import pytest
-import reference
-from nets import other_parameters
 
 import fastbp as fb
+import reference
 from fastbp import _engine
 from fastbp.activations import ActivationFunction
+from nets import other_parameters
 
 NAMES = sorted(_engine.ACTIVATIONS)
 KINKS = np.array([-6, -4, -3, -2.5, -2, -1, -0.625, -0.5, 0, 0.5, 0.625, 1, 2, 2.5, 3, 4, 6])

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import reference
 
+import reference
 from fastbp import _engine
 from fastbp._engine import cpu
 

@@ -7,9 +7,9 @@ always differ.
 
 import numpy as np
 import pytest
-import reference
 
 import fastbp as fb
+import reference
 from fastbp import _engine
 
 SIZES = [1, 2, 3, 4, 5, 7, 8, 11, 13, 14, 15, 16, 17, 28, 29, 31, 32, 33, 47, 64, 65, 100, 257]

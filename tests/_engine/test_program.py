@@ -5,8 +5,8 @@ What a network or a trainer shows of it is tested there; here is what they rely 
 
 import numpy as np
 import pytest
-import reference
 
+import reference
 from fastbp import _engine
 
 ROWS, INPUTS, HIDDEN, OUTPUTS = 23, 4, 19, 3

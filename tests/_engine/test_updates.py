@@ -8,9 +8,9 @@ import inspect
 
 import numpy as np
 import pytest
-import reference
 
 import fastbp as fb
+import reference
 from fastbp import _engine
 
 RULES = sorted(_engine.RULES)

@@ -5,9 +5,9 @@ No callback may change a bit of what is computed.
 
 import numpy as np
 import pytest
-from nets import BatchRecorder, Recorder, small_data, small_net
 
 import fastbp as fb
+from nets import BatchRecorder, Recorder, small_data, small_net
 
 
 def test_hooks_are_called_in_order() -> None:

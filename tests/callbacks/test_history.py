@@ -10,10 +10,10 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-import reference
-from nets import OPTIMIZERS, Recorder, small_data, small_net
 
 import fastbp as fb
+import reference
+from nets import OPTIMIZERS, Recorder, small_data, small_net
 
 
 def test_the_history_is_that_of_keras() -> None:

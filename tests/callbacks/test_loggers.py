@@ -7,10 +7,10 @@ import sys
 
 import numpy as np
 import pytest
-from nets import Stop, StopsAt, small_data, small_net
-from resumable import build, fit
 
 import fastbp as fb
+from nets import Stop, StopsAt, small_data, small_net
+from resumable import build, fit
 
 
 def trained(callback: fb.Callback, epochs: int = 3, **settings) -> fb.History:

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from nets import small_data, small_net
 
 import fastbp as fb
 from fastbp.schedules.plateau import Plateau
+from nets import small_data, small_net
 
 
 def feed(callback: fb.Callback, values: list[float], metrics=("mae",), lr: float = 1.0) -> tuple[int, list[float]]:

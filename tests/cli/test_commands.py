@@ -9,9 +9,9 @@ import sys
 
 import numpy as np
 import pytest
-from command_line import error_of, predictions, run, trained
 
 import fastbp as fb
+from command_line import error_of, predictions, run, trained
 from fastbp import optimizers
 from fastbp.cli import bench
 from fastbp.cli.main import _parser

@@ -4,9 +4,9 @@ import subprocess
 
 import numpy as np
 import pytest
-from command_line import error_of, run, trained
 
 import fastbp as fb
+from command_line import error_of, run, trained
 from fastbp.cli import export
 from fastbp.data import csv_file, encoding
 from fastbp.files import model_file, safetensors

@@ -4,9 +4,9 @@ import subprocess
 import sys
 
 import pytest
-from command_line import error_of, trained
 
 import fastbp as fb
+from command_line import error_of, trained
 from fastbp.data import encoding
 from fastbp.files import model_file, safetensors
 

@@ -13,13 +13,13 @@ import subprocess
 import matplotlib.image
 import numpy as np
 import pytest
-from tags import HOSTILE, Tags
 
 import fastbp as fb
 from fastbp import plotting
 from fastbp.cli import main, report
 from fastbp.data import csv_file, encoding
 from fastbp.files import model_file
+from tags import HOSTILE, Tags
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = (

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
-from nets import OPTIMIZERS, small_data, small_net
 from sklearn.model_selection import KFold, StratifiedKFold
 
 import fastbp as fb
+from nets import OPTIMIZERS, small_data, small_net
 
 
 def labels(rows: int, rng: np.random.Generator) -> np.ndarray:

@@ -4,9 +4,9 @@ import itertools
 
 import numpy as np
 import pytest
-from nets import Recorder, small_net
 
 import fastbp as fb
+from nets import Recorder, small_net
 
 ROWS, BATCH = 53, 8
 KINDS = {"mse": "values", "cross_entropy": "indices"}

@@ -2,15 +2,15 @@
 
 import numpy as np
 import pytest
+
+import fastbp as fb
 import reference
 import torch_losses
 import torch_twin
+from fastbp import _engine
 from gated import GATED, blocks, diamonds, every_gate, normalized
 from nets import as_list, batch, chain, fan_out, one_or_all, shared, small_net, two_inputs
 from torch_twin import torch
-
-import fastbp as fb
-from fastbp import _engine
 
 LIMITS = {"float64": 1e-9, "float32": 5e-3}
 GRAPHS = [*GATED, chain, fan_out, shared, two_inputs]

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-import gated
-import nets
 import numpy as np
 
 import fastbp as fb
+import gated
+import nets
 from fastbp import _engine
 from fastbp.activations import ActivationFunction
 

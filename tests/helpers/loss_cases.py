@@ -1,8 +1,8 @@
 """What the tests of losses share: the table's names, parameters that are not the standard ones, outputs and targets."""
 
 import numpy as np
-import reference
 
+import reference
 from fastbp import _engine
 
 ROWS = _engine.LOSSES

@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-import reference
 
 import fastbp as fb
+import reference
 from fastbp import _engine
 
 OPTIMIZERS = {

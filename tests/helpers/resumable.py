@@ -1,9 +1,9 @@
 """A trainer and a fit with dropout, metrics and callbacks: what may be broken off and taken up again."""
 
 import numpy as np
-from nets import OPTIMIZERS, small_data, small_net
 
 import fastbp as fb
+from nets import OPTIMIZERS, small_data, small_net
 
 
 def build(dtype: str = "float64", optimizer: str = "adam", seed: int = 5, **settings) -> fb.Trainer:

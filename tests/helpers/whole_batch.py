@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-import reference
 
 import fastbp as fb
+import reference
 from fastbp.training.least_squares import Problem
 from fastbp.training.objective import Objective
 

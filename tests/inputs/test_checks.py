@@ -6,10 +6,10 @@ still works.
 
 import numpy as np
 import pytest
-from nets import LABELS, SHARES, VALUES, W, X, changed, make_net, raises_and_changes_nothing, trained
 
 import fastbp as fb
 from fastbp import _engine
+from nets import LABELS, SHARES, VALUES, W, X, changed, make_net, raises_and_changes_nothing, trained
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ import re
 
 import numpy as np
 import pytest
-from nets import LABELS, ROWS, VALUES, X, make_net, raises_and_changes_nothing, trained
 
 import fastbp as fb
 from fastbp import _engine
+from nets import LABELS, ROWS, VALUES, X, make_net, raises_and_changes_nothing, trained
 
 
 @pytest.fixture

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from nets import X, make_net
 
 import fastbp as fb
 from fastbp import _engine
+from nets import X, make_net
 
 
 def one_layer(**settings) -> fb.Sequential:

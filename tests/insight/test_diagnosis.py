@@ -6,13 +6,13 @@ import warnings
 import matplotlib as mpl
 import numpy as np
 import pytest
+
+import fastbp as fb
 import reference
 import torch_twin
 from gated import GATED, every_gate
 from nets import Stop, StopsAt, as_list, batch, one_or_all, small_net
 from torch_twin import torch
-
-import fastbp as fb
 
 mpl.use("Agg")
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-import reference
-from nets import assert_gradients
 
 import fastbp as fb
+import reference
+from nets import assert_gradients
 
 
 def test_dropout_is_off_outside_training(dtype: np.dtype, rng: np.random.Generator) -> None:

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from nets import assert_gradients
 
 import fastbp as fb
+from nets import assert_gradients
 
 torch = pytest.importorskip("torch")
 

@@ -7,12 +7,12 @@ import weakref
 
 import numpy as np
 import pytest
-import reference
-from gated import GATED, blocks, diamonds, every_gate, normalized
-from nets import as_list, assert_gradients, batch, one_or_all
 
 import fastbp as fb
+import reference
 from fastbp import _engine
+from gated import GATED, blocks, diamonds, every_gate, normalized
+from nets import as_list, assert_gradients, batch, one_or_all
 
 ONLY_IN_TANGENTS = {"slope", "winner", "reciprocal_root", "scale"}  # tests/test_derivatives.py
 LIMITS = {"float64": 1e-11, "float32": 2e-4}

@@ -5,10 +5,10 @@ from inspect import signature
 
 import numpy as np
 import pytest
-from loss_cases import NAMES, ROWS, SETTINGS
-from nets import two_heads
 
 import fastbp as fb
+from loss_cases import NAMES, ROWS, SETTINGS
+from nets import two_heads
 
 BAD_PARAMETERS = [
     ("Huber", {"delta": 0}, ValueError, ["delta", "above 0", "0"]),

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+
+import fastbp as fb
 import reference
 from loss_cases import NAMES, ROWS, assert_loss, outputs, targets
 from nets import two_heads
-
-import fastbp as fb
 
 # Weights, missing targets
 

@@ -6,12 +6,12 @@ differentiated numerically and compared with the gradient that is given out with
 
 import numpy as np
 import pytest
+
+import fastbp as fb
 import reference
 import torch_losses
 from loss_cases import KINDS, NAMES, ROWS, SETTINGS, assert_loss, outputs, settings_and_targets, targets
 from torch_twin import torch
-
-import fastbp as fb
 
 SHAPES = [(1, 2), (3, 2), (2, 6), (7, 4), (5, 16), (6, 18), (33, 10), (3, 130), (64, 2), (1001, 4), (150, 130)]
 # Where the loss itself is beyond all numbers, and where it depends on lengths alone.

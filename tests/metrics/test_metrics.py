@@ -9,12 +9,12 @@ import warnings
 
 import numpy as np
 import pytest
-import reference
-from nets import small_data, small_net
+from sklearn import metrics as theirs
 
 import fastbp as fb
+import reference
 from fastbp.metrics.metric import METRICS
-from sklearn import metrics as theirs
+from nets import small_data, small_net
 
 ROWS, CLASSES = 41, 5
 

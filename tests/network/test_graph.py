@@ -6,11 +6,11 @@ rather than alone.
 
 import numpy as np
 import pytest
-import reference
-from nets import GRAPHS, as_list, assert_gradients, batch, chain, fan_out, one_or_all, shared
 
 import fastbp as fb
+import reference
 from fastbp import _engine
+from nets import GRAPHS, as_list, assert_gradients, batch, chain, fan_out, one_or_all, shared
 
 
 @pytest.mark.parametrize("build", GRAPHS)

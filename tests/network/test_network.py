@@ -7,10 +7,10 @@ import weakref
 
 import numpy as np
 import pytest
-from nets import GRAPHS, as_list, batch, chain, fan_out, one_or_all, shared, two_inputs
 
 import fastbp as fb
 from fastbp import _engine
+from nets import GRAPHS, as_list, batch, chain, fan_out, one_or_all, shared, two_inputs
 
 
 def test_arrays_of_any_source_give_the_same(rng: np.random.Generator) -> None:

@@ -5,9 +5,9 @@ The oracles are PyTorch's averages and its Muon, plain sums in NumPy, and one ba
 
 import numpy as np
 import pytest
-import reference
 
 import fastbp as fb
+import reference
 from fastbp import _engine
 
 torch = pytest.importorskip("torch")

@@ -9,9 +9,9 @@ import itertools
 
 import numpy as np
 import pytest
-import reference
 
 import fastbp as fb
+import reference
 from fastbp import _engine
 from fastbp.optimizers import Optimizer
 from fastbp.optimizers.settings import COMMON

@@ -16,6 +16,7 @@ from fastbp.plotting import html, svg
 
 mpl.use("Agg")
 from matplotlib import pyplot as plt
+
 from tags import HOSTILE, Tags
 
 SPACE = "{http://www.w3.org/2000/svg}"

@@ -5,10 +5,10 @@ The last test runs those of whole models again under its other backends.
 
 import os
 
-import converted
 import numpy as np
 import pytest
 
+import converted
 import fastbp as fb
 
 os.environ.setdefault("KERAS_BACKEND", "numpy")

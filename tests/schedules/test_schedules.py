@@ -5,11 +5,11 @@ import pickle
 
 import numpy as np
 import pytest
-from rates import SCHEDULES, T, assert_rates, wanted
 
 import fastbp as fb
 from fastbp import schedules as s
 from fastbp.schedules import shapes
+from rates import SCHEDULES, T, assert_rates, wanted
 
 torch = pytest.importorskip("torch")
 

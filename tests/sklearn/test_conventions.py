@@ -6,6 +6,7 @@ import warnings
 import joblib
 import numpy as np
 import pytest
+import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
@@ -18,7 +19,6 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 import fastbp as fb
-import sklearn
 from fastbp.sklearn import MLPClassifier, MLPRegressor
 
 IRIS, SPECIES = load_iris(return_X_y=True)

@@ -7,11 +7,11 @@ import pytest
 import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
+from sklearn import neural_network
 from sklearn.datasets import load_diabetes, load_digits
 from sklearn.exceptions import ConvergenceWarning
 
 from fastbp import sklearn as ours
-from sklearn import neural_network
 
 VERSION = tuple(int(part) for part in sklearn.__version__.split(".")[:2])
 HAS_LOSS = HAS_WEIGHTS = VERSION >= (1, 7)

@@ -6,13 +6,13 @@ A second system by other hands: it shares no formula with the reference or with 
 
 import numpy as np
 import pytest
+
+import fastbp as fb
 import reference
+from fastbp import _engine
 from nets import TAME, other_parameters
 from torch_losses import LOSSES
 from torch_twin import ACTIVATIONS, activated
-
-import fastbp as fb
-from fastbp import _engine
 
 torch = pytest.importorskip("torch")
 

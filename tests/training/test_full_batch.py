@@ -5,6 +5,9 @@ Levenberg and Marquardt's is compared with `scipy.optimize.least_squares` on the
 
 import numpy as np
 import pytest
+
+import fastbp as fb
+from fastbp import _engine
 from whole_batch import (
     METHODS,
     assert_derivatives,
@@ -16,9 +19,6 @@ from whole_batch import (
     optimize,
     two_headed,
 )
-
-import fastbp as fb
-from fastbp import _engine
 
 
 def residuals(net: fb.Model, theta: np.ndarray, X: np.ndarray, y: np.ndarray) -> np.ndarray:

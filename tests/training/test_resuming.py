@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nets import OPTIMIZERS, Stop, StopsAt, everything, small_data, small_net
-from resumable import build, comforts, fit
 
 import fastbp as fb
+from nets import OPTIMIZERS, Stop, StopsAt, everything, small_data, small_net
+from resumable import build, comforts, fit
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nets import Recorder, Stop, StopsAt, everything, small_data, small_net
 
 import fastbp as fb
+from nets import Recorder, Stop, StopsAt, everything, small_data, small_net
 
 ROWS, BATCH = 53, 8  # 7 batches, the last of 5 rows
 X, Y = small_data("indices", ROWS)

@@ -6,10 +6,10 @@ closeness.
 
 import numpy as np
 import pytest
-import reference
-from nets import OPTIMIZERS, TARGETS, by_hand, small_data, small_net
 
 import fastbp as fb
+import reference
+from nets import OPTIMIZERS, TARGETS, by_hand, small_data, small_net
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nets import small_data, small_net
 
 import fastbp as fb
+from nets import small_data, small_net
 
 X, Y = small_data("values")
 BATCHES = [(X[k : k + 10], Y[k : k + 10]) for k in range(0, 50, 10)]

@@ -5,10 +5,10 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import converted
 import numpy as np
 import pytest
 
+import converted
 import fastbp as fb
 from fastbp.writers import c as c_writer
 

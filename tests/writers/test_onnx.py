@@ -6,13 +6,13 @@ import itertools
 import time
 import warnings
 
-import converted
-import gated
-import nets
 import numpy as np
 import pytest
 
+import converted
 import fastbp as fb
+import gated
+import nets
 from fastbp.activations import ActivationFunction
 from fastbp.readers import formulas
 from fastbp.writers import onnx as onnx_writer

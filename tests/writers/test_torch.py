@@ -1,11 +1,11 @@
 """PyTorch in and out: the same outputs, the same structure, and errors that name what has no counterpart."""
 
-import converted
-import nets
 import numpy as np
 import pytest
 
+import converted
 import fastbp as fb
+import nets
 
 torch = pytest.importorskip("torch")
 nn, F = torch.nn, torch.nn.functional
