@@ -1,13 +1,14 @@
 """Types of program.pyx and the files it includes; README.md describes the arguments."""
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from fastbp._engine.chain import Chain
 from fastbp._engine.loss_term import Term
 from fastbp._engine.sources import Source
+from fastbp._engine.threads import Lock
 
 _Arrays: TypeAlias = Sequence[np.ndarray]
 _Sources: TypeAlias = Sequence[np.ndarray | Source]
@@ -43,6 +44,18 @@ class Program:
     def backward(
         self, dys: _Arrays, accumulate: bool, input_gradients: bool, threads: int = 1
     ) -> tuple[np.ndarray, ...] | None: ...
+    def guard(self, lock: Lock) -> None: ...
+    def forward_kept(self, xs: _Sources, training: bool, threads: int) -> tuple[np.ndarray, ...]: ...
+    def predict_fit(self, xs: _Sources, threads: int) -> tuple[tuple[np.ndarray, ...], bool]: ...
+    def train(
+        self, data: Sequence[Any], plan: Sequence[Any], first: int, rest: Sequence[Any], threads: int
+    ) -> tuple[int, int]: ...
+    def gradient_of(
+        self, xs: _Sources, ts: _Arrays, weights: np.ndarray | None, terms: Sequence[Term], threads: int
+    ) -> float: ...
+    def update(
+        self, chain: Chain, grads: np.ndarray, params: np.ndarray, lr: float, spans: list | None, loss: float
+    ) -> bool: ...
     def constrain(self) -> None: ...
     def predict(self, xs: _Sources, threads: int = 1) -> tuple[np.ndarray, ...]: ...
     def loss_and_gradient(

@@ -19,7 +19,7 @@ from fastbp._engine.memory cimport Arena, address, aligned, kernels_of, numbers_
 from fastbp._engine.sources cimport Source
 from fastbp._engine.tables cimport row_named
 from fastbp._engine.loss_term cimport Term
-from fastbp._engine.threads cimport MOST_THREADS, Task, enter, leave, rest, share
+from fastbp._engine.threads cimport MOST_THREADS, Lock, Task, enter, leave, rest, serve, share
 
 from fastbp._engine.plan import lower
 
@@ -309,6 +309,12 @@ cdef class Program:
         passed(&self.tuners[GRADIENTS])
         return loss
 
+    def guard(self, Lock lock):
+        """Tells the program which lock is held during its passes."""
+        cdef InPython node
+        for node in self.in_python:
+            node.lock = lock
+
     # What Python calls.  Arrays come checked; the arguments are described in _engine/README.md.
 
     def forward(self, xs, bint training, uint64_t seed, uint64_t step, int threads=1):
@@ -328,6 +334,14 @@ cdef class Program:
             passed(&self.tuners[FORWARDS])
             leave(most)
         self.raise_failed()
+        return outputs
+
+    def forward_kept(self, xs, bint training, int threads):
+        """`forward` with the program's own seed; a backward pass may follow."""
+        self.pending = 0
+        outputs = self.forward(xs, training, self.seed, self.draws, threads)
+        self.pending = len(xs[0])
+        self.draws += training
         return outputs
 
     def backward(self, dys, bint accumulate, bint input_gradients, int threads=1):
@@ -368,6 +382,10 @@ cdef class Program:
         outputs = new_rows(self, self.plan.sinks, self.plan.n_sinks, N)
         self.predict_rows(N, threads)
         return outputs
+
+    def predict_fit(self, xs, int threads):
+        """Outputs, and whether a source had a number that it must not have."""
+        return self.predict(xs, threads), self.plan.unfit
 
     def loss_and_gradient(self, xs, ts, weights, terms, uint64_t seed, uint64_t step, bint training, int threads=1):
         """The loss of a batch; grads hold its gradient."""
@@ -419,6 +437,24 @@ cdef class Program:
             leave(most)
         self.raise_failed()
         return k, status
+
+    def train(self, data, plan, Py_ssize_t first, rest, int threads):
+        """`run` with the program's own seed; (next batch, status)."""
+        self.pending = 0
+        batch, status = self.run(*data, *plan, first, *rest, self.seed, self.draws, threads)
+        self.draws += batch - first
+        return batch, status
+
+    def gradient_of(self, xs, ts, weights, terms, int threads):
+        """`loss_and_gradient` without dropout."""
+        self.pending = 0
+        return self.loss_and_gradient(xs, ts, weights, terms, self.seed, self.draws, False, threads)
+
+    def update(self, Chain chain, grads, params, double lr, spans, double loss):
+        """One step of an optimizer's chain, and the constraints; whether the update was finite."""
+        fine = chain.step(params, grads, lr, spans, loss)
+        self.constrain()
+        return fine
 
 
 include "passes/derivative_passes.pxi"

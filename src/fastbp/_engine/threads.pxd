@@ -15,5 +15,10 @@ cdef int wanted(threads) except? 0
 
 cdef class Lock:
     cdef PyThread_type_lock lock
-    cdef void acquire(self) noexcept
+    cdef unsigned long owner        # the thread that holds it; 0: none
+    cdef int process, waiting       # the process in which it was taken, by forks; threads that wait for it
+    cdef int acquire(self) except -1
+    cdef int wait(self) except -1
     cdef void release(self) noexcept
+
+cdef object serve(Lock lock)

@@ -1,7 +1,43 @@
 """The pool of threads, one for the process: pool.h says how it works.  And the lock around a network."""
+import os
+
+from cpython.exc cimport PyErr_CheckSignals
 from cpython.pythread cimport (
-    NOWAIT_LOCK, WAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock, PyThread_release_lock,
+    NOWAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock, PyThread_get_thread_ident,
+    PyThread_release_lock,
 )
+
+cdef extern from "pythread.h" nogil:
+    ctypedef int PyLockStatus
+    PyLockStatus PY_LOCK_ACQUIRED
+    PyLockStatus PyThread_acquire_lock_timed(PyThread_type_lock, long long microseconds, int intr_flag)
+
+cdef extern from *:
+    """
+    #if defined(_MSC_VER)
+    #define FASTBP_THREAD_LOCAL __declspec(thread)
+    #else
+    #define FASTBP_THREAD_LOCAL __thread
+    #endif
+    static FASTBP_THREAD_LOCAL void *fastbp_served;     /* the lock of the pass that called Python in this thread */
+    """
+    void* served "fastbp_served"
+
+cdef extern from * nogil:
+    """
+    #if defined(_WIN32)
+    #include <windows.h>
+    static void fastbp_nap(int microseconds) { Sleep(microseconds / 1000 + 1); }
+    #else
+    #include <time.h>
+    static void fastbp_nap(int microseconds)
+    {
+        struct timespec span = {0, microseconds * 1000L};
+        nanosleep(&span, NULL);
+    }
+    #endif
+    """
+    void nap "fastbp_nap"(int microseconds)
 
 cdef extern from "pool.h" nogil:
     int pool_enter(int wanted)
@@ -42,8 +78,36 @@ cdef int wanted(threads) except? 0:
     return threads if type(threads) is int and 0 < threads <= MOST_THREADS else 0
 
 
+cdef int forks = 0              # between this process and the one that imported the engine
+
+
+def _forked():
+    global forks
+    forks += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+cdef enum:
+    LOOK_EVERY = 20_000         # microseconds of a wait between two looks for signals
+    COURTESY = 200              # microseconds that a lock is left to those who wait for it
+
+
+cdef object serve(Lock lock):
+    """Says that this thread runs Python for a pass under a lock; gives what it was told before."""
+    global served
+    before = None if served == NULL else <object> served
+    served = <void*> lock if lock is not None else NULL
+    return before
+
+
 cdef class Lock:
-    """For `with`, and for compiled code, which a lock of Python's would cost ten times as much."""
+    """Around a network: one thread at a time computes.  For `with`, and for compiled code.
+
+    A lock of Python's would cost ten times as much, and would hang where this one raises: when a thread wants a
+    lock that it holds, or that was held by another when the process was forked.
+    """
 
     def __cinit__(self):
         self.lock = PyThread_allocate_lock()
@@ -54,13 +118,47 @@ cdef class Lock:
         if self.lock != NULL:
             PyThread_free_lock(self.lock)
 
-    cdef void acquire(self) noexcept:
-        if not PyThread_acquire_lock(self.lock, NOWAIT_LOCK):
-            with nogil:
-                PyThread_acquire_lock(self.lock, WAIT_LOCK)
+    cdef int acquire(self) except -1:
+        if self.waiting or not PyThread_acquire_lock(self.lock, NOWAIT_LOCK):
+            self.wait()
+        self.owner, self.process = PyThread_get_thread_ident(), forks
+        return 0
+
+    cdef int wait(self) except -1:
+        """Gets the lock, or raises where it would never come, or where a signal's handler raises."""
+        cdef int status = 0
+        cdef bint polite = self.waiting > 0 and self.owner == 0
+        if self.owner != 0 and self.process != forks:
+            raise RuntimeError("this network was at work in another thread when the process was forked, and that thread"
+                               " is not here; fork between passes, or use a copy made before")
+        if self.owner == PyThread_get_thread_ident() or served == <void*> self:
+            raise RuntimeError("this network is at work: what runs inside of one of its passes (a Lambda, a signal"
+                               " handler, a finalizer) cannot use it")
+        self.waiting += 1
+        try:
+            if polite:          # it is free, and others came first: their turn
+                with nogil:
+                    nap(COURTESY)
+            while status != PY_LOCK_ACQUIRED:
+                with nogil:
+                    status = PyThread_acquire_lock_timed(self.lock, LOOK_EVERY, 1)
+                if status != PY_LOCK_ACQUIRED:
+                    PyErr_CheckSignals()
+        finally:
+            self.waiting -= 1
+        return 0
 
     cdef void release(self) noexcept:
+        self.owner = 0
         PyThread_release_lock(self.lock)
+
+    def call(self, function, *arguments):
+        """function(*arguments) under the lock, with no line of Python between: no signal's handler runs inside."""
+        self.acquire()
+        try:
+            return function(*arguments)
+        finally:
+            self.release()
 
     def __enter__(self):
         self.acquire()

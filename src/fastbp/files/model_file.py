@@ -37,7 +37,7 @@ def save(path: str | os.PathLike, net: Network, arrays: dict, metadata: dict | N
     own = {"format": FORMAT, "fastbp.version": VERSION, GRAPH: encoded(net.config())}
     metadata = dict(metadata or {})
     checks.distinct([*own, *metadata], "the metadata key")
-    safetensors.write(path, {**net.arrays(), **arrays}, {**own, **metadata})
+    safetensors.write(path, {**net.snapshot()[0], **arrays}, {**own, **metadata})
 
 
 def load(path: str | os.PathLike) -> Saved:

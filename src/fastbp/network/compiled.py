@@ -18,6 +18,7 @@ class Inference:
 
     def __init__(self, graph: tuple[list, list, list, list], params, grads, lock: _engine.Lock):
         self.program = _engine.Program(params.dtype.name, *graph, params, grads)
+        self.program.guard(lock)
         self._lock = lock
         single = len(graph[2]) == len(graph[3]) == 1
         self._lane = _engine.Lane(self.program, lock, params.dtype) if single else None
@@ -28,9 +29,7 @@ class Inference:
 
     def predict(self, xs: tuple, threads: int | None = None) -> tuple:
         """Outputs without dropout."""
-        with self._lock:
-            ys = self.program.predict(xs, for_engine(threads))
-            unfit = self.program.unfit
+        ys, unfit = self._lock.call(self.program.predict_fit, xs, for_engine(threads))
         if unfit:
             refuse_unfit(xs)
         return ys
@@ -49,6 +48,7 @@ class Programs:
         self._graph = graph = (widths, ops, inputs, outputs)
         self._training = _engine.Program(dtype.name, *graph, self.params, self.grads)
         self._training.seed = seed
+        self._training.guard(self._lock)
         self._inference = Inference(graph, self.params, self.grads, self._lock)
         self.quick_predict, self.predict = self._inference.quick_predict, self._inference.predict
         self.derivatives = DerivativePrograms(graph, self.params, self._inference.program, self._lock)
@@ -59,6 +59,10 @@ class Programs:
         kind, parents, output, offsets, settings = ops[-1]
         last = (kind, parents, output, offsets, {**settings, "activation": activation})
         return Inference((widths, [*ops[:-1], last], inputs, outputs), self.params, self.grads, self._lock)
+
+    def snapshot(self, *others: np.ndarray) -> tuple:
+        """Copies of params and of other arrays, and `draws`: as they are between two steps, whoever trains."""
+        return self._lock.call(_copies, self, others)
 
     @property
     def seed(self) -> int:
@@ -85,17 +89,11 @@ class Programs:
 
     def forward(self, xs: tuple, training: bool, threads: int | None = None) -> tuple:
         """Outputs; keeps what backward needs."""
-        with self._lock:
-            self._training.pending = 0
-            ys = self._training.forward(xs, training, self._training.seed, self.draws, for_engine(threads))
-            self._training.pending = len(xs[0])
-            self.draws += training
-        return ys
+        return self._lock.call(self._training.forward_kept, xs, training, for_engine(threads))
 
     def backward(self, dys: tuple, accumulate: bool, threads: int | None = None) -> tuple:
         """Gradients of the inputs; fills grads."""
-        with self._lock:
-            return self._training.backward(dys, accumulate, True, for_engine(threads))
+        return self._lock.call(self._training.backward, dys, accumulate, True, for_engine(threads))
 
     def lane(self, terms: tuple | None, chain=None) -> _engine.Lane | None:
         """For steps, or without a chain gradients, of X and y that need no conversion, checked on the way.
@@ -111,21 +109,11 @@ class Programs:
 
         `data`, `plan` and `rest` are what `_engine.Program.run` takes before and after it.
         """
-        with self._lock:
-            program = self._training
-            program.pending = 0
-            batch, status = program.run(*data, *plan, first, *rest, program.seed, program.draws, for_engine(threads))
-            program.draws += batch - first
-        return batch, status
+        return self._lock.call(self._training.train, data, plan, first, rest, for_engine(threads))
 
     def loss_and_gradient(self, xs, ts, weights, terms, threads: int | None = None) -> float:
         """The loss without dropout; fills grads."""
-        with self._lock:
-            program = self._training
-            program.pending = 0
-            return program.loss_and_gradient(
-                xs, ts, weights, terms, program.seed, program.draws, False, for_engine(threads)
-            )
+        return self._lock.call(self._training.gradient_of, xs, ts, weights, terms, for_engine(threads))
 
     def figures(self, ops: int) -> np.ndarray:
         """The engine's figures of each op, of the last training pass."""
@@ -136,10 +124,7 @@ class Programs:
 
     def update(self, chain, lr: float, loss: float) -> bool:
         """One step of an optimizer's chain; whether the update was finite."""
-        with self._lock:
-            fine = chain.step(self.params, self.grads, lr, self._spans, loss)
-            self._training.constrain()
-        return fine
+        return self._lock.call(self._training.update, chain, self.grads, self.params, lr, self._spans, loss)
 
     def set_trainable(self, tensors: frozenset[int], parts: list, trainable: bool) -> None:
         """Whether training moves these parts of the parameters, of the layer that gives these tensors."""
@@ -171,3 +156,7 @@ class Programs:
         ends = [0, *(end for part in kept for end in part), self.params.size]
         spans = list(zip(ends[::2], ends[1::2], strict=True))
         self._spans = [span for span in spans if span[0] < span[1]] if kept else None
+
+
+def _copies(programs, others):
+    return programs.params.copy(), [array.copy() for array in others], programs.draws

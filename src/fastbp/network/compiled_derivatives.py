@@ -35,22 +35,19 @@ class DerivativePrograms:
 
     def vjp(self, xs: tuple, dys: tuple, threads: int | None = None) -> tuple:
         """Gradients of the inputs."""
-        with self._lock:
-            return _engine.vjp(self._inference, xs, dys, for_engine(threads))
+        return self._lock.call(_engine.vjp, self._inference, xs, dys, for_engine(threads))
 
     def jvp(self, xs: tuple, directions: tuple, threads: int | None = None) -> tuple:
         """How the outputs move along directions of the inputs."""
-        with self._lock:
-            program, _ = self._tangents(False)
-            return program.predict((*xs, *directions), for_engine(threads))[len(self._graph[3]) :]
+        program, _ = self._tangents(False)
+        return self._lock.call(program.predict, (*xs, *directions), for_engine(threads))[len(self._graph[3]) :]
 
     def jacobian(self, xs: tuple, outs: list, forward: bool, threads: int | None = None) -> None:
         """Fill outs, one array (rows, output, input) for each output and input."""
-        with self._lock:
-            if forward:
-                _engine.push(*self._tangents(False), xs, outs, for_engine(threads))
-            else:
-                _engine.pull(self._inference, xs, outs, for_engine(threads))
+        if forward:
+            self._lock.call(_engine.push, *self._tangents(False), xs, outs, for_engine(threads))
+        else:
+            self._lock.call(_engine.pull, self._inference, xs, outs, for_engine(threads))
 
     def whole_jacobian(self, xs: tuple, threads: int | None = None) -> np.ndarray | None:
         """The Jacobian of a net of one hidden layer as one product; None for other nets."""
@@ -67,8 +64,8 @@ class DerivativePrograms:
 
     def second(self, xs: tuple, out, feature: int, ts, terms, threads: int | None = None) -> None:
         """Fill out with Hessians by the input, or with their products with a direction after it in xs."""
-        with self._lock:
-            _engine.second(*self._tangents(False), xs, out, feature, ts, terms, for_engine(threads))
+        tangents = self._tangents(False)
+        self._lock.call(_engine.second, *tangents, xs, out, feature, ts, terms, for_engine(threads))
 
     def parameter_second(self, xs: tuple, direction: np.ndarray, ts: tuple, terms: tuple) -> np.ndarray:
         """The Hessian of the batch's loss by the parameters, times a direction."""
@@ -85,9 +82,8 @@ class DerivativePrograms:
 
         Without terms, ts holds the gradients of the outputs.
         """
-        size = self._params.size
-        with self._lock:
-            _engine.rows_gradients(self._inference, xs, ts, terms, out, norms, size, for_engine(threads))
+        size, threads = self._params.size, for_engine(threads)
+        self._lock.call(_engine.rows_gradients, self._inference, xs, ts, terms, out, norms, size, threads)
 
     def figures(self, xs: tuple, ts: tuple, objective) -> tuple:
         """Loss, table of figures, largest slopes of the ops, and values, of one pass without dropout."""
@@ -153,7 +149,9 @@ class DerivativePrograms:
 
     def _program(self, graph, params):
         grads = aligned_zeros(params.size, params.dtype)
-        return _engine.Program(params.dtype.name, *graph, params, grads), grads
+        program = _engine.Program(params.dtype.name, *graph, params, grads)
+        program.guard(self._lock)
+        return program, grads
 
 
 def _pass(program, xs, ts, objective):

@@ -293,6 +293,11 @@ class Network:
         """Every parameter by its full name, such as "dense_1.W": live views."""
         return {name: self.params[part].reshape(shape) for name, (part, shape) in self.slices.items()}
 
+    def snapshot(self) -> tuple[dict[str, np.ndarray], int]:
+        """Copies of what `arrays` gives, and `draws`, as they are between two steps of whoever trains the network."""
+        params, _, draws = self.programs.snapshot()
+        return {name: params[part].reshape(shape) for name, (part, shape) in self.slices.items()}, draws
+
     def config(self) -> dict:
         """The graph and all settings, as JSON has them; without the parameters."""
         numbers = {node: k for k, node in enumerate(self.nodes)}
@@ -347,12 +352,13 @@ class Network:
 
     def copy(self) -> "Network":
         """An independent network with the same graph, parameters and dropout masks to come."""
-        net = self.from_config(self.config(), self.arrays())
-        net.programs.draws = self.draws
+        arrays, draws = self.snapshot()
+        net = self.from_config(self.config(), arrays)
+        net.programs.draws = draws
         return net
 
     def __reduce__(self):
-        return _unpickled, (type(self), self.config(), self.arrays(), self.draws)
+        return _unpickled, (type(self), self.config(), *self.snapshot())
 
     def __getitem__(self, name: str) -> Layer:
         layers = {layer.name: layer for layer in self.layers}

@@ -8,6 +8,7 @@ cdef class InPython:
     """The functions of a node, and the first error that they raised."""
     cdef Plan* plan
     cdef object functions, dtype
+    cdef Lock lock                      # of the network: who holds it waits for this pass
     cdef readonly object error
 
     cdef rows_of(self, const Tensor* T, Py_ssize_t start, Py_ssize_t stop):
@@ -37,6 +38,7 @@ cdef class InPython:
         if self.plan.failed:
             return
         self.error = None
+        before = serve(self.lock)
         try:
             if forward:
                 self.forward(op, start, stop)
@@ -44,6 +46,8 @@ cdef class InPython:
                 self.backward(op, start, stop)
         except BaseException as error:
             self.error, self.plan.failed = error, True
+        finally:
+            serve(before)
 
 
 cdef void python_forward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
