@@ -78,7 +78,7 @@ def test_a_run_holds_nothing_however_many_steps() -> None:
     run(ROWS)
     run(1)
     few, many = traced(lambda: run(ROWS)), traced(lambda: run(1))
-    assert many[0] < 1000
+    assert many[0] <= few[0] < 1500  # free lists of tuples
     assert many[1] < 3000
     assert many[1] <= few[1] + 500, "what is held grows with the number of steps"
 
