@@ -1,7 +1,9 @@
 """The fast lane: lane.pyx."""
 from cpython.buffer cimport Py_buffer
+from libc.stdint cimport int64_t
 
 from fastbp._engine.chain cimport Chain
+from fastbp._engine.memory cimport Arena
 from fastbp._engine.program cimport Program
 from fastbp._engine.loss_term cimport Term
 from fastbp._engine.threads cimport Lock
@@ -18,7 +20,11 @@ cdef class Lane:
     cdef Py_ssize_t size        # of the parameters, in bytes
     cdef bint open_lane(self, array, Py_buffer* view) except -1
     cdef bint is_rows(self, const Py_buffer* view, Py_ssize_t width) noexcept
-    cdef bint is_target(self, const Py_buffer* view, Py_ssize_t rows) noexcept
+    cdef Arena labels           # class indices of a batch, copied
+    cdef int64_t* labels_at
+    cdef Py_ssize_t labels_room
+    cdef const int64_t* copied(self, const int64_t* labels, Py_ssize_t rows) except NULL
+    cdef bint is_target(self, const Py_buffer* view, Py_ssize_t rows) except -1
     cdef attached(self, X, y, double lr, int threads, const void* theta)
     cdef void attach(self, const Py_buffer* x, const Py_buffer* t) except *
     cdef bint tiny(self, Py_ssize_t rows) noexcept

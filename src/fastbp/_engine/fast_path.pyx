@@ -6,13 +6,15 @@ arrays of NumPy's, contiguous, of the net's type and width, finite.  For all els
 done, and the way through checks.py converts or explains.
 """
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBuffer_Release, PyObject_GetBuffer
+from cpython.weakref cimport PyWeakref_NewRef
 from libc.math cimport INFINITY
 from libc.stdint cimport int64_t
-from libc.string cimport memmove
+from libc.string cimport memcpy, memmove
 
 import numpy as np
 
 from fastbp._engine.kernel_table cimport Targets
+from fastbp._engine.memory cimport Arena
 from fastbp._engine.program cimport Plan, Port, attach_plain
 from fastbp._engine.loss_term cimport Term
 from fastbp._engine.threads cimport leave, wanted
@@ -48,7 +50,15 @@ cdef class Lane:
         return (view.ndim == 2 and view.shape[0] > 0 and view.shape[1] == width and view.format[0] == self.kind
                 and view.format[1] == 0 and <size_t> view.buf % <size_t> view.itemsize == 0)
 
-    cdef bint is_target(self, const Py_buffer* view, Py_ssize_t rows) noexcept:
+    cdef const int64_t* copied(self, const int64_t* labels, Py_ssize_t rows) except NULL:
+        """The labels of a batch in memory of our own: what is checked here is what the kernels index with."""
+        if rows > self.labels_room:
+            self.labels, self.labels_room = Arena(rows * sizeof(int64_t)), rows
+            self.labels_at = <int64_t*> self.labels.take(rows * sizeof(int64_t))
+        memcpy(self.labels_at, labels, rows * sizeof(int64_t))
+        return self.labels_at
+
+    cdef bint is_target(self, const Py_buffer* view, Py_ssize_t rows) except -1:
         """Whether it is what the loss takes, in its range; that they are whole is for checks.py to see."""
         cdef const int64_t* labels = <const int64_t*> view.buf
         cdef const Targets* targets = &self.term.targets
@@ -56,12 +66,14 @@ cdef class Lane:
         if view.ndim == 0 or view.shape[0] != rows or targets.loss.whole or targets.skips_nan:
             return False
         if view.ndim == 1:
-            if not targets.loss.labels or view.format[0] != b"l" or view.format[1] != 0 or view.itemsize != 8:
+            if (not targets.loss.labels or view.format[0] != b"l" or view.format[1] != 0 or view.itemsize != 8
+                    or <size_t> view.buf % 8):
                 return False
+            labels = self.copied(labels, rows)
             for n in range(rows):
                 if not 0 <= labels[n] < self.O:
                     return False
-            return <size_t> view.buf % 8 == 0
+            return True
         if not self.is_rows(view, width):
             return False
         return self.program.plan.kernels.first_nonfinite(view.buf, rows * width) < 0 and (
@@ -93,6 +105,8 @@ cdef class Lane:
             if not self.is_rows(&x, self.I) or not self.open_lane(y, &t):
                 return None
             self.lock.acquire()
+            # NumPy resizes no array that has a weak reference.
+            pins = None if self.tiny(x.shape[0]) else (PyWeakref_NewRef(X, None), PyWeakref_NewRef(y, None))
             try:
                 if (self.program.plan.kernels.first_nonfinite(x.buf, x.shape[0] * self.I) >= 0
                         or not self.is_target(&t, x.shape[0])):
@@ -116,7 +130,7 @@ cdef class Lane:
         plan.sources.array = <char*> x.buf
         sink.array, sink.targets = NULL, self.term.targets
         sink.targets.width = self.O // self.term.heads
-        sink.targets.indices = <const int64_t*> t.buf if t.ndim == 1 else NULL
+        sink.targets.indices = self.labels_at if t.ndim == 1 else NULL
         sink.targets.values = NULL if t.ndim == 1 else t.buf
         plan.order, plan.first, plan.rows = NULL, 0, x.shape[0]
         plan.outputs_wanted = False
@@ -167,6 +181,7 @@ cdef class Lane:
             Y = empty((N, self.O), self.dtype)
             PyObject_GetBuffer(Y, &y, PyBUF_C_CONTIGUOUS)
             self.lock.acquire()
+            pin = None if self.tiny(N) else PyWeakref_NewRef(X, None)
             try:
                 self.program.plan.sources.array, self.program.plan.sinks.array = <char*> x.buf, <char*> y.buf
                 attach_plain(self.program)

@@ -5,6 +5,7 @@ from fastbp._engine.kernel_table cimport Rows
 cdef class Source:
     cdef Rows rows
     cdef readonly object array, dtype, name, limits
+    cdef object pins
     cdef readonly bint finite
     cdef readonly tuple shape
 

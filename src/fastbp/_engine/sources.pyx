@@ -2,6 +2,8 @@
 from cpython.buffer cimport PyBUF_STRIDED_RO, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t
 
+from weakref import ref
+
 import numpy as np
 
 from fastbp._engine.kernel_table cimport SourceKind
@@ -28,6 +30,7 @@ cdef class Source:
             self.rows.limits = <const double*> address(limits, array.shape[1] * sizeof(double))
         self.array, self.dtype, self.shape = array, dtype, array.shape
         self.name, self.finite, self.limits = name, finite, limits
+        self.pins = ref(array)          # NumPy resizes no array that has a weak reference
 
     def __len__(self):
         return self.shape[0]
@@ -48,7 +51,11 @@ cdef class SparseSource(Source):
         self.rows.columns, self.rows.wide = address(columns, columns.nbytes), columns.itemsize == 8
         self.rows.starts = <const int64_t*> address(starts, (array.shape[0] + 1) * sizeof(int64_t))
         self.array, self.dtype, self.shape, self.finite = array, dtype, array.shape, False
-        self.parts = data, columns, starts
+        self.parts, self.pins = (data, columns, starts), ref(data)
+
+    def limit(self, limits):
+        """As `limits` of a Source: the rows are written out then, and watched."""
+        self.rows.limits, self.limits = <const double*> address(limits, self.shape[1] * sizeof(double)), limits
 
     def __getitem__(self, rows):
         return np.ascontiguousarray(self.array[rows].toarray(), self.dtype)

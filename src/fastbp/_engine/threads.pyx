@@ -1,11 +1,14 @@
 """The pool of threads, one for the process: pool.h says how it works.  And the lock around a network."""
 import os
 
+import numpy as np
+
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.pythread cimport (
     NOWAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock, PyThread_get_thread_ident,
     PyThread_release_lock,
 )
+from cpython.weakref cimport PyWeakref_NewRef
 
 cdef extern from "pythread.h" nogil:
     ctypedef int PyLockStatus
@@ -102,6 +105,19 @@ cdef object serve(Lock lock):
     return before
 
 
+cdef object ndarray = np.ndarray
+
+
+cdef int pin(values, list pins) except -1:
+    """Adds a weak reference to each array."""
+    for value in values:
+        if isinstance(value, ndarray):
+            pins.append(PyWeakref_NewRef(value, None))
+        elif isinstance(value, (tuple, list)):
+            pin(value, pins)
+    return 0
+
+
 cdef class Lock:
     """Around a network: one thread at a time computes.  For `with`, and for compiled code.
 
@@ -153,7 +169,13 @@ cdef class Lock:
         PyThread_release_lock(self.lock)
 
     def call(self, function, *arguments):
-        """function(*arguments) under the lock, with no line of Python between: no signal's handler runs inside."""
+        """function(*arguments) under the lock, with no line of Python between: no signal's handler runs inside.
+
+        Arrays among the arguments, in tuples too, keep their size meanwhile: NumPy resizes none that has a weak
+        reference.
+        """
+        cdef list pins = []
+        pin(arguments, pins)
         self.acquire()
         try:
             return function(*arguments)

@@ -40,24 +40,26 @@ def _as_sparse(X, width, dtype, name, check_finite):
     if len(X.shape) != 2 or X.shape[1] != width or not X.shape[0]:
         raise ValueError(f"{name} must have shape (rows, {width}) with at least one row, got {X.shape}")
     X = X.tocsr()
-    _check_compressed(X, name)
+    _check_compressed(X.indptr, X.indices, len(X.data), width, name)
     X = X if X.has_sorted_indices else X.sorted_indices()
-    starts = checks.as_numbers_of(X.indptr, checks.LABEL)
-    columns = checks.as_numbers_of(X.indices, INDEX if X.indices.dtype == INDEX else checks.LABEL)[: starts[-1]]
-    data = checks.as_numbers_of(checks.as_numbers(X.data[: starts[-1]], name), dtype)
+    # Copies, checked once more: the engine indexes with them, and the caller's may change while it does.
+    starts = np.array(X.indptr, checks.LABEL)
+    columns = np.array(X.indices, INDEX if X.indices.dtype == INDEX else checks.LABEL)
+    data = checks.as_numbers(X.data, name)
+    _check_compressed(starts, columns, len(data), width, name)
+    data = checks.as_numbers_of(data[: starts[-1]], dtype)
     if check_finite:
         _refuse_nonfinite_data(data, columns, starts, name)
     return SparseSource(X, dtype, data, columns, starts)
 
 
-def _check_compressed(X, name):
+def _check_compressed(starts, columns, size, width, name):
     """The parts fit together; SciPy itself, like the engine, would read beyond them."""
-    starts, columns = X.indptr, X.indices
-    if starts[0] or (starts[1:] < starts[:-1]).any() or starts[-1] > min(len(X.data), len(columns)):
+    if starts[0] or (starts[1:] < starts[:-1]).any() or starts[-1] > min(size, len(columns)):
         raise ValueError(f"{name} is no proper CSR array: indptr does not rise from 0 to the number of indices")
     used = columns[: starts[-1]]
-    if len(used) and not 0 <= used.min() <= used.max() < X.shape[1]:
-        raise ValueError(f"{name} is no proper CSR array: a column is outside 0 ... {X.shape[1] - 1}")
+    if len(used) and not 0 <= used.min() <= used.max() < width:
+        raise ValueError(f"{name} is no proper CSR array: a column is outside 0 ... {width - 1}")
 
 
 def _refuse_nonfinite_data(data, columns, starts, name):
@@ -89,12 +91,17 @@ def refuse_nonfinite(array: np.ndarray, dtype: np.dtype, name: str, rows) -> Non
 
 
 def limited(x: np.ndarray | Source, limits: np.ndarray, dtype: np.dtype, name: str) -> np.ndarray | Source:
-    """Rows whose columns hold whole numbers below their limits: seen now, in a mapped file as it is read."""
+    """Rows whose columns hold whole numbers below their limits: in a mapped file seen as it is read.
+
+    Those of an array in memory are seen now, and again as they are read, since they may change in between.
+    """
     array = x.array if isinstance(x, Source) else x
-    if isinstance(array, np.ndarray) and is_mapped(array):
-        return Source(array, dtype, name, isinstance(x, Source) and x.finite, limits)
-    refuse_beyond(array, limits, name, range(array.shape[0]))
-    return x
+    if not (isinstance(array, np.ndarray) and is_mapped(array)):
+        refuse_beyond(array, limits, name, range(array.shape[0]))
+    if isinstance(x, SparseSource):
+        x.limit(limits)
+        return x
+    return Source(array, dtype, name, isinstance(x, Source) and x.finite, limits)
 
 
 def refuse_beyond(array, limits: np.ndarray, name: str, rows) -> None:

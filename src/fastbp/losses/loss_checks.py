@@ -120,7 +120,7 @@ def _labels(array, width, loss, mask_nan, name):
         array = np.where(np.isnan(array), MISSING, array)
         if (array != np.floor(array)).any():
             raise ValueError(f"{name} has labels that are not whole; {_wanted(loss, len(array), width)}")
-    labels = checks.plain(array, LABEL)
+    labels = np.array(array, LABEL, order="C")  # a copy: the engine indexes with what was checked here
     at = first_outside(labels, MISSING if mask_nan else 0, width - 1)
     if at >= 0:
         raise ValueError(f"label {array[at]} at row {at} is outside 0 ... {width - 1} (the output has {width} classes)")
