@@ -14,6 +14,11 @@ from fastbp._engine.kernel_table cimport (
     OutputCurvatureKernel, OutputLossKernel, Parameter, PrepareKernel, Rows, RowsKernel, RowsValueKernel,
     RowsVjpKernel, Rule, Setting, ShapeKernel, SourceKind, Step, Targets, Tensor, UpdateKernel, ValueKernel, VjpKernel,
 )
+from fastbp._engine.kernels.random cimport draw, row_key
+from fastbp._engine.kernels.tensors cimport (
+    absolute, all_finite, at, block_of, blocks, copy_features, copy_rows, fill_row, least, numbers_in, padded, parts,
+    piece, row_dot, row_sum, scaled, sum_rows, whole, width_of, within, zero_rows,
+)
 from fastbp._engine.vector_rows cimport add_lanes, add_products, keep_largest, largest_across, sums_across
 from fastbp._engine.roots cimport square_roots, vector
 from fastbp._engine.scalar cimport (
@@ -25,9 +30,8 @@ from fastbp._engine.tile cimport (
     result, stream_line, transpose,
 )
 
-include "kernels/tensors.pxi"
+include "kernels/arrays.pxi"
 include "kernels/casts.pxi"
-include "kernels/random.pxi"
 include "kernels/activations/table.pxi"
 include "kernels/activations/s_shaped.pxi"
 include "kernels/activations/rectifiers.pxi"
@@ -65,7 +69,7 @@ table.panel = PANEL
 table.lanes = LANES
 table.scratch = SCRATCH * sizeof(real)
 table.ops = op_kinds
-table.dense = dense
+table.dense = dense_row
 table.sparse_dense = &sparse_dense
 table.gather_sparse = gather_sparse
 table.activations = activations
