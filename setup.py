@@ -1,7 +1,10 @@
 """Builds the engine: some modules once, the kernels once for each instruction set and number type.
 
-One source, `kernels/all.pxi`, gives every variant; flags make the difference.  Which one runs is decided at import
-(src/fastbp/_engine/variant.py).
+Cython translates each source once, and only when something is compiled, not for metadata.  The kernels' C is compiled
+for every variant: a file of a few lines names the variant and includes it, and flags make the difference.  Which one
+runs is decided at import (src/fastbp/_engine/variant.py).
+
+    FASTBP_VARIANTS=avx2 python setup.py build_ext --inplace    builds that instruction set only
 """
 
 import os
@@ -9,11 +12,12 @@ import platform
 import sys
 from pathlib import Path
 
-from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
 ENGINE = "src/fastbp/_engine"
-STUBS = Path("build/variants")
+KERNELS = f"{ENGINE}/kernels/all.pyx"
+TRANSLATED, VARIANTS = Path("build/cython"), Path("build/variants")
 MSVC = sys.platform == "win32"
 
 # Vectorising needs -O3 and the two -fno flags; -ffast-math would change the mode of the whole process.
@@ -38,52 +42,88 @@ if platform.machine().lower() in ("x86_64", "amd64") and not MSVC:
         "avx512": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
     }
 NUMBERS = {"float32": "float", "float64": "double"}
+DIRECTIVES = {
+    "language_level": 3,
+    "boundscheck": False,
+    "wraparound": False,
+    "cdivision": True,
+    "initializedcheck": False,
+    "infer_types": False,
+}
 
 
-def variant(isa: str, flags: list[str], dtype: str, real: str) -> Extension:
-    """A module of its own needs a source file of its own: one line that includes the kernels."""
-    source = STUBS / f"kernels_{isa}_{dtype}.pyx"
-    STUBS.mkdir(parents=True, exist_ok=True)
-    if not source.exists():
-        source.write_text('include "kernels/all.pxi"\n')
-    return Extension(
-        f"fastbp._engine.{source.stem}",
-        [str(source)],
-        include_dirs=[ENGINE],
-        define_macros=[("REAL", real)],
-        extra_compile_args=[*FLAGS.split(), *KERNEL_FLAGS, *flags],
-        # tests/test_machine_code.py looks functions up by their names
-        extra_link_args=[] if isa == "avx512" else STRIPPED,
-    )
+def wanted_sets() -> list[str]:
+    """The instruction sets to build."""
+    names = os.environ.get("FASTBP_VARIANTS", "").replace(",", " ").split() or list(INSTRUCTION_SETS)
+    unknown = sorted(set(names) - set(INSTRUCTION_SETS))
+    if unknown:
+        raise SystemExit(f"FASTBP_VARIANTS names {', '.join(unknown)}; known: {', '.join(INSTRUCTION_SETS)}")
+    return names
 
 
-def module(name: str) -> Extension:
+def extension(name: str, source: str, flags: list[str], stripped: bool = True) -> Extension:
     return Extension(
         f"fastbp._engine.{name}",
-        [f"{ENGINE}/{name}.pyx"],
+        [source],
         include_dirs=[ENGINE],
-        extra_compile_args=[*FLAGS.split(), *MODULE_FLAGS],
-        extra_link_args=STRIPPED,
+        extra_compile_args=[*FLAGS.split(), *flags],
+        extra_link_args=STRIPPED if stripped else [],
+        depends=["setup.py"],
     )
 
 
-extensions = [module(path.stem) for path in sorted(Path(ENGINE).glob("*.pyx"))] + [
-    variant(isa, flags, dtype, real) for isa, flags in INSTRUCTION_SETS.items() for dtype, real in NUMBERS.items()
-]
+modules = [extension(path.stem, path.as_posix(), MODULE_FLAGS) for path in sorted(Path(ENGINE).glob("*.pyx"))]
+variants = {
+    # tests/_engine/test_machine_code.py looks functions up by their names
+    (isa, dtype): extension(
+        f"kernels_{isa}_{dtype}", KERNELS, [*KERNEL_FLAGS, *INSTRUCTION_SETS[isa]], stripped=isa != "avx512"
+    )
+    for isa in wanted_sets()
+    for dtype in NUMBERS
+}
+
+
+def translated(extensions: list[Extension]) -> list[Extension]:
+    """The same with C sources, and with the headers that these include; made again where this file has changed."""
+    from Cython.Build import cythonize
+
+    changed = Path("setup.py").stat().st_mtime
+    return cythonize(
+        extensions,
+        build_dir=str(TRANSLATED),
+        include_path=["src"],
+        compiler_directives=DIRECTIVES,
+        force=any(path.stat().st_mtime < changed for path in TRANSLATED.rglob("*.c")),
+    )
+
+
+def source_of(isa: str, dtype: str, kernels: str) -> str:
+    """Of one variant: what differs, and the C that all share."""
+    text = f"""\
+#define REAL {NUMBERS[dtype]}
+#define PyInit_all PyInit_kernels_{isa}_{dtype}
+#include "{Path(kernels).resolve().as_posix()}"
+"""
+    path = VARIANTS / f"kernels_{isa}_{dtype}.c"
+    if not path.exists() or path.read_text() != text:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return path.as_posix()
+
+
+class TranslateAndBuild(build_ext):
+    def run(self) -> None:
+        *done, kernels = translated([*modules, Extension("fastbp._engine.kernels.all", [KERNELS])])
+        for module, c in zip(modules, done, strict=True):
+            module.sources, module.depends = c.sources, [*module.depends, *c.depends]
+        for (isa, dtype), variant in variants.items():
+            variant.sources = [source_of(isa, dtype, kernels.sources[0])]
+            variant.depends = [*variant.depends, *kernels.sources, *kernels.depends]
+        super().run()
+
 
 setup(
     options={"build_ext": {"parallel": os.cpu_count()}},
-    ext_modules=cythonize(
-        extensions,
-        build_dir="build/cython",
-        include_path=["src", ENGINE],
-        compiler_directives={
-            "language_level": 3,
-            "boundscheck": False,
-            "wraparound": False,
-            "cdivision": True,
-            "initializedcheck": False,
-            "infer_types": False,
-        },
-    ),
+    ext_modules=[*modules, *variants.values()],
+    cmdclass={"build_ext": TranslateAndBuild},
 )

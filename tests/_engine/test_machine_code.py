@@ -57,7 +57,7 @@ def test_activations_are_vectors_and_call_no_libm(dtype: str) -> None:
         if row.by_rows or name in ("linear", "rrelu"):  # rrelu's are leaky_relu's
             continue
         for part in ("value", "vjp", "curvature") if row.curved else ("value", "vjp"):
-            wanted = rf"__pyx_f\w*?kernels_avx512_{dtype}_{name}_{part}"
+            wanted = rf"__pyx_f\w*?kernels_3all_{name}_{part}"
             found = [code for full, code in functions(text, wanted) if full.endswith(f"_{name}_{part}")]
             assert found, f"{name}_{part} is not there"
             lines = [line for _, line in found[0]]

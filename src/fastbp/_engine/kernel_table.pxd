@@ -179,8 +179,7 @@ cdef struct Loss:
     int heads                   # outputs for each target
     double low, high            # of the targets
     bint whole                  # they are whole numbers
-    int n_parameters
-    Parameter[MAX_PARAMETERS] parameters
+    Parameter[MAX_PARAMETERS] parameters    # up to the first without name
 
 cdef struct Targets:
     # What a loss compares the outputs with, and how it counts.

@@ -59,10 +59,11 @@ def _activations():
 
 cdef _parameters(const c.Loss* row):
     kinds = {c.NUMBER: "number", c.FLAG: "flag", c.EACH_OUTPUT: "each output", c.HEADS: "heads"}
+    cdef const c.Parameter* p = &row.parameters[0]
     found = []
-    for k in range(row.n_parameters):
-        found.append(Parameter(row.parameters[k].name.decode(), row.parameters[k].standard, row.parameters[k].low,
-                               row.parameters[k].high, kinds[row.parameters[k].kind]))
+    while p < row.parameters + c.MAX_PARAMETERS and p.name != NULL:
+        found.append(Parameter(p.name.decode(), p.standard, p.low, p.high, kinds[p.kind]))
+        p += 1
     return tuple(found)
 
 

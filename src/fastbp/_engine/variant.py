@@ -10,10 +10,13 @@ from fastbp._engine import cpu
 
 
 def _tables(isa: str) -> dict:
-    return {
+    tables = {
         np.dtype(dtype): import_module(f"fastbp._engine.kernels_{isa}_{dtype}").TABLE
         for dtype in ("float32", "float64")
     }
+    # All variants come from one C source, which registers its module under the name that Cython translated it by.
+    sys.modules.pop("fastbp._engine.kernels.all", None)
+    return tables
 
 
 def _at_a_shell() -> bool:

@@ -180,24 +180,3 @@ cdef inline void column_tile(const Op* op, Py_ssize_t n, Py_ssize_t depth, Py_ss
     if narrow:
         for r in range(height):
             memcpy(dW + r * O, scratch + r * PANEL, width * sizeof(real))
-
-
-cdef inline void sum_rows(const Tensor* dZ, Py_ssize_t block, Py_ssize_t N, real* db, bint adds) noexcept nogil:
-    """db (+)= sum over n of dZ[n, block]; rows n, n + 4, n + 8 ... form four chains, so that additions overlap."""
-    cdef real sums[4][16]
-    cdef Py_ssize_t width = width_of(dZ.width, block), v, n, c, j
-    cdef const real* dz
-    for v in range(parts(width, LANES)):
-        memset(sums, 0, sizeof(sums))
-        for n in range(N // 4):
-            for c in range(4):
-                dz = block_of(dZ, 4 * n + c, block) + v * LANES
-                for j in range(LANES):
-                    sums[c][j] += dz[j]
-        for n in range(N - N % 4, N):
-            dz = block_of(dZ, n, block) + v * LANES
-            for j in range(LANES):
-                sums[0][j] += dz[j]
-        for j in range(least(LANES, width - v * LANES)):
-            db[v * LANES + j] = (db[v * LANES + j] if adds else 0) + (
-                (sums[0][j] + sums[1][j]) + (sums[2][j] + sums[3][j]))

@@ -10,9 +10,9 @@ cdef void relu_vjp(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, dou
     for i in range(whole(n)):
         dZ[i] = 0 if Y[i] <= 0 else dY[i]
 
-row = activation(b"relu", b"z > 0: z; else 0", relu_value, relu_vjp)
-row.start = b"he_normal"
-row.dies = True
+cdef Activation* relu_row = activation(b"relu", b"z > 0: z; else 0", relu_value, relu_vjp)
+relu_row.start = b"he_normal"
+relu_row.dies = True
 
 
 cdef void relu6_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
@@ -25,9 +25,9 @@ cdef void relu6_vjp(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, do
     for i in range(whole(n)):
         dZ[i] = dY[i] if (Z[i] > 0) & (Z[i] <= 6) else 0
 
-row = activation(b"relu6", b"z, but within 0 ... 6", relu6_value, relu6_vjp, NULL, True)
-row.start = b"he_normal"
-row.low, row.high, row.dies = -INFINITY, 5.999999, True
+cdef Activation* relu6_row = activation(b"relu6", b"z, but within 0 ... 6", relu6_value, relu6_vjp, NULL, True)
+relu6_row.start = b"he_normal"
+relu6_row.low, relu6_row.high, relu6_row.dies = -INFINITY, 5.999999, True
 
 
 cdef void leaky_relu_shape(double alpha, double beta, Activation* row) noexcept nogil:
@@ -46,10 +46,11 @@ cdef void leaky_relu_vjp(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t 
     for i in range(whole(n)):
         dZ[i] = a * dY[i] if Z[i] <= 0 else dY[i]
 
-row = activation(b"leaky_relu", b"z > 0: z; else negative_slope z", leaky_relu_value, leaky_relu_vjp, NULL, True)
-row.start = b"he_normal"
-setting(row, b"negative_slope", 0.01)
-row.shape = leaky_relu_shape
+cdef Activation* leaky_relu_row = activation(
+    b"leaky_relu", b"z > 0: z; else negative_slope z", leaky_relu_value, leaky_relu_vjp, NULL, True)
+leaky_relu_row.start = b"he_normal"
+leaky_relu_row.parameters[0] = setting(b"negative_slope", 0.01)
+leaky_relu_row.shape = leaky_relu_shape
 
 
 cdef void rrelu_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
@@ -87,13 +88,14 @@ cdef void rrelu_rows_vjp(const Op* op, const Context* context, const Tensor* Z, 
 cdef void rrelu_shape(double alpha, double beta, Activation* row) noexcept nogil:
     row.bound = max(1, beta, -alpha)
 
-row = activation(b"rrelu", b"z > 0: z; else a z with a drawn from lower ... upper in training, and their mean else",
-                 rrelu_value, rrelu_vjp, NULL, True)
-row.start = b"he_normal"
-setting(row, b"lower", 1.0 / 8)
-setting(row, b"upper", 1.0 / 3)
-row.rows_value, row.rows_vjp, row.draws = rrelu_rows_value, rrelu_rows_vjp, True
-row.ordered, row.shape = True, rrelu_shape
+cdef Activation* rrelu_row = activation(
+    b"rrelu", b"z > 0: z; else a z with a drawn from lower ... upper in training, and their mean else", rrelu_value,
+    rrelu_vjp, NULL, True)
+rrelu_row.start = b"he_normal"
+rrelu_row.parameters[0] = setting(b"lower", 1.0 / 8)
+rrelu_row.parameters[1] = setting(b"upper", 1.0 / 3)
+rrelu_row.rows_value, rrelu_row.rows_vjp, rrelu_row.draws = rrelu_rows_value, rrelu_rows_vjp, True
+rrelu_row.ordered, rrelu_row.shape = True, rrelu_shape
 
 
 cdef void threshold_shape(double alpha, double beta, Activation* row) noexcept nogil:
@@ -112,11 +114,12 @@ cdef void threshold_vjp(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n
     for i in range(whole(n)):
         dZ[i] = 0 if Z[i] <= edge else dY[i]
 
-row = activation(b"threshold", b"z > threshold: z; else value", threshold_value, threshold_vjp, NULL, True)
-row.start = b"he_normal"
-setting(row, b"threshold", 1)
-setting(row, b"value", 0)
-row.shape = threshold_shape
+cdef Activation* threshold_row = activation(
+    b"threshold", b"z > threshold: z; else value", threshold_value, threshold_vjp, NULL, True)
+threshold_row.start = b"he_normal"
+threshold_row.parameters[0] = setting(b"threshold", 1)
+threshold_row.parameters[1] = setting(b"value", 0)
+threshold_row.shape = threshold_shape
 
 
 cdef void elu_shape(double alpha, double beta, Activation* row) noexcept nogil:
@@ -142,10 +145,10 @@ cdef void elu_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n
     for i in range(whole(n)):
         dZ[i] = dY[i] * (Y[i] + a) if Y[i] <= 0 else 0
 
-row = activation(b"elu", b"z > 0: z; else alpha (exp(z) - 1)", elu_value, elu_vjp, elu_curvature)
-row.start = b"he_normal"
-setting(row, b"alpha", 1, 0)
-row.shape = elu_shape
+cdef Activation* elu_row = activation(b"elu", b"z > 0: z; else alpha (exp(z) - 1)", elu_value, elu_vjp, elu_curvature)
+elu_row.start = b"he_normal"
+elu_row.parameters[0] = setting(b"alpha", 1, 0)
+elu_row.shape = elu_shape
 
 
 cdef double SELU_SCALE = 1.0507009873554804934
@@ -167,10 +170,11 @@ cdef void selu_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t 
     for i in range(whole(n)):
         dZ[i] = dY[i] * (Y[i] + <real> SELU_BELOW) if Y[i] <= 0 else 0
 
-row = activation(b"selu", b"z > 0: l z; else l a (exp(z) - 1), l = 1.0507..., a = 1.6733... (Klambauer 2017)",
-                 selu_value, selu_vjp, selu_curvature)
-row.start = b"lecun_normal"
-row.bound, row.low, row.high = SELU_BELOW, -0.95 * SELU_BELOW, INFINITY
+cdef Activation* selu_row = activation(
+    b"selu", b"z > 0: l z; else l a (exp(z) - 1), l = 1.0507..., a = 1.6733... (Klambauer 2017)", selu_value, selu_vjp,
+    selu_curvature)
+selu_row.start = b"lecun_normal"
+selu_row.bound, selu_row.low, selu_row.high = SELU_BELOW, -0.95 * SELU_BELOW, INFINITY
 
 
 cdef void celu_shape(double alpha, double beta, Activation* row) noexcept nogil:
@@ -195,10 +199,11 @@ cdef void celu_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t 
     for i in range(whole(n)):
         dZ[i] = dY[i] * ((Y[i] / a + <real> 1) / a) if Y[i] <= 0 else 0
 
-row = activation(b"celu", b"z > 0: z; else alpha (exp(z / alpha) - 1)", celu_value, celu_vjp, celu_curvature)
-row.start = b"he_normal"
-setting(row, b"alpha", 1, 0, INFINITY, True)
-row.shape = celu_shape
+cdef Activation* celu_row = activation(
+    b"celu", b"z > 0: z; else alpha (exp(z / alpha) - 1)", celu_value, celu_vjp, celu_curvature)
+celu_row.start = b"he_normal"
+celu_row.parameters[0] = setting(b"alpha", 1, 0, INFINITY, True)
+celu_row.shape = celu_shape
 
 
 cdef void softplus_shape(double alpha, double beta, Activation* row) noexcept nogil:
@@ -226,9 +231,10 @@ cdef void softplus_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssiz
         s = -expm1(within(-a * Y[i], -40, 0))
         dZ[i] = dY[i] * (a * s * (<real> 1 - s))
 
-row = activation(b"softplus", b"log(1 + exp(beta z)) / beta", softplus_value, softplus_vjp, softplus_curvature)
-setting(row, b"beta", 1, 0, INFINITY, True)
-row.shape = softplus_shape
+cdef Activation* softplus_row = activation(
+    b"softplus", b"log(1 + exp(beta z)) / beta", softplus_value, softplus_vjp, softplus_curvature)
+softplus_row.parameters[0] = setting(b"beta", 1, 0, INFINITY, True)
+softplus_row.shape = softplus_shape
 
 
 cdef real ROOTED = <real> (1LL << 60)     # the root of its square plus 1 is itself
@@ -266,9 +272,10 @@ cdef void squareplus_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ss
         root = Y[i] + <real> 0.25 * b / Y[i]
         dZ[i] = dY[i] * (<real> 0.5 * b / root / root / root)
 
-row = activation(b"squareplus", b"(z + sqrt(z^2 + b)) / 2", squareplus_value, squareplus_vjp, squareplus_curvature)
-setting(row, b"b", 4, 0, INFINITY, True)
-row.shape = squareplus_shape
+cdef Activation* squareplus_row = activation(
+    b"squareplus", b"(z + sqrt(z^2 + b)) / 2", squareplus_value, squareplus_vjp, squareplus_curvature)
+squareplus_row.parameters[0] = setting(b"b", 4, 0, INFINITY, True)
+squareplus_row.shape = squareplus_shape
 
 
 cdef void abs_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
@@ -281,7 +288,7 @@ cdef void abs_vjp(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, doub
     for i in range(whole(n)):
         dZ[i] = dY[i] * (<real> (Z[i] > 0) - <real> (Z[i] < 0))
 
-row = activation(b"abs", b"|z|, with slope 0 at 0", abs_value, abs_vjp, NULL, True)
+activation(b"abs", b"|z|, with slope 0 at 0", abs_value, abs_vjp, NULL, True)
 
 
 cdef void square_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
@@ -301,8 +308,8 @@ cdef void square_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize_
     for i in range(whole(n)):
         dZ[i] = dY[i] * <real> 2
 
-row = activation(b"square", b"z^2", square_value, square_vjp, square_curvature, True)
-row.bound = INFINITY
+cdef Activation* square_row = activation(b"square", b"z^2", square_value, square_vjp, square_curvature, True)
+square_row.bound = INFINITY
 
 
 cdef void exp_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
@@ -321,6 +328,6 @@ cdef void exp_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n
     for i in range(whole(n)):
         dZ[i] = dY[i] * Y[i]
 
-row = activation(b"exp", b"exp(z)", exp_value, exp_vjp, exp_curvature)
-row.synonyms = b"exponential"
-row.bound = INFINITY
+cdef Activation* exp_row = activation(b"exp", b"exp(z)", exp_value, exp_vjp, exp_curvature)
+exp_row.synonyms = b"exponential"
+exp_row.bound = INFINITY

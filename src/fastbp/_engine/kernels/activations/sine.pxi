@@ -191,7 +191,7 @@ cdef void sin_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n
                         double beta) noexcept nogil:
     times_waves(Z, dY, dZ, n, 2)
 
-row = activation(b"sin", b"sin(z)", sin_value, sin_vjp, sin_curvature, True)
+activation(b"sin", b"sin(z)", sin_value, sin_vjp, sin_curvature, True)
 
 
 cdef void cos_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
@@ -204,4 +204,4 @@ cdef void cos_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n
                         double beta) noexcept nogil:
     times_waves(Z, dY, dZ, n, 3)
 
-row = activation(b"cos", b"cos(z)", cos_value, cos_vjp, cos_curvature, True)
+activation(b"cos", b"cos(z)", cos_value, cos_vjp, cos_curvature, True)

@@ -18,12 +18,11 @@ cdef enum:
 
 cdef Activation[MOST_ACTIVATIONS] activations
 cdef int n_activations = 0
-cdef Activation* row            # the one that is being described
 
 
 cdef Activation* activation(const char* name, const char* formula, Value value, Vjp vjp, Vjp curvature=NULL,
                             bint keeps_input=False):
-    """Adds a row; what most lack is set on the row that it returns."""
+    """Adds a row and returns it: what few have is set on it."""
     global n_activations
     assert n_activations < MOST_ACTIVATIONS - 1
     cdef Activation* made = &activations[n_activations]
@@ -34,30 +33,17 @@ cdef Activation* activation(const char* name, const char* formula, Value value, 
     return made
 
 
-cdef void setting(Activation* owner, const char* name, double value, double low=-INFINITY, double high=INFINITY,
-                  bint above=False):
-    """Gives a row a parameter: the first is the alpha of its kernels, the second their beta."""
-    cdef int k = 0 if owner.parameters[0].name == NULL else 1
-    owner.parameters[k] = Setting(name, value, low, high, above)
-
-
-cdef inline Py_ssize_t whole(Py_ssize_t n) noexcept nogil:
-    """n, as the compiler is to know it: whole vectors."""
-    return n & -LANES
+cdef Setting setting(const char* name, double value, double low=-INFINITY, double high=INFINITY, bint above=False):
+    """A parameter of a row: parameters[0] is the alpha of its kernels, parameters[1] their beta."""
+    return Setting(name, value, low, high, above)
 
 
 # A variable: with two constants for its ends a compiler turns `within` into branches under masks.
 cdef real SIX = 6
 
 
-cdef inline real within(real z, real low, real high) noexcept nogil:
-    """z, or the end of low ... high that it is beyond; NaN for NaN."""
-    z = low if z < low else z
-    return high if z > high else z
-
-
-row = activation(b"linear", b"z", NULL, NULL)
-row.synonyms = b"identity"
+cdef Activation* linear_row = activation(b"linear", b"z", NULL, NULL)
+linear_row.synonyms = b"identity"
 
 
 cdef inline bint by_rows(const Op* op, const Context* context) noexcept nogil:

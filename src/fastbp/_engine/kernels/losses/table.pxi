@@ -27,45 +27,24 @@ ctypedef void (*OutputCurvature)(const real* Y, const real* T, const real* C, co
                                  Py_ssize_t n) noexcept nogil
 
 
-cdef Loss* new_loss(const char* name, const char* formula):
+cdef Loss* loss(const char* name, const char* formula, OutputLoss of_outputs, OutputCurvature curvature=NULL):
+    """Adds a loss of each output by itself, whose mean over the outputs is the sample's, and returns its row: what few
+    have is set on it.  Without curvature that is 0."""
     global n_losses
     assert n_losses < MOST_LOSSES - 1
-    cdef Loss* row = losses + n_losses
-    row.name, row.formula, row.low, row.high, row.heads = name, formula, -INFINITY, INFINITY, 1
+    cdef Loss* made = &losses[n_losses]
+    memset(made, 0, sizeof(Loss))
+    made.name, made.formula, made.low, made.high, made.heads = name, formula, -INFINITY, INFINITY, 1
+    made.of_outputs, made.curvature = <OutputLossKernel> of_outputs, <OutputCurvatureKernel> curvature
     n_losses += 1
-    return row
+    return made
 
 
-cdef loss(const char* name, const char* formula, OutputLoss of_outputs, OutputCurvature curvature=NULL):
-    """A loss of each output by itself; the mean over the outputs is the row's.  Without curvature it is 0."""
-    cdef Loss* row = new_loss(name, formula)
-    row.of_outputs, row.curvature = <OutputLossKernel> of_outputs, <OutputCurvatureKernel> curvature
-
-
-cdef group_loss(const char* name, const char* formula, GroupLossKernel of_group, GroupLossKernel tangent,
-                bint labels=False, int heads=1):
-    """A loss whose outputs depend on each other; with labels it takes class indices too."""
-    cdef Loss* row = new_loss(name, formula)
-    row.of_group, row.tangent, row.labels, row.heads = of_group, tangent, labels, heads
-
-
-cdef inline Loss* last_loss() noexcept:
-    """The row that was added last, for what only few losses have."""
-    return losses + n_losses - 1
-
-
-cdef takes(double low, double high, bint whole=False):
-    """The range of the targets of the last loss."""
-    cdef Loss* row = losses + n_losses - 1
-    row.low, row.high, row.whole = low, high, whole
-
-
-cdef parameter(const char* name, double standard, double low, double high, int kind=NUMBER):
-    """A parameter of the last loss.  Its numbers come to the kernels in this order, a vector as C."""
-    cdef Loss* row = losses + n_losses - 1
-    assert row.n_parameters < MAX_PARAMETERS
-    row.parameters[row.n_parameters] = Parameter(name, standard, low, high, kind)
-    row.n_parameters += 1
+cdef Loss* group_loss(const char* name, const char* formula, GroupLossKernel of_group, GroupLossKernel tangent):
+    """The same for a loss whose outputs depend on each other."""
+    cdef Loss* made = loss(name, formula, NULL)
+    made.of_group, made.tangent = of_group, tangent
+    return made
 
 
 cdef inline Py_ssize_t source_row(const Targets* targets, Py_ssize_t n) noexcept nogil:
@@ -134,13 +113,6 @@ cdef struct Chunk:
     real* W
     real* losses
     real* dY
-
-
-cdef inline real* piece(void** free_from, Py_ssize_t numbers) noexcept nogil:
-    """The next part of the scratch memory, in whole cache lines."""
-    cdef real* first = <real*> free_from[0]
-    free_from[0] = first + (numbers + 15) // 16 * 16
-    return first
 
 
 cdef Py_ssize_t loss_scratch(Py_ssize_t outputs) noexcept nogil:

@@ -5,11 +5,6 @@ tie is split evenly), Multiply switches: each input's gradient is scaled by the 
 broadcast by an op of their own before, so that every input here lies in memory as Y does.
 """
 
-cdef inline Py_ssize_t numbers_in(const Tensor* T, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """How many numbers rows start ... stop of a block hold, one after the other."""
-    return (stop - start) * T.pitch
-
-
 cdef inline void scale_stretch(const real* A, real* C, Py_ssize_t n, real scale) noexcept nogil:
     """C = scale A."""
     cdef Py_ssize_t i

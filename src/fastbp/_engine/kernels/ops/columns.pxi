@@ -15,66 +15,6 @@ cdef inline void copy_span(const Tensor* A, Py_ssize_t a, const Tensor* C, Py_ss
         done += piece
 
 
-cdef inline void zero_rows(const Tensor* T, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    cdef Py_ssize_t block
-    for block in range(blocks(T.width)):
-        memset(block_of(T, start, block), 0, (stop - start) * T.pitch * sizeof(real))
-
-
-cdef inline real* at(const Tensor* T, Py_ssize_t n, Py_ssize_t j) noexcept nogil:
-    """Where T[n, j] lies."""
-    return block_of(T, n, j // PANEL) + j % PANEL
-
-
-cdef inline real row_sum(const Tensor* A, Py_ssize_t n) noexcept nogil:
-    """sum over j of A[n, j], in chains of one for each lane."""
-    cdef real[16] sums
-    cdef Py_ssize_t block, v, j, width
-    cdef const real* a
-    cdef real total = 0
-    memset(sums, 0, sizeof(sums))
-    for block in range(blocks(A.width)):
-        a, width = block_of(A, n, block), width_of(A.width, block)
-        for v in range(width // LANES):
-            for j in range(<Py_ssize_t> LANES):
-                sums[j] += a[v * LANES + j]
-        for j in range(width - width % LANES, width):
-            total += a[j]
-    for j in range(<Py_ssize_t> LANES):
-        total += sums[j]
-    return total
-
-
-cdef inline real row_dot(const Tensor* A, const Tensor* B, Py_ssize_t n) noexcept nogil:
-    """sum over j of A[n, j] B[n, j]."""
-    cdef real[16] sums
-    cdef Py_ssize_t block, v, j, width
-    cdef const real* a
-    cdef const real* b
-    cdef real total = 0
-    memset(sums, 0, sizeof(sums))
-    for block in range(blocks(A.width)):
-        a, b, width = block_of(A, n, block), block_of(B, n, block), width_of(A.width, block)
-        for v in range(width // LANES):
-            for j in range(<Py_ssize_t> LANES):
-                sums[j] += a[v * LANES + j] * b[v * LANES + j]
-        for j in range(width - width % LANES, width):
-            total += a[j] * b[j]
-    for j in range(<Py_ssize_t> LANES):
-        total += sums[j]
-    return total
-
-
-cdef inline void fill_row(const Tensor* C, Py_ssize_t n, real value) noexcept nogil:
-    """C[n, j] = value."""
-    cdef Py_ssize_t block, i
-    cdef real* c
-    for block in range(blocks(C.width)):
-        c = block_of(C, n, block)
-        for i in range(C.pitch):
-            c[i] = value
-
-
 cdef void concatenate_forward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     """Y = X[0] | X[1] | ..."""
     cdef Py_ssize_t u, j = 0

@@ -8,18 +8,18 @@ cdef int n_ops = 0
 
 
 cdef OpKind* op_kind(const char* name, RowsKernel forward, RowsKernel backward, GradientKernel gradient=NULL):
-    """Adds a row; what most kinds lack is set on the row that it returns."""
+    """Adds a row and returns it: what few have is set on it."""
     global n_ops
     assert n_ops < MOST_OPS - 1
-    memset(&op_kinds[n_ops], 0, sizeof(OpKind))
-    op_kinds[n_ops].name = name
-    op_kinds[n_ops].forward, op_kinds[n_ops].backward, op_kinds[n_ops].gradient = forward, backward, gradient
+    cdef OpKind* made = &op_kinds[n_ops]
+    memset(made, 0, sizeof(OpKind))
+    made.name, made.forward, made.backward, made.gradient = name, forward, backward, gradient
     n_ops += 1
-    return &op_kinds[n_ops - 1]
+    return made
 
 
-cdef OpKind* dense = op_kind(b"dense", dense_forward, dense_backward, dense_gradient)
-dense.stacks = True
+cdef OpKind* dense_row = op_kind(b"dense", dense_forward, dense_backward, dense_gradient)
+dense_row.stacks = True
 
 
 cdef void activation_forward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:

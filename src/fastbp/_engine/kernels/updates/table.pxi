@@ -24,18 +24,16 @@ ctypedef const real* (*Update)(const double* scalars, real* P, const real* G, re
                                Py_ssize_t n) noexcept nogil
 
 
-cdef rule(const char* name, int states, int parameters, PrepareKernel prepare, Update update_stretch):
+cdef Rule* rule(const char* name, int states, int parameters, PrepareKernel prepare, Update update_stretch):
+    """Adds a row and returns it: what few have is set on it."""
     global n_rules
     assert n_rules < MOST_RULES - 1
-    rules[n_rules].name, rules[n_rules].states, rules[n_rules].parameters = name, states, parameters
-    rules[n_rules].prepare, rules[n_rules].update = prepare, <UpdateKernel> update_stretch
-    rules[n_rules].hands_on = -1
+    cdef Rule* made = &rules[n_rules]
+    memset(made, 0, sizeof(Rule))
+    made.name, made.states, made.parameters, made.hands_on = name, states, parameters, -1
+    made.prepare, made.update = prepare, <UpdateKernel> update_stretch
     n_rules += 1
-
-
-cdef inline Rule* last_rule() noexcept:
-    """The row that was added last, for what only few rules have."""
-    return &rules[n_rules - 1]
+    return made
 
 
 cdef void rate_first(const double* parameters, const Step* step, double* scalars) noexcept nogil:

@@ -1,56 +1,4 @@
-"""Reading and writing tensors: blocks of PANEL features, rows one after the other in each block.
-
-A tensor of one block has rows of whole vectors only, as many as its width needs; so has every panel.
-A tile then reads and writes one stretch of memory whatever the width of the layer.  Plain rows, the
-rejected layout, cost 1.2 to 1.9 times as much on wide layers, and more when a row is a multiple of 4096 bytes.
-"""
-
-cdef inline real* block_of(const Tensor* T, Py_ssize_t n, Py_ssize_t block) noexcept nogil:
-    """Row n of a block: features block * PANEL and on."""
-    return <real*> T.data + block * T.block + n * T.pitch
-
-
-cdef inline Py_ssize_t least(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
-    return a if a < b else b
-
-
-cdef inline Py_ssize_t parts(Py_ssize_t n, Py_ssize_t most) noexcept nogil:
-    """How many parts of at most `most` make n."""
-    return (n + most - 1) // most
-
-
-cdef inline Py_ssize_t blocks(Py_ssize_t width) noexcept nogil:
-    return parts(width, PANEL)
-
-
-cdef inline Py_ssize_t width_of(Py_ssize_t width, Py_ssize_t block) noexcept nogil:
-    """How many of a tensor's features a block holds."""
-    return least(PANEL, width - block * PANEL)
-
-
-cdef inline Py_ssize_t padded(Py_ssize_t width) noexcept nogil:
-    """The width in whole vectors."""
-    return parts(width, LANES) * LANES
-
-
-cdef inline void copy_features(const real* A, real* C, Py_ssize_t width) noexcept nogil:
-    """At most a block's: constant sizes are vector moves instead of calls."""
-    cdef Py_ssize_t v, whole = width // LANES
-    if width == PANEL:
-        memcpy(C, A, PANEL * sizeof(real))
-        return
-    for v in range(whole):
-        memcpy(C + v * LANES, A + v * LANES, LANES * sizeof(real))
-    if whole * LANES < width:
-        memcpy(C + whole * LANES, A + whole * LANES, (width - whole * LANES) * sizeof(real))
-
-
-cdef inline void copy_rows(const Tensor* A, const Tensor* C, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """C = A, both of the engine's own."""
-    cdef Py_ssize_t block
-    for block in range(blocks(C.width)):
-        memcpy(block_of(C, start, block), block_of(A, start, block), (stop - start) * C.pitch * sizeof(real))
-
+"""Tensors to and from the caller's arrays, and figures of both: kernels that a program calls and no family has."""
 
 cdef void load_rows(const void* A, Py_ssize_t pitch, const int64_t* order, const Tensor* X,
                     Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
@@ -71,24 +19,6 @@ cdef void store_rows(const Tensor* Y, void* A, Py_ssize_t pitch, Py_ssize_t star
         row = <real*> A + n * pitch
         for block in range(blocks(Y.width)):
             copy_features(block_of(Y, n, block), row + block * PANEL, width_of(Y.width, block))
-
-
-cdef inline bint all_finite(const real* A, Py_ssize_t n) noexcept nogil:
-    """Whether no exponent is all ones: integer maxima, unlike sums of numbers, are free to vectorise."""
-    cdef const int32_t* singles = <const int32_t*> A
-    cdef const int64_t* doubles = <const int64_t*> A
-    cdef int32_t single = 0, most_single = 0
-    cdef int64_t double_ = 0, most_double = 0
-    cdef Py_ssize_t i
-    if sizeof(real) == 4:
-        for i in range(n):
-            single = singles[i] & 0x7FFFFFFF
-            most_single = single if single > most_single else most_single
-        return most_single < 0x7F800000
-    for i in range(n):
-        double_ = doubles[i] & 0x7FFFFFFFFFFFFFFFLL
-        most_double = double_ if double_ > most_double else most_double
-    return most_double < 0x7FF0000000000000LL
 
 
 cdef void describe(const Tensor* T, Py_ssize_t N, double low, double high, double* out) noexcept nogil:

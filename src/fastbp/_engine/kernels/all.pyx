@@ -14,6 +14,11 @@ from fastbp._engine.kernel_table cimport (
     OutputCurvatureKernel, OutputLossKernel, Parameter, PrepareKernel, Rows, RowsKernel, RowsValueKernel,
     RowsVjpKernel, Rule, Setting, ShapeKernel, SourceKind, Step, Targets, Tensor, UpdateKernel, ValueKernel, VjpKernel,
 )
+from fastbp._engine.kernels.random cimport draw, row_key
+from fastbp._engine.kernels.tensors cimport (
+    absolute, all_finite, at, block_of, blocks, copy_features, copy_rows, fill_row, least, numbers_in, padded, parts,
+    piece, row_dot, row_sum, scaled, sum_rows, whole, width_of, within, zero_rows,
+)
 from fastbp._engine.vector_rows cimport add_lanes, add_products, keep_largest, largest_across, sums_across
 from fastbp._engine.roots cimport square_roots, vector
 from fastbp._engine.scalar cimport (
@@ -25,39 +30,38 @@ from fastbp._engine.tile cimport (
     result, stream_line, transpose,
 )
 
-include "kernels/tensors.pxi"
-include "kernels/casts.pxi"
-include "kernels/random.pxi"
-include "kernels/activations/table.pxi"
-include "kernels/activations/s_shaped.pxi"
-include "kernels/activations/rectifiers.pxi"
-include "kernels/activations/self_gated.pxi"
-include "kernels/activations/shrinks.pxi"
-include "kernels/activations/sine.pxi"
-include "kernels/activations/softmax.pxi"
-include "kernels/dense.pxi"
-include "kernels/ops/table.pxi"
-include "kernels/sparse.pxi"
-include "kernels/ops/dropout.pxi"
-include "kernels/ops/arithmetic.pxi"
-include "kernels/ops/columns.pxi"
-include "kernels/ops/embedding.pxi"
-include "kernels/ops/normalization.pxi"
-include "kernels/ops/prelu.pxi"
-include "kernels/ops/tangents.pxi"
-include "kernels/losses/table.pxi"
-include "kernels/losses/by_output.pxi"
-include "kernels/losses/by_class_index.pxi"
-include "kernels/losses/regression.pxi"
-include "kernels/losses/probability.pxi"
-include "kernels/losses/by_row.pxi"
-include "kernels/updates/table.pxi"
-include "kernels/updates/adaptive.pxi"
-include "kernels/updates/sign_based.pxi"
-include "kernels/updates/decay.pxi"
-include "kernels/updates/clipping_and_averages.pxi"
-include "kernels/updates/muon.pxi"
-include "kernels/updates/constraints.pxi"
+include "arrays.pxi"
+include "casts.pxi"
+include "activations/table.pxi"
+include "activations/s_shaped.pxi"
+include "activations/rectifiers.pxi"
+include "activations/self_gated.pxi"
+include "activations/shrinks.pxi"
+include "activations/sine.pxi"
+include "activations/softmax.pxi"
+include "dense.pxi"
+include "ops/table.pxi"
+include "sparse.pxi"
+include "ops/dropout.pxi"
+include "ops/arithmetic.pxi"
+include "ops/columns.pxi"
+include "ops/embedding.pxi"
+include "ops/normalization.pxi"
+include "ops/prelu.pxi"
+include "ops/tangents.pxi"
+include "losses/table.pxi"
+include "losses/by_output.pxi"
+include "losses/by_class_index.pxi"
+include "losses/regression.pxi"
+include "losses/probability.pxi"
+include "losses/by_row.pxi"
+include "updates/table.pxi"
+include "updates/adaptive.pxi"
+include "updates/sign_based.pxi"
+include "updates/decay.pxi"
+include "updates/clipping_and_averages.pxi"
+include "updates/muon.pxi"
+include "updates/constraints.pxi"
 
 cdef Kernels table
 table.item = sizeof(real)
@@ -65,7 +69,7 @@ table.panel = PANEL
 table.lanes = LANES
 table.scratch = SCRATCH * sizeof(real)
 table.ops = op_kinds
-table.dense = dense
+table.dense = dense_row
 table.sparse_dense = &sparse_dense
 table.gather_sparse = gather_sparse
 table.activations = activations

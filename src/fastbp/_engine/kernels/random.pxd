@@ -1,4 +1,8 @@
 """Random draws by counters: a number for (seed, step, node, row, feature), whoever draws it."""
+from libc.stdint cimport uint32_t, uint64_t
+
+from fastbp._engine.kernel_table cimport Context, Op
+
 
 cdef inline uint64_t mixed(uint64_t x) noexcept nogil:
     """The finalizer of SplitMix64 (Steele, Lea, Flood 2014): every bit of x moves every bit of the result."""

@@ -1,0 +1,1 @@
+"""What is compiled for each instruction set and number type: all.pyx includes it, family by family."""

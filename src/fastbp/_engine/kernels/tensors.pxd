@@ -1,0 +1,193 @@
+"""What every family of kernels uses: parts of a tensor, copies, sums of rows and columns, numbers within limits.
+
+A tensor lies in blocks of PANEL features, the rows of a block one after the other.  A tensor of one block has rows of
+whole vectors only, as many as its width needs; so has every panel.  A tile then reads and writes one stretch of memory
+whatever the width of the layer.  Plain rows, the rejected layout, cost 1.2 to 1.9 times as much on wide layers, and
+more when a row is a multiple of 4096 bytes.
+"""
+from libc.stdint cimport int32_t, int64_t
+from libc.string cimport memcpy, memset
+
+from fastbp._engine.kernel_table cimport Tensor
+from fastbp._engine.tile cimport LANES, PANEL, operand, real
+
+
+cdef inline Py_ssize_t least(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
+    return a if a < b else b
+
+
+cdef inline Py_ssize_t parts(Py_ssize_t n, Py_ssize_t most) noexcept nogil:
+    """How many parts of at most `most` make n."""
+    return (n + most - 1) // most
+
+
+cdef inline Py_ssize_t whole(Py_ssize_t n) noexcept nogil:
+    """n, as the compiler is to know it: whole vectors."""
+    return n & -LANES
+
+
+cdef inline real within(real z, real low, real high) noexcept nogil:
+    """z, or the end of low ... high that it is beyond; NaN for NaN."""
+    z = low if z < low else z
+    return high if z > high else z
+
+
+cdef inline real absolute(real z) noexcept nogil:
+    return z if z > 0 else <real> 0 - z
+
+
+cdef inline Py_ssize_t padded(Py_ssize_t width) noexcept nogil:
+    """The width in whole vectors."""
+    return parts(width, LANES) * LANES
+
+
+cdef inline Py_ssize_t blocks(Py_ssize_t width) noexcept nogil:
+    return parts(width, PANEL)
+
+
+cdef inline Py_ssize_t width_of(Py_ssize_t width, Py_ssize_t block) noexcept nogil:
+    """How many of a tensor's features a block holds."""
+    return least(PANEL, width - block * PANEL)
+
+
+cdef inline real* block_of(const Tensor* T, Py_ssize_t n, Py_ssize_t block) noexcept nogil:
+    """Row n of a block: features block * PANEL and on."""
+    return <real*> T.data + block * T.block + n * T.pitch
+
+
+cdef inline real* at(const Tensor* T, Py_ssize_t n, Py_ssize_t j) noexcept nogil:
+    """Where T[n, j] lies."""
+    return block_of(T, n, j // PANEL) + j % PANEL
+
+
+cdef inline Py_ssize_t numbers_in(const Tensor* T, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """How many numbers rows start ... stop of a block hold, one after the other."""
+    return (stop - start) * T.pitch
+
+
+cdef inline real* piece(void** free_from, Py_ssize_t numbers) noexcept nogil:
+    """The next part of the scratch memory, in whole cache lines."""
+    cdef real* first = <real*> free_from[0]
+    free_from[0] = first + (numbers + 15) // 16 * 16
+    return first
+
+
+cdef inline void copy_features(const real* A, real* C, Py_ssize_t width) noexcept nogil:
+    """At most a block's: constant sizes are vector moves instead of calls."""
+    cdef Py_ssize_t v, whole = width // LANES
+    if width == PANEL:
+        memcpy(C, A, PANEL * sizeof(real))
+        return
+    for v in range(whole):
+        memcpy(C + v * LANES, A + v * LANES, LANES * sizeof(real))
+    if whole * LANES < width:
+        memcpy(C + whole * LANES, A + whole * LANES, (width - whole * LANES) * sizeof(real))
+
+
+cdef inline void copy_rows(const Tensor* A, const Tensor* C, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """C = A, both of the engine's own."""
+    cdef Py_ssize_t block
+    for block in range(blocks(C.width)):
+        memcpy(block_of(C, start, block), block_of(A, start, block), (stop - start) * C.pitch * sizeof(real))
+
+
+cdef inline void zero_rows(const Tensor* T, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """T[n] = 0."""
+    cdef Py_ssize_t block
+    for block in range(blocks(T.width)):
+        memset(block_of(T, start, block), 0, (stop - start) * T.pitch * sizeof(real))
+
+
+cdef inline void fill_row(const Tensor* C, Py_ssize_t n, real value) noexcept nogil:
+    """C[n, j] = value."""
+    cdef Py_ssize_t block, i
+    cdef real* c
+    for block in range(blocks(C.width)):
+        c = block_of(C, n, block)
+        for i in range(C.pitch):
+            c[i] = value
+
+
+cdef inline void scaled(operand A, real* C, Py_ssize_t n, real scale) noexcept nogil:
+    """C = scale A, for whole vectors."""
+    cdef Py_ssize_t i
+    for i in range(whole(n)):
+        C[i] = A[i] * scale
+
+
+cdef inline real row_sum(const Tensor* A, Py_ssize_t n) noexcept nogil:
+    """sum over j of A[n, j], in chains of one for each lane."""
+    cdef real[16] sums
+    cdef Py_ssize_t block, v, j, width
+    cdef const real* a
+    cdef real total = 0
+    memset(sums, 0, sizeof(sums))
+    for block in range(blocks(A.width)):
+        a, width = block_of(A, n, block), width_of(A.width, block)
+        for v in range(width // LANES):
+            for j in range(<Py_ssize_t> LANES):
+                sums[j] += a[v * LANES + j]
+        for j in range(width - width % LANES, width):
+            total += a[j]
+    for j in range(<Py_ssize_t> LANES):
+        total += sums[j]
+    return total
+
+
+cdef inline real row_dot(const Tensor* A, const Tensor* B, Py_ssize_t n) noexcept nogil:
+    """sum over j of A[n, j] B[n, j]."""
+    cdef real[16] sums
+    cdef Py_ssize_t block, v, j, width
+    cdef const real* a
+    cdef const real* b
+    cdef real total = 0
+    memset(sums, 0, sizeof(sums))
+    for block in range(blocks(A.width)):
+        a, b, width = block_of(A, n, block), block_of(B, n, block), width_of(A.width, block)
+        for v in range(width // LANES):
+            for j in range(<Py_ssize_t> LANES):
+                sums[j] += a[v * LANES + j] * b[v * LANES + j]
+        for j in range(width - width % LANES, width):
+            total += a[j] * b[j]
+    for j in range(<Py_ssize_t> LANES):
+        total += sums[j]
+    return total
+
+
+cdef inline void sum_rows(const Tensor* dZ, Py_ssize_t block, Py_ssize_t N, real* db, bint adds) noexcept nogil:
+    """db (+)= sum over n of dZ[n, block]; rows n, n + 4, n + 8 ... form four chains, so that additions overlap."""
+    cdef real sums[4][16]
+    cdef Py_ssize_t width = width_of(dZ.width, block), v, n, c, j
+    cdef const real* dz
+    for v in range(parts(width, LANES)):
+        memset(sums, 0, sizeof(sums))
+        for n in range(N // 4):
+            for c in range(4):
+                dz = block_of(dZ, 4 * n + c, block) + v * LANES
+                for j in range(LANES):
+                    sums[c][j] += dz[j]
+        for n in range(N - N % 4, N):
+            dz = block_of(dZ, n, block) + v * LANES
+            for j in range(LANES):
+                sums[0][j] += dz[j]
+        for j in range(least(LANES, width - v * LANES)):
+            db[v * LANES + j] = (db[v * LANES + j] if adds else 0) + (
+                (sums[0][j] + sums[1][j]) + (sums[2][j] + sums[3][j]))
+
+
+cdef inline bint all_finite(const real* A, Py_ssize_t n) noexcept nogil:
+    """Whether no exponent is all ones: integer maxima, unlike sums of numbers, are free to vectorise."""
+    cdef const int32_t* singles = <const int32_t*> A
+    cdef const int64_t* doubles = <const int64_t*> A
+    cdef int32_t single = 0, most_single = 0
+    cdef int64_t double_ = 0, most_double = 0
+    cdef Py_ssize_t i
+    if sizeof(real) == 4:
+        for i in range(n):
+            single = singles[i] & 0x7FFFFFFF
+            most_single = single if single > most_single else most_single
+        return most_single < 0x7F800000
+    for i in range(n):
+        double_ = doubles[i] & 0x7FFFFFFFFFFFFFFFLL
+        most_double = double_ if double_ > most_double else most_double
+    return most_double < 0x7FF0000000000000LL
