@@ -1,6 +1,6 @@
 """Types of program.pyx and the files it includes; README.md describes the arguments."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -53,9 +53,7 @@ class Program:
     def gradient_of(
         self, xs: _Sources, ts: _Arrays, weights: np.ndarray | None, terms: Sequence[Term], threads: int
     ) -> float: ...
-    def update(
-        self, chain: Chain, grads: np.ndarray, params: np.ndarray, lr: float, spans: list | None, loss: float
-    ) -> bool: ...
+    def updated(self, update: Callable[..., bool], arguments: tuple[Any, ...]) -> bool: ...
     def constrain(self) -> None: ...
     def predict(self, xs: _Sources, threads: int = 1) -> tuple[np.ndarray, ...]: ...
     def loss_and_gradient(

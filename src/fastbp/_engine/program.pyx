@@ -450,9 +450,9 @@ cdef class Program:
         self.pending = 0
         return self.loss_and_gradient(xs, ts, weights, terms, self.seed, self.draws, False, threads)
 
-    def update(self, Chain chain, grads, params, double lr, spans, double loss):
-        """One step of an optimizer's chain, and the constraints; whether the update was finite."""
-        fine = chain.step(params, grads, lr, spans, loss)
+    def updated(self, update, arguments):
+        """update(*arguments), one step of an optimizer, and the constraints; whether the update was finite."""
+        fine = update(*arguments)
         self.constrain()
         return fine
 

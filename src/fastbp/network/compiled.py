@@ -45,6 +45,7 @@ class Programs:
         self._frozen: dict[frozenset[int], list] = {}
         self._fixed: list = []
         self._spans: list | None = None
+        self._update = _engine.functional.UPDATES[dtype]
         self._graph = graph = (widths, ops, inputs, outputs)
         self._training = _engine.Program(dtype.name, *graph, self.params, self.grads)
         self._training.seed = seed
@@ -124,7 +125,8 @@ class Programs:
 
     def update(self, chain, lr: float, loss: float) -> bool:
         """One step of an optimizer's chain; whether the update was finite."""
-        return self._lock.call(self._training.update, chain, self.grads, self.params, lr, self._spans, loss)
+        arguments = chain, self.params, self.grads, lr, self._spans, loss
+        return self._lock.call(self._training.updated, self._update, arguments)
 
     def set_trainable(self, tensors: frozenset[int], parts: list, trainable: bool) -> None:
         """Whether training moves these parts of the parameters, of the layer that gives these tensors."""
