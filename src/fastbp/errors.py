@@ -35,4 +35,4 @@ class DivergenceError(FloatingPointError, ValueError):
 
 
 # What building from a damaged configuration can raise.
-DAMAGE = (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError)
+DAMAGE = (ArithmeticError, AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError)

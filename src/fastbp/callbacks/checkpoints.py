@@ -3,6 +3,7 @@
 import contextlib
 import math
 import os
+import re
 import string
 
 from fastbp.callbacks.stopping import Watch
@@ -10,6 +11,8 @@ from fastbp.inputs import checks
 from fastbp.schedules.plateau import Plateau
 
 UNITS = ("epochs", "batches")
+LONGEST = 4096  # characters of a path; Linux has as many bytes
+FIELD = r"[\w+%, -]+(?:\.[\w+%, -]+)*"  # what a field can become: a number, no folder
 
 
 class ModelCheckpoint(Watch):
@@ -37,7 +40,8 @@ class ModelCheckpoint(Watch):
     min_delta : float
         How much better counts as better.
     keep : int, optional
-        How many files to keep, where their names differ; older ones are deleted. All if not given.
+        How many files to keep, where their names differ; older ones are deleted. All if not given. A fit that is
+        resumed deletes only what has a name that `path` can give.
 
     Attributes
     ----------
@@ -114,7 +118,9 @@ class ModelCheckpoint(Watch):
 
     def restore(self, state):
         super().restore(state)
-        self._written = list(map(str, state["written"]))
+        pattern = _pattern(self.path)
+        named = map(str, state["written"])  # by a file, which is not to say what is deleted
+        self._written = [name for name in named if len(name) <= LONGEST and pattern.fullmatch(name)]
 
     def _write(self, trainer, batch, logs):
         path = self.path.format(epoch=self._epoch + 1, batch=batch, step=trainer.chain.t, **(self._missing | logs))
@@ -137,3 +143,9 @@ def _fields(path):
         if not field.isidentifier():
             raise ValueError(f"a field in path must be a name, as {{epoch}} is, got {field!r} in {path!r}")
     return fields
+
+
+def _pattern(path):
+    """What fits the names that a path with fields can become."""
+    parts = string.Formatter().parse(path)
+    return re.compile("".join(re.escape(text) + ("" if field is None else FIELD) for text, field, _, _ in parts))

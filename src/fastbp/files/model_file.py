@@ -18,6 +18,7 @@ from fastbp.network.network import Network
 
 FORMAT, VERSION = "fastbp", "1"
 GRAPH = "fastbp.graph"
+DEEPEST = 50  # levels of JSON; what fastbp writes has some 10
 STARTS = ("weights", "biases")  # settings of layers that training leaves behind
 
 
@@ -116,4 +117,18 @@ def decoded(metadata: dict[str, str], key: str) -> dict:
         raise ModelFormatError(f"no JSON under {key!r} in the metadata: {error}") from None
     if not isinstance(value, dict):
         raise ModelFormatError(f"no JSON object under {key!r} in the metadata")
+    if _is_deeper(value, DEEPEST):
+        raise ModelFormatError(f"the JSON under {key!r} in the metadata is nested deeper than {DEEPEST} times")
     return value
+
+
+def _is_deeper(value: Any, depth: int) -> bool:
+    """Whether lists and objects are nested deeper, level by level: what comes after may call itself for each."""
+    level = [value]
+    for _ in range(depth + 1):
+        level = [part for each in level if isinstance(each, (dict, list)) for part in _parts(each)]
+    return bool(level)
+
+
+def _parts(value: dict | list) -> Any:
+    return value.values() if isinstance(value, dict) else value

@@ -2,27 +2,73 @@
 
 import contextlib
 import os
+import stat
 from collections.abc import Iterator
 from typing import BinaryIO
 
 from fastbp.inputs import checks
 
+# Names beside a folder that stays open, however long its path is; Windows has them not.
+RELATIVE = {os.open, os.rename, os.unlink} <= os.supports_dir_fd
+
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
-    """Open a file for writing that takes the place of what is at `path` once it is whole, or not at all."""
+    """Open a file for writing that takes the place of what is at `path` once it is whole, or not at all.
+
+    A file that is replaced hands on its mode, and a read-only one is not replaced; a new one follows the umask. The
+    file is on the disk before it gets its name, and the name before this returns.
+    """
     target = os.path.realpath(checks.as_path(path))
-    if os.path.exists(target) and not os.path.isfile(target):
+    mode = _mode(target)
+    if mode is not None and not stat.S_ISREG(mode):
         with open(target, "wb") as file:  # a device or a pipe (a folder raises here): nothing to move onto
             yield file
         return
+    if mode is not None and not (mode & 0o222 and os.access(target, os.W_OK)):
+        raise PermissionError(f"{os.fspath(path)} is read-only")
     folder, name = os.path.split(target)
-    temporary = os.path.join(folder, f".{name}.{os.urandom(4).hex()}.tmp")
+    with _opened(folder) as at:
+        temporary = f".{os.urandom(4).hex()}.tmp"  # no longer than what every file system takes
+        place, other = (name, temporary) if at is not None else (target, os.path.join(folder, temporary))
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+        descriptor = os.open(other, flags, 0o666 if mode is None else 0o600, dir_fd=at)
+        try:
+            with open(descriptor, "wb") as file:
+                if mode is not None:
+                    os.chmod(descriptor if os.chmod in os.supports_fd else other, stat.S_IMODE(mode))
+                yield file
+                file.flush()
+                os.fsync(descriptor)
+            os.replace(other, place, src_dir_fd=at, dst_dir_fd=at)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(other, dir_fd=at)
+            raise
+        if at is not None:
+            _to_disk(at)
+
+
+def _mode(target: str) -> int | None:
     try:
-        with open(temporary, "xb") as file:
-            yield file
-        os.replace(temporary, target)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
+        return os.stat(target).st_mode
+    except FileNotFoundError:
+        return None
+
+
+@contextlib.contextmanager
+def _opened(folder: str) -> Iterator[int | None]:
+    if not RELATIVE:
+        yield None
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _to_disk(folder: int) -> None:
+    """The folder's list of names; a file system that cannot write it down by itself has it with the file."""
+    with contextlib.suppress(OSError):
+        os.fsync(folder)

@@ -111,6 +111,10 @@ class Network:
     def _bind(self, names):
         for node in self.inputs:
             node.name = names[node]
+        tensors: dict[Layer, list[int]] = {layer: [] for layer in self.layers}
+        for k, node in enumerate(self.nodes):
+            if node.layer is not None:
+                tensors[node.layer].append(k)
         for layer in self.layers:
             views = {}
             parts = []
@@ -119,8 +123,7 @@ class Network:
                 views[name] = self.params[part].reshape(shape)
                 views[f"d{name}"] = self.grads[part].reshape(shape)
                 parts.append((part.start, part.stop))
-            tensors = frozenset(k for k, node in enumerate(self.nodes) if node.layer is layer)
-            layer.bind(names[layer], views, partial(self.programs.set_trainable, tensors, parts))
+            layer.bind(names[layer], views, partial(self.programs.set_trainable, frozenset(tensors[layer]), parts))
         self.programs.fix(
             [
                 (part.start, part.stop)
@@ -399,11 +402,12 @@ def _ordered(inputs, outputs):
             raise ValueError(f"a model needs {what}, got none")
     checks.distinct(inputs, "the input")
     nodes = topological_order(outputs)
+    needed, given = set(nodes), set(inputs)
     for node in inputs:
-        if node not in nodes:
+        if node not in needed:
             raise ValueError(f"{node!r} is an input that no output is computed from")
     for node in nodes:
-        if node.layer is None and node not in inputs:
+        if node.layer is None and node not in given:
             raise ValueError(f"{node!r} is needed by an output and is not among the inputs")
     return nodes
 

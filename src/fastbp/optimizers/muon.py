@@ -6,6 +6,8 @@ from fastbp.inputs import checks
 from fastbp.optimizers.optimizer import Optimizer
 from fastbp.optimizers.settings import Common, Rate
 
+MOST_STEPS = 100  # 5 are usual, and 20 bring every singular value as near to 1 as float32 has it
+
 
 class Muon(Optimizer):
     """Momentum made orthogonal, for matrices; Adam for the other parameters. Jordan et al. 2024.
@@ -26,6 +28,7 @@ class Muon(Optimizer):
     eps : float
         The least norm by which u is divided.
     ns_steps : int
+        At most 100.
     adjust_lr_fn : {"original", "match_rms_adamw"}
         A factor of max(1, outputs / inputs) ** 0.5, or of 0.2 * max(inputs, outputs) ** 0.5, with which steps are as
         long as those of AdamW.
@@ -70,7 +73,7 @@ class Muon(Optimizer):
             nesterov=bool(nesterov),
             ns_coefficients=tuple(checks.in_range(number, "each of ns_coefficients") for number in coefficients),
             eps=checks.above_zero(eps, "eps"),
-            ns_steps=checks.positive_int(ns_steps, "ns_steps"),
+            ns_steps=_steps(ns_steps),
             adjust_lr_fn=checks.one_of(adjust_lr_fn, "adjust_lr_fn", self.ADJUSTMENTS),
             aux_lr_scale=checks.in_range(aux_lr_scale, "aux_lr_scale", 0.0),
             aux_betas=checks.fractions(aux_betas, 2, "aux_betas"),
@@ -87,3 +90,11 @@ class Muon(Optimizer):
         if is_matrix:
             return 1.0, self.rules()
         return self.settings["aux_lr_scale"], [("adam", (*self.settings["aux_betas"], self.settings["aux_eps"]))]
+
+
+def _steps(value):
+    """A step costs so many products: a file that names a huge number would never return."""
+    number = checks.positive_int(value, "ns_steps")
+    if number > MOST_STEPS:
+        raise ValueError(f"ns_steps must be at most {MOST_STEPS}, got {number}")
+    return number

@@ -50,7 +50,7 @@ def merged(draft: Draft, gate: merge.Merge, values: Sequence[At]) -> At | None:
 def binary(gate: type[merge.Merge] | None, right: Callable, left: Callable | None) -> Callable:
     """An operator: a gate of two steps, or with a constant c the map (scale, shift) = right(c), left(c) on its left."""
 
-    def read(draft: Draft, a: Any, b: Any, name: str | None = None) -> At | None:
+    def read(draft: Draft, a: Any, b: Any, *, name: str | None = None) -> At | None:
         if isinstance(a, At) and isinstance(b, At):
             return merged(draft, gate(name=name), [a, b]) if gate else None
         at, other, way = (a, b, right) if isinstance(a, At) else (b, a, left)

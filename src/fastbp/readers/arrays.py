@@ -6,8 +6,16 @@ from fastbp.inputs import checks
 
 
 def as_array(tensor) -> np.ndarray:
-    """A tensor of PyTorch, or anything like an array, in NumPy."""
+    """A tensor of PyTorch, or anything like an array, in NumPy; numbers that are not real are refused."""
     if hasattr(tensor, "detach"):
         tensor = tensor.detach().cpu()
+        if not tensor.dtype.is_floating_point:
+            return _real(tensor.numpy())
         return (tensor if str(tensor.dtype) == "torch.float64" else tensor.float()).numpy()
-    return checks.as_numbers(tensor, "an array of the state dict")
+    return _real(checks.as_numbers(tensor, "an array of the state dict"))
+
+
+def _real(array: np.ndarray) -> np.ndarray:
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"parameters must be real numbers, got an array of {array.dtype}")
+    return array

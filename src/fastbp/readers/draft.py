@@ -18,9 +18,10 @@ from fastbp.model import Model, Sequential
 from fastbp.network.network import Network
 
 
-def unsupported(what: str, form: str, known) -> ValueError:
-    """The error for a part of another format's model that fastbp has no counterpart of."""
-    return ValueError(f"{what} cannot be read from {form}; known: {', '.join(sorted(known))}")
+def unsupported(what: str, form: str, known, why: str = "") -> ValueError:
+    """The error for a part of another format's model that fastbp has no counterpart of: what is known, or why not."""
+    reason = f": {why}" if why else f"; known: {', '.join(sorted(known))}"
+    return ValueError(f"{what} cannot be read from {form}{reason}")
 
 
 def _slice(columns: list[int], name: str | None = None) -> Slice:
@@ -77,7 +78,8 @@ class Draft:
         map after another is one.
         """
         width = self.width(number)
-        dtype = scale.dtype if isinstance(scale, np.ndarray) else np.float32  # of a number: no claim
+        claims = [value.dtype for value in (scale, shift) if isinstance(value, np.ndarray)]
+        dtype = np.result_type(*claims) if claims else np.float32  # numbers alone make a Rescaling, without arrays
         scale, shift = (np.broadcast_to(np.asarray(value, np.float64), (width,)) for value in (scale, shift))
         part = self._parts[number]
         if part.map is not None:

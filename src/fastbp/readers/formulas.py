@@ -20,6 +20,7 @@ from fastbp.readers.draft import Draft
 from fastbp.writers import onnx_table, torch as torch_writer
 from fastbp.writers.onnx_table import Value
 
+STRAIGHT = 20.0  # PyTorch's threshold: where softplus is X to rounding
 LIMIT = 16  # steps that a formula has at most
 
 
@@ -272,6 +273,8 @@ def matched(got: Any) -> Iterator[tuple[str, tuple]]:
         own = [parameter.value for parameter in ACTIVATIONS[name].parameters]
         found = {unknown.index: value for unknown, value in pairs}
         given = [found.get(k, value) for k, value in enumerate([*own, 0.0, 0.0])]
+        if name == "softplus" and np.min(found.get(1, STRAIGHT)) < STRAIGHT:
+            continue
         if all(_close(unknown.value(given), value) for unknown, value in pairs):
             yield name, tuple(given[: len(own)])
 
@@ -303,6 +306,12 @@ class Spelled:
         name = SYNONYMS.get(name, name)
         if name in names():
             self._calls[key] = name, parts
+
+    def forget(self, keys: set) -> None:
+        """That values are no longer what they were computed as, and nothing is the formula of them that it was."""
+        for key, (_, parts) in list(self._calls.items()):
+            if key in keys or any(isinstance(part, Of) and part.key in keys for part in parts):
+                del self._calls[key]
 
     def activation(self, draft: Draft, key: Hashable, values: Mapping, name: str | None = None) -> At | None:
         """The step of a value that is an activation of another step; the longest formula counts."""

@@ -71,7 +71,7 @@ def _is_matrix(B):
 
 
 def _arithmetic(read: Callable) -> Callable:
-    return lambda node, a, b: read(node.draft, a, b, node.name)
+    return lambda node, a, b: read(node.draft, a, b, name=node.name)
 
 
 def _add(node, a, b):

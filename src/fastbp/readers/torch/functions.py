@@ -5,7 +5,10 @@ Activations are not among them: `F.relu(x)` is read as the module of that name. 
 values of the arguments, and gives a value, or None where these arguments mean something that no layer does.
 """
 
+import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -16,14 +19,29 @@ from fastbp.readers import arithmetic
 from fastbp.readers.arithmetic import At
 from fastbp.readers.arrays import as_array
 from fastbp.readers.draft import Draft
+from fastbp.readers.settings import Refused, want
 from fastbp.readers.torch.state_dict import dense_arrays
 
 CLIPS = ("clamp", "clip")
 ROWS = object()  # the value of x.size(0)
+# Arguments of activations that their modules have not.
+OTHERS = {
+    "rrelu": ("lower", "upper", "training", "inplace"),
+    **dict.fromkeys(("softmax", "log_softmax", "softmin"), ("dim", "_stacklevel", "dtype")),
+}
+WIDE = ("torch.float32", "torch.float64")  # types that change no number that a net sees
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A step whose numbers are rounded to whole ones, which only an Embedding reads."""
+
+    number: int
 
 
 def _concatenated(draft, tensors, dim=0):
-    steps = dim in (1, -1) and all(isinstance(tensor, At) for tensor in tensors)
+    want("dim", dim, 1, -1)
+    steps = all(isinstance(tensor, At) for tensor in tensors)
     if steps and len(tensors) == 1:
         return tensors[0]
     return arithmetic.merged(draft, merge.Concatenate(), tensors) if steps else None
@@ -49,8 +67,7 @@ def _chunks(draft, x, chunks, dim=0):
 
 def _split(draft, x, sizes, dim=0):
     width = draft.width(x.number)
-    if dim not in (1, -1):
-        return None
+    want("dim", dim, 1, -1)
     if isinstance(sizes, int):
         sizes = [min(sizes, width - start) for start in range(0, width, sizes)]
     return arithmetic.split(draft, x, sizes)
@@ -85,6 +102,18 @@ def _layer_norm(draft, x, normalized_shape, weight=None, bias=None, eps=1e-5):
     return At(draft.add(LayerNorm(eps, affine=affine), x.number, gamma=gamma, beta=beta))
 
 
+def _dropout(draft, x, p=0.5, training=True, inplace=False):
+    want("training", training, False)  # in evaluation, in which the module is read
+    return At(draft.add(Dropout(p), x.number))
+
+
+def _cast(x, dtype):
+    if str(dtype) in ("torch.int64", "torch.int32"):
+        return Whole(x.number)
+    want("dtype", str(dtype), *WIDE)
+    return x if isinstance(x, At) else None
+
+
 def _two(extreme):
     """torch.max of two tensors; of one it is another function."""
     return lambda draft, a, b: extreme(draft, a, b) if isinstance(b, At) else None
@@ -114,9 +143,11 @@ FUNCTIONS: dict[str, Callable] = {
     "expand": _expanded,
     "full_like": _filled,
     "linear": _linear,
-    "dropout": lambda draft, x, p=0.5, training=True, inplace=False: At(draft.add(Dropout(p), x.number)),
+    "dropout": _dropout,
     "layer_norm": _layer_norm,
-    **dict.fromkeys(("contiguous", "clone", "long"), lambda draft, x: x),
+    **dict.fromkeys(("contiguous", "clone", "float", "double"), lambda draft, x: x if isinstance(x, At) else None),
+    **dict.fromkeys(("long", "int"), lambda draft, x: Whole(x.number)),
+    **dict.fromkeys(("to", "type"), lambda draft, x, dtype: _cast(x, dtype)),
 }
 
 # Functions that give as many columns as they take.
@@ -132,7 +163,33 @@ def _size(draft, x, dim):
 
 def call(draft: Draft, name: str, args: tuple, kwargs: dict):
     """The value of a function, None if these arguments have no counterpart."""
+    row = FUNCTIONS[name]
+    unknown = sorted(kwargs.keys() - _named(row))
+    if unknown:
+        raise Refused(f"{unknown[0]} is {kwargs[unknown[0]]!r:.60}, an argument that is not known here")
     try:
-        return FUNCTIONS[name](draft, *args, **kwargs)
-    except (AttributeError, TypeError):  # arguments that a row does not take
+        return row(draft, *args, **kwargs)
+    except (AttributeError, TypeError, ZeroDivisionError):  # arguments that a row does not take
         return None
+
+
+def _named(row: Callable) -> set[str]:
+    """The arguments of a row that may be given by name."""
+    return {name for name, each in inspect.signature(row).parameters.items() if each.kind is not each.KEYWORD_ONLY}
+
+
+def options(name: str, parameters: list[str], args: tuple, kwargs: dict) -> dict[str, Any]:
+    """The arguments of an activation after its input, by the names of its module's."""
+    order = OTHERS.get(name, parameters)
+    if len(args) > len(order):
+        raise Refused(f"it has {len(args)} arguments after its input")
+    found = {**dict(zip(order, args, strict=False)), **kwargs}
+    if found.pop("dtype", None) is not None:
+        want("dtype", str(kwargs.get("dtype", args[-1] if args else None)), *WIDE)
+    if "training" in found:
+        want("training", found.pop("training"), False)
+    found.pop("_stacklevel", None)
+    unknown = sorted(found.keys() - set(parameters))
+    if unknown:
+        raise Refused(f"{unknown[0]} is {found[unknown[0]]!r:.60}, an argument that is not known here")
+    return found

@@ -5,29 +5,30 @@ and gates can be read, not only a Sequential. Rejected: a walk over the children
 nothing about what forward does with them.
 """
 
+import contextlib
 import functools
+import inspect
+import itertools
+import operator
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
-
-import numpy as np
 
 from fastbp import _optional
 from fastbp._engine import ACTIVATIONS as OWN
 from fastbp._typing import DTypeLike
 from fastbp.inputs import checks
-from fastbp.layers.dense import Dense, Dropout, PReLU
-from fastbp.layers.embedding import Embedding
-from fastbp.layers.normalization import BatchNorm, LayerNorm, RMSNorm
 from fastbp.model import Model
+from fastbp.readers import comparison
 from fastbp.readers.arithmetic import At, Unread
 from fastbp.readers.arrays import as_array
 from fastbp.readers.draft import Draft, unsupported
 from fastbp.readers.formulas import Of, Spelled, number
-from fastbp.readers.torch import state_dict
-from fastbp.readers.torch.functions import CLIPS, FUNCTIONS, SAME_WIDTH, call
-from fastbp.readers.torch.state_dict import dense_arrays
-from fastbp.writers.torch import ACTIVATIONS, AFFINE, FORM
+from fastbp.readers.settings import Refused
+from fastbp.readers.torch import modules, state_dict
+from fastbp.readers.torch.functions import CLIPS, FUNCTIONS, SAME_WIDTH, Whole, call, options
+from fastbp.readers.torch.in_place import Memory, tracer
+from fastbp.writers.torch import ACTIVATIONS, FORM
 
 
 def from_torch(
@@ -37,6 +38,7 @@ def from_torch(
     output_activation: str = "linear",
     inputs: int | Sequence[int] | None = None,
     dtype: DTypeLike | None = None,
+    check: bool = True,
 ) -> Model:
     """The model that a module or a state dict of PyTorch is.
 
@@ -52,6 +54,8 @@ def from_torch(
         Widths of the module's inputs, where its layers do not say.
     dtype : {"float32", "float64"}, optional
         That of the parameters if not given.
+    check : bool
+        Whether the module and the model are compared on a few random rows, in evaluation mode.
 
     Returns
     -------
@@ -61,7 +65,8 @@ def from_torch(
     Raises
     ------
     ValueError
-        If the module does something that no layer of fastbp does; the message names it.
+        If the module does something that no layer of fastbp does, or has a setting that none has; the message names
+        it. If the model gives other outputs than the module, which `check` finds.
     ModelFormatError
         If the file is damaged.
 
@@ -81,92 +86,51 @@ def from_torch(
         raise TypeError(f"from_torch wants a module, a state dict or a path, got {type(source).__name__}")
     if activation is not None:
         raise ValueError("a module has its own activations; activation= is for a state dict")
-    return _Reader(source, inputs).model(dtype)
+    with _evaluating(source):
+        net = _Reader(source, inputs).model(dtype)
+        if check:
+            _compare(net, source)
+    return net
 
 
-# Modules of torch.nn: a row a class, from a module and its input to a step.
+@contextlib.contextmanager
+def _evaluating(module: Any) -> Iterator[None]:
+    """The module in evaluation mode, each part of it; they are put back."""
+    modes = {part: part.training for part in module.modules()}
+    try:
+        module.eval()
+        yield
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
 
 
-def _linear(draft, module, name, x):
-    bias = None if module.bias is None else as_array(module.bias)
-    layer = Dense(module.out_features, bias=bias is not None, name=name, trainable=_trainable(module))
-    return draft.add(layer, x, **dense_arrays(as_array(module.weight), bias))
+def _compare(net: Model, module: Any) -> None:
+    torch = _optional.package("torch", "from_torch")
+    found = [tensor for tensor in (*module.parameters(), *module.buffers()) if tensor.dtype.is_floating_point]
+    dtype, device = (found[0].dtype, found[0].device) if found else (getattr(torch, net.dtype.name), "cpu")
+    seeds = itertools.count()
+
+    def evaluate(*xs):
+        tensors = [torch.from_numpy(x).to(dtype).to(device) for x in xs]
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(next(seeds))  # a module that draws is another one each time
+            try:
+                outputs = module(*tensors)
+            except (TypeError, RuntimeError):  # it embeds, and takes whole numbers only
+                whole = [x.long() if (x == x.round()).all() else x for x in tensors]
+                outputs = module(*whole)
+        outputs = list(outputs.values()) if isinstance(outputs, dict) else outputs
+        outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
+        return [output.double().cpu().numpy() for output in outputs]
+
+    precision = {torch.float64: "float64", torch.float32: "float32"}.get(dtype, "float16")
+    comparison.compare(net, evaluate, FORM, precision)
 
 
-def _norm(make, own: dict[str, str], *settings: str):
-    def read(draft, module, name, x):
-        found = {ours: getattr(module, theirs, None) for ours, theirs in own.items()}
-        given = {ours: as_array(tensor) for ours, tensor in found.items() if tensor is not None}
-        if None in [getattr(module, key) for key in settings] or ("mean" in own and "mean" not in given):
-            return None  # averages of all batches, or none
-        if "gamma" in given and "beta" not in given:
-            given["beta"] = np.zeros_like(given["gamma"])
-        dtypes = [array.dtype for array in given.values()] or [np.dtype(np.float32)]
-        eps = np.finfo(dtypes[0]).eps if module.eps is None else module.eps  # RMSNorm knows it by its input's
-        layer = make(
-            *(getattr(module, key) for key in settings),
-            float(eps),
-            affine="gamma" in given,
-            name=name,
-            trainable=_trainable(module),
-        )
-        return draft.add(layer, x, **given)
-
-    return read
-
-
-def _prelu(draft, module, name, x):
-    layer = PReLU(module.num_parameters, name=name, trainable=_trainable(module))
-    return draft.add(layer, x, alpha=as_array(module.weight))
-
-
-def _trainable(module) -> bool:
-    found = list(module.parameters())
-    return not found or any(parameter.requires_grad for parameter in found)
-
-
-def _embedding(draft, module, name, x):
-    if module.max_norm is not None:
-        return None
-    rows, width = module.weight.shape
-    layer = Embedding(rows, width, name=name, trainable=_trainable(module))
-    return draft.add(layer, x, W=as_array(module.weight))
-
-
-STATISTICS = {"mean": "running_mean", "variance": "running_var"}
-MODULES = {
-    "Linear": _linear,
-    "BatchNorm1d": _norm(BatchNorm, {**AFFINE, **STATISTICS}, "momentum"),
-    "LayerNorm": _norm(LayerNorm, AFFINE),
-    "RMSNorm": _norm(RMSNorm, {"gamma": "weight"}),
-    "Embedding": _embedding,
-    "PReLU": _prelu,
-    "Dropout": lambda draft, module, name, x: draft.add(Dropout(module.p, name=name), x),
-    "Flatten": lambda draft, module, name, x: x if module.start_dim == 1 else None,
-    "Identity": lambda draft, module, name, x: x,
-}
 WIDTHS = ("in_features", "num_features", "normalized_shape")  # what modules call the width of their input
 # Names of functions and methods, which have no capitals, to classes of torch.nn.
 BY_FUNCTION = {row.module.lower(): row.module for row in ACTIVATIONS.values() if row.module}
-
-
-def _activate(draft, module, name, x):
-    """An activation, if its arguments are those of a row."""
-    for activation, row in ACTIVATIONS.items():
-        if row.module == type(module).__name__ and activation in OWN and _agrees(module, row):
-            return draft.activate(x, activation, *(float(getattr(module, key)) for key in row.names), name=name)
-    return None
-
-
-def _agrees(module, row) -> bool:
-    dim = getattr(module, "dim", -1)
-    others = {key: value for key, value in row.fixed.items() if key not in ("dim", "threshold")}
-    return dim in (1, -1, None) and all(getattr(module, key) == value for key, value in others.items())
-
-
-def _is_plain(module, row) -> bool:
-    """Whether a module is this row's, which has no parameters."""
-    return row.module == type(module).__name__ and not row.names and _agrees(module, row)
 
 
 def _name(node) -> str:
@@ -176,8 +140,8 @@ def _name(node) -> str:
 
 def known() -> list[str]:
     """What can be read, for error messages."""
-    rows = [row.module or name for name, row in ACTIVATIONS.items() if name in OWN]
-    return [*MODULES, *rows, *FUNCTIONS]
+    formulas = [name for name, row in ACTIVATIONS.items() if name in OWN and not row.module]
+    return [*modules.known(), *formulas, *FUNCTIONS]
 
 
 class _Reader:
@@ -186,14 +150,21 @@ class _Reader:
     def __init__(self, module, inputs):
         fx = _optional.package("torch.fx", "from_torch")
         nn = _optional.package("torch.nn", "from_torch")
+        try:
+            for path, part in module.named_modules():
+                modules.refuse_hooks(part, path)
+        except Refused as error:
+            raise unsupported(f"this {type(module).__name__}", FORM, (), str(error)) from None
         if type(module).__module__.startswith("torch.nn.") and not isinstance(module, nn.Sequential):
             module = nn.Sequential(module)  # one layer, which fx would look into
         try:
-            self.graph = fx.Tracer().trace(module)
+            self.graph = tracer(fx).trace(module)
         except Exception as error:  # the module's own code runs here
             raise ValueError(f"torch.fx cannot trace {type(module).__name__}: {error}") from error
         self.nn, self.map, self.node, self.root = nn, fx.node.map_arg, fx.Node, module
         self.modules = dict(module.named_modules())
+        self.spaces = (_optional.package("torch", "from_torch"), nn.functional, operator)
+        self.memory = Memory(self.graph, _name, lambda node: self.modules[node.target])
         self.draft = Draft()
         self.values: dict = {}
         self.layers: dict = {}
@@ -223,25 +194,58 @@ class _Reader:
         """The value of a node that is computed."""
         if node.op == "get_attr":
             return functools.reduce(getattr, node.target.split("."), self.root)
-        activation = self.activation(node)
+        try:
+            target = self.memory.changes(node)
+        except Refused as error:
+            raise self.unsupported(node, str(error)) from None
+        try:
+            value = self.computed(node, target is None)
+            value = self.unsupported(node) if value is None else value
+            if target is not None:
+                self.change(node, target, value if not isinstance(value, ValueError) else Unread(value))
+        except Refused as error:
+            value = self.unsupported(node, str(error))
+        self.memory.note(node, target is not None)
+        return Unread(value) if isinstance(value, ValueError) else value
+
+    def change(self, node, target, value) -> None:
+        """Let what an operation changes in place be what it gives, for all that comes later."""
+        if not isinstance(self.values[target], (At, Unread)):
+            raise Refused(f"{_name(node)} changes {target} in place, which is no step of the net")
+        try:
+            changed = self.memory.changed(node, target, self.values)
+        except Refused as error:  # what shares the memory is read later
+            raise self.unsupported(node, str(error)) from None
+        self.values.update(dict.fromkeys(changed, value))
+        self.spelled.forget({*changed, target})
+
+    def computed(self, node, spelled: bool):
+        """What a node gives; formulas of activations may only have what stays as it is."""
+        activation = self.activation(node) if spelled else None
         if activation is not None:
             return activation
         for parent in node.all_input_nodes:
             if isinstance(self.values[parent], Unread):
                 return self.values[parent]
-        args = self.resolved(node.args)
+        args, kwargs = self.resolved(node.args), self.resolved(node.kwargs)
         if node.op == "call_module":
-            value = self.called(self.modules[node.target], node.target, args)
-        else:
-            value = self.function(_name(node), args, self.resolved(node.kwargs))
-        return Unread(self.unsupported(node)) if value is None else value
+            if kwargs:
+                raise Refused(f"it is called with {', '.join(kwargs)}")
+            return self.called(self.modules[node.target], node.target, args)
+        name = _name(node)
+        if node.op == "call_function" and not any(getattr(space, name, None) is node.target for space in self.spaces):
+            return None  # another package's function of this name
+        if name.endswith("_") or name in FUNCTIONS:
+            return self.function(name.rstrip("_"), args, kwargs)
+        return self.function(name, args, kwargs)
 
     def activation(self, node) -> At | None:
         """The step of a node that ends the formula of an activation."""
         name, options = _name(node), dict(node.kwargs)
         if node.op == "call_module":
             module = self.modules[node.target]
-            name = next((row.module.lower() for row in ACTIVATIONS.values() if _is_plain(module, row)), "")
+            plain = (row.module.lower() for row in ACTIVATIONS.values() if modules.is_plain(module, row))
+            name = next(plain, "")
         elif options.get("dim", -1) in (1, -1):
             options.pop("dim", None)
         limits = ("min", "max")[len(node.args) - 1 :] if name in CLIPS else ()
@@ -262,24 +266,26 @@ class _Reader:
         if name in FUNCTIONS:
             return call(self.draft, name, args, kwargs)
         activation = BY_FUNCTION.get(name.replace("_", ""))
-        if activation:
-            options = {key: value for key, value in kwargs.items() if key not in ("_stacklevel", "dtype")}
-            return self.called(getattr(self.nn, activation)(*args[1:], **options), "", args[:1])
-        if name in OWN and len(args) == 1:
+        if activation and args:
+            make = getattr(self.nn, activation)
+            settings = options(name, list(inspect.signature(make).parameters), args[1:], kwargs)
+            return self.called(make(**settings).eval(), "", args[:1])
+        if name in OWN and len(args) == 1 and not kwargs and isinstance(args[0], At):
             return At(self.draft.activate(args[0].number, name))
         return None
 
     def called(self, module, path: str, args: tuple):
         """What a module gives."""
-        if len(args) != 1 or not isinstance(args[0], At) or not type(module).__module__.startswith("torch.nn"):
+        whole = type(module).__name__ == "Embedding"
+        if len(args) != 1 or not isinstance(args[0], (At, Whole) if whole else At):
             return None
         x = args[0].number
-        if path in self.layers:  # called before: the same parameters
-            return At(self.draft.add(self.layers[path], x))
-        read = MODULES.get(type(module).__name__, _activate)
-        number = read(self.draft, module, state_dict.layer_name(path), x)
+        shared = (type(module), *map(id, module.parameters())) if any(True for _ in module.parameters()) else path
+        if shared in self.layers:  # called before: the same parameters
+            return At(self.draft.add(self.layers[shared], x))
+        number = modules.read(self.nn, self.draft, module, state_dict.layer_name(path), x)
         if path and number not in (None, x):
-            self.layers[path] = self.draft.layer(number)
+            self.layers[shared] = self.draft.layer(number)
         return None if number is None else At(number)
 
     def resolved(self, thing):
@@ -305,10 +311,26 @@ class _Reader:
                     pending.append(user)
         raise ValueError(f"the layers do not say how wide input {entry.target!r} is: from_torch(..., inputs=)")
 
-    def unsupported(self, node) -> ValueError:
+    def unsupported(self, node, why: str = "") -> ValueError:
         """The error for a node without counterpart."""
         if node.op == "call_module":
             what = f"layer {node.target!r} ({self.modules[node.target]!r})"
+            name = type(self.modules[node.target]).__name__
         else:
             what = f"{_name(node)}{node.args!r} (node {node.name})"
-        return unsupported(what, FORM, known())
+            name = _name(node)
+        if not why and name in known():
+            why = f"it is read, but not of {self.described(node)}"
+        return unsupported(what, FORM, known(), why)
+
+    def described(self, node) -> str:
+        """The arguments of a node as the reader has them."""
+        values = self.resolved([*node.args, *node.kwargs.values()])
+        return ", ".join(self.described_one(value) for value in values) or "nothing"
+
+    def described_one(self, value: Any) -> str:
+        if isinstance(value, At):
+            return f"{self.draft.width(value.number)} columns"
+        if isinstance(value, Whole):
+            return "columns of whole numbers"
+        return f"a tensor of shape {tuple(value.shape)}" if hasattr(value, "detach") else f"{value!r:.60}"

@@ -1,0 +1,106 @@
+"""What was read against its original: both compute the outputs of a few random rows.
+
+How far the two may be apart is measured: by how much the net's own outputs move where X moves by some units in the
+last place. Rejected: a fixed tolerance, which is too wide for a layer and too narrow for an exponential of one.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastbp.layers.embedding import limits_of, tables_of
+from fastbp.model import Model
+
+SIZES = (0.1, 0.3, 1.0, 1.0, 1.0, 3.0, 3.0, 10.0)  # of the numbers in each row
+NUDGES = 4
+FACTOR = 64.0  # of a nudge's effect: an original may round at each of its steps in another order
+FLOORS = {"float16": 0.02, "float32": 1e-4, "float64": 1e-8}  # of the largest output of a column
+UNITS = {"float16": 2.0**-8, "float32": 2.0**-23, "float64": 2.0**-52}  # for 16 bits bfloat16's
+
+
+def rows(net: Model) -> list[np.ndarray]:
+    """Some rows for each input: normal numbers, and whole ones where a table is read."""
+    rng = np.random.default_rng(0)
+    made = []
+    for source, tables in zip(net.inputs, tables_of(net.inputs, net.nodes, net.dtype), strict=True):
+        X = rng.normal(size=(len(SIZES), source.width)) * np.array(SIZES)[:, None]
+        limits = limits_of(tables, source.width).astype(np.int64)
+        whole = np.flatnonzero(limits)
+        X[:, whole] = rng.integers(limits[whole], size=(len(SIZES), len(whole)))
+        made.append(X.astype(net.dtype))
+    return made
+
+
+def compare(
+    net: Model, evaluate: Callable[..., Any], form: str, precision: str = "float64", xs: list[np.ndarray] | None = None
+) -> None:
+    """Raise if `evaluate`, the original's function from inputs to outputs, gives other outputs than the net.
+
+    An original that cannot be run on the rows, as one that lies on a device which is not there, is not compared.
+    """
+    xs = rows(net) if xs is None else [x.astype(net.dtype) for x in xs]
+    try:
+        wanted, again = (_listed(evaluate(*(x.copy() for x in xs))) for _ in range(2))
+    except Exception:  # the original's own code runs here
+        return
+    got = _listed(net.predict(tuple(xs) if len(xs) > 1 else xs[0], check_finite=False))
+    if len(got) != len(wanted):
+        raise ValueError(f"the net that was read has {len(got)} outputs, the original of {form} gives {len(wanted)}")
+    coarse = min(precision, net.dtype.name)  # by name, as the number of bits goes
+    reach = _reach(net, xs, got, UNITS[coarse])
+    for k, (Y, original, second) in enumerate(zip(got, wanted, again, strict=True)):
+        where = f"output {k + 1}" if len(got) > 1 else "the output"
+        original, second = (np.reshape(np.asarray(each, np.float64), (len(Y), -1)) for each in (original, second))
+        if original.shape != Y.shape:
+            raise ValueError(
+                f"{where} of the net that was read has {Y.shape[1]} columns, {original.shape[1]} in {form}"
+            )
+        allowed = FACTOR * reach[k] + FLOORS[coarse] * _scale(original)
+        changes = f"{where} of the original changes from call to call, and a net's does not"
+        _refuse_apart(original, second, allowed, changes, form, xs)
+        _refuse_apart(Y, original, allowed, f"{where} of the net that was read differs from the original's", form, xs)
+
+
+def _listed(outputs: Any) -> list:
+    return list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+
+
+def _scale(Y: np.ndarray) -> np.ndarray:
+    """The largest finite size in each column."""
+    return np.where(np.isfinite(Y), np.abs(Y), 0.0).max(axis=0)
+
+
+def _reach(net: Model, xs: Sequence[np.ndarray], base: list, eps: float) -> list[np.ndarray]:
+    """How far each output moves where the inputs move by a unit in their last place."""
+    rng = np.random.default_rng(1)
+    tables = tables_of(net.inputs, net.nodes, net.dtype)
+    fixed = [limits_of(each, x.shape[1]) > 0 for each, x in zip(tables, xs, strict=True)]
+    reach = [np.zeros(Y.shape) for Y in base]
+    for _ in range(NUDGES):
+        moved = [
+            np.where(still, x, x * (1 + 2 * eps * rng.choice([-1, 1], x.shape))).astype(net.dtype)
+            for x, still in zip(xs, fixed, strict=True)
+        ]
+        for k, Y in enumerate(_listed(net.predict(tuple(moved) if len(moved) > 1 else moved[0], check_finite=False))):
+            with np.errstate(invalid="ignore"):
+                step = np.abs(np.asarray(Y, np.float64) - base[k])
+            reach[k] = np.maximum(reach[k], np.where(np.isfinite(step), step, np.inf))
+    return reach
+
+
+def _refuse_apart(Y: Any, original: np.ndarray, allowed: np.ndarray, what: str, form: str, xs: list) -> None:
+    Y = np.asarray(Y, np.float64)
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(Y - original)
+    # What overflows in the original alone is its formula's weakness; what does here is a difference.
+    apart = np.where(np.isfinite(original), np.where(np.isfinite(Y), apart, np.inf), 0.0)
+    excess = np.where(np.isfinite(allowed), apart - allowed, -np.inf)
+    if (excess <= 0).all():
+        return
+    row, column = map(int, np.unravel_index(int(np.argmax(excess)), excess.shape))
+    size = ", ".join(f"{x[row].tolist()!s:.200}" for x in xs)
+    raise ValueError(
+        f"{what}: by {apart[row, column]:.3g} in column {column}, {Y[row, column]:.6g} and {original[row, column]:.6g} "
+        f"for the row {size}; it cannot be read from {form} exactly (check=False reads it all the same)"
+    )

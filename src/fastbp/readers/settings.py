@@ -1,0 +1,70 @@
+"""The settings of what is read: each is used, or is at its default, or is refused by its name.
+
+A row of a reader's table asks for the settings that it uses, and what it asks for is noted. What is left then must be
+harmless, which the tables name, or at its default: a reader that does not know a setting cannot pass over it.
+Rejected: lists of all settings beside the rows, which would lack those of the next version of another library.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
+
+
+class Refused(Exception):
+    """What about a part has no counterpart, in words."""
+
+
+NOTHING = object()  # the default of a setting that has none
+
+
+class Settings:
+    """The settings of a part by name, their defaults, and which of them have been asked for."""
+
+    def __init__(self, found: Mapping[str, Any], defaults: Mapping[str, Any], harmless: Collection[str] = ()):
+        self.found, self.defaults = found, defaults
+        self.asked = set(harmless)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """A setting, which counts as used."""
+        self.asked.add(name)
+        return self.found.get(name, default)
+
+    def refuse_others(self) -> None:
+        """Raise for the first setting that nobody asked for and that is not at its default."""
+        for name, value in self.found.items():
+            default = self.defaults.get(name, NOTHING)
+            if name not in self.asked and not same(value, default):
+                usual = "" if default is NOTHING else f" and not {default!r:.60}"
+                raise Refused(f"{name} is {value!r:.60}{usual}")
+
+
+class Asked:
+    """A layer, module or estimator whose attributes count as used when they are looked at."""
+
+    def __init__(self, part: Any, settings: Settings):
+        self.__dict__.update(_part=part, _settings=settings)
+
+    def __getattr__(self, name: str) -> Any:
+        self._settings.asked.add(name)
+        return getattr(self._part, name)
+
+
+def want(name: str, value: Any, *wanted: Any) -> None:
+    """Refuse a setting that is none of these."""
+    if not any(same(value, each) for each in wanted):
+        known = " or ".join(f"{each!r}" for each in wanted)
+        raise Refused(f"{name} is {value!r:.60}, known here: {known}")
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two settings are equal: numbers, texts, lists and arrays of them."""
+    if a is b:
+        return True
+    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
+        return len(a) == len(b) and all(map(same, a, b))
+    try:
+        equal = np.shape(a) == np.shape(b) and a == b
+        return bool(np.all(equal))
+    except (TypeError, ValueError):
+        return False
