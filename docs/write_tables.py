@@ -19,6 +19,7 @@ from fastbp.optimizers import Optimizer
 from fastbp.readers import fann, keras, sklearn
 from fastbp.readers.onnx import operators
 from fastbp.readers.torch import functions, reader, state_dict
+from fastbp.schedules import Schedule
 from fastbp.writers import c_table, onnx_table, torch as torch_writer
 
 PAGE = Path(__file__).parent / "tables.md"
@@ -94,13 +95,6 @@ def classes(base: type) -> str:
     return table("name, arguments, meaning", [(f"`{c.__name__}`", arguments(c), meaning(c)) for c in subclasses(base)])
 
 
-def schedules() -> str:
-    from fastbp import schedules as module
-
-    things = [(name, value) for name, value in vars(module).items() if public(name, value, module.__name__)]
-    return table("name, arguments, meaning", [(f"`{n}`", arguments(v), meaning(v)) for n, v in sorted(things)])
-
-
 # What each reader reads, from its own tables; each writer's table of activations.
 READ = {
     "PyTorch": ("from_torch", lambda: [*reader.MODULES, *torch_modules(), *functions.FUNCTIONS]),
@@ -163,10 +157,6 @@ def activations_elsewhere() -> str:
     return table("name, PyTorch, Keras's other names, ONNX (opset 17)", rows)
 
 
-def public(name: str, value: object, module: str) -> bool:
-    return not name.startswith("_") and callable(value) and getattr(value, "__module__", "") == module
-
-
 def others(page: str) -> str:
     """Names of the package that no table above has."""
     names = [name for name in sorted(fb.__all__) if f"`{name}`" not in page and not name.startswith("_")]
@@ -182,7 +172,7 @@ SECTIONS = {
     ),
     "Losses": ("Functions of `fastbp.losses`, and names for `loss=`.", loss_functions),
     "Optimizers": ("Their names in lower case will do too.", lambda: classes(Optimizer)),
-    "Learning-rate schedules": ("In the place of `lr`.", schedules),
+    "Learning-rate schedules": ("In the place of `lr`.", lambda: classes(Schedule)),
     "Metrics": ("Functions of `fastbp.metrics`, and names for `metrics=`.", lambda: configured(metrics.METRICS)),
     "Initializers": (
         "Functions of `fastbp.initializers`, and names for `weights=` and `biases=`.",

@@ -25,7 +25,8 @@ ORDER = """
     errors _typing _optional _lazy
     _engine
     inputs
-    activations threads _configured
+    _configured
+    activations threads
     functional initializers
     losses
     schedules

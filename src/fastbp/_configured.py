@@ -1,8 +1,8 @@
-"""Configured: a function of one of Python's tables together with its settings.
+"""A name and settings, in a call and in JSON: losses, metrics, optimizers, schedules, initializers, layers and more.
 
-A row of a table has the defaults; called with settings it gives itself with these, checked at once, so that a
-mistake raises where it is made and not in training. Rejected: a class for each function, as Keras has them, for
-what is one formula.
+A `Registry` has the things of one kind by name and makes one from a name, from JSON or from the thing itself. What it
+holds are classes (`Registered`) or, where a thing is one formula, functions with their settings (`Configured`).
+Rejected for the latter: a class for each function, as Keras has them.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,8 +12,101 @@ from typing import Any, ClassVar, Self
 from fastbp.inputs import checks
 
 
-class Configured:
+class Registry(dict[str, Any]):
+    """The things of one kind by name: classes, or objects of the kind with default settings.
+
+    Parameters
+    ----------
+    what : str
+        The kind, as error messages name it.
+    key : str
+        The key of the name in JSON; the settings stand beside it.
+    functions : bool
+        Whether any Python function will do as well.
+    """
+
+    base: type  # of all things of the kind
+
+    def __init__(self, what: str, key: str, functions: bool = False):
+        super().__init__()
+        self.what, self.key, self.functions = what, key, functions
+
+    def named(self, name: Any, what: str | None = None) -> Any:
+        """The entry of a name; `what` is the kind in the words of the caller."""
+        return self[checks.one_of(name, what or self.what, self)]
+
+    def from_config(self, config: Mapping[str, Any], what: str | None = None) -> Any:
+        """The thing that `config()` describes."""
+        settings = dict(config)
+        entry = self.named(settings.pop(self.key, None), what)
+        return entry(**settings) if isinstance(entry, type) else entry.configured(**settings)
+
+    def resolve(self, given: Any, what: str | None = None) -> Any:
+        """The thing for a name, with default settings, or for what `config()` gave, or the thing itself."""
+        if isinstance(given, str):
+            entry = self.named(given, what)
+            return entry() if isinstance(entry, type) else entry
+        if isinstance(given, Mapping):
+            return self.from_config(given, what)
+        if isinstance(given, type) and issubclass(given, self.base):
+            words = f"{what or self.what} must be a name or an object, got the class {given.__name__}"
+            raise TypeError(f"{words}: {given.__name__}() makes one")
+        if self.functions and not isinstance(given, self.base):
+            return checks.as_callable(given, what or self.what)
+        return checks.instance(given, self.base, what or self.what)
+
+
+class Described:
+    """Base of what can be written down as a name and settings."""
+
+    classes: ClassVar[Registry]
+
+    def label(self) -> str:
+        """The name."""
+        raise NotImplementedError
+
+    def arguments(self) -> dict[str, Any]:
+        """The settings that make the same thing again."""
+        raise NotImplementedError
+
+    def config(self) -> dict:
+        """Name and settings, as JSON has them."""
+        return {self.classes.key: self.label(), **{name: _stored(value) for name, value in self.arguments().items()}}
+
+    @classmethod
+    def from_config(cls, config: dict) -> Any:
+        """The thing that `config()` describes."""
+        return cls.classes.from_config(config)
+
+
+class Registered(Described):
+    """Base of the classes of one kind, whose settings are the arguments of the constructor.
+
+    The base of a kind has `classes`; its subclasses are entered there.
+    """
+
+    def __init_subclass__(cls, **options):
+        super().__init_subclass__(**options)
+        if "classes" in vars(cls):
+            cls.classes.base = cls
+        else:
+            cls.classes[cls.label()] = cls
+
+    @classmethod
+    def label(cls) -> str:
+        """The name: that of the class in lower case, unless a kind has its own."""
+        return cls.__name__.lower()
+
+    def configured(self, **settings: Any) -> Self:
+        """A new one of the class with some settings changed."""
+        return type(self)(**{**self.arguments(), **settings})
+
+
+class Configured(Described):
     """A function with settings.
+
+    A row of a table has the defaults; called with settings it gives itself with these, checked at once, so that a
+    mistake raises where it is made and not in training.
 
     Parameters
     ----------
@@ -39,6 +132,14 @@ class Configured:
         """All settings by name."""
         return {**(self.function.__kwdefaults__ or {}), **self.common, **self.given}
 
+    def label(self) -> str:
+        """The name of the function."""
+        return self.__name__
+
+    def arguments(self) -> dict[str, Any]:
+        """The settings that are not left at their defaults."""
+        return dict(self.given)
+
     def configured(self, *values: Any, **settings: Any) -> Self:
         """The same function with these settings, checked."""
         known = list(self.rules)
@@ -56,5 +157,22 @@ class Configured:
     def __hash__(self):
         return hash(self.function)
 
+    def __reduce__(self):
+        return type(self).from_config, (self.config(),)
+
     def __repr__(self):
-        return f"{self.__name__}({', '.join(f'{name}={value!r}' for name, value in self.given.items())})"
+        return called(self.__name__, self.given)
+
+
+def called(name: str, settings: Mapping[str, Any]) -> str:
+    """A call as Python writes it."""
+    return f"{name}({', '.join(f'{key}={value!r}' for key, value in settings.items())})"
+
+
+def made(cls: type, settings: Mapping[str, Any]) -> Any:
+    """An object of the class: what `pickle` calls."""
+    return cls(**settings)
+
+
+def _stored(value):
+    return value.config() if isinstance(value, Described) else value

@@ -6,17 +6,20 @@ glorot, he and lecun families are not truncated, as in PyTorch; Keras truncates.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Self, overload
 
 import numpy as np
 
-from fastbp._configured import Configured
+from fastbp._configured import Configured, Registry
 from fastbp._typing import ArrayLike
 from fastbp.inputs import checks
 
 Draw = Callable[[tuple[int, ...], "np.random.Generator"], np.ndarray]
 FANS = {"in": 0, "out": -1}  # which axis of a shape
+
+
+INITIALIZERS = Registry("initializer", "initializer")
 
 
 class Initializer(Configured):
@@ -30,6 +33,8 @@ class Initializer(Configured):
     >>> narrow((2, 3), np.random.default_rng(0)).shape
     (2, 3)
     """
+
+    classes = INITIALIZERS
 
     @overload
     def __call__(self, shape: tuple[int, ...], rng: "np.random.Generator", /) -> np.ndarray: ...
@@ -49,11 +54,8 @@ class Initializer(Configured):
         new((1, 1), np.random.default_rng(0))
         return new
 
-    def __reduce__(self):
-        return _configured, (self.__name__, dict(self.given))
 
-
-INITIALIZERS: dict[str, Initializer] = {}
+INITIALIZERS.base = Initializer
 if TYPE_CHECKING:
 
     def __getattr__(name: str) -> Initializer: ...  # the synonyms
@@ -215,16 +217,12 @@ def resolve(start: str | Draw | ArrayLike, what: str = "initializer") -> Draw:
     array([[1., 1., 1.],
            [1., 1., 1.]])
     """
-    if isinstance(start, str):
-        return INITIALIZERS[checks.one_of(start, what, INITIALIZERS)]
+    if isinstance(start, (str, Mapping)):
+        return INITIALIZERS.resolve(start, what)
     if callable(start):
         return start
     array = checks.as_numbers(start, what)
     return lambda shape, rng: np.broadcast_to(array, shape) if array.ndim == 0 else array
-
-
-def _configured(name, settings):
-    return INITIALIZERS[name].configured(**settings)
 
 
 def _matrix(shape, name):

@@ -12,11 +12,11 @@ import pytest
 import fastbp as fb
 
 pytest.importorskip("sklearn")
+from sklearn import preprocessing
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from fastbp.readers import sklearn as reader
-from sklearn import preprocessing
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 4)) * [1, 5, 0.1, 2] + [3, 0, 1, -7]

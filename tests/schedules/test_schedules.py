@@ -8,7 +8,6 @@ import pytest
 
 import fastbp as fb
 from fastbp import schedules as s
-from fastbp.schedules import shapes
 from rates import SCHEDULES, T, assert_rates, wanted
 
 torch = pytest.importorskip("torch")
@@ -41,7 +40,7 @@ def test_on_plateau_is_that_of_torch(settings: dict) -> None:
         theirs.step(value)
         assert ours(k) == pytest.approx(optimizer.param_groups[0]["lr"])
         seen.add(ours(k))
-        ours = shapes.from_config(ours.config())
+        ours = s.Schedule.from_config(ours.config())
     assert len(seen) > 3
 
 
@@ -154,7 +153,7 @@ def test_a_number_takes_a_schedules_place() -> None:
         (lambda: s.Function(3), TypeError, ["schedule"]),
         (lambda: fb.SGD(lr="cosine"), TypeError, ["lr", "cosine"]),
         (lambda: fb.SGD(lr=lambda t: -1.0), ValueError, ["rate of a schedule", "-1.0"]),
-        (lambda: shapes.from_config({"schedule": "sine"}), ValueError, ["sine", "known:", "cosine"]),
+        (lambda: s.Schedule.from_config({"schedule": "sine"}), ValueError, ["sine", "known:", "cosine"]),
     ],
 )
 def test_what_is_wrong_is_refused_when_it_is_made(make, error: type, parts: list) -> None:

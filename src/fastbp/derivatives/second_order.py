@@ -11,7 +11,7 @@ import numpy as np
 from fastbp._typing import ArrayLike, Arrays
 from fastbp.derivatives.first_order import column_of, single, vectors_beside
 from fastbp.inputs import checks
-from fastbp.losses.loss import Loss, resolve
+from fastbp.losses.loss import Loss
 from fastbp.network.network import Network
 from fastbp.training.objective import Objective
 
@@ -138,7 +138,7 @@ def _second(net, xs, y, loss, output, wrt):
         if wrt == "params":
             raise ValueError('wrt="params" wants a loss and y')
         return None, None, column_of(output, net.outputs[0].width)
-    if not isinstance(resolve(loss), Loss):
+    if not isinstance(Loss.classes.resolve(loss), Loss):
         raise ValueError(f"second derivatives want a loss of fastbp's own, got the function {loss!r}")
     objective = Objective(loss, net)
     return objective, objective.targets(y, len(xs[0])), -1

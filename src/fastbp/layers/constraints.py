@@ -4,35 +4,36 @@ A row of the engine's table with a class that carries its number. Regularisation
 optimizers; a constraint is exact.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from fastbp._configured import Registered, Registry, called
 from fastbp.inputs import checks
 
 
-class Constraint:
+class Constraint(Registered):
     """Base of the constraints; `kind` names the engine's row."""
 
+    classes = Registry("constraint", "kind")
     kind: ClassVar[str]
     limit: float = 0.0
-    classes: ClassVar[dict[str, type["Constraint"]]] = {}
 
-    def __init_subclass__(cls, **options):
-        super().__init_subclass__(**options)
-        Constraint.classes[cls.kind] = cls
+    @classmethod
+    def label(cls) -> str:
+        """The name of the engine's row."""
+        return cls.kind
 
-    def settings(self) -> dict:
-        """Kind and arguments, as JSON has them."""
-        return {"kind": self.kind}
+    def arguments(self) -> dict[str, Any]:
+        """The numbers that it has."""
+        return {}
 
     def __eq__(self, other):
-        return type(self) is type(other) and self.settings() == other.settings()
+        return type(self) is type(other) and self.arguments() == other.arguments()
 
     def __hash__(self):
-        return hash(tuple(self.settings().items()))
+        return hash((self.kind, self.limit))
 
     def __repr__(self):
-        settings = {key: value for key, value in self.settings().items() if key != "kind"}
-        return f"{type(self).__name__}({', '.join(f'{key}={value!r}' for key, value in settings.items())})"
+        return called(type(self).__name__, self.arguments())
 
 
 class NonNegative(Constraint):
@@ -65,16 +66,5 @@ class MaxNorm(Constraint):
     def __init__(self, limit: float = 3.0):
         self.limit = checks.in_range(limit, "limit", 0.0)
 
-    def settings(self):
-        return {"kind": self.kind, "limit": self.limit}
-
-
-def resolve(constraint) -> Constraint | None:
-    """The constraint itself, that of a name with its defaults, or that which `settings` describe."""
-    if constraint is None or isinstance(constraint, Constraint):
-        return constraint
-    if isinstance(constraint, dict):
-        settings = dict(constraint)
-        kind = Constraint.classes[checks.one_of(settings.pop("kind", None), "constraint", Constraint.classes)]
-        return kind(**settings)
-    return Constraint.classes[checks.one_of(constraint, "constraint", Constraint.classes)]()
+    def arguments(self):
+        return {"limit": self.limit}

@@ -88,7 +88,7 @@ class Dense(_Activated):
         trainable: bool = True,
     ):
         super().__init__(name, trainable)
-        self.constraint = constraints.resolve(constraint)
+        self.constraint = None if constraint is None else constraints.Constraint.classes.resolve(constraint)
         function = PReLU() if isinstance(activation, str) and activation == PReLU.kind else activation
         self.function = activations.resolve("linear" if isinstance(function, PReLU) else function, alpha)
         self._after = function if isinstance(function, PReLU) else None
@@ -128,7 +128,7 @@ class Dense(_Activated):
             "bias": self.bias,
             "weights": self.weights if isinstance(self.weights, str) else "auto",
             "biases": self.biases if isinstance(self.biases, str) else "zeros",
-            "constraint": None if self.constraint is None else self.constraint.settings(),
+            "constraint": None if self.constraint is None else self.constraint.config(),
         }
 
     def op(self, number, *widths):

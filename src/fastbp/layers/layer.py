@@ -7,10 +7,11 @@ twice has one set of parameters. Adding a layer is adding a class: files find it
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from fastbp._configured import Registered, Registry
 from fastbp.inputs import checks
 from fastbp.layers.node import Node
 
@@ -35,24 +36,23 @@ class View:
         view[...] = checks.as_shaped(value, view.shape, view.dtype, self.name)
 
 
-class Layer:
+class Layer(Registered):
     """Base of the layers.
 
     A subclass has `kind`, the engine's op, and `parameters`, the names of its parameters in the order in
     which the op takes them, for which views are made; and it overrides what is not right for it below.
     """
 
+    classes = Registry("class of layer", "class")
     kind: ClassVar[str]
     arity: ClassVar[int | None] = 1  # nodes it is called on; None for any number
     parameters: ClassVar[tuple[str, ...]] = ()
     statistics: ClassVar[tuple[str, ...]] = ()  # those among them that no gradient moves
     storable: ClassVar[bool] = True  # whether a file can hold it
     verb: ClassVar[str] = ""  # what it does with a gradient, where one word says it
-    classes: ClassVar[dict[str, type["Layer"]]] = {}
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
-        Layer.classes[cls.__name__] = cls
         for name in cls.parameters:
             setattr(cls, name, View(name))
             if name not in cls.statistics:
@@ -115,13 +115,22 @@ class Layer:
 
     def clone(self) -> "Layer":
         """A new layer without a name that starts with the parameters that this one has now."""
-        layer = type(self)(**{**self.settings(), "name": None})
+        layer = self.configured(name=None)
         return layer.starting_from({name: (self.views or {})[name] for name in self.fixed_shapes or ()})
 
     def starting_from(self, arrays: dict[str, np.ndarray]) -> "Layer":
         """Let it start with these parameters instead of those of `start`; gives the layer back."""
         self._presets = {name: array.astype(np.float64) for name, array in arrays.items()}
         return self
+
+    @classmethod
+    def label(cls) -> str:
+        """The name of the class."""
+        return cls.__name__
+
+    def arguments(self) -> dict[str, Any]:
+        """The settings: what they say, a subclass overrides."""
+        return self.settings()
 
     def settings(self) -> dict:
         """The constructor's arguments, as JSON has them."""

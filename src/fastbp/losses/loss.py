@@ -5,13 +5,14 @@ classes `MSE`, `CrossEntropy` and so on make one with others. Both are made here
 Python. A loss may also be any function (Y, t) -> (value, dY); then a step goes through Python.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from fastbp import _engine
+from fastbp._configured import Registered, Registry, called, made
 from fastbp._typing import ArrayLike
 from fastbp.inputs import checks
 from fastbp.losses import loss_checks
@@ -30,7 +31,7 @@ class _Signature:
         return Signature([*parameters, Parameter("mask_nan", Parameter.KEYWORD_ONLY, default=False)])
 
 
-class Loss:
+class Loss(Registered):
     """Base of the losses: a row of the engine's table with its parameters.
 
     The value is the mean of the rows' losses, weighted by `sample_weight` if given; the gradient carries the 1/N.
@@ -56,18 +57,14 @@ class Loss:
     0.5 * Huber(delta=2.0)
     """
 
+    classes = Registry("loss", "name", functions=True)
     row: ClassVar[_engine.Loss]
-    classes: ClassVar[dict[str, type["Loss"]]] = {}
 
-    def __init_subclass__(cls, **options):
-        super().__init_subclass__(**options)
-        Loss.classes[cls.row.name] = cls
-
-    def __init__(self, *values: Any, mask_nan: bool = False, **settings: Any):
+    def __init__(self, *values: Any, mask_nan: bool = False, weight: float = 1.0, **settings: Any):
         self.settings: Mapping[str, Any] = MappingProxyType(
             {**loss_checks.as_parameters(self.row, values, settings), "mask_nan": bool(mask_nan)}
         )
-        self.weight = 1.0
+        self.weight = checks.in_range(weight, "the weight of a loss", 0.0)
         self.__name__ = self.row.name
         self._last: tuple[Any, _engine.Term | None] = None, None
 
@@ -99,12 +96,6 @@ class Loss:
         if sample_weight is not None:
             sample_weight = loss_checks.as_weights(sample_weight, t, Y.dtype)
         return _engine.loss(term, Y, t, sample_weight)
-
-    def configured(self, **settings: Any) -> "Loss":
-        """The same loss with some parameters changed."""
-        changed = type(self)(**{**self.settings, **settings})
-        changed.weight = self.weight
-        return changed
 
     def targets(self, t: ArrayLike, rows: int, width: int, dtype: np.dtype, name: str) -> np.ndarray:
         """Targets checked, for outputs of this width."""
@@ -140,14 +131,17 @@ class Loss:
         """Whether the targets are probabilities, so that the outputs are logits."""
         return (self.row.low, self.row.high) == (0, 1)
 
-    def config(self) -> dict:
-        """Name and settings, as JSON has them."""
-        return {"name": self.row.name, "weight": self.weight, **self.settings}
+    @classmethod
+    def label(cls) -> str:
+        """The name of the row."""
+        return cls.row.name
+
+    def arguments(self) -> dict[str, Any]:
+        """The parameters and the weight."""
+        return {"weight": self.weight, **self.settings}
 
     def __mul__(self, weight):
-        scaled = self.configured()
-        scaled.weight *= checks.in_range(weight, "the weight of a loss", 0.0)
-        return scaled
+        return self.configured(weight=self.weight * checks.in_range(weight, "the weight of a loss", 0.0))
 
     __rmul__ = __mul__
 
@@ -158,12 +152,12 @@ class Loss:
         return hash(self.row.name)
 
     def __reduce__(self):
-        return from_config, (self.config(),)
+        return made, (type(self), self.arguments())
 
     def __repr__(self):
         given = {name: value for name, value in self.settings.items() if name != "mask_nan" or value}
         factor = "" if self.weight == 1 else f"{self.weight:g} * "
-        return f"{factor}{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in given.items())})"
+        return f"{factor}{called(type(self).__name__, given)}"
 
 
 if TYPE_CHECKING:
@@ -200,36 +194,3 @@ for _row in _engine.LOSSES.values():
     globals()[_made.__name__], globals()[_row.name] = _made, _made()
 
 NAMES = (*_engine.LOSSES, *(cls.__name__ for cls in Loss.classes.values()))
-
-
-def resolve(loss: str | dict | Callable) -> Callable:
-    """The loss for a name or for what `config()` gave, or the function itself."""
-    if isinstance(loss, str):
-        return globals()[checks.one_of(loss, "loss", _engine.LOSSES)]
-    if isinstance(loss, dict):
-        return from_config(loss)
-    if isinstance(loss, type) and issubclass(loss, Loss):
-        raise TypeError(f"loss must be a name or function, got the class {loss.__name__}: {loss.__name__}() makes one")
-    return checks.as_callable(loss, "loss")
-
-
-def from_config(config: dict) -> Loss:
-    """The loss that `config()` describes.
-
-    Parameters
-    ----------
-    config : dict
-        As `Loss.config` gives it.
-
-    Returns
-    -------
-    Loss
-
-    Examples
-    --------
-    >>> from_config({"name": "huber", "weight": 2.0, "delta": 0.5})
-    2 * Huber(delta=0.5)
-    """
-    config = dict(config)
-    cls = Loss.classes[checks.one_of(config.pop("name", None), "loss", _engine.LOSSES)]
-    return cls(**{k: v for k, v in config.items() if k != "weight"}) * config.get("weight", 1.0)

@@ -9,11 +9,11 @@ from typing import Any, ClassVar, Self, overload
 
 import numpy as np
 
-from fastbp._configured import Configured
+from fastbp._configured import Configured, Registry
 from fastbp._typing import ArrayLike
 from fastbp.inputs import checks
 
-METRICS: dict[str, "Metric"] = {}
+METRICS = Registry("metric", "metric", functions=True)
 
 
 class Metric(Configured):
@@ -35,6 +35,7 @@ class Metric(Configured):
     'f1_macro'
     """
 
+    classes = METRICS
     common: ClassVar[dict] = {"weighted": False, "name": None, "logits": True, "multilabel": False}
 
     @property
@@ -79,19 +80,8 @@ class Metric(Configured):
         own = {name: self.settings[name] for name in self.function.__kwdefaults__ or ()}
         return float(self.function(*parts, weights, **own))
 
-    def config(self) -> dict:
-        """Name and settings, as JSON has them."""
-        return {"metric": self.__name__, **self.given}
 
-    def __reduce__(self):
-        return from_config, (self.config(),)
-
-
-def from_config(config: dict) -> Metric:
-    """The metric that `config()` describes."""
-    config = dict(config)
-    name = config.pop("metric")
-    return METRICS[checks.one_of(name, "metric", METRICS)].configured(**config)
+METRICS.base = Metric
 
 
 def row(mode: str, reads: Callable, **rules: Callable) -> Callable[[Callable], Metric]:

@@ -1,7 +1,6 @@
 """The JSON of a network: from a configuration to nodes, and its arrays against what they must be."""
 
 from fastbp.errors import ModelFormatError
-from fastbp.inputs import checks
 from fastbp.layers.layer import Layer
 from fastbp.layers.node import Input
 
@@ -11,9 +10,7 @@ MODELS = "fastbp.model"  # has the classes that a configuration names; it stands
 def nodes_of(config):
     layers = {}
     for settings in config["layers"]:
-        settings = dict(settings)
-        kind = Layer.classes[checks.one_of(settings.pop("class"), "class of layer", Layer.classes)]
-        layers[settings["name"]] = kind(**settings)
+        layers[settings["name"]] = Layer.from_config(settings)
     nodes = []
     for entry in config["nodes"]:
         if "input" in entry:

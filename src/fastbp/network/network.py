@@ -13,6 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from fastbp._configured import Registry
 from fastbp._typing import Arrays, Axes, DTypeLike, OneOrMore
 from fastbp.errors import DAMAGE, ModelFormatError
 from fastbp.inputs import checks
@@ -52,7 +53,7 @@ class Network:
         Each once, in the order they were applied.
     """
 
-    classes: ClassVar[dict[str, type["Network"]]] = {}
+    classes: ClassVar[Registry] = Registry("class of model", "class")
 
     def __init_subclass__(cls, **options):
         super().__init_subclass__(**options)
@@ -309,7 +310,7 @@ class Network:
             "name": self.name,
             "dtype": self.dtype.name,
             "seed": self.seed,
-            "layers": [{"class": type(layer).__name__, **layer.settings()} for layer in self.layers],
+            "layers": [layer.config() for layer in self.layers],
             "nodes": [
                 {"input": node.name, "width": node.width}
                 if node.layer is None
@@ -342,7 +343,7 @@ class Network:
         """
         try:
             import_module(MODELS)
-            kind = Network.classes[checks.one_of(config["class"], "class of model", Network.classes)]
+            kind = Network.classes.named(config["class"])
             nodes = nodes_of(config)
             inputs, outputs = ([nodes[k] for k in config[key]] for key in ("inputs", "outputs"))
             net = kind.__new__(kind)

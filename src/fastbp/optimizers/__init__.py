@@ -5,8 +5,10 @@ from fastbp.optimizers.adaptive import Adadelta, Adagrad, RMSprop
 from fastbp.optimizers.clipping import clip_by_global_norm
 from fastbp.optimizers.momentum import SGD
 from fastbp.optimizers.muon import Muon
-from fastbp.optimizers.optimizer import Optimizer, from_config
+from fastbp.optimizers.optimizer import Optimizer
 from fastbp.optimizers.sign_based import Lion, Rprop
+
+from_config = Optimizer.from_config
 
 __all__ = [
     "SGD",

@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from fastbp import _engine
+from fastbp._configured import Registered, Registry, called, made
 from fastbp.errors import DivergenceError
 from fastbp.inputs import checks
 from fastbp.network.network import Network
@@ -26,7 +27,7 @@ from fastbp.schedules.on_plateau import OnPlateau
 from fastbp.schedules.schedule import Schedule
 
 
-class Optimizer:
+class Optimizer(Registered):
     """Base of the optimizers: a subclass names its settings and gives its `rules`.
 
     Where `lr` is asked for, a schedule (`fastbp.schedules`) or a function of the step will do. All optimizers take
@@ -82,12 +83,8 @@ class Optimizer:
     {'dense_1': {'lr_scale': 0.1}}
     """
 
-    classes: ClassVar[dict[str, Callable[..., "Optimizer"]]] = {}
+    classes = Registry("optimizer", "name")
     decay: ClassVar[str] = "l2"  # the rule that `weight_decay` goes to
-
-    def __init_subclass__(cls, **options):
-        super().__init_subclass__(**options)
-        Optimizer.classes[cls.__name__.lower()] = cls
 
     def __init__(self, lr: Rate, weight_decay: float, common: Common, **settings: object):
         self.schedule: Schedule | None = None
@@ -106,7 +103,7 @@ class Optimizer:
 
     @lr.setter
     def lr(self, lr: float | Schedule | Callable[[int], float]) -> None:
-        schedule = shapes.resolve(lr)
+        schedule = shapes.as_schedule(lr)
         self._lr = schedule(0) if schedule else checks.in_range(lr, "lr", 0.0)
         self.schedule = schedule
 
@@ -266,24 +263,8 @@ class Optimizer:
             "or inputs and targets of a scale near 1"
         )
 
-    def config(self) -> dict:
-        """Name and settings, as JSON has them."""
-        lr = self._lr if self.schedule is None else self.schedule.config()
-        return {"name": type(self).__name__.lower(), **self._shown(), "lr": lr}
-
-    def configured(self, **settings: Any) -> "Optimizer":
-        """A new optimizer of the kind with some settings changed.
-
-        Examples
-        --------
-        >>> from fastbp import SGD
-        >>> SGD(lr=0.1).configured(momentum=0.9).rules()
-        [('momentum', (0.9, 0.0))]
-        """
-        return type(self)(**{**self._shown(), **settings})
-
-    def _shown(self):
-        """lr, the settings of its own, and those of all optimizers that are not the defaults."""
+    def arguments(self) -> dict[str, Any]:
+        """The rate, the settings of its own, and those of all optimizers that are not the defaults."""
         hidden = {name for name, (default, _) in COMMON.items() if self.settings[name] == default}
         return {
             "lr": self.schedule or self._lr,
@@ -291,29 +272,7 @@ class Optimizer:
         }
 
     def __reduce__(self):
-        return _made, (type(self), self._shown())
+        return made, (type(self), self.arguments())
 
     def __repr__(self):
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._shown().items())})"
-
-
-def resolve(optimizer) -> Optimizer:
-    """A new optimizer with its defaults for a name, or the optimizer itself."""
-    if isinstance(optimizer, str):
-        return Optimizer.classes[checks.one_of(optimizer, "optimizer", Optimizer.classes)]()
-    return checks.instance(optimizer, Optimizer, "optimizer")
-
-
-def from_config(config: dict) -> Optimizer:
-    """The optimizer that `config()` describes."""
-    config = {**config, "lr": stored_rate(config["lr"])}
-    return _made(Optimizer.classes[checks.one_of(config.pop("name"), "optimizer", Optimizer.classes)], config)
-
-
-def stored_rate(lr: float | dict) -> float | Schedule:
-    """What `config()` has for lr."""
-    return shapes.from_config(lr) if isinstance(lr, dict) else checks.in_range(lr, "lr", 0.0)
-
-
-def _made(cls, settings):
-    return cls(**settings)
+        return called(type(self).__name__, self.arguments())

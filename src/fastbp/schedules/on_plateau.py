@@ -7,7 +7,7 @@ import numpy as np
 
 from fastbp.inputs import checks
 from fastbp.schedules.plateau import Plateau
-from fastbp.schedules.schedule import Schedule, rate
+from fastbp.schedules.schedule import PER, Schedule, rate
 
 
 class _Relative(Plateau):
@@ -67,10 +67,11 @@ class OnPlateau(Schedule):
         mode: str = "min",
         monitor: str = "val_loss",
         *,
+        per: str = "epoch",
         state: Mapping | None = None,
     ):
         super().__init__(
-            "epoch",
+            checks.one_of(per, "per of OnPlateau", PER[1:]),
             lr=rate(lr),
             factor=checks.in_range(factor, "factor", 0.0, 1.0),
             patience=checks.positive_int(patience, "patience", low=0),
@@ -103,5 +104,5 @@ class OnPlateau(Schedule):
         if name in logs or name not in known:
             self.see(logs[checks.one_of(name, "monitor", logs)])
 
-    def config(self):
-        return {**super().config(), "state": {"lr": self._now, **self._plateau.state()}}
+    def arguments(self):
+        return {**super().arguments(), "state": {"lr": self._now, **self._plateau.state()}}

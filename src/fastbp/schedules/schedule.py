@@ -1,16 +1,16 @@
 """Schedule: what all schedules of learning rates are; a row of `schedules.py` is a subclass."""
 
-from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
+from fastbp._configured import Registered, Registry, called
 from fastbp.inputs import checks
 
 PER = ("step", "epoch")
 
 
-class Schedule:
+class Schedule(Registered):
     """Base of the schedules: a subclass names its settings and has `at`, a formula over an array of counts.
 
     Parameters
@@ -25,11 +25,7 @@ class Schedule:
     0.1
     """
 
-    classes: ClassVar[dict[str, Callable[..., "Schedule"]]] = {}
-
-    def __init_subclass__(cls, **options):
-        super().__init_subclass__(**options)
-        Schedule.classes[cls.__name__.lower()] = cls
+    classes = Registry("schedule", "schedule")
 
     def __init__(self, per: str, **settings: object):
         self.per = checks.one_of(per, "per", PER)
@@ -43,14 +39,13 @@ class Schedule:
         """The rate at a count."""
         return float(self.at(np.array([t]))[0])
 
-    def config(self) -> dict:
-        """Name and settings, as JSON has them."""
-        stored = {name: v.config() if isinstance(v, Schedule) else v for name, v in self.settings.items()}
-        return {"schedule": type(self).__name__.lower(), "per": self.per, **stored}
+    def arguments(self) -> dict[str, Any]:
+        """What is counted, and the settings."""
+        return {"per": self.per, **self.settings}
 
     def __repr__(self) -> str:
         settings = self.settings | ({} if self.per == "step" else {"per": self.per})
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in settings.items())})"
+        return called(type(self).__name__, settings)
 
 
 def rate(lr, name: str = "lr") -> float:

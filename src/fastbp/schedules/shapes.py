@@ -5,7 +5,7 @@ a count and has no state, but for `OnPlateau`; so a run of the engine takes the 
 and going on from a file needs no more than the number of steps.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -291,7 +291,10 @@ class WarmUp(Schedule):
     """
 
     def __init__(self, after: Schedule | float, steps: int, start_factor: float = 1 / 3, *, per: str | None = None):
-        schedule = after if isinstance(after, Schedule) else Constant(after, per=per or "step")
+        if isinstance(after, (Schedule, Mapping)):
+            schedule = Schedule.classes.resolve(after)
+        else:
+            schedule = Constant(after, per=per or "step")
         if per is not None and per != schedule.per:
             raise ValueError(f"WarmUp counts per {per}, the schedule after it per {schedule.per}")
         if isinstance(schedule, OnPlateau):
@@ -334,6 +337,8 @@ class Function(Schedule):
     """
 
     def __init__(self, function: Callable[[int], float], *, per: str = "step"):
+        if isinstance(function, str):
+            raise ValueError(f"the schedule {function} is a Python function, which a file only names")
         super().__init__(per, function=checks.as_callable(function, "a schedule"))
 
     def at(self, t):
@@ -341,7 +346,7 @@ class Function(Schedule):
         return np.array([rate(function(int(one)), "the rate of a schedule") for one in t], np.float64)
 
     def config(self):
-        return {"schedule": "function", "per": self.per, "function": self.settings["function"].__name__}
+        return {**super().config(), "function": self.settings["function"].__name__}
 
 
 def _ascending(milestones):
@@ -351,21 +356,8 @@ def _ascending(milestones):
     return times
 
 
-def resolve(lr: "float | Schedule | Callable[[int], float]") -> Schedule | None:
-    """The schedule that is given in the place of a number; None for a number."""
-    if isinstance(lr, Schedule):
-        return lr
+def as_schedule(lr: "float | Mapping | Schedule | Callable[[int], float]") -> Schedule | None:
+    """The schedule that is given in the place of a number, or described by what `config()` gave; None for a number."""
+    if isinstance(lr, (Schedule, Mapping)):
+        return Schedule.classes.resolve(lr)
     return Function(lr) if callable(lr) else None
-
-
-def from_config(config: dict) -> Schedule:
-    """The schedule that `config()` describes."""
-    config = dict(config)
-    name = checks.one_of(config.pop("schedule"), "schedule", Schedule.classes)
-    if name == "function":
-        raise ValueError(f"the schedule {config['function']} is a Python function, which a file only names")
-    if name == "onplateau":
-        del config["per"]
-    if "after" in config:
-        config["after"] = from_config(config["after"])
-    return Schedule.classes[name](**config)

@@ -18,7 +18,7 @@ from fastbp.callbacks.callback import Callbacks
 from fastbp.callbacks.history import History
 from fastbp.data.batches import Data
 from fastbp.errors import DivergenceError
-from fastbp.optimizers.optimizer import Optimizer, resolve
+from fastbp.optimizers.optimizer import Optimizer
 from fastbp.sklearn.callbacks import Teller
 from fastbp.sklearn.network import Runtime
 from fastbp.sklearn.targets import Target
@@ -108,7 +108,8 @@ class Stochastic:
     def __init__(self, est, runtime: Runtime, target: Target, data: Data, held: Data | None, goes_on: bool):
         self.est, self.runtime, self.target, self.data, self.held = est, runtime, target, data, held
         if runtime.trainer is None or not goes_on:
-            optimizer = STOCHASTIC[est.solver](est) if est.optimizer is None else resolve(est.optimizer)
+            own, given = STOCHASTIC[est.solver], est.optimizer
+            optimizer = own(est) if given is None else Optimizer.classes.resolve(given)
             runtime.trainer = trainer_of(runtime, target, optimizer.configured(l2_by_rows=est.alpha))
             est._optimizer = Rate(est, runtime.trainer)
             memory = est.__dict__.pop("_memory", None)

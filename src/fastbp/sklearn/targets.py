@@ -7,7 +7,7 @@ import numpy as np
 
 from fastbp import losses
 from fastbp._optional import package
-from fastbp.losses.loss import Loss, resolve
+from fastbp.losses.loss import Loss
 
 WHO = "fastbp.sklearn"
 
@@ -34,7 +34,7 @@ class Target(NamedTuple):
 
 def chosen(loss: str | Loss) -> Loss:
     """The loss of this name, or the loss itself."""
-    found = resolve(loss)
+    found = Loss.classes.resolve(loss)
     if not isinstance(found, Loss):
         raise TypeError(f"loss must be one of fastbp's, got {loss!r}")
     return found

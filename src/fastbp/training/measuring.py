@@ -8,11 +8,7 @@ import numpy as np
 from fastbp._typing import MetricsLike
 from fastbp.inputs import checks
 from fastbp.losses.loss import Loss
-from fastbp.metrics.metric import (
-    METRICS,
-    Metric,
-    from_config,
-)
+from fastbp.metrics.metric import METRICS, Metric
 from fastbp.training.objective import Objective
 
 
@@ -43,7 +39,7 @@ class Measured(NamedTuple):
                 return
 
 
-def resolve(metrics: MetricsLike, objective: Objective) -> dict[str, Measured]:
+def resolve_metrics(metrics: MetricsLike, objective: Objective) -> dict[str, Measured]:
     """The metrics of a network's outputs by the names they are shown by.
 
     With several outputs there is a list of metrics for each, and the names begin with the output's.
@@ -68,14 +64,8 @@ def _named(metrics):
     if isinstance(metrics, (str, dict)) or not isinstance(metrics, Iterable):
         raise TypeError(f"metrics must be a list of names or functions, got {metrics!r}")
     for metric in metrics:
-        if isinstance(metric, str):
-            yield metric, METRICS[checks.one_of(metric, "metric", METRICS)]
-        elif isinstance(metric, dict):  # as a file holds it
-            yield from _named([from_config(metric)])
-        elif isinstance(metric, Metric):
-            yield metric.name, metric
-        else:
-            yield checks.as_callable(metric, "metric").__name__, metric
+        found = METRICS.resolve(metric)
+        yield found.name if isinstance(found, Metric) else found.__name__, found
 
 
 def _meaning(loss):

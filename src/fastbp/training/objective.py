@@ -6,7 +6,7 @@ from fastbp import _engine
 from fastbp._typing import Arrays, LossLike, WeightsLike, WeightsOf
 from fastbp.inputs import checks
 from fastbp.losses import loss_checks
-from fastbp.losses.loss import Loss, resolve
+from fastbp.losses.loss import Loss
 from fastbp.network.network import Network
 
 
@@ -20,7 +20,7 @@ class Objective:
     def __init__(self, loss: LossLike, net: Network, loss_weights: WeightsLike = None):
         self.nodes = net.outputs
         self._dtype = net.dtype
-        self.losses = tuple(resolve(one) for one in self._each(loss, "loss"))
+        self.losses = tuple(Loss.classes.resolve(one) for one in self._each(loss, "loss"))
         self.shares = self._shares(loss_weights)
         compiled = all(isinstance(loss, Loss) for loss in self.losses)
         self.terms = tuple(self._terms()) if compiled else None

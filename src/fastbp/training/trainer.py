@@ -26,7 +26,7 @@ from fastbp.inputs.array_sources import refuse_unfit
 from fastbp.network.network import Network
 from fastbp.optimizers import optimizer as optimizers
 from fastbp.training.fit import Fit, Position
-from fastbp.training.measuring import resolve as resolve_metrics
+from fastbp.training.measuring import resolve_metrics
 from fastbp.training.objective import Objective
 from fastbp.training.one_by_one import OneByOne
 from fastbp.training.stream_fit import StreamFit
@@ -76,7 +76,7 @@ class Trainer(Intake, OneByOne, Resumable):
         checks.instance(net, Network, "net")
         self.recipe = {"loss": loss, "metrics": metrics}
         self._loss_weights = loss_weights
-        self.optimizer = optimizers.resolve(optimizer)
+        self.optimizer = optimizers.Optimizer.classes.resolve(optimizer)
         self._take(net)
         self.recipe["loss"] = checks.alone(self.objective.losses)
         self.rng = np.random.default_rng(net.seed if seed is None else checks.as_seed(seed))

@@ -15,11 +15,11 @@ from fastbp._engine import Chain
 from fastbp.errors import DAMAGE, ModelFormatError
 from fastbp.files import model_file, safetensors
 from fastbp.inputs import checks
-from fastbp.losses.loss import Loss, resolve
-from fastbp.metrics.metric import Metric
+from fastbp.losses.loss import Loss
+from fastbp.metrics.metric import METRICS, Metric
 from fastbp.network.network import Network
 from fastbp.optimizers import optimizer as optimizers
-from fastbp.schedules.shapes import Function
+from fastbp.schedules.shapes import Function, as_schedule
 from fastbp.training.fit import Position
 from fastbp.training.one_by_one import Online
 
@@ -175,9 +175,10 @@ def load(cls: type, path: str | os.PathLike) -> Any:
         state = model_file.decoded(metadata, STATE)
         for name in ("loss", "metrics"):
             _refuse_functions(state[name])
-        optimizer = optimizers.from_config(state["optimizer"])
+        optimizer = optimizers.Optimizer.from_config(state["optimizer"])
         shares = _unlisted(state["loss_weights"])
-        trainer = cls(net, _unlisted(state["loss"]), optimizer, loss_weights=shares, metrics=state["metrics"])
+        loss, metrics = _unlisted(_made(state["loss"], Loss.classes)), _made(state["metrics"], METRICS)
+        trainer = cls(net, loss, optimizer, loss_weights=shares, metrics=metrics)
         _take(trainer, state, arrays, _position(metadata, arrays))
     except (ModelFormatError, *DAMAGE) as error:
         raise ModelFormatError(f"{os.fspath(path)}: no trainer: {error}") from error
@@ -226,7 +227,7 @@ def _rate(stored, optimizer):
     """The learning rate of a file; where that only names a function, the optimizer's own."""
     if isinstance(stored, dict) and "function" in stored and optimizer.schedule is not None:
         return optimizer.schedule
-    return optimizers.stored_rate(stored)
+    return as_schedule(stored) or checks.in_range(stored, "lr", 0.0)
 
 
 def _graph(name, metadata):
@@ -284,7 +285,7 @@ def _recipe(trainer, functions):
 def _names(recipe, functions):
     if isinstance(recipe, (list, tuple)):
         return [_names(one, functions) for one in recipe]
-    if isinstance(recipe, Loss) and recipe == resolve(recipe.__name__):
+    if isinstance(recipe, Loss) and recipe == type(recipe)():
         return recipe.__name__
     if isinstance(recipe, (Loss, Metric)):
         return recipe.config()
@@ -293,6 +294,13 @@ def _names(recipe, functions):
     if not functions:
         raise TypeError(f"only losses and metrics of fastbp's own can be saved, got {recipe!r}")
     return {FUNCTION: recipe.__name__}
+
+
+def _made(recipe, registry):
+    """The objects that a file describes; names stay names."""
+    if isinstance(recipe, list):
+        return [_made(one, registry) for one in recipe]
+    return registry.from_config(recipe) if isinstance(recipe, dict) else recipe
 
 
 def _refuse_functions(recipe):
