@@ -44,6 +44,12 @@ cdef struct Plan:
     Py_ssize_t* coupled         # the nodes that couple rows in training
     Py_ssize_t n_coupled, n_constrained
     bint failed                 # a node in Python has raised
+    void* owner                 # the program
+    double products             # of a row in the widest layer
+    bint looks                  # the pass takes long: it looks for signals from time to time: interruption.pxi
+    double looked               # when it did last
+    bint stopped                # a signal's handler has raised
+    bint formed                 # the gradient is there, and only the update is wanted
     bint unfit                  # a source had a number that it must not have
     bint any_table              # some inputs name rows of tables
     bint all_plain              # no source is a Source's
@@ -88,6 +94,7 @@ cdef class Program:
     cdef list in_python         # the nodes that Python computes
     cdef list tensors, gradients    # of the buffers
     cdef list owns              # (tensor, its first gradient)
+    cdef object interruption    # what a signal's handler has raised
     cdef object sweeper         # sweeps.pxi, when first wanted
     cdef list widths, specs, gradient_widths, inputs, outputs
     cdef public uint64_t seed, draws    # of dropout; forward passes in training, which number its masks

@@ -8,9 +8,12 @@ option, a gradient for each thread and a sum of them, costs memory and makes bit
 """
 from libc.math cimport NAN, isfinite, sqrt
 from libc.stdint cimport int64_t, uint64_t
-from libc.string cimport memset
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, memset
 
 import numpy as np
+
+from cpython.exc cimport PyErr_CheckSignals
 
 from fastbp._engine.chain cimport Chain, matrices_part, squares_part, take_norm, update_span
 from fastbp._engine.flush cimport flush_subnormals, fp_mode, restore_mode
@@ -23,6 +26,7 @@ from fastbp._engine.threads cimport MOST_THREADS, Lock, Task, enter, leave, rest
 
 from fastbp._engine.plan import lower
 
+include "passes/interruption.pxi"
 include "passes/buffers.pxi"
 include "passes/arrays.pxi"
 include "passes/forward_backward.pxi"
@@ -43,7 +47,7 @@ cdef class Program:
     def __init__(self, dtype, widths, ops, inputs, outputs, params, grads):
         cdef Py_ssize_t t
         self.dtype = np.dtype(dtype)
-        self.plan.kernels = kernels_of(self.dtype)
+        self.plan.kernels, self.plan.owner = kernels_of(self.dtype), <void*> self
         self.widths, self.arrays = list(widths), [params, grads]
         self.inputs, self.outputs = list(inputs), list(outputs)
         self.specs, self.gradient_widths, first, ports = lower(widths, ops, inputs, outputs)
@@ -66,6 +70,7 @@ cdef class Program:
         self.plan.coupled = <Py_ssize_t*> self.own(self.plan.n_nodes * sizeof(Py_ssize_t))
         self.in_python = []
         dense = [op for op in ops if op[0] == "dense"]
+        self.plan.products = max([widths[op[1][0]] * widths[op[2]] for op in dense], default=0)
         self.row_seconds = 6 * sum([widths[op[1][0]] * widths[op[2]] for op in dense]) / (
             PRODUCTS_A_LANE * self.plan.kernels.lanes)
         self.inputs = [(t, first[t]) for t in inputs]
@@ -212,6 +217,9 @@ cdef class Program:
         `threads` is a number of threads, or less than 0 for a choice up to -threads.
         """
         cdef int most = threads if threads > 0 else -threads
+        self.plan.looks, self.plan.stopped = rows * self.row_seconds > SHORT, False
+        if self.plan.looks:
+            self.plan.looked = clock_seconds()
         most = min(most, MOST_THREADS)
         if threads < 0:
             # What takes less than the threads' meeting is not worth their while, nor is less than a tile each.
@@ -243,11 +251,11 @@ cdef class Program:
         cdef bint in_place
         try:
             threads = tuned(&self.tuners[PREDICTIONS], N, threads, most)
-            self.reserve(threads * min((N + threads - 1) // threads, BLOCK_ROWS))
+            self.reserve(threads * min((N + threads - 1) // threads, rows_of_piece(&self.plan)))
             self.plan.rows, self.plan.order, self.plan.first = N, NULL, 0
             self.begin(False, 0, 0)
             # Several threads read the callers' rows in place where the buffers have a row for each.
-            in_place = threads > 1 and N <= threads * BLOCK_ROWS and self.plan.all_dense and self.plan.all_plain
+            in_place = threads > 1 and N <= threads * rows_of_piece(&self.plan) and self.plan.all_dense and self.plan.all_plain
             place_inputs(&self.plan, in_place, 0)
             if tiny:
                 share(predict_task, &self.plan, threads)
@@ -260,8 +268,12 @@ cdef class Program:
         self.raise_failed()
 
     cdef void raise_failed(self) except *:
-        """Raises what a node in Python has raised during a pass."""
+        """Raises what a node in Python, or the handler of a signal, has raised during a pass."""
         cdef InPython node
+        if self.plan.stopped:
+            self.plan.stopped = self.plan.failed = False
+            error, self.interruption = self.interruption, None
+            raise error
         if self.plan.failed:
             self.plan.failed = False
             errors = [it.error for it in self.in_python if it.error is not None]
@@ -285,7 +297,7 @@ cdef class Program:
         chain.rules.G = self.plan.grads
         place_inputs(&self.plan, direct, self.plan.first)
         loss[0] = batch_loss(&self.plan, threads)
-        if self.plan.failed:
+        if self.plan.failed or self.plan.stopped:
             return 3
         if self.plan.unfit:
             return 4
@@ -293,7 +305,9 @@ cdef class Program:
         if not isfinite(loss[0]):
             return 1
         chain.prepare(lr, loss[0], self.plan.scale)
-        return 0 if gradients(&self.plan, False, threads) else 2
+        if not gradients(&self.plan, False, threads):
+            return 3 if self.plan.stopped else 2
+        return 0
 
     cdef double value_and_gradients(self, bint training, uint64_t seed, uint64_t step, int wanted,
                                     int most) noexcept nogil:
@@ -304,7 +318,7 @@ cdef class Program:
         self.plan.rules = NULL
         place_inputs(&self.plan, self.plan.all_dense and self.plan.all_plain, 0)
         loss = batch_loss(&self.plan, threads)
-        if not self.plan.failed:
+        if not self.plan.failed and not self.plan.stopped:
             gradients(&self.plan, False, threads)
         passed(&self.tuners[GRADIENTS])
         return loss
@@ -356,7 +370,7 @@ cdef class Program:
             self.want_inputs(input_gradients)
             backward_pass(&self.plan, threads)
             self.plan.rules = NULL
-            if not self.plan.failed:
+            if not self.plan.failed and not self.plan.stopped:
                 gradients(&self.plan, accumulate, threads)
             self.want_inputs(False)
             passed(&self.tuners[BACKWARDS])

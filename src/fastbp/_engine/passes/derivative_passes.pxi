@@ -145,7 +145,7 @@ cdef void pull_task(void* job, int part, int of) noexcept nogil:
     cdef Py_ssize_t rows, p, q, o, k, s, O, I, first, seeds, item = plan.kernels.item
     cdef char* out
     cdef fp_mode mode = flush_subnormals()
-    while n < stop:
+    while n < stop and not stops(plan, context):
         rows = min(sweep.at_once, stop - n)
         load_sources(plan, 0, plan.n_sources, n, start, start + rows)
         forward_rows(plan, context, 0, plan.n_nodes, start, start + rows)
@@ -180,7 +180,7 @@ cdef void push_task(void* job, int part, int of) noexcept nogil:
     cdef char* row = sweep.columns + part * sweep.most * plan.kernels.item
     cdef char* out
     cdef fp_mode mode = flush_subnormals()
-    while n < stop:
+    while n < stop and not stops(plan, context):
         rows = min(sweep.at_once, stop - n)
         load_sources(plan, 0, sweep.n_given, n, start, start + rows)
         forward_part(sweep, context, False, start, start + rows)
@@ -250,7 +250,7 @@ cdef void second_task(void* job, int part, int of) noexcept nogil:
     cdef Py_ssize_t I = plan.sources.value.width, directions = I if sweep.each_direction else 1, rows, i
     cdef char* out
     cdef fp_mode mode = flush_subnormals()
-    while n < stop:
+    while n < stop and not stops(plan, context):
         rows = min(sweep.at_once, stop - n)
         load_sources(plan, 0, 1 if sweep.each_direction else 2, n, start, start + rows)
         forward_part(sweep, context, False, start, start + rows)
@@ -296,7 +296,7 @@ cdef void rows_gradient_task(void* job, int part, int of) noexcept nogil:
     cdef char* own = sweep.columns + part * P * item
     cdef const Port* port
     cdef fp_mode mode = flush_subnormals()
-    while n < stop:
+    while n < stop and not stops(plan, context):
         rows = min(sweep.at_once, stop - n)
         load_sources(plan, 0, plan.n_sources, n, start, start + rows)
         forward_rows(plan, context, 0, plan.n_nodes, start, start + rows)

@@ -56,6 +56,7 @@ cdef class _Sweeper:
                   Py_ssize_t width_of_columns=0) except *:
         """All rows, in blocks, on some threads; the sources (and what the task asks for else) are attached."""
         threads = program.claim(threads, N)
+        program.plan.looks, program.plan.looked = True, clock_seconds()
         try:
             self.sweep.at_once = min(self.sweep.at_once, (N + threads - 1) // threads)
             program.reserve(threads * self.sweep.at_once * self.sweep.seeds)
@@ -149,9 +150,11 @@ def parameter_second(Program program, xs, ts, terms):
         forward_rows(&program.plan, program.plan.contexts, 0, program.plan.n_nodes, 0, N)
         seed_second(&sweeper.sweep, program.plan.contexts, 0, 0, N, 1.0 / <double> N)
         backward_rows(&program.plan, program.plan.contexts, 0, program.plan.n_nodes, 0, N)
-        gradients(&program.plan, False, 1)
+        if not program.plan.stopped:
+            gradients(&program.plan, False, 1)
         restore_mode(mode)
         leave(1)
+    program.raise_failed()
 
 
 def rows_gradients(Program program, xs, ts, terms, out, norms, Py_ssize_t size, int threads=1):

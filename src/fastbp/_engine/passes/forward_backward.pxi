@@ -63,6 +63,8 @@ cdef void forward_rows(const Plan* plan, const Context* context, Py_ssize_t firs
     """Nodes first ... last - 1, in order."""
     cdef Py_ssize_t k
     for k in range(first, last):
+        if stops(plan, context):
+            return
         if plan.nodes[k].op.kind.forward != NULL:
             plan.nodes[k].op.kind.forward(&plan.nodes[k].op, context, start, stop)
 
@@ -72,6 +74,8 @@ cdef void backward_rows(const Plan* plan, const Context* context, Py_ssize_t fir
     """Nodes last - 1 ... first."""
     cdef Py_ssize_t k
     for k in range(last - 1, first - 1, -1):
+        if stops(plan, context):
+            return
         if plan.inputs_wanted or plan.nodes[k].trains:
             plan.nodes[k].op.kind.backward(&plan.nodes[k].op, context, start, stop)
 
@@ -108,11 +112,15 @@ cdef void store_input_gradients(const Plan* plan, Py_ssize_t start, Py_ssize_t s
 cdef void forward_task(void* job, int part, int of) noexcept nogil:
     """Loads and computes its rows, and stores the outputs."""
     cdef const Plan* plan = <const Plan*> job
-    cdef Py_ssize_t start = cut(plan.rows, part, of), stop = cut(plan.rows, part + 1, of)
+    cdef Py_ssize_t n = cut(plan.rows, part, of), stop = cut(plan.rows, part + 1, of), after
+    cdef Py_ssize_t rows = rows_of_piece(plan) if plan.looks else plan.rows
     cdef fp_mode mode = flush_subnormals()
-    load(plan, NULL, 0, start, stop)
-    forward_rows(plan, plan.contexts + part, 0, plan.n_nodes, start, stop)
-    store(plan, 0, start, stop)
+    while n < stop and not plan.stopped:
+        after = min(n + rows, stop)
+        load(plan, NULL, 0, n, after)
+        forward_rows(plan, plan.contexts + part, 0, plan.n_nodes, n, after)
+        store(plan, 0, n, after)
+        n = after
     restore_mode(mode)
 
 
@@ -120,10 +128,10 @@ cdef void predict_task(void* job, int part, int of) noexcept nogil:
     """The same block by block, in buffer rows of its own: there are fewer of these than rows."""
     cdef Plan* plan = <Plan*> job
     cdef Py_ssize_t n = cut(plan.rows, part, of), stop = cut(plan.rows, part + 1, of), after
-    cdef Py_ssize_t start = n if plan.direct else plan.capacity // of * part
+    cdef Py_ssize_t start = n if plan.direct else plan.capacity // of * part, rows = rows_of_piece(plan)
     cdef fp_mode mode = flush_subnormals()
-    while n < stop:
-        after = n + BLOCK_ROWS if n + BLOCK_ROWS < stop else stop
+    while n < stop and not plan.stopped:
+        after = min(n + rows, stop)
         if of == 1 and plan.all_dense and plan.all_plain:
             place_inputs(plan, True, n)
         elif not plan.direct:
@@ -138,11 +146,15 @@ cdef void predict_task(void* job, int part, int of) noexcept nogil:
 cdef void backward_task(void* job, int part, int of) noexcept nogil:
     """From the gradients of the outputs to those of its rows of all inputs."""
     cdef const Plan* plan = <const Plan*> job
-    cdef Py_ssize_t start = cut(plan.rows, part, of), stop = cut(plan.rows, part + 1, of)
+    cdef Py_ssize_t n = cut(plan.rows, part, of), stop = cut(plan.rows, part + 1, of), after
+    cdef Py_ssize_t rows = rows_of_piece(plan) if plan.looks else plan.rows
     cdef fp_mode mode = flush_subnormals()
-    load_output_gradients(plan, start, stop)
-    backward_rows(plan, plan.contexts + part, 0, plan.n_nodes, start, stop)
-    store_input_gradients(plan, start, stop)
+    while n < stop and not plan.stopped:
+        after = min(n + rows, stop)
+        load_output_gradients(plan, n, after)
+        backward_rows(plan, plan.contexts + part, 0, plan.n_nodes, n, after)
+        store_input_gradients(plan, n, after)
+        n = after
     restore_mode(mode)
 
 
@@ -151,9 +163,10 @@ cdef void rows_task(void* job, int part, int of) noexcept nogil:
     cdef const Plan* plan = <const Plan*> job
     cdef Py_ssize_t n = cut(plan.rows, part, of), stop = cut(plan.rows, part + 1, of), after
     cdef const Context* context = plan.contexts + part
+    cdef Py_ssize_t rows = rows_of_piece(plan)
     cdef fp_mode mode = flush_subnormals()
-    while n < stop:
-        after = n + BLOCK_ROWS if n + BLOCK_ROWS < stop else stop
+    while n < stop and not plan.stopped:
+        after = min(n + rows, stop)
         if not plan.direct:
             load(plan, plan.order, plan.first, n, after)
         forward_rows(plan, context, 0, plan.n_nodes, n, after)
@@ -183,17 +196,25 @@ cdef void store_task(void* job, int part, int of) noexcept nogil:
 
 cdef void stage_task(void* job, int part, int of) noexcept nogil:
     cdef const Plan* plan = <const Plan*> job
+    cdef Py_ssize_t n = cut(plan.rows, part, of), stop = cut(plan.rows, part + 1, of), after
+    cdef Py_ssize_t rows = rows_of_piece(plan) if plan.looks else plan.rows
     cdef fp_mode mode = flush_subnormals()
-    forward_rows(plan, plan.contexts + part, plan.first_node, plan.last_node,
-                 cut(plan.rows, part, of), cut(plan.rows, part + 1, of))
+    while n < stop and not plan.stopped:
+        after = min(n + rows, stop)
+        forward_rows(plan, plan.contexts + part, plan.first_node, plan.last_node, n, after)
+        n = after
     restore_mode(mode)
 
 
 cdef void stage_backward_task(void* job, int part, int of) noexcept nogil:
     cdef const Plan* plan = <const Plan*> job
+    cdef Py_ssize_t n = cut(plan.rows, part, of), stop = cut(plan.rows, part + 1, of), after
+    cdef Py_ssize_t rows = rows_of_piece(plan) if plan.looks else plan.rows
     cdef fp_mode mode = flush_subnormals()
-    backward_rows(plan, plan.contexts + part, plan.first_node, plan.last_node,
-                  cut(plan.rows, part, of), cut(plan.rows, part + 1, of))
+    while n < stop and not plan.stopped:
+        after = min(n + rows, stop)
+        backward_rows(plan, plan.contexts + part, plan.first_node, plan.last_node, n, after)
+        n = after
     restore_mode(mode)
 
 
@@ -203,7 +224,8 @@ cdef void couple_task(void* job, int part, int of) noexcept nogil:
     cdef const Node* node = plan.nodes + plan.last_node
     cdef Py_ssize_t blocks = (node.op.Y.width + plan.kernels.panel - 1) // plan.kernels.panel
     cdef fp_mode mode = flush_subnormals()
-    node.op.kind.couple(&node.op, plan.contexts + part, plan.rows, cut(blocks, part, of), cut(blocks, part + 1, of))
+    if not stops(plan, plan.contexts + part):
+        node.op.kind.couple(&node.op, plan.contexts + part, plan.rows, cut(blocks, part, of), cut(blocks, part + 1, of))
     restore_mode(mode)
 
 
@@ -212,8 +234,9 @@ cdef void couple_backward_task(void* job, int part, int of) noexcept nogil:
     cdef const Node* node = plan.nodes + plan.first_node - 1
     cdef Py_ssize_t blocks = (node.op.Y.width + plan.kernels.panel - 1) // plan.kernels.panel
     cdef fp_mode mode = flush_subnormals()
-    node.op.kind.couple_backward(&node.op, plan.contexts + part, plan.rows, cut(blocks, part, of),
-                                 cut(blocks, part + 1, of))
+    if not stops(plan, plan.contexts + part):
+        node.op.kind.couple_backward(&node.op, plan.contexts + part, plan.rows, cut(blocks, part, of),
+                                     cut(blocks, part + 1, of))
     restore_mode(mode)
 
 
@@ -302,10 +325,15 @@ cdef inline Py_ssize_t cut_inputs(Py_ssize_t I, Py_ssize_t O, int part, int of) 
 
 
 cdef void parameters_task(void* job, int part, int of) noexcept nogil:
-    """Phase two: one slice of every dW over all rows, then, with a chain, its update.  Later stages only update."""
+    """Phase two: one slice of every dW over all rows, then, with a chain, its update.  Later stages only update.
+
+    Where that takes long it is two tasks: one forms the gradient, in pieces, the other (`formed`) updates.
+    """
     cdef const Plan* plan = <const Plan*> job
     cdef Py_ssize_t k, start, stop, O
-    cdef bint fine = True, last = part == of - 1, forms = plan.rules == NULL or plan.rules.stage == 0
+    cdef int piece, pieces
+    cdef bint fine = True, last = part == of - 1
+    cdef bint forms = not plan.formed and (plan.rules == NULL or plan.rules.stage == 0)
     cdef const Node* node
     cdef Context* context = plan.contexts + part
     cdef fp_mode mode = flush_subnormals()
@@ -316,8 +344,15 @@ cdef void parameters_task(void* job, int part, int of) noexcept nogil:
         O = node.weight_columns
         start, stop = cut_inputs(node.weight_rows, O, part, of), cut_inputs(node.weight_rows, O, part + 1, of)
         if forms:
-            node.op.kind.gradient(&node.op, context, plan.rows, start, stop, last)
-        if plan.rules == NULL or not node.last_of_parameters:
+            pieces = pieces_of(plan, node, of)
+            for piece in range(pieces):
+                if stops(plan, context):
+                    break
+                node.op.kind.gradient(&node.op, context, plan.rows,
+                                      cut_inputs(node.weight_rows, O, part * pieces + piece, of * pieces),
+                                      cut_inputs(node.weight_rows, O, part * pieces + piece + 1, of * pieces),
+                                      last and piece == pieces - 1)
+        if plan.stopped or plan.rules == NULL or not node.last_of_parameters:
             continue
         fine &= update_span(plan.rules, plan.params, plan.grads, node.weights + start * O, node.weights + stop * O,
                             context.scratch)
@@ -369,8 +404,55 @@ cdef bint gradients(Plan* plan, bint adds, int threads) noexcept nogil:
     cdef Py_ssize_t k
     for k in range(plan.n_nodes):
         plan.nodes[k].op.adds_gradient = adds or plan.nodes[k].shares_gradient
+    if plan.rules != NULL and long_update(plan, threads):
+        return formed_update(plan, threads)
     share(parameters_task, plan, threads)
+    if plan.stopped:
+        return False
     return plan.rules == NULL or later_stages(plan, threads)
+
+
+cdef bint formed_update(Plan* plan, int threads) noexcept nogil:
+    """The same where forming the gradient takes long and may be stopped: all of it, then the update."""
+    cdef Rules* rules = plan.rules
+    cdef bint fine
+    cdef char* averages = <char*> malloc(running_averages(plan, NULL, False))
+    if averages == NULL:
+        plan.looks = False          # no room to put anything back: then it is not given up
+    else:
+        running_averages(plan, averages, False)
+    plan.rules = NULL
+    share(parameters_task, plan, threads)
+    plan.rules, fine = rules, not plan.stopped
+    if plan.stopped:
+        running_averages(plan, averages, True)
+    free(averages)
+    if fine:
+        plan.formed, plan.looks = True, False       # an update is not given up half way
+        share(parameters_task, plan, threads)
+        plan.formed = False
+        fine = later_stages(plan, threads)
+    return fine
+
+
+cdef Py_ssize_t running_averages(const Plan* plan, char* store, bint back) noexcept nogil:
+    """Copies all running averages to a store, or back from it; without a store, the bytes that it must have."""
+    cdef Py_ssize_t k, size, used = 1
+    cdef const Op* op
+    for k in range(plan.n_nodes):
+        op = &plan.nodes[k].op
+        if op.running_mean == NULL:
+            continue
+        size = op.Y.width * plan.kernels.item
+        if store != NULL:
+            memcpy(<void*> op.running_mean if back else store + used, store + used if back else op.running_mean, size)
+            used += size
+            memcpy(<void*> op.running_variance if back else store + used,
+                   store + used if back else op.running_variance, size)
+            used += size
+        else:
+            used += 2 * size
+    return used
 
 
 cdef inline bint all_fine(const Plan* plan, int threads) noexcept nogil:

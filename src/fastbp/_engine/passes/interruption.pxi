@@ -1,0 +1,46 @@
+"""Ctrl-C in a long pass: the caller's thread looks for signals between two pieces of work; then all threads end.
+
+What the pass has computed so far is thrown away, and no parameter has moved: where phase two takes long, the whole
+gradient is formed before the first update.
+"""
+
+cdef double LOOK_EVERY = 0.05       # seconds from one look for signals to the next
+cdef double SHORT = 5e-3            # seconds of a pass in which nobody looks
+cdef double PIECE = 5e9             # floating-point operations of a product between two looks, at most
+
+
+cdef void look(Plan* plan) noexcept with gil:
+    """Runs the handlers of signals that have come, in the main thread; what they raise stops the pass."""
+    cdef Program program = <Program> plan.owner
+    plan.looked = clock_seconds()
+    try:
+        PyErr_CheckSignals()
+    except BaseException as error:
+        program.interruption, plan.stopped = error, True
+
+
+cdef inline bint stops(const Plan* plan, const Context* context) noexcept nogil:
+    """Whether the pass ends here, without a result."""
+    if plan.looks and context == plan.contexts and not plan.stopped and clock_seconds() - plan.looked > LOOK_EVERY:
+        look(<Plan*> plan)
+    return plan.stopped
+
+
+cdef inline Py_ssize_t rows_of_piece(const Plan* plan) noexcept nogil:
+    """Rows that run through the widest layer between two looks, as far as the second-level cache wants them at all."""
+    return max(8, min(<Py_ssize_t> BLOCK_ROWS, <Py_ssize_t> (PIECE / (2 * max(plan.products, 1.0)))))
+
+
+cdef inline int pieces_of(const Plan* plan, const Node* node, int of) noexcept nogil:
+    """Into how many pieces a thread's slice of a weight gradient falls."""
+    cdef double products = 2.0 * plan.rows * node.weight_rows * node.weight_columns / of
+    return <int> min(<double> max(node.weight_rows // of, 1), 1 + products / PIECE) if plan.looks else 1
+
+
+cdef inline bint long_update(const Plan* plan, int threads) noexcept nogil:
+    """Whether the whole gradient is formed first, since forming it may be interrupted."""
+    cdef Py_ssize_t k
+    for k in range(plan.n_nodes if plan.looks else 0):
+        if plan.nodes[k].op.kind.gradient != NULL and pieces_of(plan, plan.nodes + k, threads) > 1:
+            return True
+    return False
