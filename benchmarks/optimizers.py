@@ -57,7 +57,7 @@ def ours(optimizer, P: np.ndarray, G: np.ndarray) -> tuple[Callable[[], object],
     rules = optimizer._group_of("", True)[1]
     chain = _engine.Chain("float32", [(1.0, rules)], len(P))
     states = sum(_engine.RULES[name].states for name, _ in rules)
-    return (lambda: chain.step(P, G, optimizer.lr)), 4 * len(P) * (3 + 2 * states)
+    return (lambda: _engine.functional.update(chain, P, G, optimizer.lr)), 4 * len(P) * (3 + 2 * states)
 
 
 def of_torch(name: str, settings: dict, lr: float, P: np.ndarray, G: np.ndarray) -> tuple[Callable[[], object], str]:

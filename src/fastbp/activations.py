@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from fastbp._engine import ACTIVATIONS, Setting, functional as _kernels
+from fastbp._engine import ACTIVATIONS, Function, Setting, functional as _kernels
 from fastbp._typing import ArrayLike
 from fastbp.inputs import checks
 
@@ -58,7 +58,7 @@ class ActivationFunction:
             low, high = (each.name for each in row.parameters)
             raise ValueError(f"{low} of {row.name} must be at most {high}, got {self.parameters}")
         self._key = (self.name, *self.parameters, *[0.0] * (2 - len(self.parameters)))
-        self.compiled = _kernels.Function(*self._key)
+        self.compiled = Function(*self._key)
 
     def settings(self) -> dict[str, Any]:
         """What the engine's ops call it by."""

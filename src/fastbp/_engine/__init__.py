@@ -6,6 +6,7 @@ README.md in this folder says how a training step runs through these files.
 from fastbp._engine import functional
 from fastbp._engine.chain import Chain
 from fastbp._engine.dict_row import DictRow
+from fastbp._engine.fast_activation import Function
 from fastbp._engine.fast_path import Lane
 from fastbp._engine.functional import first_nonfinite, first_outside, loss
 from fastbp._engine.loss_term import Term
@@ -53,6 +54,7 @@ __all__ = [
     "Activation",
     "Chain",
     "DictRow",
+    "Function",
     "Lane",
     "Lock",
     "Loss",

@@ -1,6 +1,6 @@
 """Types of chain.pyx."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -25,11 +25,3 @@ class Chain:
     def cut(self) -> None: ...
     def begin_stage(self, g: int, stage: int, first: int) -> None: ...
     def place(self, matrices: Sequence[tuple[int, int, int, int]]) -> None: ...
-    def step(
-        self,
-        params: np.ndarray,
-        grads: np.ndarray,
-        lr: float,
-        spans: Iterable[tuple[int, int]] | None = None,
-        loss: float = ...,
-    ) -> bool: ...

@@ -9,7 +9,6 @@ from libc.math cimport NAN, isfinite, sqrt
 
 import numpy as np
 
-from fastbp._engine.flush cimport flush_subnormals, fp_mode, restore_mode
 from fastbp._engine.kernel_table cimport MAX_RULES, MAX_SCALARS, MAX_STATES, Rule
 from fastbp._engine.memory cimport Arena, address, kernels_of
 from fastbp._engine.tables cimport row_named
@@ -222,31 +221,3 @@ cdef class Chain:
             group = self.rules.groups + g
             for c in range(1 if self.rules.collecting else group.n_links):
                 prepare_link(group.links + c, step, group.lr_scale)
-
-    def step(self, params, grads, double lr, spans=None, double loss=NAN):
-        """One step on flat vectors, or on stretches (start, stop) of them; False if part of it was not finite and so
-        withheld."""
-        cdef Py_ssize_t size = self.n * self.rules.kernels.item, start, stop
-        cdef void* P = address(params, size)
-        cdef const void* G = address(grads, size)
-        cdef Rules* rules = &self.rules
-        cdef fp_mode mode
-        cdef bint fine = True
-        cdef int stage
-        rules.G = G
-        self.prepare(lr, loss, 1)
-        mode = flush_subnormals()
-        for stage in range(1 if rules.collecting else rules.n_stages):
-            rules.stage = stage
-            if rules.wants_norm[rules.stage]:
-                squares_part(rules, 0, 1)
-                if not take_norm(rules):
-                    fine = False
-                    break
-            if rules.wants_matrices[rules.stage]:
-                matrices_part(rules, &self.context, 0, 1)
-            for start, stop in [(0, self.n)] if spans is None else spans:
-                with nogil:
-                    fine &= update_span(rules, P, G, start, stop, self.context.scratch)
-        restore_mode(mode)
-        return fine

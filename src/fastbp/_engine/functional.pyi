@@ -1,13 +1,11 @@
 """Types of functional.pyx."""
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
 
+from fastbp._engine.chain import Chain
 from fastbp._engine.loss_term import Term
-
-class Function:
-    def __init__(self, name: str, alpha: float, beta: float) -> None: ...
-    def forward(self, Z: object, out: object) -> np.ndarray | None: ...
-    def backward(self, dY: object, Z: object, Y: object, out: object) -> np.ndarray | None: ...
 
 def dense_forward(
     X: np.ndarray, W: np.ndarray, b: np.ndarray | None, activation: str, alpha: float = ..., beta: float = ...
@@ -28,5 +26,16 @@ def activation_backward(
     dY: np.ndarray, Z: np.ndarray, Y: np.ndarray, activation: str, alpha: float = ..., beta: float = ...
 ) -> np.ndarray: ...
 def loss(term: Term, Y: np.ndarray, t: np.ndarray, weights: np.ndarray | None) -> tuple[float, np.ndarray]: ...
+def update(
+    chain: Chain,
+    P: np.ndarray,
+    G: np.ndarray,
+    lr: float,
+    spans: Iterable[tuple[int, int]] | None = None,
+    loss: float = ...,
+) -> bool: ...
+
+UPDATES: dict[np.dtype, Callable[..., bool]]
+
 def first_nonfinite(A: np.ndarray) -> int: ...
 def first_outside(A: np.ndarray, low: float, high: float) -> int: ...

@@ -1,73 +1,87 @@
-"""The kernels one by one, for Python: over C-contiguous arrays, with buffers made for the call.
+"""The kernels one by one, for Python, with the structs and so the bits of a program: how a kernel is called.
 
-Each function builds the struct that a program would and calls the same kernel, so the bits are the same.  A Function
-does without these: it calls the kernels of an activation on arrays as they lie.
+A caller of a kernel does four things, as `dense_forward` shows.  It takes C-contiguous arrays as typed memoryviews of
+`real`, for which Cython compiles it twice; what a kernel only reads is `const`, so that read-only arrays will do.  It
+fills the kernel's struct (kernel_table.pxd): parameters stay where they lie, rows are copied into tensors, whose blocks
+of whole vectors the kernels want.  It calls through the table of kernels, with subnormal numbers set to zero.  It
+copies the result into a new array.  Arrays have been checked before they come here; their sizes are compared once more,
+since a wrong one would write into foreign memory.
+
+Letters: N rows, I inputs, O outputs; dT is dLoss/dT in T's shape; f is the activation.
 """
-from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.math cimport NAN
 from libc.stdint cimport int64_t
-from libc.string cimport memcpy, memmove, memset
 
 import numpy as np
 
+from fastbp._engine.chain cimport Chain, Rules, matrices_part, squares_part, take_norm, update_span
 from fastbp._engine.flush cimport flush_subnormals, fp_mode, restore_mode
 from fastbp._engine.kernel_table cimport Activation, Context, Kernels, Op, OpKind, Targets, Tensor
-from fastbp._engine.memory cimport Arena, address, kernels_of, numbers_of, pitch_of
-from fastbp._engine.tables cimport row_named
 from fastbp._engine.loss_term cimport Term
+from fastbp._engine.memory cimport Arena, address, aligned, kernels_of, numbers_of, pitch_of, plain
+from fastbp._engine.tables cimport row_named
+
+ctypedef fused real:
+    float
+    double
+
+cdef enum:
+    IN_CACHE = 16384            # numbers of which several arrays stay in the second-level cache
+
+cdef object empty = np.empty
+# For numbers of 4 bytes and of 8: [sizeof(real) == 8].
+cdef tuple DTYPES = (np.dtype("float32"), np.dtype("float64"))
+cdef const Kernels* KERNELS[2]
+KERNELS[0], KERNELS[1] = kernels_of(DTYPES[0]), kernels_of(DTYPES[1])
 
 
-cdef class _Blocks:
-    """A tensor in blocks with the memory that it owns, and its way from and to arrays."""
+cdef inline int want(Py_ssize_t wanted, Py_ssize_t got) except -1:
+    """A size of an array is what it must be."""
+    if got != wanted:
+        raise BufferError(f"an array has a size of {got} where {wanted} belongs")
+    return 0
+
+
+cdef class _Tensors:
+    """Tensors of N rows, in the layout of the kernels, with their memory."""
     cdef const Kernels* kernels
-    cdef Tensor tensor
-    cdef Py_ssize_t rows
-    cdef Arena arena
-    cdef object dtype
+    cdef Py_ssize_t N
+    cdef list arenas
 
-    def __cinit__(self, dtype, Py_ssize_t rows, Py_ssize_t width, array=None):
-        cdef Py_ssize_t pitch
-        self.kernels, self.rows, self.dtype = kernels_of(dtype), rows, dtype
-        pitch = pitch_of(self.kernels, width)
-        self.arena = Arena(numbers_of(self.kernels, width, rows) * self.kernels.item)
-        self.tensor.width, self.tensor.pitch, self.tensor.block = width, pitch, rows * pitch
-        self.tensor.data = self.arena.take(0)
-        if array is not None:
-            self.kernels.load_rows(address(array, rows * width * self.kernels.item), width, NULL, &self.tensor, 0, rows)
+    cdef Tensor zeros(self, Py_ssize_t width) except *:
+        """A tensor (N, width) of zeros."""
+        cdef Py_ssize_t pitch = pitch_of(self.kernels, width)
+        cdef Arena arena = Arena(numbers_of(self.kernels, width, self.N) * self.kernels.item)
+        self.arenas.append(arena)
+        return Tensor(arena.take(0), width, pitch, self.N * pitch)
 
-    def array(self):
-        rows = np.empty((self.rows, self.tensor.width), self.dtype)
-        self.kernels.store_rows(&self.tensor, address(rows, rows.nbytes), self.tensor.width, 0, self.rows)
-        return rows
+    cdef rows(self, const Tensor* T):
+        """A new array (N, width) with the numbers of a tensor."""
+        A = empty((self.N, T.width), DTYPES[self.kernels.item == 8])
+        self.kernels.store_rows(T, address(A, self.N * T.width * self.kernels.item), T.width, 0, self.N)
+        return A
 
 
-cdef class _Node:
-    """An op with its buffers, for N rows."""
+cdef Tensor copy(_Tensors owner, const real[:, ::1] A, Py_ssize_t width) except *:
+    """A tensor with the numbers of A (N, width)."""
+    cdef Tensor made = owner.zeros(width)
+    want(owner.N, A.shape[0])
+    want(width, A.shape[1])
+    owner.kernels.load_rows(&A[0, 0], width, NULL, &made, 0, owner.N)
+    return made
+
+
+cdef _Tensors tensors(const Kernels* kernels, Py_ssize_t N):
+    cdef _Tensors made = _Tensors.__new__(_Tensors)
+    made.kernels, made.N, made.arenas = kernels, N, []
+    return made
+
+
+cdef class _Node(_Tensors):
+    """An op of one input on N rows."""
     cdef Op op
     cdef Context context
-    cdef const Kernels* kernels
-    cdef Arena scratch
-    cdef Py_ssize_t N
-    cdef list kept
-
-    def __cinit__(self, kind, dtype, Py_ssize_t N, activation, double alpha, double beta):
-        self.kernels, self.N, self.kept = kernels_of(dtype), N, []
-        self.scratch = Arena(self.kernels.scratch)
-        self.context.scratch = self.scratch.take(self.kernels.scratch)
-        self.op.inputs = 1
-        self.op.alpha, self.op.beta = alpha, beta
-        self.op.kind = <const OpKind*> row_named(self.kernels.ops, sizeof(OpKind), kind)
-        self.op.activation = <const Activation*> row_named(self.kernels.activations, sizeof(Activation), activation)
-
-    cdef Tensor* keep(self, _Blocks blocks) noexcept:
-        self.kept.append(blocks)
-        return &blocks.tensor
-
-    cdef void parameters(self, W, b, dW, db) except *:
-        cdef Py_ssize_t size = W.nbytes
-        self.op.W = address(W, size)
-        self.op.b = NULL if b is None else address(b, b.nbytes)
-        self.op.dW = NULL if dW is None else address(dW, size)
-        self.op.db = NULL if db is None else address(db, db.nbytes)
+    cdef Tensor X, dX
 
     cdef void forward(self) noexcept:
         cdef fp_mode mode = flush_subnormals()
@@ -78,286 +92,177 @@ cdef class _Node:
         cdef fp_mode mode = flush_subnormals()
         self.op.kind.backward(&self.op, &self.context, 0, self.N)
         if self.op.kind.gradient != NULL:
-            self.op.kind.gradient(&self.op, &self.context, self.N, 0, self.op.X.width, True)
+            self.op.kind.gradient(&self.op, &self.context, self.N, 0, self.X.width, True)
         restore_mode(mode)
 
 
-cdef enum:
-    COPIED = 2048               # bytes: of more, memmove takes an instruction that is slower within the caches
-    WORTH_THE_LOCK = 16384      # numbers for which other threads of Python may run meanwhile
-    IN_CACHE = 16384            # numbers of which several arrays stay in the second-level cache
-
-empty, ndarray = np.empty, np.ndarray
-cdef tuple DTYPES = (np.dtype("float32"), np.dtype("float64"))
-
-
-cdef bint take(array, Py_buffer* view, int flags) noexcept:
-    """A buffer of rows of floats; False for what needs a closer look, an error or a copy."""
-    if type(array) is not ndarray:
-        return False
-    try:
-        PyObject_GetBuffer(array, view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | flags)
-    except Exception:
-        return False
-    if (view.ndim == 2 and view.len > 0 and (view.format[0] == b"f" or view.format[0] == b"d")
-            and view.format[1] == 0 and <size_t> view.buf % <size_t> view.itemsize == 0):
-        return True
-    PyBuffer_Release(view)
-    return False
+cdef _Node node(kind, const real[:, ::1] X, activation, double alpha, double beta):
+    """A _Node of a kind and an activation of the tables, with the input X."""
+    cdef _Node made = _Node.__new__(_Node)
+    cdef const Kernels* kernels = KERNELS[sizeof(real) == 8]
+    cdef Arena scratch = Arena(kernels.scratch)
+    made.kernels, made.N, made.arenas = kernels, X.shape[0], [scratch]
+    made.context.scratch = scratch.take(0)
+    made.op.kind = <const OpKind*> row_named(kernels.ops, sizeof(OpKind), kind)
+    made.op.activation = <const Activation*> row_named(kernels.activations, sizeof(Activation), activation)
+    made.op.alpha, made.op.beta, made.op.inputs = alpha, beta, 1
+    made.X = copy(made, X, X.shape[1])
+    made.op.X, made.op.dX = &made.X, &made.dX
+    return made
 
 
-cdef bint alike(const Py_buffer* a, const Py_buffer* b) noexcept:
-    return a.itemsize == b.itemsize and a.shape[0] == b.shape[0] and a.shape[1] == b.shape[1]
+cdef _Node dense(const real[:, ::1] X, const real[:, ::1] W, const real[::1] b, activation, double alpha, double beta):
+    """A _Node for Y = f(X W + b); Y and Z are one tensor where f'(Z) comes from Y."""
+    cdef _Node made = node("dense", X, activation, alpha, beta)
+    cdef Py_ssize_t O = W.shape[1]
+    want(X.shape[1], W.shape[0])
+    made.op.W = &W[0, 0]
+    if b is not None:
+        want(O, b.shape[0])
+        made.op.b = &b[0]
+    made.op.Y = made.zeros(O)
+    made.op.Z = made.zeros(O) if made.op.activation.keeps_input else made.op.Y
+    return made
 
 
-cdef bint apart(const Py_buffer* a, const Py_buffer* b) noexcept:
-    """Whether they share no memory, or all of it."""
-    cdef const char* x = <const char*> a.buf
-    cdef const char* y = <const char*> b.buf
-    return x == y or x + a.len <= y or y + b.len <= x
+def dense_forward(const real[:, ::1] X, const real[:, ::1] W, const real[::1] b, activation, double alpha=0.0,
+                  double beta=0.0):
+    """Y (N, O) = f(X W + b) for X (N, I), W (I, O) and b (O,) or None."""
+    cdef _Node layer = dense(X, W, b, activation, alpha, beta)
+    layer.forward()
+    return layer.rows(&layer.op.Y)
 
 
-cdef class Function:
-    """An activation with its parameters, for arrays of two dimensions.
-
-    What it is called with is looked at here, without Python's help, where it is what a kernel can take as it lies;
-    for all else the answer is None, and the caller has it checked, converted or refused.
-    """
-    cdef const Kernels* kernels[2]
-    cdef const Activation* rows[2]
-    cdef Op op
-    cdef Context context
-
-    def __cinit__(self, name, double alpha, double beta):
-        for k in range(2):
-            self.kernels[k] = kernels_of(DTYPES[k])
-            self.rows[k] = <const Activation*> row_named(self.kernels[k].activations, sizeof(Activation), name)
-        self.op.alpha, self.op.beta, self.op.inputs = alpha, beta, 1
-
-    def forward(self, Z, out):
-        """f(Z), written into out if there is one; or None."""
-        cdef Py_buffer z, y
-        if not take(Z, &z, 0):
-            return None
-        try:
-            Y = empty((z.shape[0], z.shape[1]), DTYPES[z.itemsize == 8]) if out is None else out
-            if not take(Y, &y, PyBUF_WRITABLE):
-                return None
-            try:
-                return Y if alike(&z, &y) and apart(&z, &y) and self.run(&z, NULL, NULL, &y) else None
-            finally:
-                PyBuffer_Release(&y)
-        finally:
-            PyBuffer_Release(&z)
-
-    def backward(self, dY, Z, Y, out):
-        """dY f'(Z), with Y = f(Z), written into out if there is one; or None."""
-        cdef Py_buffer dy, z, y, dz
-        if not take(dY, &dy, 0):
-            return None
-        try:
-            if not take(Z, &z, 0):
-                return None
-            try:
-                if not take(Y, &y, 0):
-                    return None
-                try:
-                    dZ = empty((z.shape[0], z.shape[1]), DTYPES[z.itemsize == 8]) if out is None else out
-                    if not take(dZ, &dz, PyBUF_WRITABLE):
-                        return None
-                    try:
-                        fits = (alike(&dy, &z) and alike(&y, &z) and alike(&dz, &z) and apart(&dy, &dz)
-                                and z.buf != dz.buf and y.buf != dz.buf and apart(&z, &dz) and apart(&y, &dz))
-                        return dZ if fits and self.run(&dy, &z, &y, &dz) else None
-                    finally:
-                        PyBuffer_Release(&dz)
-                finally:
-                    PyBuffer_Release(&y)
-            finally:
-                PyBuffer_Release(&z)
-        finally:
-            PyBuffer_Release(&dy)
-
-    cdef bint run(self, const Py_buffer* source, const Py_buffer* Z, const Py_buffer* Y,
-                  const Py_buffer* result) noexcept:
-        """The value, or with Z and Y the gradient; False where a kernel needs rows of whole vectors, and has others."""
-        cdef int k = source.itemsize == 8
-        cdef const Activation* row = self.rows[k]
-        cdef bint by_rows = row.rows_value != NULL and not row.draws
-        cdef fp_mode mode
-        if by_rows and source.shape[1] % self.kernels[k].lanes:
-            return False
-        mode = flush_subnormals()
-        if by_rows:
-            self.run_rows(k, source, Z, Y, result)
-        elif source.len < WORTH_THE_LOCK * source.itemsize:
-            run_elements(row, &self.op, self.kernels[k].lanes, source, Z, Y, result)
-        else:
-            with nogil:
-                run_elements(row, &self.op, self.kernels[k].lanes, source, Z, Y, result)
-        restore_mode(mode)
-        return True
-
-    cdef void run_rows(self, int k, const Py_buffer* source, const Py_buffer* Z, const Py_buffer* Y,
-                       const Py_buffer* result) noexcept:
-        cdef Tensor z, dy, dz
-        self.op.activation = self.rows[k]
-        if Z == NULL:
-            z, self.op.Y = plain(self.kernels[k], source), plain(self.kernels[k], result)
-            self.op.activation.rows_value(&self.op, &self.context, &z, 0, source.shape[0])
-        else:
-            z, self.op.Y = plain(self.kernels[k], Z), plain(self.kernels[k], Y)
-            dy, dz = plain(self.kernels[k], source), plain(self.kernels[k], result)
-            self.op.activation.rows_vjp(&self.op, &self.context, &z, &dy, &dz, 0, source.shape[0])
-
-
-cdef Tensor plain(const Kernels* kernels, const Py_buffer* view) noexcept:
-    """An array as a tensor."""
-    return Tensor(view.buf, view.shape[1], view.shape[1], kernels.panel)
-
-
-cdef void run_elements(const Activation* row, const Op* op, Py_ssize_t lanes, const Py_buffer* source,
-                       const Py_buffer* Z, const Py_buffer* Y, const Py_buffer* result) noexcept nogil:
-    """Whole vectors, and what is left as part of one, so that it has the same bits."""
-    cdef Py_ssize_t vector = lanes * source.itemsize, at = source.len // vector * vector, left = source.len - at
-    cdef char[3][64] rest
-    if at > 0:
-        run_stretch(row, op, at // source.itemsize, source.itemsize, <const char*> source.buf,
-                    <const char*> Z.buf if Z != NULL else NULL, <const char*> Y.buf if Z != NULL else NULL,
-                    <char*> result.buf)
-    if left > 0:
-        memset(rest, 0, sizeof(rest))
-        memcpy(rest[0], <const char*> source.buf + at, left)
-        if Z != NULL:
-            memcpy(rest[1], <const char*> Z.buf + at, left)
-            memcpy(rest[2], <const char*> Y.buf + at, left)
-        run_stretch(row, op, lanes, source.itemsize, rest[0], rest[1] if Z != NULL else NULL, rest[2], rest[0])
-        memcpy(<char*> result.buf + at, rest[0], left)
-
-
-cdef inline void run_stretch(const Activation* row, const Op* op, Py_ssize_t n, Py_ssize_t item, const char* source,
-                             const char* Z, const char* Y, char* result) noexcept nogil:
-    """The value of n numbers, or with Z and Y the gradient."""
-    cdef Py_ssize_t at = 0, size = n * item, count
-    if row.value == NULL:
-        while at < size:
-            count = min(size - at, COPIED)
-            memmove(result + at, source + at, count)
-            at += count
-    elif Z == NULL:
-        row.value(source, result, n, op.alpha, op.beta)
+def dense_backward(const real[:, ::1] dY, const real[:, ::1] X, const real[:, ::1] W, const real[::1] b,
+                   const real[:, ::1] Y, activation, double alpha=0.0, double beta=0.0):
+    """dX (N, I) = dZ W', dW (I, O) = X' dZ, db (O,) = the sum of dZ's rows, with dZ = dY f'(Z) for Y = f(X W + b)."""
+    cdef _Node layer = dense(X, W, b, activation, alpha, beta)
+    cdef real[:, ::1] dW = empty((W.shape[0], W.shape[1]), DTYPES[sizeof(real) == 8])
+    cdef real[::1] db = None if b is None else empty(b.shape[0], DTYPES[sizeof(real) == 8])
+    layer.op.dW = &dW[0, 0]
+    layer.op.db = NULL if db is None else &db[0]
+    if layer.op.activation.keeps_input:
+        layer.forward()
     else:
-        row.vjp(Z, Y, source, result, n, op.alpha, op.beta)
+        layer.op.Y = layer.op.Z = copy(layer, Y, W.shape[1])
+    layer.op.dY, layer.dX = copy(layer, dY, W.shape[1]), layer.zeros(X.shape[1])
+    layer.backward()
+    return layer.rows(&layer.dX), dW.base, None if db is None else db.base
 
 
-def _dense(X, W, b, activation, alpha, beta, dW=None, db=None):
-    cdef _Node node = _Node("dense", X.dtype, len(X), activation, alpha, beta)
-    cdef _Blocks Y = _Blocks(X.dtype, len(X), W.shape[1])
-    cdef _Blocks Z = _Blocks(X.dtype, len(X), W.shape[1]) if node.op.activation.keeps_input else Y
-    node.op.X = node.keep(_Blocks(X.dtype, len(X), W.shape[0], X))
-    node.op.Z, node.op.Y = node.keep(Z)[0], node.keep(Y)[0]
-    node.parameters(W, b, dW, db)
-    return node, Y
-
-
-def dense_forward(X, W, b, activation, alpha=0.0, beta=0.0):
-    """Y = f(X W + b)."""
-    node, Y = _dense(X, W, b, activation, alpha, beta)
-    (<_Node> node).forward()
-    return Y.array()
-
-
-def dense_backward(dY, X, W, b, Y, activation, alpha=0.0, beta=0.0):
-    """dX, dW, db (None without b) from dY and Y = f(X W + b); Z is computed again where f' needs it."""
-    dW, db = np.empty_like(W), None if b is None else np.empty_like(b)
-    cdef _Node node = _dense(X, W, b, activation, alpha, beta, dW, db)[0]
-    cdef _Blocks dX = _Blocks(X.dtype, len(X), W.shape[0])
-    node.op.dX = node.keep(dX)
-    node.op.dY = node.keep(_Blocks(X.dtype, len(X), W.shape[1], dY))[0]
-    if node.op.activation.keeps_input:
-        node.forward()
-    else:
-        node.op.Y = node.op.Z = node.keep(_Blocks(X.dtype, len(X), W.shape[1], Y))[0]
-    node.backward()
-    return dX.array(), dW, db
-
-
-def add_gram(J, out):
-    """out += J'J, which is the dW of a layer with the input J and the gradient J."""
-    cdef _Node node = _Node("dense", J.dtype, len(J), "linear", 0.0, 0.0)
-    cdef Py_ssize_t size = J.shape[1]
-    cdef fp_mode mode = flush_subnormals()
-    node.op.X = node.keep(_Blocks(J.dtype, len(J), size, J))
-    node.op.Z, node.op.Y, node.op.dY = node.op.X[0], node.op.X[0], node.op.X[0]
-    node.parameters(out, None, out, None)
-    node.op.adds_gradient = True
-    node.op.kind.gradient(&node.op, &node.context, node.N, 0, size, False)
+def add_gram(const real[:, ::1] J, real[:, ::1] out):
+    """out (I, I) += J' J for J (N, I): dW of a dense layer with the input J and the gradient J."""
+    cdef _Node layer = node("dense", J, "linear", 0.0, 0.0)
+    cdef fp_mode mode
+    want(J.shape[1], out.shape[0])
+    want(J.shape[1], out.shape[1])
+    layer.op.Z = layer.op.Y = layer.op.dY = layer.X
+    layer.op.W = layer.op.dW = &out[0, 0]
+    layer.op.adds_gradient = True
+    mode = flush_subnormals()
+    layer.op.kind.gradient(&layer.op, &layer.context, layer.N, 0, J.shape[1], False)
     restore_mode(mode)
 
 
-def activation_forward(Z, activation, alpha=0.0, beta=0.0):
-    """Y = f(Z)."""
-    cdef _Node node = _Node("activation", Z.dtype, len(Z), activation, alpha, beta)
-    cdef _Blocks Y = _Blocks(Z.dtype, len(Z), Z.shape[1])
-    node.op.X, node.op.Y = node.keep(_Blocks(Z.dtype, len(Z), Z.shape[1], Z)), node.keep(Y)[0]
-    node.forward()
-    return Y.array()
+def activation_forward(const real[:, ::1] Z, activation, double alpha=0.0, double beta=0.0):
+    """Y (N, O) = f(Z) for Z (N, O)."""
+    cdef _Node layer = node("activation", Z, activation, alpha, beta)
+    layer.op.Y = layer.zeros(Z.shape[1])
+    layer.forward()
+    return layer.rows(&layer.op.Y)
 
 
-def activation_backward(dY, Z, Y, activation, alpha=0.0, beta=0.0):
-    """dZ = dY f'(Z)."""
-    name, N, width = Z.dtype, len(Z), Z.shape[1]
-    cdef _Node node = _Node("activation", name, N, activation, alpha, beta)
-    cdef _Blocks dZ = _Blocks(name, N, width)
-    node.op.X, node.op.Y = node.keep(_Blocks(name, N, width, Z)), node.keep(_Blocks(name, N, width, Y))[0]
-    node.op.dX, node.op.dY = node.keep(dZ), node.keep(_Blocks(name, N, width, dY))[0]
-    node.backward()
-    return dZ.array()
+def activation_backward(const real[:, ::1] dY, const real[:, ::1] Z, const real[:, ::1] Y, activation,
+                        double alpha=0.0, double beta=0.0):
+    """dZ (N, O) = dY f'(Z) for dY, Z and Y = f(Z), each (N, O)."""
+    cdef _Node layer = node("activation", Z, activation, alpha, beta)
+    layer.op.Y, layer.op.dY = copy(layer, Y, Z.shape[1]), copy(layer, dY, Z.shape[1])
+    layer.dX = layer.zeros(Z.shape[1])
+    layer.backward()
+    return layer.rows(&layer.dX)
 
 
-def loss(Term term, Y, t, weights):
-    """The weighted mean of the rows' losses and its gradient dY."""
-    cdef const Kernels* kernels = term.kernels
-    cdef Py_ssize_t N = Y.shape[0], width = Y.shape[1], size = kernels.loss_scratch(width)
-    cdef double[::1] row_losses = np.zeros(N)
-    cdef Arena arena = Arena(size)
-    cdef void* scratch = arena.take(size)
+def loss(Term term, const real[:, ::1] Y, t, weights):
+    """The weighted mean of loss(Y[n], t[n]), and dY (N, O): t (N,) or (N, O / heads), weights (N,), as t, or None."""
+    cdef const Kernels* kernels = KERNELS[sizeof(real) == 8]
+    cdef Py_ssize_t N = Y.shape[0], O = Y.shape[1]
+    cdef Py_ssize_t size = kernels.loss_scratch(O)
+    cdef Arena memory = Arena(aligned(size) + N * sizeof(double))
+    cdef void* scratch = memory.take(size)
+    cdef double* row_losses = <double*> memory.take(0)
+    cdef real[:, ::1] dY = empty((N, O), DTYPES[sizeof(real) == 8])
+    cdef Tensor y = plain(kernels, &Y[0, 0], O), dy = plain(kernels, &dY[0, 0], O)
     cdef Targets targets
     cdef double scale
     cdef fp_mode mode
-    dY = empty((N, width), Y.dtype)
-    cdef Tensor y = Tensor(address(Y, N * width * kernels.item), width, width, kernels.panel)
-    cdef Tensor dy = Tensor(address(dY, N * width * kernels.item), width, width, kernels.panel)
-    term.place(&targets, width, t, weights, N)
+    want(term.kernels.item, sizeof(real))
+    term.place(&targets, O, t, weights, N)
     mode = flush_subnormals()
     scale = kernels.loss_scale(&targets, N)
-    if width % kernels.lanes == 0 or (targets.loss.of_outputs != NULL and width <= kernels.panel):
-        kernels.apply_loss(&y, &targets, scale, &row_losses[0], NULL, &dy, 0, N, scratch)
+    if O % kernels.lanes == 0 or (targets.loss.of_outputs != NULL and O <= kernels.panel):
+        kernels.apply_loss(&y, &targets, scale, row_losses, NULL, &dy, 0, N, scratch)
     else:
-        in_blocks(kernels, &y, &targets, scale, &row_losses[0], &dy, N, scratch)
+        loss_in_blocks(Y, &targets, scale, row_losses, dY, scratch)
     restore_mode(mode)
-    return kernels.sum_losses(&row_losses[0], N), dY
+    return kernels.sum_losses(row_losses, N), dY.base
 
 
-cdef in_blocks(const Kernels* kernels, const Tensor* Y, Targets* targets, double scale, double* row_losses,
-               const Tensor* dY, Py_ssize_t N, void* scratch):
+cdef loss_in_blocks(const real[:, ::1] Y, Targets* targets, double scale, double* row_losses, real[:, ::1] dY,
+                    void* scratch):
     """The loss of rows that are no whole vectors, by way of tensors that are, as many as stay in the cache."""
-    cdef Py_ssize_t most = max(16, min(N, IN_CACHE // Y.width) // 16 * 16), n = 0, rows, width = Y.width
-    cdef _Blocks y = _Blocks(DTYPES[kernels.item == 8], most, width)
-    cdef _Blocks dy = _Blocks(DTYPES[kernels.item == 8], most, width)
+    cdef Py_ssize_t N = Y.shape[0], O = Y.shape[1], n = 0, rows
+    cdef _Tensors block = tensors(KERNELS[sizeof(real) == 8], max(16, min(N, IN_CACHE // O) // 16 * 16))
+    cdef Tensor y = block.zeros(O), dy = block.zeros(O)
     while n < N:
-        rows, targets.first = min(most, N - n), n
-        kernels.load_rows(<char*> Y.data + n * width * kernels.item, width, NULL, &y.tensor, 0, rows)
-        kernels.apply_loss(&y.tensor, targets, scale, row_losses + n, NULL, &dy.tensor, 0, rows, scratch)
-        kernels.store_rows(&dy.tensor, <char*> dY.data + n * width * kernels.item, width, 0, rows)
+        rows, targets.first = min(block.N, N - n), n
+        block.kernels.load_rows(&Y[n, 0], O, NULL, &y, 0, rows)
+        block.kernels.apply_loss(&y, targets, scale, row_losses + n, NULL, &dy, 0, rows, scratch)
+        block.kernels.store_rows(&dy, &dY[n, 0], O, 0, rows)
         n += rows
 
 
+def update(Chain chain, real[::1] P, const real[::1] G, double lr, spans=None, double loss=NAN):
+    """A step on P (n,) by its gradient G (n,), all of it or spans (start, stop); False if some of it was not finite."""
+    cdef Rules* rules = &chain.rules
+    cdef Py_ssize_t start, stop
+    cdef bint fine = True
+    cdef int stage
+    cdef fp_mode mode
+    want(rules.kernels.item, sizeof(real))
+    want(chain.n, P.shape[0])
+    want(chain.n, G.shape[0])
+    rules.G = &G[0]
+    chain.prepare(lr, loss, 1)
+    mode = flush_subnormals()
+    for stage in range(1 if rules.collecting else rules.n_stages):
+        rules.stage = stage
+        if rules.wants_norm[stage]:
+            squares_part(rules, 0, 1)
+            if not take_norm(rules):
+                fine = False
+                break
+        if rules.wants_matrices[stage]:
+            matrices_part(rules, &chain.context, 0, 1)
+        if spans is None:
+            with nogil:
+                fine &= update_span(rules, &P[0], &G[0], 0, chain.n, chain.context.scratch)
+            continue
+        for start, stop in spans:
+            with nogil:
+                fine &= update_span(rules, &P[0], &G[0], start, stop, chain.context.scratch)
+    restore_mode(mode)
+    return fine
+
+
+# Picked once by a caller of many steps: to see from the arrays which of the two is meant takes 0.2 us a call.
+UPDATES = dict(zip(DTYPES, (update["float"], update["double"])))
+
+
 def first_nonfinite(A):
-    """Flat index of the first NaN or infinity of a C-contiguous float array, or -1."""
+    """Flat index of the first NaN or infinity of a C-contiguous float array of any shape, or -1."""
     cdef const Kernels* kernels = kernels_of(A.dtype)
     cdef Py_ssize_t n = A.size
-    return kernels.first_nonfinite(address(A, A.nbytes), n)
+    return kernels.first_nonfinite(address(A, n * kernels.item), n)
 
 
 def first_outside(A, double low, double high):

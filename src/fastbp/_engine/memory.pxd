@@ -5,6 +5,7 @@ from fastbp._engine.kernel_table cimport Kernels, Tensor
 cdef const Kernels* kernels_of(dtype) except NULL
 cdef Py_ssize_t pitch_of(const Kernels* kernels, Py_ssize_t width) noexcept
 cdef Py_ssize_t numbers_of(const Kernels* kernels, Py_ssize_t width, Py_ssize_t rows) noexcept
+cdef Tensor plain(const Kernels* kernels, const void* data, Py_ssize_t width) noexcept
 cdef void* address(array, Py_ssize_t size) except? NULL
 
 

@@ -8,7 +8,7 @@ from cpython.pycapsule cimport PyCapsule_GetPointer
 from libc.stdint cimport uintptr_t
 from libc.stdlib cimport calloc, free
 
-from fastbp._engine.kernel_table cimport Kernels
+from fastbp._engine.kernel_table cimport Kernels, Tensor
 
 import fastbp._engine.variant as variant
 
@@ -41,6 +41,11 @@ cdef Py_ssize_t pitch_of(const Kernels* kernels, Py_ssize_t width) noexcept:
 cdef Py_ssize_t numbers_of(const Kernels* kernels, Py_ssize_t width, Py_ssize_t rows) noexcept:
     """How many a tensor holds, padding included."""
     return (width + kernels.panel - 1) // kernels.panel * pitch_of(kernels, width) * rows
+
+
+cdef Tensor plain(const Kernels* kernels, const void* data, Py_ssize_t width) noexcept:
+    """A C-contiguous array where it lies, as a tensor: for kernels that take its width."""
+    return Tensor(<void*> data, width, width, kernels.panel)
 
 
 cdef class Arena:

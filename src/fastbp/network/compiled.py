@@ -46,6 +46,7 @@ class Programs:
         self._frozen: dict[frozenset[int], list] = {}
         self._fixed: list = []
         self._spans: list | None = None
+        self._update = _engine.functional.UPDATES[dtype]
         self._graph = graph = (widths, ops, inputs, outputs)
         self._training = _engine.Program(dtype.name, *graph, self.params, self.grads)
         self._training.seed = seed
@@ -137,7 +138,7 @@ class Programs:
     def update(self, chain, lr: float, loss: float) -> bool:
         """One step of an optimizer's chain; whether the update was finite."""
         with self._lock:
-            fine = chain.step(self.params, self.grads, lr, self._spans, loss)
+            fine = self._update(chain, self.params, self.grads, lr, self._spans, loss)
             self._training.constrain()
         return fine
 
