@@ -42,7 +42,7 @@ cdef inline int want(Py_ssize_t wanted, Py_ssize_t got) except -1:
     return 0
 
 
-cdef class Tensors:
+cdef class _Tensors:
     """Tensors of N rows, in the layout of the kernels, with their memory."""
     cdef const Kernels* kernels
     cdef Py_ssize_t N
@@ -62,7 +62,7 @@ cdef class Tensors:
         return A
 
 
-cdef Tensor copy(Tensors owner, const real[:, ::1] A, Py_ssize_t width) except *:
+cdef Tensor copy(_Tensors owner, const real[:, ::1] A, Py_ssize_t width) except *:
     """A tensor with the numbers of A (N, width)."""
     cdef Tensor made = owner.zeros(width)
     want(owner.N, A.shape[0])
@@ -71,13 +71,13 @@ cdef Tensor copy(Tensors owner, const real[:, ::1] A, Py_ssize_t width) except *
     return made
 
 
-cdef Tensors tensors(const Kernels* kernels, Py_ssize_t N):
-    cdef Tensors made = Tensors.__new__(Tensors)
+cdef _Tensors tensors(const Kernels* kernels, Py_ssize_t N):
+    cdef _Tensors made = _Tensors.__new__(_Tensors)
     made.kernels, made.N, made.arenas = kernels, N, []
     return made
 
 
-cdef class Node(Tensors):
+cdef class _Node(_Tensors):
     """An op of one input on N rows."""
     cdef Op op
     cdef Context context
@@ -96,9 +96,9 @@ cdef class Node(Tensors):
         restore_mode(mode)
 
 
-cdef Node node(kind, const real[:, ::1] X, activation, double alpha, double beta):
-    """A Node of a kind and an activation of the tables, with the input X."""
-    cdef Node made = Node.__new__(Node)
+cdef _Node node(kind, const real[:, ::1] X, activation, double alpha, double beta):
+    """A _Node of a kind and an activation of the tables, with the input X."""
+    cdef _Node made = _Node.__new__(_Node)
     cdef const Kernels* kernels = KERNELS[sizeof(real) == 8]
     cdef Arena scratch = Arena(kernels.scratch)
     made.kernels, made.N, made.arenas = kernels, X.shape[0], [scratch]
@@ -111,9 +111,9 @@ cdef Node node(kind, const real[:, ::1] X, activation, double alpha, double beta
     return made
 
 
-cdef Node dense(const real[:, ::1] X, const real[:, ::1] W, const real[::1] b, activation, double alpha, double beta):
-    """A Node for Y = f(X W + b); Y and Z are one tensor where f'(Z) comes from Y."""
-    cdef Node made = node("dense", X, activation, alpha, beta)
+cdef _Node dense(const real[:, ::1] X, const real[:, ::1] W, const real[::1] b, activation, double alpha, double beta):
+    """A _Node for Y = f(X W + b); Y and Z are one tensor where f'(Z) comes from Y."""
+    cdef _Node made = node("dense", X, activation, alpha, beta)
     cdef Py_ssize_t O = W.shape[1]
     want(X.shape[1], W.shape[0])
     made.op.W = &W[0, 0]
@@ -128,7 +128,7 @@ cdef Node dense(const real[:, ::1] X, const real[:, ::1] W, const real[::1] b, a
 def dense_forward(const real[:, ::1] X, const real[:, ::1] W, const real[::1] b, activation, double alpha=0.0,
                   double beta=0.0):
     """Y (N, O) = f(X W + b) for X (N, I), W (I, O) and b (O,) or None."""
-    cdef Node layer = dense(X, W, b, activation, alpha, beta)
+    cdef _Node layer = dense(X, W, b, activation, alpha, beta)
     layer.forward()
     return layer.rows(&layer.op.Y)
 
@@ -136,7 +136,7 @@ def dense_forward(const real[:, ::1] X, const real[:, ::1] W, const real[::1] b,
 def dense_backward(const real[:, ::1] dY, const real[:, ::1] X, const real[:, ::1] W, const real[::1] b,
                    const real[:, ::1] Y, activation, double alpha=0.0, double beta=0.0):
     """dX (N, I) = dZ W', dW (I, O) = X' dZ, db (O,) = the sum of dZ's rows, with dZ = dY f'(Z) for Y = f(X W + b)."""
-    cdef Node layer = dense(X, W, b, activation, alpha, beta)
+    cdef _Node layer = dense(X, W, b, activation, alpha, beta)
     cdef real[:, ::1] dW = empty((W.shape[0], W.shape[1]), DTYPES[sizeof(real) == 8])
     cdef real[::1] db = None if b is None else empty(b.shape[0], DTYPES[sizeof(real) == 8])
     layer.op.dW = &dW[0, 0]
@@ -152,7 +152,7 @@ def dense_backward(const real[:, ::1] dY, const real[:, ::1] X, const real[:, ::
 
 def add_gram(const real[:, ::1] J, real[:, ::1] out):
     """out (I, I) += J' J for J (N, I): dW of a dense layer with the input J and the gradient J."""
-    cdef Node layer = node("dense", J, "linear", 0.0, 0.0)
+    cdef _Node layer = node("dense", J, "linear", 0.0, 0.0)
     cdef fp_mode mode
     want(J.shape[1], out.shape[0])
     want(J.shape[1], out.shape[1])
@@ -166,7 +166,7 @@ def add_gram(const real[:, ::1] J, real[:, ::1] out):
 
 def activation_forward(const real[:, ::1] Z, activation, double alpha=0.0, double beta=0.0):
     """Y (N, O) = f(Z) for Z (N, O)."""
-    cdef Node layer = node("activation", Z, activation, alpha, beta)
+    cdef _Node layer = node("activation", Z, activation, alpha, beta)
     layer.op.Y = layer.zeros(Z.shape[1])
     layer.forward()
     return layer.rows(&layer.op.Y)
@@ -175,7 +175,7 @@ def activation_forward(const real[:, ::1] Z, activation, double alpha=0.0, doubl
 def activation_backward(const real[:, ::1] dY, const real[:, ::1] Z, const real[:, ::1] Y, activation,
                         double alpha=0.0, double beta=0.0):
     """dZ (N, O) = dY f'(Z) for dY, Z and Y = f(Z), each (N, O)."""
-    cdef Node layer = node("activation", Z, activation, alpha, beta)
+    cdef _Node layer = node("activation", Z, activation, alpha, beta)
     layer.op.Y, layer.op.dY = copy(layer, Y, Z.shape[1]), copy(layer, dY, Z.shape[1])
     layer.dX = layer.zeros(Z.shape[1])
     layer.backward()
@@ -211,7 +211,7 @@ cdef loss_in_blocks(const real[:, ::1] Y, Targets* targets, double scale, double
                     void* scratch):
     """The loss of rows that are no whole vectors, by way of tensors that are, as many as stay in the cache."""
     cdef Py_ssize_t N = Y.shape[0], O = Y.shape[1], n = 0, rows
-    cdef Tensors block = tensors(KERNELS[sizeof(real) == 8], max(16, min(N, IN_CACHE // O) // 16 * 16))
+    cdef _Tensors block = tensors(KERNELS[sizeof(real) == 8], max(16, min(N, IN_CACHE // O) // 16 * 16))
     cdef Tensor y = block.zeros(O), dy = block.zeros(O)
     while n < N:
         rows, targets.first = min(block.N, N - n), n
