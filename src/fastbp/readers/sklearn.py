@@ -8,16 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from fastbp._engine import ACTIVATIONS as OWN
+from fastbp import activations
 from fastbp._typing import DTypeLike
-from fastbp.inputs import checks
 from fastbp.layers.dense import Dense
 from fastbp.model import Model
 from fastbp.readers.draft import Draft, unsupported
 
 FORM = "scikit-learn"
-# Names that differ from ours.
-ACTIVATIONS = {"identity": "linear", "logistic": "sigmoid"}
 # Scalers: scale and shift of X scale + shift, for a fitted one.
 SCALERS = {
     "StandardScaler": lambda scaler: _standard(scaler.mean_, scaler.scale_),
@@ -73,7 +70,7 @@ def from_sklearn(estimator: Any, *, logits: bool = False, dtype: DTypeLike | Non
     hidden = last.activation if several else [last.activation] * (len(coefs) - 1)
     output = "linear" if logits else last.out_activation_
     for W, b, activation in zip(coefs, intercepts, [*hidden, output], strict=True):
-        at = draft.add(Dense(W.shape[1], _activation(activation)), at, W=W, b=b)
+        at = draft.add(Dense(W.shape[1], activations.resolve(activation)), at, W=W, b=b)
     return draft.model([at], dtype)
 
 
@@ -94,9 +91,3 @@ def _scaled(draft, at, step):
     if scale is None:
         raise unsupported(f"step {name} of the Pipeline", FORM, SCALERS)
     return draft.affine(at, *scale)
-
-
-def _activation(activation: Any) -> Any:
-    if not isinstance(activation, str):
-        return activation
-    return checks.one_of(ACTIVATIONS.get(activation, activation), "activation", OWN)
