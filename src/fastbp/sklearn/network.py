@@ -101,8 +101,8 @@ class Runtime:
 
 
 def named(activation: str) -> str:
-    """An activation's name in the engine's table; "exp", which makes rates of outputs, is none."""
-    return NAMES.get(activation, activation)
+    """An activation's name in the engine's table."""
+    return NAMES[activation]
 
 
 def as_activations(activation, layers: int) -> tuple[str, ...]:
