@@ -53,8 +53,9 @@ def optimizers() -> dict:
 def ours(optimizer, P: np.ndarray, G: np.ndarray) -> tuple[Callable[[], object], int]:
     """A step, and the bytes that it must move."""
     from fastbp import _engine
+    from fastbp.optimizers.compiling import group_of
 
-    rules = optimizer._group_of("", True)[1]
+    rules = group_of(optimizer, "", True)[1]
     chain = _engine.Chain("float32", [(1.0, rules)], len(P))
     states = sum(_engine.RULES[name].states for name, _ in rules)
     return (lambda: _engine.functional.update(chain, P, G, optimizer.lr)), 4 * len(P) * (3 + 2 * states)

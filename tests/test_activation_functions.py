@@ -282,3 +282,19 @@ def test_frozen_slopes_stay(rng: np.random.Generator) -> None:
     net = fb.Sequential(fb.Input(4), fb.Dense(5), fb.PReLU(trainable=False), fb.Dense(2), seed=0)
     net.fit(rng.normal(size=(20, 4)), rng.normal(size=(20, 2)), loss="mse", epochs=2, seed=0)
     assert (net["prelu_1"].alpha == 0.25).all()
+
+
+@pytest.mark.filterwarnings("ignore:.*iterations were reached")
+@pytest.mark.parametrize("theirs", ["identity", "logistic", "swish"])
+def test_synonyms_stand_in_the_table_alone(theirs: str) -> None:
+    """What reads scikit-learn's names, and the estimators, know each synonym from the engine's table."""
+    pytest.importorskip("sklearn")
+    from fastbp.sklearn import MLPRegressor
+
+    X, y = np.linspace(-1, 1, 24).reshape(12, 2), np.linspace(0, 1, 12)
+    one, other = (
+        MLPRegressor(hidden_layer_sizes=(3,), activation=name, max_iter=3, random_state=0).fit(X, y)
+        for name in (theirs, resolve(theirs).name)
+    )
+    np.testing.assert_array_equal(one.predict(X), other.predict(X))
+    np.testing.assert_allclose(fb.from_sklearn(one).predict(X)[:, 0], one.predict(X), rtol=1e-6)

@@ -5,6 +5,7 @@ until it has been given a floor here.
 """
 
 import ast
+import importlib
 import importlib.metadata
 import inspect
 import json
@@ -222,6 +223,22 @@ def test_public_names() -> None:
         getattr(fb, name)
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = fb.no_such_name
+
+
+@pytest.mark.parametrize("folder", sorted(path.parent.name for path in SOURCES.glob("*/__init__.py")))
+def test_folders_give_out_public_names_only(folder: str) -> None:
+    """Beside these stand their own modules, which Python puts there, and what an underscore marks."""
+    if folder == "_engine":
+        return
+    if folder == "sklearn":
+        pytest.importorskip("sklearn")
+    module = importlib.import_module(f"fastbp.{folder}")
+    public = set(getattr(module, "__all__", ()))
+    assert not any(name.startswith("_") for name in public)
+    assert all(hasattr(module, name) for name in public)
+    assert not public or set(dir(module)) == public
+    own = {path.stem for path in (SOURCES / folder).iterdir()}
+    assert {name for name in vars(module) if not name.startswith("_")} <= public | own
 
 
 def test_the_version_is_that_of_the_package() -> None:

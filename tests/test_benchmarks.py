@@ -33,6 +33,17 @@ def test_peers_agree(name: str, dtype: str) -> None:
     assert max(differences.values()) < (1e-5 if dtype == "float32" else 1e-10)
 
 
+@pytest.mark.parametrize("peer", ["sklearn", "torch", "jax", "jax_forward"])
+@pytest.mark.parametrize("name", ["tanh", "relu"])
+def test_peers_that_are_other_libraries_agree(name: str, peer: str) -> None:
+    peers = installed(["fastbp", peer])
+    if len(peers) == 1:
+        pytest.skip(f"{peer} is not installed")
+    runners, differences = rounds.checked(problem(SMALL[name], "float32"), peers, 1)
+    assert max(differences.values(), default=0.0) < 1e-3
+    assert "fastbp" in runners
+
+
 def test_a_wrong_peer_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     from benchmarks.peers import with_numpy
 

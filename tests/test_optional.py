@@ -15,7 +15,6 @@ import fastbp as fb
 SOURCES = Path(fb.__file__).resolve().parent
 # Package: what needs it, as Python that raises.
 USES = {
-    "jax": ["bench_peers.PEERS['jax'](bench_peers.Case((2, 3, 2), 'tanh', 9, 'mse'), net, None)"],
     "keras": ["fb.from_keras(__file__)"],
     "matplotlib": [
         "history.plot()",
@@ -38,10 +37,9 @@ USES = {
         "fb.MLPClassifier",
         "import fastbp.sklearn",
         "from fastbp import MLPRegressor",
-        "bench_peers.PEERS['sklearn'](None, net, 1)",
     ],
     "tensorboard": ["net.fit(X, y, callbacks=[fb.TensorBoardLogger()])"],
-    "torch": ["net.to_torch()", "fb.from_torch(Module())", "bench_peers.PEERS['torch'](None, net, 1)"],
+    "torch": ["net.to_torch()", "fb.from_torch(Module())"],
     "wandb": ["net.fit(X, y, callbacks=[fb.WandbLogger()])"],
 }
 NAMES = {"sklearn": "scikit-learn"}
@@ -51,7 +49,6 @@ uses = json.loads(sys.argv[1])
 for package in [*uses, "tqdm", "polars"]:
     sys.modules[package] = None
 import numpy as np, fastbp as fb
-from fastbp.cli import bench_peers
 X, y = np.ones((9, 2)), np.ones((9, 2))
 net = fb.Sequential(fb.Input(2), fb.Dense(3, "tanh"), fb.Dense(2), seed=0)
 monitor = fb.GradientMonitor()

@@ -14,7 +14,8 @@ from fastbp._engine import ACTIVATIONS, Function, Setting, functional as _kernel
 from fastbp._typing import ArrayLike
 from fastbp.inputs import checks
 
-_NAMES = {synonym: row.name for row in ACTIVATIONS.values() for synonym in (row.name, *row.synonyms)}
+# Every name and synonym of the table, with the name of its row.
+NAMES = {synonym: row.name for row in ACTIVATIONS.values() for synonym in (row.name, *row.synonyms)}
 # What an activation cannot do: these have weights, or another width than what they are called on.
 _ELSEWHERE = {"prelu": "the layer fastbp.PReLU()", "glu": "the block fastbp.GLU(units)",
               "maxout": "the block fastbp.Maxout(units, pieces)"}  # fmt: skip
@@ -136,9 +137,9 @@ def resolve(activation: str | ActivationFunction, alpha: float | list[float] | N
 def _known(name):
     if isinstance(name, str) and name in _ELSEWHERE:
         raise ValueError(f"{name!r} is no activation but {_ELSEWHERE[name]}")
-    if not isinstance(name, str) or name not in _NAMES:
+    if not isinstance(name, str) or name not in NAMES:
         checks.one_of(name, "activation", ACTIVATIONS)
-    return _NAMES[name]
+    return NAMES[name]
 
 
 def _value(row, parameter: Setting, value):

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-import reference
 
+import reference
 from fastbp import _engine
 
 F = _engine.functional

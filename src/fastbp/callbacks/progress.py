@@ -9,6 +9,7 @@ import time
 
 from fastbp.callbacks.callback import Callback
 from fastbp.inputs import checks
+from fastbp.plotting import text
 
 REFRESH = 0.1  # seconds between two looks of a line; faster cannot be read
 
@@ -29,7 +30,7 @@ class Lines:
 
     def end(self, logs: dict[str, float], samples_per_second: float) -> None:
         """The epoch is done."""
-        sys.stderr.write(f"{self.title()}  {_numbers(logs)}  {samples_per_second:,.0f} samples/s\n")
+        sys.stderr.write(f"{self.title()}  {text.logs(logs)}  {samples_per_second:,.0f} samples/s\n")
 
     def close(self) -> None:
         """The fit is over, done or not."""
@@ -50,10 +51,10 @@ class Line(Lines):
 
     def show(self, rows, logs):
         share = f"{rows / self.rows:4.0%}" if self.rows else f"{rows:,} rows"
-        self._write(f"{self.title()}  {share}  {_numbers(logs)}")
+        self._write(f"{self.title()}  {share}  {text.logs(logs)}")
 
     def end(self, logs, samples_per_second):
-        self._last = f"{self.title()}  {_numbers(logs)}  {samples_per_second:,.0f} samples/s"
+        self._last = f"{self.title()}  {text.logs(logs)}  {samples_per_second:,.0f} samples/s"
         self._write(self._last)
 
     def close(self):
@@ -61,14 +62,14 @@ class Line(Lines):
         self._write(self._last)
         sys.stderr.write("\n")
 
-    def _write(self, text):
+    def _write(self, line):
         now = time.monotonic()
         if now < self._next:
             return
         self._next = now + REFRESH
-        sys.stderr.write(f"\r{text:{self._width}}")
+        sys.stderr.write(f"\r{line:{self._width}}")
         sys.stderr.flush()
-        self._width = len(text)
+        self._width = len(line)
 
 
 class Bar(Lines):
@@ -89,7 +90,7 @@ class Bar(Lines):
         self._bar.update(self._done + rows - self._bar.n)
 
     def end(self, logs, samples_per_second):
-        self._bar.set_postfix_str(_numbers(logs), refresh=False)
+        self._bar.set_postfix_str(text.logs(logs), refresh=False)
 
     def close(self):
         self._bar.close()
@@ -145,7 +146,3 @@ def _automatic(params):
         return Bar(params)
     except ImportError:
         return Line(params)
-
-
-def _numbers(logs):
-    return "  ".join(f"{name} {value:.4f}" for name, value in logs.items())

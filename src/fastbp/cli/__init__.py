@@ -3,3 +3,7 @@
 from fastbp.cli.main import main
 
 __all__ = ["main"]
+
+
+def __dir__():
+    return __all__

@@ -1,21 +1,19 @@
-"""`fastbp bench`: training steps of small nets on this machine, ours and the same steps elsewhere.
+"""`fastbp bench`: training steps of small nets on this machine.
 
-Times on a shared machine say little alone, so all take turns, and what counts is the ratio of each turn: the table
-shows its median and middle half. All must first come to the same parameters.
+What the steps cost elsewhere is measured from the source tree, by `python -m benchmarks`, which has the same cases:
+a package that people install to train nets holds no training loops for other libraries.
 """
 
 import argparse
 import json
 import sys
 import time
-from importlib.metadata import version
+from typing import NamedTuple
 
 import numpy as np
 
-from fastbp._optional import DISTRIBUTIONS, package
-from fastbp.cli.bench_peers import BETA1, BETA2, EPS, LR, PEERS, Case, installed
 from fastbp.cli.facts import facts
-from fastbp.cli.options import command, names, positive
+from fastbp.cli.options import command, positive
 from fastbp.layers.dense import Dense
 from fastbp.layers.node import Input
 from fastbp.model import Sequential
@@ -23,7 +21,20 @@ from fastbp.optimizers.adam import Adam
 from fastbp.training.trainer import Trainer
 
 ROUNDS = 9
-CHECKED_STEPS, TOLERANCE = 10, 1e-3  # relative, of all parameters: Adam makes whole steps of rounding
+ELSEWHERE = """other libraries:
+  python -m benchmarks --quick times the same steps in NumPy, scikit-learn, PyTorch and JAX, and checks first that all
+  come to the same parameters. It is in the source tree and not in the installed package: benchmarks/README.md there."""
+
+
+class Case(NamedTuple):
+    """A net, and the batch of a step."""
+
+    widths: tuple[int, ...]
+    activation: str
+    rows: int
+    loss: str
+
+
 CASES = {
     "rl": Case((4, 64, 64, 2), "tanh", 32, "mse"),
     "digits": Case((64, 100, 10), "relu", 200, "cross_entropy"),
@@ -32,77 +43,39 @@ CASES = {
 }
 
 
-class Ours:
-    """The step of a Trainer."""
-
-    def __init__(self, case: Case, threads: int | None):
-        layers = [Dense(width, case.activation) for width in case.widths[1:-1]]
-        self.net = Sequential(Input(case.widths[0]), *layers, Dense(case.widths[-1]), seed=0)
-        self.trainer = Trainer(self.net, case.loss, Adam(LR, (BETA1, BETA2), EPS))
-        self.threads = threads
-
-    def step(self, X, t):
-        self.trainer.step(X, t, threads=self.threads)
-
-    def wait(self):
-        """All is done when a step comes back."""
-
-
 def add(commands) -> None:
     """Add the command to the parser's."""
-    text = "time training steps of small nets here, against the same steps in NumPy and other libraries"
-    examples = "fastbp bench", "fastbp bench --threads 1 --json", "fastbp bench --peers all --seconds 2"
-    add = command(commands, "bench", bench, text, *examples).add_argument
-    add("--seconds", type=positive(float), default=1.0, help="to spend on each case, for each who is compared")
-    add("--threads", type=positive(int), help="threads of fastbp, PyTorch and JAX; each chooses if left out")
-    known = f"of {', '.join(PEERS)}; all: those that are installed"
-    add("--peers", type=_peers, default="numpy", metavar="NAMES", help=f"whom to compare with, {known}")
-    add("--json", action="store_true", help="print one JSON object and nothing else")
-
-
-def _peers(text: str) -> tuple[str, ...]:
-    wanted = tuple(installed()) if text == "all" else names(text)
-    unknown = [name for name in wanted if name not in PEERS]
-    if unknown or not wanted:
-        raise argparse.ArgumentTypeError(f"must be names of {', '.join(PEERS)}, or all; got {text!r}")
-    return wanted
+    text = "time training steps of small nets on this machine"
+    parser = command(commands, "bench", bench, text, "fastbp bench", "fastbp bench --threads 1 --json")
+    parser.epilog = f"{parser.epilog}\n\n{ELSEWHERE}"
+    parser.add_argument("--seconds", type=positive(float), default=1.0, help="to spend on each case")
+    parser.add_argument("--threads", type=positive(int), help="threads of fastbp; it chooses if left out")
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
 
 def bench(arguments: argparse.Namespace) -> None:
-    """Measure each case and print a line for each who is compared."""
-    here = facts() | {name: _version(name) for name in arguments.peers if name != "numpy"}
+    """Measure each case and print a line for it."""
+    here = facts()
     if not arguments.json:
-        others = "".join(f", {name} {here[name]}" for name in arguments.peers if name != "numpy")
-        sys.stdout.write(f"fastbp {here['fastbp']}, NumPy {here['NumPy']}{others}, {here['instruction set']}; ")
-        sys.stdout.write("float32, Adam\n")
-        sys.stdout.write(f"{'case':8}{'net':28}{'rows':>5}{'fastbp':>12}  {'compared with':13}{'':>14}")
-        sys.stdout.write("  times faster (middle half)\n")
+        sys.stdout.write(f"fastbp {here['fastbp']}, NumPy {here['NumPy']}, {here['instruction set']}; float32, Adam\n")
+        sys.stdout.write(f"{'case':8}{'net':28}{'rows':>5}{'a step':>13}  {'(middle half)':18}{'rows/s':>13}\n")
     results = {}
     for name, case in CASES.items():
-        results[name] = measured(case, arguments.peers, arguments.threads, arguments.seconds)
+        results[name] = measured(case, arguments.threads, arguments.seconds)
         if not arguments.json:
-            sys.stdout.write(_lines(name, case, results[name]))
+            sys.stdout.write(_line(name, case, results[name]))
             sys.stdout.flush()
     if arguments.json:
         sys.stdout.write(json.dumps({"facts": here, "cases": results}) + "\n")
     else:
-        sys.stdout.write("NumPy's matrix products choose their threads themselves (OMP_NUM_THREADS=1 for one)\n")
+        sys.stdout.write("against other libraries: python -m benchmarks, in the source tree\n")
 
 
-def _version(name):
-    if name not in installed():
-        package(name, f"bench --peers {name}")  # which raises
-    return version(DISTRIBUTIONS.get(name, name))
-
-
-def _lines(name, case, result):
+def _line(name, case, result):
     net = f"{'-'.join(map(str, _short(case.widths)))} {case.activation}"
-    head = f"{name:8}{net:28}{case.rows:>5}{1e6 * result['fastbp']:>9,.1f} us"
-    lines = []
-    for peer, (low, median, high) in result["ratios"].items():
-        lines.append(f"{head}  {peer:13}{1e6 * result[peer]:>11,.1f} us  {median:.1f} ({low:.1f} ... {high:.1f})\n")
-        head = " " * len(head)
-    return "".join(lines)
+    low, step, high = (1e6 * result[key] for key in ("low", "step", "high"))
+    spread = f"({low:,.1f} ... {high:,.1f})"
+    return f"{name:8}{net:28}{case.rows:>5}{step:>10,.1f} us  {spread:18}{result['rows_per_second']:>13,.0f}\n"
 
 
 def _short(widths):
@@ -110,49 +83,26 @@ def _short(widths):
     return (widths[0], f"({len(inner)} x {inner[0]})", widths[-1]) if len(inner) > 3 else widths
 
 
-def measured(case: Case, peers: tuple[str, ...], threads: int | None, seconds: float) -> dict:
-    """Seconds of a step by who makes it (medians), and the quartiles of the ratios by who is compared."""
+def measured(case: Case, threads: int | None, seconds: float) -> dict[str, float]:
+    """Seconds of a step, the median and the quartiles of some rounds, and rows a second."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(case.rows, case.widths[0])).astype(np.float32)
     t = rng.normal(size=(case.rows, case.widths[-1])).astype(np.float32)
     if case.loss == "cross_entropy":
         t = rng.integers(case.widths[-1], size=case.rows)
-    ours = Ours(case, threads)
-    others = {name: PEERS[name](case, ours.net, threads) for name in peers}
-    _check_agreement(ours, others, X, t)
-    runners = {"fastbp": ours, **others}
-    calls = {name: _calls(runner, X, t, seconds / ROUNDS / 2) for name, runner in runners.items()}
-    times = {name: np.empty(ROUNDS) for name in runners}
-    for number in range(ROUNDS):
-        for name in list(runners)[:: 1 if number % 2 else -1]:
-            times[name][number] = _timed(runners[name], X, t, calls[name])
-    ratios = {name: np.percentile(times[name] / times["fastbp"], [25, 50, 75]).tolist() for name in others}
-    return {**{name: float(np.median(each)) for name, each in times.items()}, "ratios": ratios}
+    layers = [Dense(width, case.activation) for width in case.widths[1:-1]]
+    net = Sequential(Input(case.widths[0]), *layers, Dense(case.widths[-1]), seed=0)
+    trainer = Trainer(net, case.loss, Adam())
 
+    def timed(calls):
+        begin = time.perf_counter()
+        for _ in range(calls):
+            trainer.step(X, t, threads=threads)
+        return time.perf_counter() - begin
 
-def _check_agreement(ours, others, X, t):
-    for runner in (ours, *others.values()):
-        for _ in range(CHECKED_STEPS):
-            runner.step(X, t)
-    for name, other in others.items():
-        wanted = np.concatenate([np.ravel(p) for p in other.result()])
-        difference = np.linalg.norm(ours.net.params - wanted) / np.linalg.norm(wanted)
-        if not difference <= TOLERANCE:
-            words = f"fastbp and {name} differ by {difference:.2g} after {CHECKED_STEPS} steps"
-            raise ValueError(f"{words}; nothing was timed")
-
-
-def _timed(runner, X, t, calls):
-    begin = time.perf_counter()
-    for _ in range(calls):
-        runner.step(X, t)
-    runner.wait()
-    return (time.perf_counter() - begin) / calls
-
-
-def _calls(runner, X, t, seconds):
-    """Steps that fill so much time."""
     calls = 1
-    while (taken := _timed(runner, X, t, calls) * calls) < seconds / 4 and calls < 1_000_000:
+    while (taken := timed(calls)) < seconds / ROUNDS / 4 and calls < 1_000_000:
         calls *= 2
-    return max(1, round(calls * seconds / taken))
+    calls = max(1, round(calls * seconds / ROUNDS / taken))
+    low, step, high = np.percentile([timed(calls) / calls for _ in range(ROUNDS)], [25, 50, 75]).tolist()
+    return {"step": step, "low": low, "high": high, "rows_per_second": case.rows / step}

@@ -1,5 +1,5 @@
 """Derivatives of a network: Jacobians, Hessians, gradients of single rows, finite differences."""
 
-from fastbp._lazy import attach
+from fastbp._lazy import attach as _attach
 
-__getattr__, __dir__, __all__ = attach(__name__, __file__)
+__getattr__, __dir__, __all__ = _attach(__name__, __file__)

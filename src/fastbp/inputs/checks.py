@@ -210,7 +210,7 @@ def as_numbers(A, name: str) -> ndarray:
         return A
     if isinstance(A, np.ma.MaskedArray) and np.ma.is_masked(A):
         raise ValueError(f"{name} has masked values; fill them or leave their rows out")
-    array = other_packages.as_array(A, name)
+    array = other_packages.in_numpy(A, name)
     if array.dtype.kind not in "biuf":
         raise TypeError(f"{name} must hold numbers, got {_kind(A)} of dtype {array.dtype}")
     return array

@@ -12,7 +12,7 @@ def is_sparse(A) -> bool:
     return hasattr(A, "tocsr")
 
 
-def as_array(A, name: str) -> np.ndarray:
+def in_numpy(A, name: str) -> np.ndarray:
     """The array that NumPy sees in it, of any dtype."""
     if is_sparse(A):
         where = "fit, step, predict and evaluate take it"

@@ -15,6 +15,7 @@ from fastbp._typing import Arrays, Axes, DataFrame, LossLike
 from fastbp.derivatives.first_order import rows_of
 from fastbp.inputs import checks
 from fastbp.network.network import Network
+from fastbp.plotting import text
 from fastbp.training.objective import Objective
 
 VANISHED = 1e-3  # of the last layer's gradient
@@ -135,9 +136,11 @@ class Diagnosis:
         heads = ("node", "op", "mean", "std", "saturated", "dead", "gradient", "relative", "update", "verdict")
         rows: list[tuple[str, ...]] = [heads]
         for node in self.nodes:
-            shares = [_percent(node.saturated), _percent(node.dead)]
-            numbers = [_short(node.gradient), _short(node.relative), _short(node.update)]
-            rows.append((node.name, node.op, _short(node.mean), _short(node.std), *shares, *numbers, node.verdict))
+            shares = [text.percent(node.saturated), text.percent(node.dead)]
+            numbers = [text.number(node.gradient), text.number(node.relative), text.number(node.update)]
+            rows.append(
+                (node.name, node.op, text.number(node.mean), text.number(node.std), *shares, *numbers, node.verdict)
+            )
         return rows
 
     def chart(self) -> str:
@@ -161,13 +164,7 @@ class Diagnosis:
         return html.titled(self.words()[0], *words, self.chart(), html.table(head, rows, self.ALIGN))
 
     def __str__(self):
-        rows = self.table()
-        sizes = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = [
-            "  ".join(f"{cell:{side}{size}}" for cell, side, size in zip(row, self.ALIGN, sizes, strict=True)).rstrip()
-            for row in rows
-        ]
-        return "\n".join([*lines, "", *self.words()])
+        return "\n".join([*text.columns(self.table(), self.ALIGN), "", *self.words()])
 
     def __repr__(self):
         return f"<Diagnosis {self.verdict}: {self.reason}>"
@@ -245,7 +242,7 @@ def _verdict(own, relative, bound, update):
     if not all(math.isfinite(own[name]) for name in ("mean", "std", "gradient")):
         return "exploding", "its numbers are not finite"
     if own["dead"] >= DEAD:
-        return "dead", f"{_percent(own['dead'])} of its units are 0 for every row"
+        return "dead", f"{text.percent(own['dead'])} of its units are 0 for every row"
     if weighted and relative < VANISHED:
         why = f"its gradient is {relative:.1e} of the last layer's; slopes on the way allow {bound:.1e} at most"
         return "vanishing", why
@@ -254,7 +251,7 @@ def _verdict(own, relative, bound, update):
     if update > UPDATED and own["weight_gradient"] > 0:
         return "exploding", f"one step moves its weights by {update:.1e} of their norm"
     if own["saturated"] >= SATURATED:
-        return "saturated", f"{_percent(own['saturated'])} of its numbers lie where the slope is almost 0"
+        return "saturated", f"{text.percent(own['saturated'])} of its numbers lie where the slope is almost 0"
     return "healthy", ""
 
 
@@ -269,11 +266,3 @@ def _path_bounds(nodes, bounds):
 def _histogram(values):
     values = values[np.isfinite(values)]
     return np.histogram(values if values.size else [0.0], bins=40)
-
-
-def _short(number):
-    return "" if math.isnan(number) else f"{number:.3g}"
-
-
-def _percent(share):
-    return "" if math.isnan(share) else f"{share:.0%}"

@@ -8,7 +8,7 @@ from fastbp import _engine
 from fastbp._typing import Arrays, Axes, LossLike
 from fastbp.derivatives.first_order import rows_of
 from fastbp.network.network import Network
-from fastbp.plotting import graph
+from fastbp.plotting import graph, text
 from fastbp.training.objective import Objective
 
 
@@ -46,13 +46,13 @@ class Explanation:
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the graph with values in the nodes and gradients on the edges. Returns the Axes."""
         texts = {
-            node: f"{graph.label_of(node)}\ny = {_short(step.value)}"
+            node: f"{graph.label_of(node)}\ny = {text.numbers(step.value)}"
             for node, step in zip(self.net.nodes, self.steps, strict=True)
         }
         edges: dict = {}
         for node, step in zip(self.net.nodes, self.steps, strict=True):
             for parent, (_, sent) in zip(node.parents, step.sent, strict=True):
-                edges[parent, node] = "; ".join(filter(None, [edges.get((parent, node)), _short(sent)]))
+                edges[parent, node] = "; ".join(filter(None, [edges.get((parent, node)), text.numbers(sent)]))
         return graph.draw(self.net, ax, texts, edges)
 
     def _repr_html_(self) -> str:
@@ -63,9 +63,9 @@ class Explanation:
             (
                 step.name,
                 step.op,
-                _short(step.value),
-                "" if step.slope is None else _short(step.slope),
-                _short(step.gradient),
+                text.numbers(step.value),
+                "" if step.slope is None else text.numbers(step.slope),
+                text.numbers(step.gradient),
                 step.words,
             )
             for step in reversed(self.steps)
@@ -76,10 +76,10 @@ class Explanation:
         lines = [f"loss {self.loss:.6g}"]
         for step in reversed(self.steps):
             lines.append(f"{step.name} ({step.op})")
-            lines.append(f"  value     {_short(step.value)}")
+            lines.append(f"  value     {text.numbers(step.value)}")
             if step.slope is not None:
-                lines.append(f"  slope     {_short(step.slope)}")
-            lines.append(f"  gradient  {_short(step.gradient)}")
+                lines.append(f"  slope     {text.numbers(step.slope)}")
+            lines.append(f"  gradient  {text.numbers(step.gradient)}")
             if step.words:
                 lines.append(f"  {step.words}")
         return "\n".join(lines)
@@ -152,20 +152,12 @@ def _words(node, shares, values, Y):
         return ""
     parts = []
     for (name, share), value in zip(shares, values, strict=True):
-        part = f"{_short(share)} to {name}"
+        part = f"{text.numbers(share)} to {name}"
         if verb == "routed":
             won = int((value == Y).sum())
             part += f" ({won} of {Y.shape[1]}{' columns' if not parts else ''})"
         parts.append(part)
     return f"{verb}: {', '.join(parts)}"
-
-
-def _short(array):
-    """Up to four numbers; of more the norm and the number."""
-    array = np.asarray(array).reshape(-1)
-    if array.size <= 4:
-        return ", ".join(f"{number + 0.0:.4g}" for number in array)  # no -0
-    return f"norm {np.linalg.norm(array):.4g} over {array.size}"
 
 
 def _plain(step):

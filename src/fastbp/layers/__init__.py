@@ -56,3 +56,7 @@ __all__ = [
     "maximum",
     "minimum",
 ]
+
+
+def __dir__():
+    return __all__

@@ -37,3 +37,7 @@ __all__ = [
     "roc_auc",
     "top_k_accuracy",
 ]
+
+
+def __dir__():
+    return __all__

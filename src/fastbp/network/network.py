@@ -8,14 +8,12 @@ Training sits floors above and only adds methods: a network can be understood wi
 import math
 from collections.abc import Sequence
 from functools import partial
-from importlib import import_module
 from typing import ClassVar
 
 import numpy as np
 
 from fastbp._configured import Registry
 from fastbp._typing import Arrays, Axes, DTypeLike, OneOrMore
-from fastbp.errors import DAMAGE, ModelFormatError
 from fastbp.inputs import checks
 from fastbp.inputs.array_sources import as_source, limited, refuse_beyond
 from fastbp.layers.embedding import limits_of, tables_of
@@ -23,7 +21,7 @@ from fastbp.layers.layer import Layer
 from fastbp.layers.node import Input, Node, names_for, topological_order
 from fastbp.network import summary
 from fastbp.network.compiled import Programs
-from fastbp.network.config import MODELS, check_arrays, nodes_of
+from fastbp.network.config import built, check_arrays, unpickled, written
 from fastbp.plotting import graph
 
 
@@ -304,22 +302,7 @@ class Network:
 
     def config(self) -> dict:
         """The graph and all settings, as JSON has them; without the parameters."""
-        numbers = {node: k for k, node in enumerate(self.nodes)}
-        return {
-            "class": type(self).__name__,
-            "name": self.name,
-            "dtype": self.dtype.name,
-            "seed": self.seed,
-            "layers": [layer.config() for layer in self.layers],
-            "nodes": [
-                {"input": node.name, "width": node.width}
-                if node.layer is None
-                else {"layer": node.name, "parents": [numbers[parent] for parent in node.parents]}
-                for node in self.nodes
-            ],
-            "inputs": [numbers[node] for node in self.inputs],
-            "outputs": [numbers[node] for node in self.outputs],
-        }
+        return written(self)
 
     @staticmethod
     def from_config(config: dict, arrays: dict[str, np.ndarray] | None = None) -> "Network":
@@ -341,28 +324,14 @@ class Network:
         ModelFormatError
             If it describes none, or the arrays are not the ones it wants.
         """
-        try:
-            import_module(MODELS)
-            kind = Network.classes.named(config["class"])
-            nodes = nodes_of(config)
-            inputs, outputs = ([nodes[k] for k in config[key]] for key in ("inputs", "outputs"))
-            net = kind.__new__(kind)
-            net._build(inputs, outputs, config["dtype"], config["seed"], config["name"], arrays)
-        except ModelFormatError:
-            raise
-        except DAMAGE as error:
-            raise ModelFormatError(f"no model: {type(error).__name__}: {error}") from error
-        return net
+        return built(Network.classes, config, arrays)
 
     def copy(self) -> "Network":
         """An independent network with the same graph, parameters and dropout masks to come."""
-        arrays, draws = self.snapshot()
-        net = self.from_config(self.config(), arrays)
-        net.programs.draws = draws
-        return net
+        return unpickled(type(self), self.config(), *self.snapshot())
 
     def __reduce__(self):
-        return _unpickled, (type(self), self.config(), *self.snapshot())
+        return unpickled, (type(self), self.config(), *self.snapshot())
 
     def __getitem__(self, name: str) -> Layer:
         layers = {layer.name: layer for layer in self.layers}
@@ -426,9 +395,3 @@ def _slices(layers, names):
             slices[f"{names[layer]}.{name}"] = (slice(offset, offset + size), shape)
             offset += size
     return slices
-
-
-def _unpickled(cls, config, arrays, draws):
-    net = cls.from_config(config, arrays)
-    net.programs.draws = draws
-    return net

@@ -2,6 +2,8 @@
 
 import math
 
+from fastbp.plotting import text
+
 HEADS = ("node", "op", "width", "parameters", "parents")
 
 
@@ -27,12 +29,7 @@ def table(net) -> list:
 def to_text(net) -> str:
     """The table in columns."""
     title, *rows = table(net)
-    sizes = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    align = "<<>><"
-    lines = [
-        "  ".join(f"{cell:{side}{size}}" for cell, side, size in zip(row, align, sizes, strict=True)) for row in rows
-    ]
-    return "\n".join(line.rstrip() for line in (title, *lines))
+    return "\n".join([title.rstrip(), *text.columns(rows, "<<>><")])
 
 
 def _size(layer):

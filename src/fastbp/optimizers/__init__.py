@@ -28,3 +28,7 @@ __all__ = [
     "clip_by_global_norm",
     "from_config",
 ]
+
+
+def __dir__():
+    return __all__

@@ -1,9 +1,9 @@
 """Optimizer: settings, and the chain of the engine's rules that they stand for; the rules hold the arithmetic.
 
 Decay is a rule of its own in the chain, before the rules that move the parameters, never a flag inside one; so is
-all that every optimizer can do (`optimizer_settings.py`). An optimizer keeps its state for each network it has stepped,
-and lets go of it with the network. Settings but `lr` are fixed when it is made, because the compiled chains hold
-copies of them.
+all that every optimizer can do (`settings.py`, `compiling.py`). An optimizer keeps its state for each network it has
+stepped, and lets go of it with the network. Settings but `lr` are fixed when it is made, because the compiled chains
+hold copies of them.
 """
 
 import math
@@ -20,8 +20,8 @@ from fastbp._configured import Registered, Registry, called, made
 from fastbp.errors import DivergenceError
 from fastbp.inputs import checks
 from fastbp.network.network import Network
-from fastbp.optimizers import settings as of_all
-from fastbp.optimizers.settings import COMMON, DECOUPLED, OF_GROUPS, PENALTIES, Common, Rate, Rule
+from fastbp.optimizers.compiling import compiled
+from fastbp.optimizers.settings import COMMON, Common, Rate, Rule, checked
 from fastbp.schedules import shapes
 from fastbp.schedules.on_plateau import OnPlateau
 from fastbp.schedules.schedule import Schedule
@@ -93,7 +93,7 @@ class Optimizer(Registered):
         settings["weight_decay"] = checks.in_range(weight_decay, "weight_decay", 0.0)
         for name in common:
             checks.one_of(name, f"setting of {type(self).__name__}", {"lr", *settings, *COMMON}, TypeError)
-        self.settings: Mapping = MappingProxyType(settings | of_all.checked(common))
+        self.settings: Mapping = MappingProxyType(settings | checked(common))
         self._chains: WeakKeyDictionary[Network, _engine.Chain] = WeakKeyDictionary()
 
     @property
@@ -143,44 +143,8 @@ class Optimizer(Registered):
         """The compiled rules and their state for a network."""
         chain = self._chains.get(net)
         if chain is None:
-            chain = _engine.Chain(net.dtype.name, *self._compiled(net))
-            self._chains[net] = chain
+            chain = self._chains[net] = compiled(self, net)
         return chain
-
-    def _compiled(self, net):
-        """The groups of the engine's chain, the number of parameters, which of them a group has, and matrices."""
-        known = {*net.slices, *(name.rpartition(".")[0] for name in net.slices)}
-        for name in self.settings["groups"]:
-            checks.one_of(name, "layer in groups", known)
-        groups: dict[tuple, int] = {}
-        segments: list[tuple[int, int]] = []
-        matrices: list[tuple] = []
-        for name, (part, shape) in net.slices.items():
-            lr_scale, rules = self._group_of(name, len(shape) == 2)
-            group = groups.setdefault((lr_scale, tuple(rules)), len(groups))
-            if segments and segments[-1][1] == group:
-                segments.pop()
-            segments.append((part.stop, group))
-            if any(_engine.RULES[rule].whole for rule, _ in rules):
-                matrices.append((part.start, *shape, group))
-        return list(groups) or [(1.0, self.rules())], net.params.size, segments or None, matrices
-
-    def _group_of(self, name, is_matrix):
-        """The factor of lr and all rules for a parameter."""
-        own, decoupled = self._of_parameter(name, is_matrix), self.settings[DECOUPLED]
-        decay = self.decay if decoupled is None else "decoupled_decay" if decoupled else "l2"
-        own_scale, rules = self.rules_for(is_matrix)
-        before = of_all.before(self.settings, own, is_matrix, decay)
-        after = of_all.after(self.settings, own, decay)
-        return own["lr_scale"] * own_scale, [*before, *rules, *after]
-
-    def _of_parameter(self, name, is_matrix):
-        """What OF_GROUPS has, for one parameter."""
-        own = {key: value if value is not None else self.settings[key] for key, value in OF_GROUPS.items()}
-        own |= self.settings["groups"].get(name.rpartition(".")[0], {})
-        if not (is_matrix or self.settings["decay_biases"]):
-            own |= dict.fromkeys(PENALTIES, 0.0)
-        return own | self.settings["groups"].get(name, {})
 
     def step(self, net: Network, loss: float = math.nan) -> None:
         """Move `net.params` by `net.grads`.

@@ -1,8 +1,4 @@
-"""The settings that every optimizer takes: the table of their defaults and checks, and the engine's rules for them.
-
-Decay, clipping, accumulation and averages are rules of the chain, and their order is fixed here. Rejected: a list of
-transformations that the user chains, as optax has it. Their order matters, and only one is right.
-"""
+"""The settings that every optimizer takes: the table of their defaults and checks."""
 
 from collections.abc import Callable, Mapping
 from typing import TypeAlias, TypedDict
@@ -75,36 +71,6 @@ def checked(common: Common) -> dict[str, object]:
     if settings["ema"] is not None and settings["swa_start"] is not None:
         raise ValueError("ema and swa_start are two averages; an optimizer keeps one")
     return settings
-
-
-def before(settings: Mapping, own: Mapping, is_matrix: bool, decay: str) -> list[Rule]:
-    """The rules before those that move the parameters; `own` is what OF_GROUPS has for them."""
-    rules: list[Rule] = []
-    if settings["accumulate"] > 1:
-        rules.append(("mean_of_batches", (settings["accumulate"],)))
-    if settings["l2_by_rows"] and is_matrix:
-        rules.append(("l2_of_sum", (settings["l2_by_rows"],)))
-    if settings["clip_norm"] is not None:
-        rules.append(("clip_by_norm", (settings["clip_norm"],)))
-    if settings["clip_value"] is not None:
-        rules.append(("clip_by_value", (settings["clip_value"],)))
-    if own["weight_decay"] and decay != "proximal_decay":
-        rules.append((decay, (own["weight_decay"],)))
-    return [*rules, ("l1", (own["l1"],))] if own["l1"] else rules
-
-
-def after(settings: Mapping, own: Mapping, decay: str) -> list[Rule]:
-    """The rules after them."""
-    rules: list[Rule] = []
-    if own["weight_decay"] and decay == "proximal_decay":
-        rules.append((decay, (own["weight_decay"],)))
-    if own["proximal_l1"]:
-        rules.append(("soft_threshold", (own["proximal_l1"],)))
-    if settings["ema"] is not None:
-        rules.append(("moving_average", (settings["ema"],)))
-    if settings["swa_start"] is not None:
-        rules.append(("plain_average", (settings["swa_start"], settings["swa_every"])))
-    return rules
 
 
 def of_means(betas: tuple[float, ...], eps: float, count: int = 2) -> dict[str, object]:

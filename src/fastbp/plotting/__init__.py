@@ -1,5 +1,5 @@
 """Pictures of a training and of what was learnt, by matplotlib: each function takes `ax` and returns it."""
 
-from fastbp._lazy import attach
+from fastbp._lazy import attach as _attach
 
-__getattr__, __dir__, __all__ = attach(__name__, __file__)
+__getattr__, __dir__, __all__ = _attach(__name__, __file__)

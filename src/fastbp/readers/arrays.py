@@ -1,4 +1,4 @@
-"""Arrays of other libraries' tensors."""
+"""Arrays of what other libraries keep parameters in."""
 
 import numpy as np
 
@@ -6,7 +6,8 @@ from fastbp.inputs import checks
 
 
 def as_array(tensor) -> np.ndarray:
-    """A tensor of PyTorch, or anything like an array, in NumPy; numbers that are not real are refused."""
+    """A tensor of PyTorch, a variable of Keras or anything like an array, in NumPy; real numbers only."""
+    tensor = getattr(tensor, "value", tensor)  # of a variable, whatever the backend keeps it in
     if hasattr(tensor, "detach"):
         tensor = tensor.detach().cpu()
         if not tensor.dtype.is_floating_point:

@@ -206,11 +206,6 @@ class _Reader:
         return At(self.draft.activate(x.number, name, *parameters, name=label))
 
 
-def _array(variable: Any) -> np.ndarray:
-    """A weight, whatever the backend keeps it in."""
-    return as_array(getattr(variable, "value", variable))
-
-
 def _function(reader: _Reader, operation: Any, x: At, own_name: bool) -> At | None:
     function = operation.activation
     name = "linear" if function is None else getattr(function, "__name__", "")
@@ -219,8 +214,8 @@ def _function(reader: _Reader, operation: Any, x: At, own_name: bool) -> At | No
 
 
 def _dense(reader: _Reader, operation: Any, x: At) -> At | None:
-    W = _array(operation.kernel)
-    arrays = {"W": W, **({"b": _array(operation.bias)} if operation.use_bias else {})}
+    W = as_array(operation.kernel)
+    arrays = {"W": W, **({"b": as_array(operation.bias)} if operation.use_bias else {})}
     made = reader.add(
         operation,
         lambda name: Dense(W.shape[1], bias=operation.use_bias, name=name, trainable=bool(operation.trainable)),
@@ -237,7 +232,7 @@ def _norm(make: Callable, own: dict[str, str]) -> Callable:
         width = reader.draft.width(x.number)
         arrays = {"gamma": np.ones(width, np.float32), "beta": np.zeros(width, np.float32)}
         found = {ours: getattr(operation, theirs, None) for ours, theirs in own.items()}
-        arrays |= {ours: _array(variable) for ours, variable in found.items() if variable is not None}
+        arrays |= {ours: as_array(variable) for ours, variable in found.items() if variable is not None}
         return reader.add(operation, lambda name: make(operation, name), x, **arrays)
 
     return read
@@ -274,7 +269,7 @@ def _plain(function: Callable) -> Callable:
 
 
 def _normalization(reader, operation, x):
-    mean, variance = (_array(getattr(operation, key)).reshape(-1) for key in ("mean", "variance"))
+    mean, variance = (as_array(getattr(operation, key)).reshape(-1) for key in ("mean", "variance"))
     if operation.invert or mean.size not in (1, reader.draft.width(x.number)):
         return None
     std = np.maximum(np.sqrt(variance), 1e-7)  # Keras's epsilon
@@ -282,12 +277,12 @@ def _normalization(reader, operation, x):
 
 
 def _prelu(reader, operation, x):
-    alpha = _array(operation.alpha)
+    alpha = as_array(operation.alpha)
     return reader.add(operation, lambda name: PReLU(alpha.size, name=name), x, alpha=alpha.reshape(-1))
 
 
 def _embedding(reader, operation, x):
-    W = _array(operation.embeddings)
+    W = as_array(operation.embeddings)
     made = reader.add(
         operation, lambda name: Embedding(*W.shape, name=name, trainable=bool(operation.trainable)), x, W=W
     )

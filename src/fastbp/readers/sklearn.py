@@ -12,9 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from fastbp._engine import ACTIVATIONS as OWN
+from fastbp import activations
 from fastbp._typing import DTypeLike
-from fastbp.inputs import checks
 from fastbp.layers.dense import Dense
 from fastbp.model import Model
 from fastbp.readers import comparison
@@ -22,8 +21,6 @@ from fastbp.readers.draft import Draft, unsupported
 from fastbp.readers.settings import Asked, Refused, Settings, want
 
 FORM = "scikit-learn"
-# Names that differ from ours.
-ACTIVATIONS = {"identity": "linear", "logistic": "sigmoid"}
 # Settings that only fit knows, whose result is read, or that say how an X is passed.
 TRAINING = {"hidden_layer_sizes", "loss", "solver", "alpha", "batch_size", "learning_rate", "learning_rate_init"}
 TRAINING |= {"power_t", "max_iter", "shuffle", "random_state", "tol", "verbose", "warm_start", "momentum"}
@@ -126,7 +123,7 @@ def _read(estimator, steps, logits, dtype) -> Model:
         _refuse_others(last, {"activation", *TRAINING})
     output = "linear" if logits else last.out_activation_
     for W, b, activation in zip(coefs, intercepts, [*hidden, output], strict=True):
-        at = draft.add(Dense(W.shape[1], _activation(activation)), at, W=W, b=b)
+        at = draft.add(Dense(W.shape[1], activations.resolve(activation)), at, W=W, b=b)
     return draft.model([at], dtype)
 
 
@@ -186,9 +183,3 @@ def _refuse_others(part, used) -> None:
         _settings(part, used).refuse_others()
     except Refused as error:
         raise unsupported(f"this {type(part).__name__}", FORM, (), str(error)) from None
-
-
-def _activation(activation: Any) -> Any:
-    if not isinstance(activation, str):
-        return activation
-    return checks.one_of(ACTIVATIONS.get(activation, activation), "activation", OWN)

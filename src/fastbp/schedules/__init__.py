@@ -35,3 +35,7 @@ __all__ = [
     "Step",
     "WarmUp",
 ]
+
+
+def __dir__():
+    return __all__

@@ -3,3 +3,7 @@
 from fastbp.sklearn.estimators import MLPClassifier, MLPRegressor
 
 __all__ = ["MLPClassifier", "MLPRegressor"]
+
+
+def __dir__():
+    return __all__

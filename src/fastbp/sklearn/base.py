@@ -13,14 +13,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastbp._engine import ACTIVATIONS
 from fastbp._optional import package
+from fastbp.activations import NAMES
 from fastbp.data.batches import Data
 from fastbp.derivatives import first_order
 from fastbp.inputs import checks
 from fastbp.inputs.array_sources import as_source
 from fastbp.sklearn.callbacks import Teller
-from fastbp.sklearn.network import SYNONYMS, Design, Runtime, as_activations, as_dropout, named
+from fastbp.sklearn.network import Design, Runtime, as_activations, as_dropout, named
 from fastbp.sklearn.solvers import STOCHASTIC, Stochastic, memory_of, minimise
 from fastbp.sklearn.targets import WHO
 
@@ -136,7 +136,7 @@ class MultilayerPerceptron(FeatureNames, TransformerMixin, CallbackSupport, Base
 
     _parameter_constraints: ClassVar[dict] = {
         "hidden_layer_sizes": ["array-like", limits.Interval(Integral, 1, None, closed="left")],
-        "activation": [limits.StrOptions({*ACTIVATIONS, *SYNONYMS}), list, tuple],
+        "activation": [limits.StrOptions(set(NAMES)), list, tuple],
         "solver": [limits.StrOptions({*STOCHASTIC, "lbfgs"})],
         "alpha": [limits.Interval(Real, 0, None, closed="left")],
         "batch_size": [limits.StrOptions({"auto"}), limits.Interval(Integral, 1, None, closed="left")],

@@ -12,15 +12,13 @@ import numpy as np
 
 from fastbp import _engine
 from fastbp._engine import Source
+from fastbp.activations import NAMES
 from fastbp.functional import dense_forward
 from fastbp.inputs import checks
 from fastbp.layers.dense import Dense, Dropout
 from fastbp.layers.layer import Layer
 from fastbp.layers.node import Input
 from fastbp.model import Sequential
-
-# How scikit-learn calls activations that have another name here.
-SYNONYMS = {"identity": "linear", "logistic": "sigmoid"}
 
 
 class Design(NamedTuple):
@@ -104,7 +102,7 @@ class Runtime:
 
 def named(activation: str) -> str:
     """An activation's name in the engine's table."""
-    return SYNONYMS.get(activation, activation)
+    return NAMES[activation]
 
 
 def as_activations(activation, layers: int) -> tuple[str, ...]:
@@ -112,8 +110,7 @@ def as_activations(activation, layers: int) -> tuple[str, ...]:
     names = [activation] * layers if isinstance(activation, str) else list(activation)
     if len(names) != layers:
         raise ValueError(f"activation has {len(names)} names for {layers} hidden layers")
-    known = {*_engine.ACTIVATIONS, *SYNONYMS}
-    return tuple(checks.one_of(name, "activation", known) for name in names)
+    return tuple(checks.one_of(name, "activation", NAMES) for name in names)
 
 
 def as_dropout(dropout, layers: int) -> tuple[float, ...]:

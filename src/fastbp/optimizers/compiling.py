@@ -1,0 +1,82 @@
+"""How an optimizer becomes the engine's rules: a chain of them for each group of parameters.
+
+Decay, clipping, accumulation and averages are rules of the chain, and their order is fixed here. Rejected: a list of
+transformations that the user chains, as optax has it. Their order matters, and only one is right.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastbp import _engine
+from fastbp.inputs import checks
+from fastbp.network.network import Network
+from fastbp.optimizers.settings import DECOUPLED, OF_GROUPS, PENALTIES, Rule
+
+
+def compiled(optimizer: Any, net: Network) -> _engine.Chain:
+    """The chain of an optimizer for a network, with a state of its own."""
+    known = {*net.slices, *(name.rpartition(".")[0] for name in net.slices)}
+    for name in optimizer.settings["groups"]:
+        checks.one_of(name, "layer in groups", known)
+    groups: dict[tuple, int] = {}
+    segments: list[tuple[int, int]] = []  # where the parameters of a group end, and its number
+    matrices: list[tuple] = []
+    for name, (part, shape) in net.slices.items():
+        lr_scale, rules = group_of(optimizer, name, len(shape) == 2)
+        group = groups.setdefault((lr_scale, tuple(rules)), len(groups))
+        if segments and segments[-1][1] == group:
+            segments.pop()
+        segments.append((part.stop, group))
+        if any(_engine.RULES[rule].whole for rule, _ in rules):
+            matrices.append((part.start, *shape, group))
+    every = list(groups) or [(1.0, optimizer.rules())]
+    return _engine.Chain(net.dtype.name, every, net.params.size, segments or None, matrices)
+
+
+def group_of(optimizer: Any, name: str, is_matrix: bool) -> tuple[float, list[Rule]]:
+    """The factor of lr and all rules for a parameter."""
+    settings = optimizer.settings
+    own, decoupled = _of_parameter(settings, name, is_matrix), settings[DECOUPLED]
+    decay = optimizer.decay if decoupled is None else "decoupled_decay" if decoupled else "l2"
+    own_scale, rules = optimizer.rules_for(is_matrix)
+    before, after = _before(settings, own, is_matrix, decay), _after(settings, own, decay)
+    return own["lr_scale"] * own_scale, [*before, *rules, *after]
+
+
+def _of_parameter(settings, name, is_matrix):
+    """What OF_GROUPS has, for one parameter."""
+    own = {key: value if value is not None else settings[key] for key, value in OF_GROUPS.items()}
+    own |= settings["groups"].get(name.rpartition(".")[0], {})
+    if not (is_matrix or settings["decay_biases"]):
+        own |= dict.fromkeys(PENALTIES, 0.0)
+    return own | settings["groups"].get(name, {})
+
+
+def _before(settings: Mapping, own: Mapping, is_matrix: bool, decay: str) -> list[Rule]:
+    """The rules before those that move the parameters."""
+    rules: list[Rule] = []
+    if settings["accumulate"] > 1:
+        rules.append(("mean_of_batches", (settings["accumulate"],)))
+    if settings["l2_by_rows"] and is_matrix:
+        rules.append(("l2_of_sum", (settings["l2_by_rows"],)))
+    if settings["clip_norm"] is not None:
+        rules.append(("clip_by_norm", (settings["clip_norm"],)))
+    if settings["clip_value"] is not None:
+        rules.append(("clip_by_value", (settings["clip_value"],)))
+    if own["weight_decay"] and decay != "proximal_decay":
+        rules.append((decay, (own["weight_decay"],)))
+    return [*rules, ("l1", (own["l1"],))] if own["l1"] else rules
+
+
+def _after(settings: Mapping, own: Mapping, decay: str) -> list[Rule]:
+    """The rules after them."""
+    rules: list[Rule] = []
+    if own["weight_decay"] and decay == "proximal_decay":
+        rules.append((decay, (own["weight_decay"],)))
+    if own["proximal_l1"]:
+        rules.append(("soft_threshold", (own["proximal_l1"],)))
+    if settings["ema"] is not None:
+        rules.append(("moving_average", (settings["ema"],)))
+    if settings["swa_start"] is not None:
+        rules.append(("plain_average", (settings["swa_start"], settings["swa_every"])))
+    return rules
