@@ -38,7 +38,7 @@ from fastbp._engine.tables import (
     Rule,
     Setting,
 )
-from fastbp._engine.tangent_graph import one_hidden_layer, tangent
+from fastbp._engine.tangent_graph import NoTangentRule, one_hidden_layer, tangent
 from fastbp._engine.threads import Lock
 from fastbp._engine.variant import isa
 
@@ -56,6 +56,7 @@ __all__ = [
     "Lane",
     "Lock",
     "Loss",
+    "NoTangentRule",
     "Parameter",
     "Program",
     "Rule",
