@@ -1,4 +1,4 @@
-"""Floor 1: the compiled engine.  It checks nothing; the floors above call it with checked arrays only.
+"""The compiled engine.  It checks nothing: the folders above call it with checked arrays only.
 
 README.md in this folder says how a training step runs through these files.
 """
@@ -6,7 +6,7 @@ README.md in this folder says how a training step runs through these files.
 from fastbp._engine import functional
 from fastbp._engine.chain import Chain
 from fastbp._engine.dict_row import DictRow
-from fastbp._engine.fast_path import Lane
+from fastbp._engine.fast_path import FastPath
 from fastbp._engine.functional import first_nonfinite, first_outside, loss
 from fastbp._engine.loss_term import Term
 from fastbp._engine.program import (
@@ -53,7 +53,7 @@ __all__ = [
     "Activation",
     "Chain",
     "DictRow",
-    "Lane",
+    "FastPath",
     "Lock",
     "Loss",
     "NoTangentRule",
