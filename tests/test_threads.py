@@ -12,7 +12,7 @@ from loss_cases import KINDS, targets
 
 import fastbp as fb
 from fastbp import threads
-from fastbp._engine.program import choices
+from fastbp._engine.thread_choice import choices
 from fastbp._engine.threads import started
 
 COUNTS = [2, 3, 8]

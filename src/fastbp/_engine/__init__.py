@@ -5,25 +5,21 @@ README.md in this folder says how a training step runs through these files.
 
 from fastbp._engine import functional
 from fastbp._engine.chain import Chain
-from fastbp._engine.dict_row import DictRow
-from fastbp._engine.fast_path import FastPath
-from fastbp._engine.functional import first_nonfinite, first_outside, loss
-from fastbp._engine.loss_term import Term
-from fastbp._engine.program import (
-    FIGURES,
-    Program,
-    describe,
+from fastbp._engine.derivatives import (
     parameter_second,
     pull,
     push,
     rows_gradients,
     second,
-    slope_bounds,
-    tensor_gradients,
-    values,
     vjp,
     weight_products,
 )
+from fastbp._engine.dict_row import DictRow
+from fastbp._engine.fast_path import FastPath
+from fastbp._engine.figures import FIGURES, describe, slope_bounds, tensor_gradients, values
+from fastbp._engine.functional import first_nonfinite, first_outside, loss
+from fastbp._engine.loss_term import Term
+from fastbp._engine.program import Program
 from fastbp._engine.sources import Source, SparseSource
 from fastbp._engine.tables import (
     ACTIVATIONS,
