@@ -11,7 +11,7 @@ import pytest
 
 import fastbp as fb
 from fastbp import threads
-from fastbp._engine.program import choices
+from fastbp._engine.thread_choice import choices
 from fastbp._engine.threads import started
 from loss_cases import KINDS, targets
 

@@ -163,7 +163,7 @@ class Model(Network):
         (4.0, array([12.,  4.]))
         """
         objective = self._objective_for(loss, loss_weights)
-        value = None if objective.lane is None else objective.lane.gradient(theta, X, y)
+        value = None if objective.fast_path is None else objective.fast_path.gradient(theta, X, y)
         if value is None:
             xs = self.as_inputs(X)
             ts = objective.targets(y, len(xs[0]))

@@ -1,4 +1,4 @@
-"""The fast lane of `step` and `predict`: the same bits and the same errors as the way through the checks."""
+"""The fast path of `step` and `predict`: the same bits and the same errors as the way through the checks."""
 
 import numpy as np
 import pytest
@@ -25,8 +25,8 @@ def data(loss: str, rows: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]
 def test_same_bits(loss: str, optimizer: str, rows: int, dtype: np.dtype) -> None:
     X, y = data(loss, rows, dtype)
     fast, slow = (fb.Trainer(net(dtype), loss, optimizer) for _ in range(2))
-    assert fast._lane is not None
-    slow._lane = None
+    assert fast._fast_path is not None
+    slow._fast_path = None
     for _ in range(4):
         assert fast.step(X, y) == slow.step(X, y)
     np.testing.assert_array_equal(fast.net.params, slow.net.params)
@@ -102,7 +102,7 @@ def test_whatever_needs_conversion_goes_the_other_way(dtype: np.dtype) -> None:
 def test_errors_come_before_anything_has_changed(X, y, message: str, dtype: np.dtype) -> None:
     trainer = fb.Trainer(net(dtype), "cross_entropy", "adam")
     before = trainer.net.params.copy()
-    trainer.net.predict([[0.0] * 7])  # from the first call on the lane is open
+    trainer.net.predict([[0.0] * 7])  # from the first call on the fast path is open
     y = np.asarray(y, None if np.asarray(y).dtype.kind == "i" else dtype)
     with pytest.raises((ValueError, TypeError), match=message):
         trainer.step(X.astype(dtype), y if y.size else y.astype(int))
@@ -115,9 +115,9 @@ def test_errors_come_before_anything_has_changed(X, y, message: str, dtype: np.d
 def test_divergence_is_told_alike(dtype: np.dtype) -> None:
     X, y = data("mse", 4, dtype)
     told = []
-    for lane in (True, False):
+    for fast in (True, False):
         trainer = fb.Trainer(net(dtype), "mse", fb.SGD(1e30 if dtype == np.float32 else 1e200))
-        trainer._lane = trainer._lane if lane else None
+        trainer._fast_path = trainer._fast_path if fast else None
         try:
             for _ in range(9):
                 trainer.step(X, y)

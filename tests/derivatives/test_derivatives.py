@@ -310,6 +310,17 @@ def test_a_net_with_a_lambda_has_jacobians(rng: np.random.Generator) -> None:
             work()
 
 
+@pytest.mark.parametrize(("rules", "missing"), [("TANGENT_RULES", "multiply"), ("BY_ROWS", "softmax")])
+def test_what_has_no_tangent_rule_is_refused_by_its_own_name(rules: str, missing: str, monkeypatch) -> None:
+    monkeypatch.delitem(getattr(_engine.tangent_graph, rules), missing)
+    x = fb.Input(3)
+    h = fb.Dense(5, activation="softmax")(x) * fb.Dense(5)(x)
+    net = fb.Model(x, fb.Dense(2)(h), dtype="float64", seed=0)
+    with pytest.raises(ValueError, match=f"tangents go through '{missing}'"):
+        fb.hessian(net, np.ones((4, 3)))
+    assert fb.jacobian(net, np.ones((4, 3)), mode="reverse").shape == (4, 2, 3)
+
+
 X43, X33 = np.ones((4, 3)), np.ones((3, 3))
 BAD = {
     "not a net": (lambda n, m: fb.jacobian("net", X43), TypeError, ["net", "str"]),

@@ -1,30 +1,26 @@
-"""Floor 1: the compiled engine.  It checks nothing; the floors above call it with checked arrays only.
+"""The compiled engine.  It checks nothing: the folders above call it with checked arrays only.
 
 README.md in this folder says how a training step runs through these files.
 """
 
 from fastbp._engine import functional
 from fastbp._engine.chain import Chain
-from fastbp._engine.dict_row import DictRow
-from fastbp._engine.fast_activation import Function
-from fastbp._engine.fast_path import Lane
-from fastbp._engine.functional import first_nonfinite, first_outside, loss
-from fastbp._engine.loss_term import Term
-from fastbp._engine.program import (
-    FIGURES,
-    Program,
-    describe,
+from fastbp._engine.derivatives import (
     parameter_second,
     pull,
     push,
     rows_gradients,
     second,
-    slope_bounds,
-    tensor_gradients,
-    values,
     vjp,
     weight_products,
 )
+from fastbp._engine.dict_row import DictRow
+from fastbp._engine.fast_activation import Function
+from fastbp._engine.fast_path import FastPath
+from fastbp._engine.figures import FIGURES, describe, slope_bounds, tensor_gradients, values
+from fastbp._engine.functional import first_nonfinite, first_outside, loss
+from fastbp._engine.loss_term import Term
+from fastbp._engine.program import Program
 from fastbp._engine.sources import Source, SparseSource
 from fastbp._engine.tables import (
     ACTIVATIONS,
@@ -39,7 +35,7 @@ from fastbp._engine.tables import (
     Rule,
     Setting,
 )
-from fastbp._engine.tangent_graph import one_hidden_layer, tangent
+from fastbp._engine.tangent_graph import NoTangentRule, one_hidden_layer, tangent
 from fastbp._engine.threads import Lock
 from fastbp._engine.variant import isa
 
@@ -54,10 +50,11 @@ __all__ = [
     "Activation",
     "Chain",
     "DictRow",
+    "FastPath",
     "Function",
-    "Lane",
     "Lock",
     "Loss",
+    "NoTangentRule",
     "Parameter",
     "Program",
     "Rule",

@@ -1,3 +1,7 @@
-"""Types of variants.pyx."""
+"""Types of cpu.pyx."""
 
+FEATURES: dict[str, tuple[int, int, int]]
+LEVELS: dict[str, tuple[tuple[str, ...], int]]
+
+def has(name: str) -> bool: ...
 def supported() -> list[str]: ...

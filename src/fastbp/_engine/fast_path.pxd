@@ -1,4 +1,4 @@
-"""The fast lane: lane.pyx."""
+"""The fast path: fast_path.pyx."""
 from cpython.buffer cimport Py_buffer
 from libc.stdint cimport int64_t
 
@@ -9,7 +9,7 @@ from fastbp._engine.loss_term cimport Term
 from fastbp._engine.threads cimport Lock
 
 
-cdef class Lane:
+cdef class FastPath:
     cdef Program program
     cdef Lock lock              # the network's
     cdef Chain chain
@@ -18,7 +18,7 @@ cdef class Lane:
     cdef char kind              # of the numbers, as the buffer protocol writes it
     cdef Py_ssize_t I, O
     cdef Py_ssize_t size        # of the parameters, in bytes
-    cdef bint open_lane(self, array, Py_buffer* view) except -1
+    cdef bint open_array(self, array, Py_buffer* view) except -1
     cdef bint is_rows(self, const Py_buffer* view, Py_ssize_t width) noexcept
     cdef Arena labels           # class indices of a batch, copied
     cdef int64_t* labels_at

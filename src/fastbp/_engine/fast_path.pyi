@@ -1,4 +1,4 @@
-"""Types of lane.pyx."""
+"""Types of fast_path.pyx."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from fastbp._engine.loss_term import Term
 from fastbp._engine.program import Program
 from fastbp._engine.threads import Lock
 
-class Lane:
+class FastPath:
     def __init__(
         self, program: Program, lock: Lock, dtype: np.dtype, term: Term | None = None, chain: Chain | None = None
     ) -> None: ...

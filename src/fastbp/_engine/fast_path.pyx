@@ -1,7 +1,7 @@
-"""The fast lane: one batch that needs no conversion, in a microsecond.
+"""The fast path: one batch that needs no conversion, in a microsecond.
 
 A net of one input and one output is often trained and asked row by row, where the checks in Python cost ten
-times as much as the arithmetic.  The lane looks at the arrays itself and takes those that are right as they are:
+times as much as the arithmetic.  The fast path looks at the arrays itself and takes those that are right as they are:
 arrays of NumPy's, contiguous, of the net's type and width, finite.  For all else it returns None, with nothing
 done, and the way through checks.py converts or explains.
 """
@@ -26,7 +26,7 @@ cdef object empty = np.empty
 cdef double TINY = 2e-6         # seconds of a pass that is not worth letting other threads of Python in
 
 
-cdef class Lane:
+cdef class FastPath:
     """Trains with a loss and a chain, or gives gradients, which needs no chain, or predicts, which needs neither."""
 
     def __init__(self, Program program, Lock lock, dtype, Term term=None, Chain chain=None):
@@ -36,7 +36,7 @@ cdef class Lane:
         self.size = program.arrays[0].nbytes
         self.I, self.O = program.widths[program.inputs[0][0]], program.widths[program.outputs[0][0]]
 
-    cdef bint open_lane(self, array, Py_buffer* view) except -1:
+    cdef bint open_array(self, array, Py_buffer* view) except -1:
         """Whether it is an array in one piece, and any numbers will do; then its view wants to be released."""
         if type(array) is not ndarray or self.program.plan.any_table:
             return False
@@ -87,7 +87,7 @@ cdef class Lane:
     def gradient(self, theta, X, y, threads=None):
         """The loss without dropout at parameters theta, which stay, and its gradient in grads; or None."""
         cdef Py_buffer view
-        if not self.open_lane(theta, &view):
+        if not self.open_array(theta, &view):
             return None
         try:
             if view.ndim != 1 or view.len != self.size or view.format[0] != self.kind or view.format[1] != 0:
@@ -99,10 +99,10 @@ cdef class Lane:
     cdef attached(self, X, y, double lr, int threads, const void* theta):
         """A step, or where there is a theta a gradient."""
         cdef Py_buffer x, t
-        if threads == 0 or not self.open_lane(X, &x):
+        if threads == 0 or not self.open_array(X, &x):
             return None
         try:
-            if not self.is_rows(&x, self.I) or not self.open_lane(y, &t):
+            if not self.is_rows(&x, self.I) or not self.open_array(y, &t):
                 return None
             self.lock.acquire()
             # NumPy resizes no array that has a weak reference.
@@ -172,7 +172,7 @@ cdef class Lane:
         cdef Py_buffer x, y
         cdef Py_ssize_t N
         cdef int most = wanted(threads)
-        if most == 0 or not self.open_lane(X, &x):
+        if most == 0 or not self.open_array(X, &x):
             return None
         try:
             N = x.shape[0] if x.ndim else 0

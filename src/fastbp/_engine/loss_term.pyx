@@ -1,4 +1,4 @@
-"""A loss with its parameters, as a program and the fast lane take it: one term of what is minimised."""
+"""A loss with its parameters, as a program and the fast path take it: one term of what is minimised."""
 from libc.math cimport INFINITY
 from libc.stdint cimport int64_t
 

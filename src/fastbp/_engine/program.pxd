@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t, uint64_t
 from fastbp._engine.chain cimport Chain, Rules
 from fastbp._engine.kernel_table cimport Constraint, Context, Kernels, Op, Rows, Targets, Tensor
 from fastbp._engine.memory cimport Arena
+from fastbp._engine.thread_choice cimport Tuner
 
 
 cdef struct Node:
@@ -63,27 +64,13 @@ cdef struct Plan:
     double scale                # 1 / (sum of the rows' weights), of the first output
     bint inputs_wanted, outputs_wanted
     bint direct                 # the callers' rows are read where they are
-    Py_ssize_t first_node, last_node    # of the stage that goes on: passes.pxi
+    Py_ssize_t first_node, last_node    # of the stage that goes on: passes/forward_backward.pxi
     Rules* rules                # NULL: gradients without an update
 
 
 cdef enum:
     # What is tuned by itself.
     STEPS, GRADIENTS, FORWARDS, BACKWARDS, PREDICTIONS, KINDS_OF_PASS
-
-
-cdef struct Tuner:
-    # Which number of threads is faster, found by trying: tuner.pxi.
-    bint timing                 # the pass that goes on ...
-    double began                # ... since then
-    Py_ssize_t rows             # of a batch, to which this applies
-    Py_ssize_t stray            # passes in a row over other numbers of rows
-    int trials                  # so far ...
-    double seconds[2]           # ... and what they took, of one thread and of several
-    bint several                # what was chosen ...
-    Py_ssize_t passes           # ... for the passes since then ...
-    double spent                # ... and what they took
-    Py_ssize_t pause            # passes of one thread until the next trial
 
 
 cdef class Program:
@@ -95,7 +82,7 @@ cdef class Program:
     cdef list tensors, gradients    # of the buffers
     cdef list owns              # (tensor, its first gradient)
     cdef object interruption    # what a signal's handler has raised
-    cdef object sweeper         # sweeps.pxi, when first wanted
+    cdef object sweeper         # of derivatives.pyx, when first wanted
     cdef list widths, specs, gradient_widths, inputs, outputs
     cdef public uint64_t seed, draws    # of dropout; forward passes in training, which number its masks
     cdef public Py_ssize_t pending      # rows of the forward pass that a backward pass may follow, 0 for none
@@ -123,4 +110,25 @@ cdef class Program:
                       double* loss) noexcept nogil
 
 
+cdef class TensorHolder:
+    cdef Tensor tensor
+
+
 cdef void attach_plain(Program program) noexcept
+cdef void attach_sources(Program program, xs, Py_ssize_t rows) except *
+cdef void attach_rows(Program program, Port* ports, Py_ssize_t n_ports, arrays, Py_ssize_t rows) except *
+cdef new_rows(Program program, Port* ports, Py_ssize_t n_ports, Py_ssize_t rows)
+cdef void attach_targets(Program program, Py_ssize_t n_sinks, ts, weights, terms, Py_ssize_t rows) except *
+
+cdef bint stops(const Plan* plan, const Context* context) noexcept nogil
+cdef void place_inputs(Plan* plan, bint direct, Py_ssize_t first) noexcept nogil
+cdef void forward_rows(const Plan* plan, const Context* context, Py_ssize_t first, Py_ssize_t last,
+                       Py_ssize_t start, Py_ssize_t stop) noexcept nogil
+cdef void backward_rows(const Plan* plan, const Context* context, Py_ssize_t first, Py_ssize_t last,
+                        Py_ssize_t start, Py_ssize_t stop) noexcept nogil
+cdef void backward_pass(Plan* plan, int threads) noexcept nogil
+cdef bint gradients(Plan* plan, bint adds, int threads) noexcept nogil
+
+cdef inline Py_ssize_t cut(Py_ssize_t n, int part, int of) noexcept nogil:
+    """Where a part begins, and the one before it ends."""
+    return n * part // of

@@ -14,12 +14,10 @@ _Arrays: TypeAlias = Sequence[np.ndarray]
 _Sources: TypeAlias = Sequence[np.ndarray | Source]
 _Op: TypeAlias = tuple[str, tuple[int, ...], int, tuple[int, ...], dict]
 
-FIGURES: tuple[str, ...]
-
-def choices(times: Sequence[tuple[float, float]]) -> list[bool]: ...
-
 class InPython:
     error: BaseException | None
+
+class TensorHolder: ...
 
 class Program:
     @property
@@ -86,33 +84,3 @@ class Program:
         step: int,
         threads: int = 1,
     ) -> tuple[int, int]: ...
-
-def describe(program: Program, out: np.ndarray, inputs: bool = False) -> None: ...
-def slope_bounds(program: Program) -> list[float]: ...
-def values(program: Program) -> list[np.ndarray]: ...
-def tensor_gradients(program: Program) -> tuple[dict[int, np.ndarray], list[list[np.ndarray]]]: ...
-def pull(program: Program, xs: _Sources, outs: _Arrays, threads: int = 1) -> None: ...
-def push(program: Program, moving: Sequence[bool], xs: _Sources, outs: _Arrays, threads: int = 1) -> None: ...
-def second(
-    program: Program,
-    moving: Sequence[bool],
-    xs: _Sources,
-    out: np.ndarray,
-    feature: int,
-    ts: _Arrays | None,
-    terms: Sequence[Term] | None,
-    threads: int = 1,
-) -> None: ...
-def parameter_second(program: Program, xs: _Sources, ts: _Arrays, terms: Sequence[Term]) -> None: ...
-def rows_gradients(
-    program: Program,
-    xs: _Sources,
-    ts: _Arrays,
-    terms: Sequence[Term] | None,
-    out: np.ndarray | None,
-    norms: np.ndarray | None,
-    size: int,
-    threads: int = 1,
-) -> None: ...
-def vjp(program: Program, xs: _Sources, dys: _Arrays, threads: int = 1) -> tuple[np.ndarray, ...]: ...
-def weight_products(W: np.ndarray, V: np.ndarray, out: np.ndarray) -> None: ...

@@ -6,7 +6,7 @@ its dW summed over all rows, then its update.  Each number is summed in one orde
 Where a node couples rows, phase one falls into stages with a meeting of the threads between.  The rejected
 option, a gradient for each thread and a sum of them, costs memory and makes bits depend on threads.
 """
-from libc.math cimport NAN, isfinite, sqrt
+from libc.math cimport isfinite
 from libc.stdint cimport int64_t, uint64_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
@@ -17,12 +17,13 @@ from cpython.exc cimport PyErr_CheckSignals
 
 from fastbp._engine.chain cimport Chain, matrices_part, squares_part, take_norm, update_span
 from fastbp._engine.flush cimport flush_subnormals, fp_mode, restore_mode
-from fastbp._engine.kernel_table cimport Activation, Constraint, Context, Kernels, Op, OpKind, Targets, Tensor
+from fastbp._engine.kernel_table cimport Activation, Constraint, Context, Kernels, Op, OpKind, Tensor
 from fastbp._engine.memory cimport Arena, address, aligned, kernels_of, numbers_of, pitch_of
 from fastbp._engine.sources cimport Source
 from fastbp._engine.tables cimport row_named
 from fastbp._engine.loss_term cimport Term
-from fastbp._engine.threads cimport MOST_THREADS, Lock, Task, enter, leave, rest, serve, share
+from fastbp._engine.thread_choice cimport clock_seconds, passed, tuned
+from fastbp._engine.threads cimport MOST_THREADS, Lock, enter, leave, serve, share
 
 from fastbp._engine.plan import lower
 
@@ -30,7 +31,6 @@ include "passes/interruption.pxi"
 include "passes/buffers.pxi"
 include "passes/arrays.pxi"
 include "passes/forward_backward.pxi"
-include "passes/thread_choice.pxi"
 include "passes/python_ops.pxi"
 
 cdef enum:
@@ -184,23 +184,23 @@ cdef class Program:
         self.plan.row_losses = <double*> self.buffers.take(rows * sizeof(double))
         for k, spec in enumerate(self.specs):
             node = self.plan.nodes + k
-            node.op.Y = (<_Tensor> values[spec.output]).tensor
-            node.op.dY = (<_Tensor> gradients[spec.gradient]).tensor
+            node.op.Y = (<TensorHolder> values[spec.output]).tensor
+            node.op.dY = (<TensorHolder> gradients[spec.gradient]).tensor
             node.op.Z = node.op.Y
             node.op.saved = self.buffers.take(saved_by(kernels, node, self.widths[spec.output], rows))
             if node.op.kind.keeps_Z or spec.kind == "dense" and node.op.activation.keeps_input:
                 node.op.Z = new_tensor(kernels, self.buffers, self.widths[spec.output], held).tensor
             for t, g in zip(spec.inputs, spec.gradients):
-                self.plan.X[operand] = (<_Tensor> values[t]).tensor
-                self.dX[operand] = (<_Tensor> gradients[g]).tensor
+                self.plan.X[operand] = (<TensorHolder> values[t]).tensor
+                self.dX[operand] = (<TensorHolder> gradients[g]).tensor
                 self.dX_data[operand] = self.dX[operand].data
                 operand += 1
         for k, (t, g) in enumerate(self.inputs):
-            self.plan.sources[k].value = (<_Tensor> values[t]).tensor
-            self.plan.sources[k].gradient = (<_Tensor> gradients[g]).tensor
+            self.plan.sources[k].value = (<TensorHolder> values[t]).tensor
+            self.plan.sources[k].gradient = (<TensorHolder> gradients[g]).tensor
         for k, (t, g) in enumerate(self.outputs):
-            self.plan.sinks[k].value = (<_Tensor> values[t]).tensor
-            self.plan.sinks[k].gradient = (<_Tensor> gradients[g]).tensor
+            self.plan.sinks[k].value = (<TensorHolder> values[t]).tensor
+            self.plan.sinks[k].gradient = (<TensorHolder> gradients[g]).tensor
         self.want_inputs(self.plan.inputs_wanted)
         self.plan.capacity = rows
 
@@ -469,8 +469,3 @@ cdef class Program:
         fine = update(*arguments)
         self.constrain()
         return fine
-
-
-include "passes/derivative_passes.pxi"
-include "passes/derivatives.pxi"
-include "passes/figures.pxi"

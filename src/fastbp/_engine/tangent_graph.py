@@ -1,8 +1,8 @@
 """The graph of a net's tangents: for each op one that says how its output moves when its inputs do.
 
 The result is a graph of ops like any other, so the engine's forward pass gives directional derivatives (forward
-mode), and its backward pass second derivatives (reverse over forward). Each rule gives (Y, T): the tensor of the
-value, and that of its tangent or None where it does not move. What does not depend on a direction is marked, so
+mode), and its backward pass second derivatives (reverse over forward). Each tangent rule gives (Y, T): the tensor of
+the value, and that of its tangent or None where it does not move. What does not depend on a direction is marked, so
 that it is computed once for many directions. Formulas: Pearlmutter 1994.
 """
 
@@ -10,14 +10,18 @@ from collections.abc import Callable
 
 from fastbp._engine.tables import ACTIVATIONS
 
-RULES: dict[str, Callable] = {}
+TANGENT_RULES: dict[str, Callable] = {}
 
 
-def rule(kind):
-    """Registers the rule of a kind of op."""
+class NoTangentRule(Exception):
+    """Of an op, or of an activation that works by rows; its argument is the name."""
+
+
+def tangent_rule(kind):
+    """Registers the tangent rule of a kind of op."""
 
     def register(function):
-        RULES[kind] = function
+        TANGENT_RULES[kind] = function
         return function
 
     return register
@@ -67,10 +71,10 @@ def tangent(widths, ops, inputs, outputs, offset=None):
     tangents = {t: graph.tensor(widths[t], True) if offset is None else None for t in inputs}
     starts = [values[t] for t in inputs] + [tangents[t] for t in inputs if tangents[t] is not None]
     for kind, parents, output, offsets, settings in ops:
-        if kind not in RULES:
-            raise NotImplementedError(kind)
+        if kind not in TANGENT_RULES:
+            raise NoTangentRule(kind)
         xs, ts = [values[t] for t in parents], [tangents[t] for t in parents]
-        values[output], tangents[output] = RULES[kind](graph, xs, ts, widths[output], offsets, settings)
+        values[output], tangents[output] = TANGENT_RULES[kind](graph, xs, ts, widths[output], offsets, settings)
     ends = [values[t] for t in outputs] + [graph.or_zero(tangents[t], widths[t]) for t in outputs]
     along = [op[2] for op in graph.ops if op[3] and offset is not None and max(op[3]) >= offset]
     return (graph.widths, graph.ops, starts, ends), graph.moving, along
@@ -108,6 +112,8 @@ def _through(graph, Z, TZ, settings):
     if TZ is None:
         return Y, None
     if ACTIVATIONS[name].by_rows:
+        if name not in BY_ROWS:
+            raise NoTangentRule(name)
         return Y, BY_ROWS[name](graph, Z, Y, TZ)
     slope = graph.op("slope", [Z, Y], **_function(settings))
     return Y, graph.op("multiply", [slope, TZ])
@@ -136,7 +142,7 @@ BY_ROWS = {
 }
 
 
-@rule("dense")
+@tangent_rule("dense")
 def _dense(graph, xs, ts, width, offsets, settings):
     Z = graph.op("dense", xs, width, offsets)
     TZ = None if ts[0] is None else graph.op("dense", ts, width, (offsets[0], -1))
@@ -145,12 +151,12 @@ def _dense(graph, xs, ts, width, offsets, settings):
     return _through(graph, Z, TZ, settings)
 
 
-@rule("activation")
+@tangent_rule("activation")
 def _activation(graph, xs, ts, width, offsets, settings):
     return _through(graph, xs[0], ts[0], settings)
 
 
-@rule("prelu")
+@tangent_rule("prelu")
 def _prelu(graph, xs, ts, width, offsets, settings):
     Y = graph.op("prelu", xs, None, offsets, **settings)
     T = None if ts[0] is None else graph.op("prelu", [xs[0], ts[0]], None, offsets, **settings)
@@ -161,34 +167,34 @@ def _prelu(graph, xs, ts, width, offsets, settings):
     return Y, T
 
 
-@rule("dropout")
+@tangent_rule("dropout")
 def _dropout(graph, xs, ts, width, offsets, settings):
     return xs[0], ts[0]
 
 
-@rule("affine")
+@tangent_rule("affine")
 def _affine(graph, xs, ts, width, offsets, settings):
     return graph.op("affine", xs, **settings), graph.scaled(ts[0], settings["alpha"])
 
 
-@rule("add")
+@tangent_rule("add")
 def _add(graph, xs, ts, width, offsets, settings):
     return graph.op("add", xs, **settings), graph.scaled(graph.sum(ts), settings["alpha"])
 
 
-@rule("subtract")
+@tangent_rule("subtract")
 def _subtract(graph, xs, ts, width, offsets, settings):
     return graph.op("subtract", xs), graph.sum([ts[0], graph.scaled(ts[1], -1.0)])
 
 
-@rule("multiply")
+@tangent_rule("multiply")
 def _multiply(graph, xs, ts, width, offsets, settings):
     terms = [graph.op("multiply", [*xs[:u], T, *xs[u + 1 :]]) for u, T in enumerate(ts) if T is not None]
     return graph.op("multiply", xs), graph.sum(terms)
 
 
 def _extreme(kind):
-    @rule(kind)
+    @tangent_rule(kind)
     def route(graph, xs, ts, width, offsets, settings):
         Y = graph.op(kind, xs)
         terms = [
@@ -201,7 +207,7 @@ _extreme("maximum")
 _extreme("minimum")
 
 
-@rule("concatenate")
+@tangent_rule("concatenate")
 def _concatenate(graph, xs, ts, width, offsets, settings):
     if all(T is None for T in ts):
         return graph.op("concatenate", xs, width), None
@@ -210,7 +216,7 @@ def _concatenate(graph, xs, ts, width, offsets, settings):
 
 
 def _linear(kind):
-    @rule(kind)
+    @tangent_rule(kind)
     def same(graph, xs, ts, width, offsets, settings):
         T = None if ts[0] is None else graph.op(kind, ts, width, **settings)
         return graph.op(kind, xs, width, **settings), T
@@ -221,12 +227,12 @@ _linear("broadcast")
 _linear("sum")
 
 
-@rule("constant")
+@tangent_rule("constant")
 def _constant(graph, xs, ts, width, offsets, settings):
     return graph.op("constant", [], width, **settings), None
 
 
-@rule("embedding")
+@tangent_rule("embedding")
 def _embedding(graph, xs, ts, width, offsets, settings):
     Y = graph.op("embedding", xs, width, offsets, **settings)
     T = None if graph.offset is None else graph.op("embedding", xs, width, offsets, along=True, **settings)
@@ -250,7 +256,7 @@ def _scale(graph, Z, TZ, offsets):
 
 
 def _row_norm(kind, centred):
-    @rule(kind)
+    @tangent_rule(kind)
     def normalize(graph, xs, ts, width, offsets, settings):
         def centre(x):
             if x is None or not centred:
@@ -274,7 +280,7 @@ _row_norm("layer_norm", True)
 _row_norm("rms_norm", False)
 
 
-@rule("batch_norm")
+@tangent_rule("batch_norm")
 def _batch_norm(graph, xs, ts, width, offsets, settings):
     running = (-1, -1, *offsets[2:])
     Z = graph.op("batch_norm", xs, None, running, **settings)

@@ -27,6 +27,9 @@ def _at_a_shell() -> bool:
 
 def _select() -> tuple[str, dict]:
     supported = cpu.supported()
+    if not supported:
+        needed = ", ".join(name for name in cpu.LEVELS["generic"][0] if not cpu.has(name))
+        raise ImportError(f"fastbp needs a processor of x86-64-v2; this one lacks: {needed}")
     forced = os.environ.get("FASTBP_ISA")
     if forced:
         if forced not in supported:

@@ -21,11 +21,11 @@ class Inference:
         self.program.guard(lock)
         self._lock = lock
         single = len(graph[2]) == len(graph[3]) == 1
-        self._lane = _engine.Lane(self.program, lock, params.dtype) if single else None
+        self._fast_path = _engine.FastPath(self.program, lock, params.dtype) if single else None
 
     def quick_predict(self, X, threads: int | None = None) -> np.ndarray | None:
         """Outputs of an X that needs no conversion, checked on the way; None if it does."""
-        return None if self._lane is None else self._lane.predict(X, threads)
+        return None if self._fast_path is None else self._fast_path.predict(X, threads)
 
     def predict(self, xs: tuple, threads: int | None = None) -> tuple:
         """Outputs without dropout."""
@@ -96,14 +96,14 @@ class Programs:
         """Gradients of the inputs; fills grads."""
         return self._lock.call(self._training.backward, dys, accumulate, True, for_engine(threads))
 
-    def lane(self, terms: tuple | None, chain=None) -> _engine.Lane | None:
+    def fast_path(self, terms: tuple | None, chain=None) -> _engine.FastPath | None:
         """For steps, or without a chain gradients, of X and y that need no conversion, checked on the way.
 
         None for several inputs or outputs, or a loss written in Python.
         """
         if len(self._graph[2]) > 1 or len(self._graph[3]) > 1 or terms is None:
             return None
-        return _engine.Lane(self._training, self._lock, self.params.dtype, terms[0], chain)
+        return _engine.FastPath(self._training, self._lock, self.params.dtype, terms[0], chain)
 
     def run(self, data: tuple, plan: tuple, first: int, *rest, threads: int | None = None) -> tuple[int, int]:
         """Train batches from `first` on; the next one (or the bad one), and the status.

@@ -125,8 +125,9 @@ class DerivativePrograms:
             size = self._params.size
             try:
                 graph, moving, along = _engine.tangent(*self._graph, size if of_parameters else None)
-            except NotImplementedError:
-                why = "no tangents go through a Lambda: its net has derivatives in reverse mode only"
+            except _engine.NoTangentRule as error:
+                name = "a Lambda" if error.args[0] == "python" else f"{error.args[0]!r}, which has no tangent rule"
+                why = f"no tangents go through {name}: its net has derivatives in reverse mode only"
                 raise ValueError(why) from None
             params = aligned_zeros(2 * size, self._params.dtype) if of_parameters else self._params
             program, grads = self._program(graph, params)

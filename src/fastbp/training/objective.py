@@ -13,8 +13,8 @@ from fastbp.network.network import Network
 class Objective:
     """What a network is trained for: a loss for each output; the sum of them, each times its weight, is minimised.
 
-    `terms` holds the losses as the engine takes them if it has them all, else None; `lane` is the engine's short way to
-    the gradient of a batch that needs no conversion, where there is one.
+    `terms` holds the losses as the engine takes them if it has them all, else None; `fast_path` is the engine's short
+    way to the gradient of a batch that needs no conversion, where there is one.
     """
 
     def __init__(self, loss: LossLike, net: Network, loss_weights: WeightsLike = None):
@@ -24,7 +24,7 @@ class Objective:
         self.shares = self._shares(loss_weights)
         compiled = all(isinstance(loss, Loss) for loss in self.losses)
         self.terms = tuple(self._terms()) if compiled else None
-        self.lane = net.programs.lane(self.terms)
+        self.fast_path = net.programs.fast_path(self.terms)
 
     def _each(self, values, name):
         """One of the values for each output; a dict has them by the outputs' names."""

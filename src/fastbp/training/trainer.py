@@ -91,7 +91,7 @@ class Trainer(Intake, OneByOne, Resumable):
         self.metrics = resolve_metrics(self.recipe["metrics"], self.objective)
         self._tried = None
         self.chain = self.optimizer.chain_for(net)
-        self._lane = net.programs.lane(self.objective.terms, self.chain)
+        self._fast_path = net.programs.fast_path(self.objective.terms, self.chain)
 
     def step(self, X: Arrays, y: Arrays, sample_weight: WeightsOf = None, *, threads: int | None = None) -> float:
         """Train on one batch: forward, loss, backward, update, in one call of the engine.
@@ -115,8 +115,8 @@ class Trainer(Intake, OneByOne, Resumable):
             If the loss or the update is not finite.
         """
         net = self.net
-        if self._lane is not None and sample_weight is None:
-            done = self._lane.step(X, y, self.optimizer.next_rate(self.chain.t), threads)
+        if self._fast_path is not None and sample_weight is None:
+            done = self._fast_path.step(X, y, self.optimizer.next_rate(self.chain.t), threads)
             if type(done) is float:
                 return done
             if done is not None:

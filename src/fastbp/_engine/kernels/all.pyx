@@ -9,10 +9,10 @@ from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, u
 from libc.string cimport memcpy, memset
 
 from fastbp._engine.kernel_table cimport (
-    EACH_OUTPUT, FLAG, HEADS, MAX_PARAMETERS, MAX_RULES, MAX_STATES, NUMBER, Activation, ChainLink, Constraint,
-    ConstraintKernel, Context, GatherKernel, GradientKernel, Group, GroupLossKernel, Kernels, Loss, Op, OpKind,
-    OutputCurvatureKernel, OutputLossKernel, Parameter, PrepareKernel, Rows, RowsKernel, RowsValueKernel,
-    RowsVjpKernel, Rule, Setting, ShapeKernel, SourceKind, Step, Targets, Tensor, UpdateKernel, ValueKernel, VjpKernel,
+    EACH_OUTPUT, FLAG, HEADS, MAX_RULES, MAX_STATES, NUMBER, Activation, ChainLink, Constraint, ConstraintKernel,
+    Context, GatherKernel, GradientKernel, Group, GroupLossKernel, Kernels, Loss, Op, OpKind, OutputCurvatureKernel,
+    OutputLossKernel, Parameter, PrepareKernel, Rows, RowsKernel, Rule, Setting, SourceKind, Step, Targets, Tensor,
+    UpdateKernel, ValueKernel, VjpKernel,
 )
 from fastbp._engine.kernels.random cimport draw, row_key
 from fastbp._engine.kernels.tensors cimport (

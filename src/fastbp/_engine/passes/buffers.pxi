@@ -1,16 +1,15 @@
 """The buffers of a program: how tensors lie in memory, and how much of it a node wants."""
 
-
 cdef double MOST_BYTES = 2.0 ** 47  # that a process can address
 
 
-cdef class _Tensor:
-    cdef Tensor tensor
+cdef class TensorHolder:
+    """A tensor as Python's lists can hold it."""
 
 
-cdef _Tensor new_tensor(const Kernels* kernels, Arena buffers, Py_ssize_t width, Py_ssize_t held):
+cdef TensorHolder new_tensor(const Kernels* kernels, Arena buffers, Py_ssize_t width, Py_ssize_t held):
     """A tensor for so many rows, from the arena."""
-    cdef _Tensor holder = _Tensor()
+    cdef TensorHolder holder = TensorHolder()
     cdef Py_ssize_t pitch = pitch_of(kernels, width)
     holder.tensor.width, holder.tensor.pitch, holder.tensor.block = width, pitch, held * pitch
     holder.tensor.data = buffers.take(numbers_of(kernels, width, held) * kernels.item)

@@ -5,11 +5,6 @@ cdef enum:
     BLOCK_ROWS = 512
 
 
-cdef inline Py_ssize_t cut(Py_ssize_t n, int part, int of) noexcept nogil:
-    """Where a part begins, and the one before it ends."""
-    return n * part // of
-
-
 cdef void place_inputs(Plan* plan, bint direct, Py_ssize_t first) noexcept nogil:
     """Lets the layers read the sources from the callers' rows first ..., or from the buffers.
 

@@ -19,7 +19,7 @@ cdef void look(Plan* plan) noexcept with gil:
         program.interruption, plan.stopped = error, True
 
 
-cdef inline bint stops(const Plan* plan, const Context* context) noexcept nogil:
+cdef bint stops(const Plan* plan, const Context* context) noexcept nogil:
     """Whether the pass ends here, without a result."""
     if plan.looks and context == plan.contexts and not plan.stopped and clock_seconds() - plan.looked > LOOK_EVERY:
         look(<Plan*> plan)

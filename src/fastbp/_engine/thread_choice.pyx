@@ -6,6 +6,11 @@ watched, and given up when the passes since have taken longer than one thread wo
 just have been lucky, and cost others their cores: in a trial they must save a tenth.
 """
 
+from libc.string cimport memset
+
+from fastbp._engine.threads cimport rest
+
+
 cdef extern from "<time.h>" nogil:
     struct timespec:
         long long tv_sec
@@ -24,7 +29,7 @@ cdef enum:
 cdef double GAIN = 0.9
 
 
-cdef inline double clock_seconds() noexcept nogil:
+cdef double clock_seconds() noexcept nogil:
     cdef timespec now
     timespec_get(&now, TIME_UTC)
     return <double> now.tv_sec + 1e-9 * <double> now.tv_nsec
@@ -80,7 +85,7 @@ cdef int tuned(Tuner* tuner, Py_ssize_t rows, int wanted, int most) noexcept nog
     return most if several else 1
 
 
-cdef inline void passed(Tuner* tuner) noexcept nogil:
+cdef void passed(Tuner* tuner) noexcept nogil:
     """Takes note of what the pass took."""
     if tuner.timing:
         noted(tuner, clock_seconds() - tuner.began)

@@ -1,4 +1,23 @@
-"""What Python calls of the sweeps (sweeps.pxi): arrays attached, memory reserved, threads claimed."""
+"""Derivatives of a net, as Python calls them: arrays attached, memory reserved, threads claimed for the passes in
+passes/derivative_passes.pxi."""
+from libc.math cimport sqrt
+from libc.string cimport memset
+
+import numpy as np
+
+from fastbp._engine.flush cimport flush_subnormals, fp_mode, restore_mode
+from fastbp._engine.kernel_table cimport Activation, Context, Op, Targets, Tensor
+from fastbp._engine.memory cimport Arena, address
+from fastbp._engine.program cimport (
+    Node, Plan, Port, Program, attach_rows, attach_sources, attach_targets, backward_pass, backward_rows, cut,
+    forward_rows, gradients, new_rows, place_inputs, stops,
+)
+from fastbp._engine.tables cimport row_named
+from fastbp._engine.thread_choice cimport clock_seconds
+from fastbp._engine.threads cimport Task, leave, share
+
+include "passes/derivative_passes.pxi"
+
 
 cdef class _Sweeper:
     """The sweep of a program: what of it does not change from one call to the next, and its start and end."""

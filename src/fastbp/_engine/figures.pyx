@@ -1,4 +1,11 @@
 """Figures of the last pass: what the nodes gave, and which gradients came to them.  For diagnosis and explanation."""
+from libc.math cimport NAN, sqrt
+
+import numpy as np
+
+from fastbp._engine.kernel_table cimport Activation, Op
+from fastbp._engine.memory cimport address
+from fastbp._engine.program cimport Node, Program, TensorHolder
 
 # The columns of `describe`.
 FIGURES = ("mean", "std", "saturated", "dead", "gradient", "weight", "weight_gradient")
@@ -71,7 +78,7 @@ def tensor_gradients(Program program):
     return totals, sent
 
 
-cdef rows_of_tensor(Program program, _Tensor holder, Py_ssize_t N):
+cdef rows_of_tensor(Program program, TensorHolder holder, Py_ssize_t N):
     array = np.empty((N, holder.tensor.width), program.dtype)
     program.plan.kernels.store_rows(&holder.tensor, address(array, array.nbytes), holder.tensor.width, 0, N)
     return array
