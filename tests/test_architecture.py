@@ -55,7 +55,7 @@ DICTIONARIES = {
     f"{place}.py"
     for place in (
         "writers/torch", "writers/onnx_table", "writers/c_table", "readers/onnx/operators", "readers/fann",
-        "readers/keras", "readers/formulas", "losses/loss", "__init__", "metrics/__init__",
+        "readers/keras/layers", "readers/formulas", "losses/loss", "__init__", "metrics/__init__",
     )
 }  # fmt: skip
 OPTIONAL = {"pandas", "tqdm", "sklearn", "matplotlib", "scipy", "torch", "safetensors", "onnx", "keras"}

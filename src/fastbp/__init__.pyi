@@ -94,7 +94,7 @@ from fastbp.optimizers.momentum import SGD as SGD
 from fastbp.optimizers.muon import Muon as Muon
 from fastbp.optimizers.sign_based import Lion as Lion, Rprop as Rprop
 from fastbp.readers.fann import from_fann as from_fann
-from fastbp.readers.keras import from_keras as from_keras
+from fastbp.readers.keras.reader import from_keras as from_keras
 from fastbp.readers.onnx.reader import from_onnx as from_onnx
 from fastbp.readers.sklearn import from_sklearn as from_sklearn
 from fastbp.readers.torch.reader import from_torch as from_torch

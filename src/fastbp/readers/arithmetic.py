@@ -24,6 +24,21 @@ class At:
 
 
 @dataclass(frozen=True)
+class Whole:
+    """A step as whole numbers: those of an input that has no others, or rounded ones, which only a table is read by."""
+
+    number: int
+    exact: bool = False
+
+
+@dataclass(frozen=True)
+class Stacked:
+    """What a table gives: a row for each column, which only flattening puts one after the other as our layer does."""
+
+    at: At
+
+
+@dataclass(frozen=True)
 class Unread:
     """A value that no layer can stand for; the error if somebody wants it."""
 
@@ -47,6 +62,11 @@ def merged(draft: Draft, gate: merge.Merge, values: Sequence[At]) -> At | None:
     return None
 
 
+def _dtype(array: Any) -> np.dtype:
+    dtype = as_array(array).dtype
+    return dtype if dtype.kind == "f" else np.dtype(np.float32)
+
+
 def binary(gate: type[merge.Merge] | None, right: Callable, left: Callable | None) -> Callable:
     """An operator: a gate of two steps, or with a constant c the map (scale, shift) = right(c), left(c) on its left."""
 
@@ -57,8 +77,11 @@ def binary(gate: type[merge.Merge] | None, right: Callable, left: Callable | Non
         c = constant(draft, at, other) if isinstance(at, At) and way else None
         if c is None or way is None:
             return None
-        scale, shift = way(c)
-        return At(draft.affine(at.number, scale, shift, name))
+        with np.errstate(divide="ignore"):  # infinity is refused
+            scale, shift = way(c)
+        return At(
+            draft.affine(at.number, scale, shift, name, None if isinstance(other, numbers.Real) else _dtype(other))
+        )
 
     return read
 

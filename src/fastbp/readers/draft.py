@@ -5,9 +5,12 @@ one, and a chain becomes a Sequential. Nothing is made of a model with a part th
 nodes made while reading, which cannot be taken back.
 """
 
+import math
+
 import numpy as np
 
 from fastbp.activations import ActivationFunction
+from fastbp.errors import ModelFormatError
 from fastbp.inputs import checks
 from fastbp.layers.dense import Activation, Dense
 from fastbp.layers.layer import Layer
@@ -33,7 +36,7 @@ def _slice(columns: list[int], name: str | None = None) -> Slice:
 class _Part:
     """A node of a draft."""
 
-    map: tuple | None = None  # scale and shift, of a step that `affine` made
+    map: tuple | None = None  # scale, shift and their dtype, of a step that `affine` made
 
     def __init__(self, layer, parents, width, name=None):
         self.layer, self.parents, self.width, self.name = layer, parents, width, name
@@ -42,21 +45,31 @@ class _Part:
 class Draft:
     """A model on its way in: steps by number, each of earlier ones, and the arrays that its layers start from."""
 
-    def __init__(self):
+    def __init__(self, most: int | None = None):
+        self._most, self._spent = most, 0
         self._parts: list[_Part] = []
         self._arrays: dict[Layer, dict[str, np.ndarray]] = {}
         self._dtypes: set[np.dtype] = set()
 
+    def spend(self, numbers: int) -> None:
+        """That a file makes so many numbers, of columns or of arrays; an error where it makes more than it may."""
+        self._spent += numbers
+        if self._most is not None and self._spent > self._most:
+            raise ModelFormatError(f"it describes more than {self._most} numbers, out of proportion to its size")
+
     def input(self, width: int, name: str | None = None) -> int:
         """The number of a new input."""
+        self.spend(checks.positive_int(width, "the width of an input"))
         self._parts.append(_Part(None, (), checks.positive_int(width, "the width of an input"), name))
         return len(self._parts) - 1
 
     def add(self, layer: Layer, *parents: int, **arrays) -> int:
         """The number of a layer applied to steps; its parameters are given when it is first added."""
         widths = [self._parts[k].width for k in parents]
+        self.spend(layer.output_width(*widths))
         shapes = layer.shapes(*widths)
         if layer not in self._arrays:
+            self.spend(sum(math.prod(shape) for shape in shapes.values()))
             given = {name: np.asarray(arrays[name]) for name in shapes}
             self._dtypes |= {array.dtype for array in given.values()}
             self._arrays[layer] = {
@@ -71,27 +84,28 @@ class Draft:
             return number
         return self.add(Activation(ActivationFunction(activation, *parameters), name=name), number)
 
-    def affine(self, number: int, scale, shift, name: str | None = None) -> int:
-        """The number of scale X + shift, for numbers or one for each column.
+    def affine(self, number: int, scale, shift, name: str | None = None, dtype=None) -> int:
+        """The number of scale X + shift, for numbers or one for each column, which are of dtype.
 
         Different numbers for the columns are a frozen BatchNorm, which has them as gamma and beta; one affine
         map after another is one.
         """
         width = self.width(number)
         claims = [value.dtype for value in (scale, shift) if isinstance(value, np.ndarray)]
-        dtype = np.result_type(*claims) if claims else np.float32  # numbers alone make a Rescaling, without arrays
+        dtype = dtype or (np.result_type(*claims) if claims else None)  # numbers alone claim none
         scale, shift = (np.broadcast_to(np.asarray(value, np.float64), (width,)) for value in (scale, shift))
         part = self._parts[number]
         if part.map is not None:
-            inner_scale, inner_shift = part.map
-            return self.affine(part.parents[0], scale * inner_scale, scale * inner_shift + shift, name)
+            inner_scale, inner_shift, inner = part.map
+            scale, shift, dtype = scale * inner_scale, scale * inner_shift + shift, dtype or inner
+            return self.affine(part.parents[0], scale, shift, name, dtype)
         if (scale == scale[0]).all() and (shift == shift[0]).all():
             made = self.add(Rescaling(float(scale[0]), float(shift[0]), name=name), number)
         else:
             layer = BatchNorm(eps=0.0, trainable=False, name=name)
-            zeros = np.zeros(width, dtype)
+            zeros = np.zeros(width, dtype or np.float32)
             made = self.add(layer, number, gamma=scale, beta=shift, mean=zeros, variance=zeros + 1)
-        self._parts[made].map = (scale, shift)
+        self._parts[made].map = (scale, shift, dtype)
         return made
 
     def columns(self, number: int, columns, name: str | None = None) -> int:

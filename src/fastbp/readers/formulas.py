@@ -282,7 +282,7 @@ def matched(got: Any) -> Iterator[tuple[str, tuple]]:
 def number(array: Any) -> Any:
     """A constant of a graph: a number without dimensions as it was meant, 0.2 and not 0.20000000298; else an array."""
     array = np.asarray(array)
-    return array if array.ndim else _meant(array)
+    return array if array.ndim or array.dtype.kind not in "fiu" else _meant(array)
 
 
 def _meant(value: Any) -> float:
@@ -347,8 +347,9 @@ def _form_of(key: Hashable, calls: dict[Hashable, tuple[str, tuple]], known: dic
 
 def _tried(name: str, parts: list) -> Any:
     try:
-        return form(name, *parts)
-    except (TypeError, ValueError, ZeroDivisionError):  # arguments that no formula has
+        with np.errstate(all="ignore"):
+            return form(name, *parts)
+    except (TypeError, ValueError, ArithmeticError):  # arguments that no formula has
         return None
 
 

@@ -3,11 +3,14 @@
 A row gets the node and the arrays. The number of rows, which nobody knows, is -1 in a shape.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+BROADCASTING = {"Add", "Sub", "Mul", "Div", "Equal", "Where"}
+COPYING = {"Concat", "Neg", "Sqrt", "Cast", "Reshape"}
 LARGEST = 16  # dimensions of a shape
 
 
@@ -15,8 +18,19 @@ def computed(node: Any, kind: str, arrays: list) -> np.ndarray | None:
     """What an operator gives for arrays; None if it is no row or has other arguments."""
     if kind not in ARRAYS:
         return None
+    node.draft.spend(_size(node, kind, arrays))
     made = ARRAYS[kind](node, *arrays)
     return None if made is None else np.asarray(made)
+
+
+def _size(node: Any, kind: str, arrays: list) -> int:
+    """How many numbers an operator makes; those that only look at an array differently make none."""
+    if kind in BROADCASTING:
+        return math.prod(np.broadcast_shapes(*(array.shape for array in arrays)))
+    if kind == "Gather":
+        x, indices = arrays
+        return indices.size * math.prod(x.shape) // max(x.shape[node.get("axis", 0)], 1)
+    return sum(array.size for array in arrays) if kind in COPYING else 0
 
 
 def _divide(node: Any, a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -63,7 +77,7 @@ ARRAYS: dict[str, Callable] = {
     "Squeeze": _squeeze,
     "Reshape": lambda node, x, shape: x.reshape(shape),
     "Transpose": lambda node, x: np.transpose(x, node.get("perm")),
-    "Cast": lambda node, x: x.astype(node.get("to")),
+    "Cast": lambda node, x: None if node.get("to") is None else x.astype(node.get("to")),
     "ConstantOfShape": _filled,
     "Shape": lambda node, x: np.array(x.shape),
     "Identity": lambda node, x: x,

@@ -84,7 +84,7 @@ def scaled(node, a: Any, b: Any, name: str) -> At | None:
         return None
     width, given = node.draft.width(at.number), node.draft.parameters(at.number)
     first = not given if name == "gamma" else type(layer) is LayerNorm and not np.any(given.get("beta", 0))
-    if array.size != width or not first:
+    if array.size != width or not first or set(array.shape[:-1]) - {1}:
         return None
     arrays = {"gamma": np.ones_like(array.reshape(-1)), "beta": np.zeros_like(array.reshape(-1)), **given}
     arrays[name] = array.reshape(-1)

@@ -11,35 +11,34 @@ from typing import Any
 import numpy as np
 
 from fastbp._engine import ACTIVATIONS as OWN
+from fastbp.errors import ModelFormatError
 from fastbp.layers import merge
 from fastbp.layers.dense import Dense, Dropout, PReLU
 from fastbp.layers.embedding import Embedding
 from fastbp.layers.normalization import BatchNorm, LayerNorm, RMSNorm
 from fastbp.readers import arithmetic
-from fastbp.readers.arithmetic import At
+from fastbp.readers.arithmetic import At, Stacked, Whole
 from fastbp.readers.draft import Draft
 from fastbp.readers.onnx import norms
+from fastbp.readers.settings import Refused, Settings, want
 
-WIDE = {"float32", "float64", "int64"}  # a cast to these changes no number that a net sees
+WIDE = ("float32", "float64")  # a cast to these changes no number that a net sees
+WHOLE = ("int64", "int32")
 
 
 class Node:
     """A node of the graph: its attributes, and the layers that arrays have made so far."""
 
-    def __init__(self, draft: Draft, layers: dict, inputs: list[str], name: str | None, attributes: dict, opset: int):
-        self.draft, self.layers, self.inputs = draft, layers, inputs
-        self.name, self.attributes, self.opset = name, attributes, opset
-
-    def get(self, key: str, default: Any = None) -> Any:
-        """An attribute."""
-        return self.attributes.get(key, default)
+    def __init__(self, draft: Draft, layers: dict, proto: Any, name: str | None, attributes: Settings, opset: int):
+        self.draft, self.layers, self.inputs = draft, layers, list(proto.input)
+        self.outputs, self.name, self.attributes, self.opset = len(proto.output), name, attributes, opset
+        self.get = attributes.get  # an attribute, which counts as used
 
     def layer(self, make: Callable, x: At, *names: str, **arrays: np.ndarray) -> At:
         """A step of a layer, of the one that was made before for the same arrays if there is one."""
-        key = (*names, *self.inputs[1:], *(str(item) for item in sorted(self.attributes.items(), key=str)))
+        key = (*names, *self.inputs[1:], *(str(item) for item in sorted(self.attributes.found.items(), key=str)))
         if key not in self.layers:
-            taken = {layer.name for layer in self.layers.values()}
-            self.layers[key] = make(None if self.name in taken else self.name)
+            self.layers[key] = make(self.name)
         return At(self.draft.add(self.layers[key], x.number, **arrays))
 
     def activate(self, x: Any, activation: str, *parameters: float) -> At | None:
@@ -50,10 +49,13 @@ class Node:
 
 
 def _gemm(node, A, B, C=None):
-    if not isinstance(A, At) or not _is_matrix(B) or node.get("transA", 0):
-        return None
+    want("transA", node.get("transA", 0), 0)
+    _want_weights(A, B)
     W = node.get("alpha", 1.0) * (B.T if node.get("transB", 0) else B)
-    b = None if C is None else node.get("beta", 1.0) * np.broadcast_to(np.reshape(C, -1), (W.shape[1],))
+    scale = node.get("beta", 1.0)
+    if C is not None and not (isinstance(C, np.ndarray) and is_row(C, W.shape[1])):
+        raise Refused(f"its third input is {described(node, C)}, known here: constants, one for each column or one")
+    b = None if C is None else scale * np.broadcast_to(np.reshape(C, -1), (W.shape[1],))
     return _dense(node, A, W.astype(B.dtype), b)
 
 
@@ -63,11 +65,39 @@ def _dense(node, x, W, b):
 
 
 def _matmul(node, A, B):
-    return _dense(node, A, B, None) if isinstance(A, At) and _is_matrix(B) else None
+    _want_weights(A, B)
+    return _dense(node, A, B, None)
 
 
 def _is_matrix(B):
     return isinstance(B, np.ndarray) and B.ndim == 2 and B.dtype.kind == "f"
+
+
+def _want_weights(A, B):
+    """Refuse a product that is not one of a step and a constant matrix."""
+    if isinstance(B, np.ndarray) and not _is_matrix(B):
+        raise Refused(
+            f"its weights are an array of {B.dtype} of shape {B.shape}, known here: a matrix of floating point"
+        )
+    if not isinstance(A, At):
+        raise Refused("its first input is not computed from the inputs as (rows, columns)")
+    if not isinstance(B, np.ndarray):
+        raise Refused("its weights are not constant: they are computed from the inputs")
+
+
+def is_row(array: np.ndarray, width: int) -> bool:
+    """Whether an array is one number, or one for each column, and the same for all rows."""
+    return array.size in (1, width) and not set(array.shape[:-1]) - {1}
+
+
+def described(node: "Node", value: Any) -> str:
+    """A value in the words of an error."""
+    if isinstance(value, At):
+        return f"{node.draft.width(value.number)} columns"
+    if isinstance(value, np.ndarray):
+        return f"a constant of shape {value.shape}"
+    words = {Whole: "whole numbers", Stacked: "rows of a table, of three dimensions", norms.Part: "a part of a formula"}
+    return words.get(type(value), "nothing" if value is None else "another value")
 
 
 def _arithmetic(read: Callable) -> Callable:
@@ -76,8 +106,11 @@ def _arithmetic(read: Callable) -> Callable:
 
 def _add(node, a, b):
     at, other = (a, b) if isinstance(a, At) else (b, a)
-    before = node.draft.parameters(at.number) if isinstance(at, At) and isinstance(other, np.ndarray) else {}
-    if before.keys() == {"W"} and other.size == before["W"].shape[1] > 1:  # MatMul and Add are one layer
+    dense = isinstance(at, At) and type(node.draft.layer(at.number)) is Dense and isinstance(other, np.ndarray)
+    before = node.draft.parameters(at.number) if dense else {}
+    if (
+        before.keys() == {"W"} and other.size == before["W"].shape[1] > 1 and is_row(other, other.size)
+    ):  # MatMul and Add are one layer
         parent = At(node.draft.parents(at.number)[0])
         return _dense(node, parent, before["W"], other.reshape(-1))
     return norms.add(a, b) or norms.scaled(node, a, b, "beta") or _plus(node, a, b)
@@ -123,7 +156,8 @@ def _clip(node, x, low=None, high=None):
 
 def _concat(node, *values):
     steps = [value for value in values if isinstance(value, At)]
-    if node.get("axis") not in (1, -1) or len(steps) < len(values):
+    want("axis", node.get("axis"), 1, -1)
+    if len(steps) < len(values):
         return None
     return steps[0] if len(steps) == 1 else arithmetic.merged(node.draft, merge.Concatenate(name=node.name), steps)
 
@@ -146,20 +180,23 @@ def _python_slice(start, end, step, width):
 
 
 def _split(node, x, sizes=None):
-    if not isinstance(x, At) or node.get("axis", 0) not in (1, -1):
+    if not isinstance(x, At):
         return None
-    width, count = node.draft.width(x.number), node.get("num_outputs", node.get("outputs"))
+    want("axis", node.get("axis", 0), 1, -1)
+    width, count = node.draft.width(x.number), node.outputs
+    if node.get("num_outputs", count) != count:
+        raise ModelFormatError(f"a Split says num_outputs={node.get('num_outputs')} and has {count} outputs")
     sizes = node.get("split", sizes)
     if sizes is None:
         each = -(-width // count)
         sizes = [min(each, width - start) for start in range(0, width, each)]
-    fits = sum(map(int, sizes)) == width and all(int(size) > 0 for size in sizes)
+    fits = len(sizes) == count and sum(map(int, sizes)) == width and all(int(size) > 0 for size in sizes)
     return arithmetic.split(node.draft, x, [int(size) for size in sizes]) if fits else None
 
 
 def _gather(node, x, indices):
-    if _is_matrix(x) and isinstance(indices, At) and node.get("axis", 0) == 0:
-        return At(node.draft.add(Embedding(*x.shape, name=node.name), indices.number, W=x))
+    if _is_matrix(x) and isinstance(indices, Whole) and node.get("axis", 0) == 0:
+        return Stacked(At(node.draft.add(Embedding(*x.shape, name=node.name), indices.number, W=x)))
     if isinstance(x, At) and isinstance(indices, np.ndarray) and indices.ndim == 1 and node.get("axis", 0) in (1, -1):
         width = node.draft.width(x.number)
         if indices.size and (np.abs(indices + 0.5) < width).all():
@@ -170,7 +207,8 @@ def _gather(node, x, indices):
 def _softmax(activation):
     def row(node, x):
         usual = 1 if node.opset < 13 else -1
-        return node.activate(x, activation) if node.get("axis", usual) in (1, -1) else None
+        want("axis", node.get("axis", usual), 1, -1)
+        return node.activate(x, activation)
 
     return row
 
@@ -188,8 +226,10 @@ def _only(activation: str, **wanted: float) -> Callable:
     """An activation that has the attributes fixed: for others there is none."""
 
     def row(node, x):
-        same = all(math.isclose(node.get(key, value), value, rel_tol=1e-6) for key, value in wanted.items())
-        return node.activate(x, activation) if same else None
+        for key, value in wanted.items():
+            if not math.isclose(node.get(key, value), value, rel_tol=1e-6):
+                raise Refused(f"{key} is {node.get(key)}, known here: {value}")
+        return node.activate(x, activation)
 
     return row
 
@@ -214,26 +254,35 @@ def _gelu(node, x):
 
 
 def _batch_norm(node, x, gamma, beta, mean, variance):
-    if not isinstance(x, At) or node.get("training_mode", 0):
+    want("training_mode", node.get("training_mode", 0), 0)
+    if not isinstance(x, At):
         return None
     arrays = {"gamma": gamma, "beta": beta, "mean": mean, "variance": variance}
-    return node.layer(lambda name: BatchNorm(eps=node.get("epsilon", 1e-5), name=name), x, **arrays)
+    momentum, eps = round(1 - node.get("momentum", 0.9), 7), node.get("epsilon", 1e-5)
+    return node.layer(lambda name: BatchNorm(momentum, eps, name=name), x, **arrays)
 
 
 def _layer_norm(node, x, gamma, beta=None):
-    if not isinstance(x, At) or node.get("axis", -1) not in (1, -1):
+    want("axis", node.get("axis", -1), 1, -1)
+    if not isinstance(x, At):
         return None
     beta = np.zeros_like(gamma) if beta is None else beta
     return node.layer(lambda name: LayerNorm(node.get("epsilon", 1e-5), name=name), x, gamma=gamma, beta=beta)
 
 
 def _rms_norm(node, x, gamma):
-    if not isinstance(x, At) or node.get("axis", -1) not in (1, -1):
+    want("axis", node.get("axis", -1), 1, -1)
+    if not isinstance(x, At):
         return None
     return node.layer(lambda name: RMSNorm(node.get("epsilon", 1e-5), name=name), x, gamma=gamma)
 
 
 def _dropout(node, x, ratio=None, training=None):
+    node.get("seed")  # of what training draws
+    if not (training is None or (isinstance(training, np.ndarray) and not training.any())):
+        raise Refused("training_mode is on, or not constant")
+    if ratio is not None and not isinstance(ratio, np.ndarray):
+        raise Refused("ratio is not constant")
     rate = float(node.get("ratio", 0.5 if ratio is None else np.ravel(ratio)[0]))
     return At(node.draft.add(Dropout(rate, name=node.name), x.number)) if isinstance(x, At) else None
 
@@ -263,14 +312,55 @@ def _constant_of_shape(node, shape):
 
 def _reshape(node, x, shape=None):
     shape = node.get("shape", shape)
+    want("allowzero", node.get("allowzero", 0), 0)
+    x = x.at if isinstance(x, Stacked) else x
     if not isinstance(x, At) or not isinstance(shape, (np.ndarray, list)):
         return None
     return x if list(shape) in ([-1, node.draft.width(x.number)], [0, -1], [0, node.draft.width(x.number)]) else None
 
 
+def _flatten(node, x):
+    axis = node.get("axis", 1)
+    if isinstance(x, Stacked):
+        want("axis", axis, 1)
+        return x.at
+    want("axis", axis, 1, -1)
+    return x if isinstance(x, At) else None
+
+
+def _cast(node, x):
+    kind = getattr(node.get("to"), "name", str(node.get("to")))
+    node.get("saturate"), node.get("round_mode")  # of casts to 8 bits, which are none here
+    if isinstance(x, (At, Whole)) and kind in WHOLE:
+        return Whole(x.number, isinstance(x, Whole) and x.exact)
+    if isinstance(x, Whole) and not x.exact:
+        raise Refused("it is of numbers that were rounded to whole ones")
+    want("to", kind, *WIDE, *WHOLE)
+    return At(x.number) if isinstance(x, (At, Whole)) else None
+
+
+def _constant(node):
+    kinds = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
+    for key, kind in kinds.items():
+        if node.get(key) is not None:
+            return np.asarray(node.get(key), kind)
+    return node.get("value")
+
+
+def _zip_map(node, x):
+    node.get("classlabels_int64s"), node.get("classlabels_strings")  # names of the columns, in their order
+    return x
+
+
+def _neg(node, x):
+    return At(node.draft.affine(x.number, -1.0, 0.0, node.name)) if isinstance(x, At) else None
+
+
 def _prelu(node, x, slope):
     if not isinstance(x, At):
         return None
+    if not isinstance(slope, np.ndarray) or not is_row(slope, node.draft.width(x.number)):
+        raise Refused(f"its slope is {described(node, slope)}, known here: constants, one for each column or one")
     alpha = np.reshape(slope, -1)
     return node.layer(lambda name: PReLU(alpha.size, name=name), x, alpha=alpha)
 
@@ -281,7 +371,8 @@ def _scaler(node, x):
 
 
 def _linear_regressor(node, x):
-    if not isinstance(x, At) or node.get("post_transform", "NONE") != "NONE":
+    want("post_transform", node.get("post_transform", "NONE"), "NONE")
+    if not isinstance(x, At):
         return None
     W = np.reshape(np.asarray(node.get("coefficients"), np.float32), (node.get("targets", 1), -1)).T
     return _dense(node, x, W, None if node.get("intercepts") is None else np.asarray(node.get("intercepts")))
@@ -298,7 +389,7 @@ OPERATORS: dict[str, Callable] = {
     "ReduceMean": norms.mean,
     "Sqrt": norms.root,
     "Reciprocal": norms.reciprocal,
-    "Neg": lambda node, x: At(node.draft.affine(x.number, -1.0, 0.0, node.name)),
+    "Neg": _neg,
     "Sum": _sum,
     "Mean": _mean,
     "Max": _extreme(arithmetic.maximum),
@@ -339,13 +430,13 @@ OPERATORS: dict[str, Callable] = {
     "RMSNormalization": _rms_norm,
     "Dropout": _dropout,
     "Identity": lambda node, x: x,
-    "Cast": lambda node, x: x if isinstance(x, At) and node.get("to").name in WIDE else None,
-    "Flatten": lambda node, x: x if isinstance(x, At) and node.get("axis", 1) in (1, -1) else None,
+    "Cast": _cast,
+    "Flatten": _flatten,
     "Reshape": _reshape,
-    "Constant": lambda node: node.get("value", node.get("value_float", node.get("value_floats"))),
+    "Constant": _constant,
 }
 ML_OPERATORS: dict[str, Callable] = {  # of the domain ai.onnx.ml
     "LinearRegressor": _linear_regressor,
     "Scaler": _scaler,
-    "ZipMap": lambda node, x: x,
+    "ZipMap": _zip_map,
 }

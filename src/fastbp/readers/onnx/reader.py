@@ -13,21 +13,25 @@ from fastbp import _optional
 from fastbp._typing import DTypeLike
 from fastbp.errors import ModelFormatError
 from fastbp.model import Model
-from fastbp.readers.arithmetic import At, Unread
+from fastbp.readers.arithmetic import At, Unread, Whole
 from fastbp.readers.draft import Draft, unsupported
 from fastbp.readers.formulas import Of, Spelled, number
+from fastbp.readers.onnx import original
 from fastbp.readers.onnx.array_operators import computed
-from fastbp.readers.onnx.operators import ML_OPERATORS, OPERATORS, Node
+from fastbp.readers.onnx.operators import ML_OPERATORS, OPERATORS, WIDE, Node, described
+from fastbp.readers.settings import Refused, Settings
 from fastbp.writers.onnx_table import FORM
 
 STANDARD = ("", "ai.onnx")  # the names of the standard's own operators
 DOMAINS = {**dict.fromkeys(STANDARD, OPERATORS), "ai.onnx.ml": ML_OPERATORS}
 INT64, STRING = 7, 8  # numbers of types in ONNX
 # What reading a damaged graph can raise.
-DAMAGE = (AttributeError, IndexError, KeyError, OverflowError, TypeError, UnicodeDecodeError)
+DAMAGE = (ArithmeticError, AttributeError, IndexError, KeyError, RecursionError, TypeError, UnicodeDecodeError)
+SPARE = 2**22  # numbers, of columns and of arrays, that a small file may describe
+SHARE = 4  # and for each of its bytes
 
 
-def from_onnx(source: Any, *, dtype: DTypeLike | None = None) -> Model:
+def from_onnx(source: Any, *, dtype: DTypeLike | None = None, check: bool = True) -> Model:
     """The model in an ONNX file, if its graph is one of dense layers and gates.
 
     Parameters
@@ -36,6 +40,9 @@ def from_onnx(source: Any, *, dtype: DTypeLike | None = None) -> Model:
         With inputs of two dimensions, (rows, columns).
     dtype : {"float32", "float64"}, optional
         That of the parameters if not given.
+    check : bool
+        Whether the model and what onnxruntime makes of the graph are compared on a few random rows, where onnxruntime
+        is installed and can run it. It runs only the nodes that were read.
 
     Returns
     -------
@@ -46,9 +53,10 @@ def from_onnx(source: Any, *, dtype: DTypeLike | None = None) -> Model:
     Raises
     ------
     ModelFormatError
-        If the file is damaged or no ONNX model.
+        If the file is damaged or no ONNX model, or describes more numbers than 4 for each of its bytes and 2**22.
     ValueError
-        If the graph has an operator that no layer of fastbp stands for; the message names it.
+        If the graph has an operator that no layer of fastbp stands for, or an attribute that none has; the message
+        names it. If the model gives other outputs than the graph, which `check` finds.
     ImportError
         If the package `onnx` is not installed.
 
@@ -69,9 +77,13 @@ def from_onnx(source: Any, *, dtype: DTypeLike | None = None) -> Model:
     try:
         proto = _loaded(onnx, source) if named else source
         onnx.checker.check_model(proto)
-        return _Reader(onnx, proto).model(dtype)
+        reader = _Reader(onnx, proto)
+        net = reader.model(dtype)
     except (ModelFormatError, onnx.checker.ValidationError, *DAMAGE) as error:
         raise ModelFormatError(f"{where} is no sound ONNX model: {str(error).strip().partition(chr(10))[0]}") from error
+    if check:
+        original.compare(net, proto, reader.outputs)
+    return net
 
 
 def _loaded(onnx: Any, path: str | os.PathLike) -> Any:
@@ -88,33 +100,52 @@ class _Reader:
 
     def __init__(self, onnx: Any, proto: Any):
         self.onnx, self.graph = onnx, proto.graph
-        self.opset = next((entry.version for entry in proto.opset_import if entry.domain in STANDARD), 1)
-        self.draft = Draft()
+        self.functions = {(function.domain, function.name) for function in proto.functions}
+        self.versions = {entry.domain: entry.version for entry in proto.opset_import}
+        self.opset = next((self.versions[domain] for domain in STANDARD if domain in self.versions), 1)
+        self.draft = Draft(SPARE + SHARE * proto.ByteSize())
+        self.names: set[str] = set()  # of layers
+        self.outputs: list[str] = []
         self.layers: dict = {}
         self.spelled = Spelled()
         self.values: dict[str, Any] = {"": None}  # an input that is left out
         for tensor in proto.graph.initializer:
             self.values[tensor.name] = self.array(tensor)
+        for sparse in proto.graph.sparse_initializer:
+            error = unsupported(f"initializer {sparse.values.name!r}", FORM, (), "it is sparse")
+            self.values[sparse.values.name] = Unread(error)
         for entry in proto.graph.input:
             if entry.name not in self.values:
-                self.values[entry.name] = At(self.draft.input(_width(entry), entry.name))
+                self.values[entry.name] = self.input(entry)
 
     def model(self, dtype: DTypeLike | None) -> Model:
         """The model of the outputs; labels of classes, which are no numbers of the net, are left out."""
         for proto in self.graph.node:
             made = self.read(proto)
-            made = made if type(made) is tuple else (made,) * len(proto.output)
-            self.values.update(zip(proto.output, made, strict=False))
+            rest = made if isinstance(made, Unread) else Unread(self.beyond(proto))
+            made = made if type(made) is tuple else (made, *[rest] * (len(proto.output) - 1))
+            self.values.update((name, value) for name, value in zip(proto.output, made, strict=False) if name)
         outputs = []
         for entry in self.graph.output:
             value = self.values[entry.name]
             if isinstance(value, At):
                 outputs.append(value.number)
+                self.outputs.append(entry.name)
             elif entry.type.tensor_type.elem_type not in (INT64, STRING):
                 raise value.error if isinstance(value, Unread) else ValueError(f"output {entry.name!r} is a constant")
         if not outputs:
             raise ValueError("the graph has no output of numbers")
         return self.draft.model(outputs, dtype)
+
+    def input(self, entry: Any) -> Any:
+        """The value of an input."""
+        number, kind = self.draft.input(_width(entry), entry.name), entry.type.tensor_type.elem_type
+        if kind in (self.onnx.TensorProto.INT64, self.onnx.TensorProto.INT32):
+            return Whole(number, exact=True)
+        if kind not in (self.onnx.TensorProto.FLOAT, self.onnx.TensorProto.DOUBLE, self.onnx.TensorProto.FLOAT16):
+            name = self.onnx.TensorProto.DataType.Name(kind)
+            return Unread(unsupported(f"input {entry.name!r}", FORM, (), f"it is of type {name}"))
+        return At(number)
 
     def read(self, proto: Any) -> Any:
         """The value of a node."""
@@ -128,19 +159,47 @@ class _Reader:
         if spoiled:
             return spoiled[0]
         row = DOMAINS.get(proto.domain, {}).get(proto.op_type)
-        attributes["outputs"] = len(proto.output)
-        node = Node(self.draft, self.layers, list(proto.input), proto.name or None, attributes, self.opset)
+        settings = Settings(attributes, self.defaults(proto))
+        name = proto.name if proto.name and proto.name not in self.names else None
+        node = Node(self.draft, self.layers, proto, name, settings, self.opset)
         known = inputs and all(value is None or isinstance(value, np.ndarray) for value in inputs)
-        made = computed(node, proto.op_type, inputs) if known else None
-        made = row(node, *inputs) if made is None and row else made
+        why = ""
+        try:
+            if (proto.domain, proto.op_type) in self.functions:
+                raise Refused("the file has a function of its own of this name")
+            made = computed(node, proto.op_type, inputs) if known else None
+            made = row(node, *inputs) if made is None and row else made
+            if made is not None:
+                settings.refuse_others()
+        except ModelFormatError:
+            raise
+        except (Refused, ValueError, *DAMAGE) as error:
+            made, why = None, str(error) if isinstance(error, (Refused, ValueError)) else ""
         if made is None:
-            what = f"node {proto.name or proto.output[0]!r} ({proto.op_type})"
-            return Unread(unsupported(what, FORM, [*OPERATORS, *ML_OPERATORS]))
+            if row and not why:
+                why = f"it is read, but not of {', '.join(described(node, value) for value in inputs) or 'nothing'}"
+            return Unread(unsupported(_titled(proto), FORM, [*OPERATORS, *ML_OPERATORS], why))
+        self.names.add(proto.name)
         return made
+
+    def defaults(self, proto: Any) -> dict[str, Any]:
+        """The attributes that an operator has where a node does not say."""
+        try:
+            schema = self.onnx.defs.get_schema(proto.op_type, self.versions.get(proto.domain, 1), proto.domain)
+        except self.onnx.defs.SchemaError:
+            return {}
+        found = {name: attribute.default_value for name, attribute in schema.attributes.items()}
+        return {name: self.attribute(value) for name, value in found.items() if value.type}
+
+    def beyond(self, proto: Any) -> ValueError:
+        """The error for outputs of a node after the first."""
+        return unsupported(_titled(proto), FORM, (), "its outputs after the first one are used")
 
     def activation(self, proto: Any, attributes: dict) -> At | None:
         """The step of a node that ends the formula of an activation."""
-        if attributes.get("axis", -1) in (1, -1) and not attributes.keys() - {"axis", "to"}:
+        own = (proto.domain, proto.op_type) in self.functions
+        wide = str(attributes.get("to", "float32")) in (*WIDE, "bool")
+        if not own and wide and attributes.get("axis", -1) in (1, -1) and not attributes.keys() - {"axis", "to"}:
             parts = tuple(self.part(name) for name in proto.input)
             self.spelled.note(proto.output[0], proto.op_type.lower(), parts)
         return self.spelled.activation(self.draft, proto.output[0], self.values, proto.name or None)
@@ -168,6 +227,10 @@ class _Reader:
         if isinstance(value, float):
             return float(str(np.float32(value)))  # 0.2 was meant and not 0.20000000298
         return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+
+def _titled(proto: Any) -> str:
+    return f"node {proto.name or ', '.join(proto.output)!r} ({proto.op_type})"
 
 
 def _width(entry: Any) -> int:

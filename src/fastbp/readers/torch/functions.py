@@ -7,7 +7,6 @@ values of the arguments, and gives a value, or None where these arguments mean s
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from fastbp.layers import merge
 from fastbp.layers.dense import Dense, Dropout
 from fastbp.layers.normalization import LayerNorm
 from fastbp.readers import arithmetic
-from fastbp.readers.arithmetic import At
+from fastbp.readers.arithmetic import At, Whole
 from fastbp.readers.arrays import as_array
 from fastbp.readers.draft import Draft
 from fastbp.readers.settings import Refused, want
@@ -24,19 +23,12 @@ from fastbp.readers.torch.state_dict import dense_arrays
 
 CLIPS = ("clamp", "clip")
 ROWS = object()  # the value of x.size(0)
-# Arguments of activations that their modules have not.
+# Arguments of functions whose modules have these; others are those of the module.
 OTHERS = {
-    "rrelu": ("lower", "upper", "training", "inplace"),
-    **dict.fromkeys(("softmax", "log_softmax", "softmin"), ("dim", "_stacklevel", "dtype")),
+    ("lower", "upper", "inplace"): ("lower", "upper", "training", "inplace"),
+    ("dim",): ("dim", "_stacklevel", "dtype"),
 }
 WIDE = ("torch.float32", "torch.float64")  # types that change no number that a net sees
-
-
-@dataclass(frozen=True)
-class Whole:
-    """A step whose numbers are rounded to whole ones, which only an Embedding reads."""
-
-    number: int
 
 
 def _concatenated(draft, tensors, dim=0):
@@ -178,9 +170,9 @@ def _named(row: Callable) -> set[str]:
     return {name for name, each in inspect.signature(row).parameters.items() if each.kind is not each.KEYWORD_ONLY}
 
 
-def options(name: str, parameters: list[str], args: tuple, kwargs: dict) -> dict[str, Any]:
+def options(parameters: list[str], args: tuple, kwargs: dict) -> dict[str, Any]:
     """The arguments of an activation after its input, by the names of its module's."""
-    order = OTHERS.get(name, parameters)
+    order = OTHERS.get(tuple(parameters), parameters)
     if len(args) > len(order):
         raise Refused(f"it has {len(args)} arguments after its input")
     found = {**dict(zip(order, args, strict=False)), **kwargs}

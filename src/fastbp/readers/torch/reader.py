@@ -20,13 +20,13 @@ from fastbp._typing import DTypeLike
 from fastbp.inputs import checks
 from fastbp.model import Model
 from fastbp.readers import comparison
-from fastbp.readers.arithmetic import At, Unread
+from fastbp.readers.arithmetic import At, Unread, Whole
 from fastbp.readers.arrays import as_array
 from fastbp.readers.draft import Draft, unsupported
 from fastbp.readers.formulas import Of, Spelled, number
 from fastbp.readers.settings import Refused
 from fastbp.readers.torch import modules, state_dict
-from fastbp.readers.torch.functions import CLIPS, FUNCTIONS, SAME_WIDTH, Whole, call, options
+from fastbp.readers.torch.functions import CLIPS, FUNCTIONS, SAME_WIDTH, call, options
 from fastbp.readers.torch.in_place import Memory, tracer
 from fastbp.writers.torch import ACTIVATIONS, FORM
 
@@ -144,6 +144,10 @@ def known() -> list[str]:
     return [*modules.known(), *formulas, *FUNCTIONS]
 
 
+class Fatal(Exception):
+    """What spoils more than the node that it is about."""
+
+
 class _Reader:
     """Walks the graph that fx draws of a module, and drafts a step for each node."""
 
@@ -203,7 +207,9 @@ class _Reader:
             value = self.unsupported(node) if value is None else value
             if target is not None:
                 self.change(node, target, value if not isinstance(value, ValueError) else Unread(value))
-        except Refused as error:
+        except Fatal as error:
+            raise ValueError(str(error)) from None
+        except (Refused, ValueError) as error:
             value = self.unsupported(node, str(error))
         self.memory.note(node, target is not None)
         return Unread(value) if isinstance(value, ValueError) else value
@@ -211,11 +217,11 @@ class _Reader:
     def change(self, node, target, value) -> None:
         """Let what an operation changes in place be what it gives, for all that comes later."""
         if not isinstance(self.values[target], (At, Unread)):
-            raise Refused(f"{_name(node)} changes {target} in place, which is no step of the net")
+            raise Fatal(f"{_name(node)} changes {target} in place, which is no step of the net")
         try:
             changed = self.memory.changed(node, target, self.values)
         except Refused as error:  # what shares the memory is read later
-            raise self.unsupported(node, str(error)) from None
+            raise Fatal(str(self.unsupported(node, str(error)))) from None
         self.values.update(dict.fromkeys(changed, value))
         self.spelled.forget({*changed, target})
 
@@ -268,7 +274,7 @@ class _Reader:
         activation = BY_FUNCTION.get(name.replace("_", ""))
         if activation and args:
             make = getattr(self.nn, activation)
-            settings = options(name, list(inspect.signature(make).parameters), args[1:], kwargs)
+            settings = options(list(inspect.signature(make).parameters), args[1:], kwargs)
             return self.called(make(**settings).eval(), "", args[:1])
         if name in OWN and len(args) == 1 and not kwargs and isinstance(args[0], At):
             return At(self.draft.activate(args[0].number, name))
