@@ -61,7 +61,7 @@ def test_new_rows_that_do_not_fit(capsys, flowers, tmp_path):
     (tmp_path / "new.csv").write_text("length,place\n1.0,wood\n")
     assert "'width'" in error_of(capsys, "predict", "net.safetensors", "new.csv")
     (tmp_path / "new.csv").write_text("length,width,place\n1.0,2.0,wood\n1.0,2.0,moon\n")
-    err = error_of(capsys, "predict", "net.safetensors", "new.csv")
+    err = error_of(capsys, "predict", "net.safetensors", "new.csv", "--unknown", "error")
     assert "line 3" in err
     assert "'moon'" in err
     assert "'shore'" in err
@@ -104,14 +104,14 @@ def test_a_net_that_gives_no_numbers(capsys, flowers):
 
 def test_predictions_that_fail_leave_the_old_ones(capsys, flowers, tmp_path, monkeypatch):
     trained(capsys, flowers, "--target", "kind", "--epochs", 1)
-    (tmp_path / "out.csv").write_text("old")
+    (tmp_path / "out.csv").write_text("prediction\nold\n")
 
     def full(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(safetensors.os, "replace", full)
     assert "No space left" in error_of(capsys, "predict", "net.safetensors", flowers, "--out", "out.csv")
-    assert (tmp_path / "out.csv").read_text() == "old"
+    assert (tmp_path / "out.csv").read_text() == "prediction\nold\n"
     assert not list(tmp_path.glob(".*"))
 
 

@@ -68,11 +68,29 @@ def test_which_task_a_target_makes(read, cells, task, kind):
     assert prepare(table, "y", task=task, validation=0).encoding.task == kind
 
 
-def test_classes_of_numbers_are_written_as_numbers_and_in_their_order(read):
-    table = read("a,y\n" + "".join(f"{k},{y}\n" for k, y in enumerate(["10", "2", "2.0", " 010", "-1", "-1"])))
-    done = prepare(table, "y", validation=0)
-    assert done.encoding.target.values == ("-1", "2", "10")
-    assert done.y.tolist() == [2, 1, 1, 2, 0, 0]
+@pytest.mark.parametrize(
+    ("cells", "values", "y"),
+    [
+        (["10", "2", "2.0", " 10", "-1", "-1"], ("-1", "2", "10"), [2, 1, 1, 2, 0, 0]),
+        (["10", "2", "2.0", " 010", "-1", "-1"], ("-1", "2", "2.0", "010", "10"), [4, 1, 2, 3, 0, 0]),
+        (["1", "+1", "1e0", "0", "-0", "0.0"], ("0", "1"), [1, 1, 1, 0, 0, 0]),
+        (["1000", "1e3", "2"], ("2", "1000"), [1, 1, 0]),
+        (["1.0", "2.0", "1.0"], ("1.0", "2.0"), [0, 1, 0]),
+        (["0.5", "0.50", ".5", "1"], (".5", "1"), [0, 0, 0, 1]),
+        (["007", "7", "08"], ("007", "7", "08"), [0, 1, 2]),
+        (["9007199254740992", "9007199254740993"], ("9007199254740992", "9007199254740993"), [0, 1]),
+        (["1" * 400, "1" * 399 + "2"], ("1" * 400, "1" * 399 + "2"), [0, 1]),
+        (["True", "False", "true"], ("False", "True", "true"), [1, 0, 2]),
+        (["2020-01-02", "2020-01-01"], ("2020-01-01", "2020-01-02"), [1, 0]),
+        (["1", "a", "1.0"], ("1", "1.0", "a"), [0, 2, 1]),
+        (["none", "mild", "severe"], ("mild", "none", "severe"), [1, 0, 2]),
+    ],
+)
+def test_labels_are_as_in_the_file_and_equal_numbers_are_one(read, cells, values, y):
+    table = read("a,y\n" + "".join(f"{k},{cell}\n" for k, cell in enumerate(cells)))
+    done = prepare(table, "y", task="classification", validation=0)
+    assert done.encoding.target.values == values
+    assert done.y.tolist() == y
 
 
 def test_text_and_ignore(read):
@@ -128,7 +146,7 @@ def test_numbers_of_any_size_are_standardised(read, size):
         ("a,y\n1,1\n2,x\n3,2\n", {"task": "regression"}, "line 3, column 'y': 'x' is not a number"),
         ("a,y\n1,1.5\n2,inf\n3,2\n", {}, "line 3, column 'y': 'inf' is not a finite number"),
         ("a,y\ninf,1\n2,2\n", {}, "line 2, column 'a': 'inf' is not a finite number"),
-        ("a,y\n1,p\n2,q\n", {}, "2 rows are too few"),
+        ("a,y\n1,p\n2,q\n", {}, "2 rows have 2 different labels, so that none can be held out"),
         (
             "a,y\n" + "".join(f"t{k},{k % 2}\n" for k in range(1001)),
             {},

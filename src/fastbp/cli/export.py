@@ -10,7 +10,9 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
 
-from fastbp.cli.options import check_writable, command
+from fastbp.cli import outputs
+from fastbp.cli.options import command
+from fastbp.cli.outputs import Output
 from fastbp.data import encoding
 from fastbp.data.encoding import Encoding, Text
 from fastbp.files import model_file, safetensors
@@ -18,7 +20,7 @@ from fastbp.model import Model
 
 
 def _to_onnx(net: Model, path: str, target) -> bool:
-    labels = list(target.values) if isinstance(target, Text) else None
+    labels = list(target.values) if isinstance(target, Text) and target.link == "softmax" else None
     net.to_onnx(path, labels=labels)
     return labels is not None
 
@@ -37,18 +39,27 @@ def _to_c(net: Any, path: str, target) -> bool:
 
 
 class Format(NamedTuple):
-    """A format: the ending of its files, what it is, and what writes it and says whether it gives probabilities."""
+    """A format: the ending and beginning of its files, what it is, and what writes it.
+
+    `write` says whether the file gives probabilities.
+    """
 
     ending: str
     words: str
     write: Callable[[Model, str, object], bool]
+    known: Callable[[bytes], bool]
 
 
 KNOWN = {
-    "c": Format(".c", "one file in C99 with a function predict", _to_c),
-    "onnx": Format(".onnx", "a graph for the runtimes of ONNX, with labels and probabilities", _to_onnx),
+    "c": Format(".c", "one file in C99 with a function predict", _to_c, outputs.is_c),
+    "onnx": Format(
+        ".onnx", "a graph for the runtimes of ONNX, with labels and probabilities", _to_onnx, outputs.is_onnx
+    ),
     "torch": Format(
-        ".torch.safetensors", "a state dict for PyTorch; the module that it belongs to is printed", _to_torch
+        ".torch.safetensors",
+        "a state dict for PyTorch; the module that it belongs to is printed",
+        _to_torch,
+        outputs.is_state_dict,
     ),
 }
 FORMATS = {name: form for name, form in KNOWN.items() if hasattr(Model, f"to_{name}")}
@@ -63,14 +74,16 @@ def add(commands) -> None:
     words = "; ".join(f"{name}: {form.words}" for name, form in FORMATS.items())
     add("--to", choices=sorted(FORMATS), required=True, help=words)
     add("--out", metavar="FILE", help="where to write it; beside the model file if left out")
+    add("--force", action="store_true", help="write over a file of another kind")
 
 
 def export(arguments: argparse.Namespace) -> None:
     """Write the net in another format; say what goes in, where a table's encoding stands before it."""
-    network, _, metadata = model_file.load(arguments.model)
     form = FORMATS[arguments.to]
     path = arguments.out or os.path.splitext(arguments.model)[0] + form.ending
-    check_writable(path)
+    wanted = Output("--out", path, f"what export --to {arguments.to} writes", form.known)
+    outputs.check([wanted], [arguments.model], arguments.force)
+    network, _, metadata = model_file.load(arguments.model)
     text = metadata.get(encoding.METADATA_KEY)
     columns = None if text is None else Encoding.from_json(text)
     probabilities = form.write(cast(Model, network), path, columns and columns.target)

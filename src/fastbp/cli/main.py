@@ -7,11 +7,13 @@ Results go to standard output, progress and errors to standard error, an error a
 import argparse
 import os
 import sys
+import warnings
 
 import fastbp
 from fastbp.cli import bench, export, predict, train
 from fastbp.cli.facts import facts
-from fastbp.cli.options import ERROR, Help, Parser, command
+from fastbp.cli.options import ERROR, Help, Parser, command, warn
+from fastbp.data.csv_file import TableWarning
 
 EXAMPLES = """examples:
   fastbp train                                        the digits that come with the package
@@ -36,7 +38,10 @@ def main(argv: list[str] | None = None) -> int:
     try:
         arguments = _parser().parse_args(argv)
         arguments.words = sys.argv[1:] if argv is None else argv
-        arguments.command(arguments)
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", TableWarning)
+            warnings.showwarning = lambda message, *_: warn(str(message))
+            arguments.command(arguments)
         sys.stdout.flush()
     except SystemExit as stop:  # argparse's way out, for --help and for usage
         return int(stop.code or 0)

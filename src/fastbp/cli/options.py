@@ -1,11 +1,11 @@
 """What all commands share: a parser that says what is wrong in one line, and the kinds of arguments."""
 
 import argparse
-import os
+import csv
 import sys
 from collections.abc import Callable, Iterable
 
-ERROR = "fastbp: error: "
+ERROR, WARNING = "fastbp: error: ", "fastbp: warning: "
 
 
 class Parser(argparse.ArgumentParser):
@@ -43,16 +43,14 @@ def named(table: Iterable[str], text: str) -> dict:
     return {"choices": choices, "metavar": "NAME", "help": f"{text}; one of {', '.join(choices)}"}
 
 
+def warn(message: str) -> None:
+    """A line on standard error."""
+    sys.stderr.write(f"{WARNING}{' '.join(message.split())}\n")
+
+
 def usage_error(message: str, of: str) -> None:
     """End with an error of usage that argparse cannot see."""
     Parser(prog=f"fastbp {of}").error(message)
-
-
-def check_writable(path: str) -> None:
-    """Raise now rather than after the work."""
-    folder = os.path.dirname(os.path.realpath(path))
-    if os.path.isdir(path) or not os.access(folder, os.W_OK):
-        raise OSError(f"cannot write {path!r}: it is a folder, or its folder is missing or read-only")
 
 
 def widths(text: str) -> tuple[int, ...]:
@@ -60,7 +58,8 @@ def widths(text: str) -> tuple[int, ...]:
 
 
 def names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+    """Names between commas; one with a comma in it stands between quotes."""
+    return tuple(name.strip() for name in next(csv.reader([text], skipinitialspace=True), []) if name.strip())
 
 
 def positive(kind: type) -> Callable:

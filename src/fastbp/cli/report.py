@@ -15,7 +15,7 @@ from fastbp import plotting
 from fastbp.callbacks.history import History
 from fastbp.cli.facts import facts
 from fastbp.data.encoding import Encoding, Text
-from fastbp.insight.diagnosis import Diagnosis
+from fastbp.insight.diagnosis import Diagnosis, diagnose
 from fastbp.network.network import Network
 from fastbp.plotting import html, svg
 
@@ -55,12 +55,21 @@ class Run(NamedTuple):
     columns: Encoding
     net: Network
     history: History
-    diagnosis: Diagnosis
+    diagnosis: Diagnosis | str  # why there is none
     y: np.ndarray  # of the rows that are shown, as the encoding has it
     outputs: np.ndarray
     held_out: bool  # whether these are rows it has not learnt from
     score: str  # the name of the metric
+    value: float  # of the metric on the rows that are shown
     command: str
+
+
+def diagnosed(net: Network, X: np.ndarray, y: np.ndarray, loss: str) -> Diagnosis | str:
+    """The diagnosis; where it fails, the report says so and goes on."""
+    try:
+        return diagnose(net, X, y, loss)
+    except Exception as error:  # whatever it is, all else in the report is worth having
+        return f"the diagnosis failed: {type(error).__name__}: {error}"
 
 
 def page(run: Run) -> str:
@@ -76,11 +85,10 @@ def page(run: Run) -> str:
         HTML.
     """
     rows = f"{len(run.y):,} rows {'held out' if run.held_out else 'of the training: none were held out'}"
-    score = run.history.history[("val_" if run.held_out else "") + run.score][-1]
     what = f"{run.columns.target.name} from {os.path.basename(run.source)}"
     sections = [
         _section("Loss", run.history.chart()),
-        _section(run.score.capitalize(), _scores(run)),
+        *_scores(run),
         *_outcome(run, rows),
         _section("Gradients", *_diagnosis(run.diagnosis), wide=True),
         _section("Net", html.paragraph(run.net.table()[0]), _net(run.net)),
@@ -94,7 +102,8 @@ def page(run: Run) -> str:
             wide=True,
         ),
     ]
-    lead = f"{run.score} {score:.4f} on {rows}; {run.diagnosis.verdict}"
+    verdict = run.diagnosis if isinstance(run.diagnosis, str) else run.diagnosis.verdict
+    lead = f"{run.score} {run.value:.4f} on {rows}; {verdict}"
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(what)}</title>'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
@@ -111,7 +120,9 @@ def _section(title, *parts, wide=False):
 
 def _scores(run):
     names = [name for name in (run.score, f"val_{run.score}") if name in run.history.history]
-    return svg.lines({name: run.history.history[name] for name in names}, f"{run.score} by epoch", ylabel=run.score)
+    series = {name: run.history.history[name] for name in names}
+    chart = svg.lines(series, f"{run.score} by epoch", ylabel=run.score)
+    return [_section(run.score.capitalize(), chart)] if names else []
 
 
 def _outcome(run, rows):
@@ -123,7 +134,7 @@ def _outcome(run, rows):
             _section("Confusion matrix", html.paragraph(f"Counts of {rows}."), chart),
             _section("Classes", _classes(counts, target.values)),
         ]
-    y, predicted = (A.reshape(-1).astype(np.float64) * target.std + target.mean for A in (run.y, run.outputs))
+    y, predicted = target.restored(run.y), run.columns.decode(run.outputs)["prediction"]
     name = target.name
     parts = (
         svg.points(predicted, y, "true against predicted", f"predicted {name}", f"true {name}", "equal"),
@@ -163,6 +174,8 @@ def _share(part, whole):
 
 
 def _diagnosis(diagnosis):
+    if isinstance(diagnosis, str):
+        return [html.paragraph(diagnosis)]
     head, *rows = diagnosis.table()
     words = map(html.paragraph, diagnosis.words())
     return [*words, diagnosis.chart(), html.table(head, rows, diagnosis.ALIGN)]

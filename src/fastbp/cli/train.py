@@ -3,23 +3,26 @@
 import argparse
 import json
 import math
-import os
 import shlex
 import sys
 
+import numpy as np
+
 from fastbp import _engine, datasets, optimizers
 from fastbp.callbacks.callback import Callback
-from fastbp.cli.options import check_writable, command, named, names, positive, share, usage_error, whole, widths
-from fastbp.data import csv_file, encoding
+from fastbp.callbacks.stopping import EarlyStopping
+from fastbp.cli import losses, outputs, tables
+from fastbp.cli.options import command, named, positive, share, usage_error, whole, widths
+from fastbp.cli.outputs import Output
+from fastbp.data import encoding
 from fastbp.data.encoding import Encoding, Number, Prepared, Text
 from fastbp.layers.dense import Dense, Dropout
 from fastbp.layers.node import Input
+from fastbp.metrics import metrics
 from fastbp.model import Sequential
 from fastbp.threads import get_num_threads
 from fastbp.training.trainer import Trainer
 
-LOSSES = {"classification": "cross_entropy", "regression": "mse"}
-SCORES = {"classification": "accuracy", "regression": "r2"}
 DROPOUTS = {"classification": 0.1, "regression": 0.05}  # against learning small tables by heart
 UPDATES = 3000  # steps of the optimizer that the default number of epochs comes to, within these bounds:
 FEWEST_EPOCHS, MOST_EPOCHS = 20, 200
@@ -51,46 +54,87 @@ def add(commands) -> None:
     add("--lr", type=positive(float), default=1e-3, help="learning rate")
     add("--epochs", type=positive(int), help="passes over the data; 20 to 200, by the number of rows, if left out")
     add("--batch-size", type=positive(int), default=32, help="rows of a step")
-    add("--validation", type=share, default=0.2, help="share of the rows to hold out")
+    rule = "share of the rows to hold out, or a file of such rows"
+    add("--validation", type=tables.share_or_file, default=0.2, metavar="SHARE|FILE", help=rule)
+    rule = "epochs without a better validation loss after which to stop; keeps the net of the best epoch"
+    add("--patience", type=positive(int), metavar="EPOCHS", help=rule)
     add("--missing", choices=("error", "mean"), default="error", help="what to do where a number is missing")
-    add("--ignore", type=names, default=(), metavar="A,B", help="columns to leave out")
-    add("--text", type=names, default=(), metavar="A,B", help="columns to take as text, whatever they hold")
+    add("--missing-target", choices=("error", "drop"), default="error", help="what to do with rows without a target")
+    rule = "what a prediction does with a text that is new; other goes on with a warning"
+    add("--unknown", choices=encoding.UNKNOWN, default="other", help=rule)
+    add("--weight", metavar="COLUMN", help="a column of weights of the rows")
+    add("--ignore", action="append", metavar="A,B", help="columns to leave out")
+    text = "columns to take as text, whatever they hold"
+    add("--text", action="append", metavar="A,B", help=text)
+    tables.add_options(add, trains=True)
     add("--threads", type=positive(int), help="threads to use; the engine chooses if left out")
     add("--seed", type=whole, default=0, help="of weights, shuffling and the choice of held-out rows")
     add("--out", default="net.safetensors", metavar="FILE", help="where to save the model")
     add("--report", metavar="FILE", help="where to write a report in HTML, if anywhere")
+    add("--force", action="store_true", help="write over files of another kind")
     add("--json", action="store_true", help="print one JSON object and nothing else")
 
 
 def train(arguments: argparse.Namespace) -> None:
     """Train a net and save it with the encoding of its table."""
+    _check_outputs(arguments)
     data = _prepared(arguments)
-    if arguments.report and os.path.realpath(arguments.report) == os.path.realpath(arguments.out):
-        usage_error("--out and --report are the same file", "train")
-    for path in filter(None, (arguments.out, arguments.report)):
-        check_writable(path)
-    task = data.encoding.task
-    net = _net(arguments, data.encoding)
+    columns, task = data.encoding, data.encoding.task
+    losses.check(arguments.loss, columns, data.y)
+    net = _net(arguments, columns)
     epochs = arguments.epochs or _default_epochs(len(data.train), arguments.batch_size)
     optimizer = optimizers.Optimizer.classes[arguments.optimizer](lr=arguments.lr)
-    loss = arguments.loss or LOSSES[task]
-    trainer = Trainer(net, loss, optimizer, metrics=[SCORES[task]])
+    loss = arguments.loss or losses.STANDARD[task]
+    trainer = Trainer(net, loss, optimizer, metrics=_metrics(columns))
     if not arguments.json:
-        sys.stdout.write(f"{len(data.train):,} rows to train on, {len(data.held_out):,} held out\n{net}\n")
+        left = f", {data.dropped:,} without a target left out" if data.dropped else ""
+        sys.stdout.write(f"{len(data.train):,} rows to train on, {len(data.held_out):,} held out{left}\n{net}\n")
+    y, weights = losses.targets(columns, data.y), data.weights
+    stopping = [] if arguments.patience is None else [EarlyStopping(patience=arguments.patience, restore_best=True)]
+    held_out = [data.X, y] if weights is None else [data.X, y, weights]
     history = trainer.fit(
         data.X[data.train],
-        data.y[data.train],
+        y[data.train],
         epochs=epochs,
         batch_size=arguments.batch_size,
-        validation_data=(data.X[data.held_out], data.y[data.held_out]) if len(data.held_out) else None,
-        callbacks=[] if arguments.json else [_EpochLines(epochs)],
+        sample_weight=None if weights is None else weights[data.train],
+        validation_data=tuple(part[data.held_out] for part in held_out) if len(data.held_out) else None,
+        callbacks=[*stopping, *([] if arguments.json else [_EpochLines(epochs)])],
         threads=arguments.threads,
         progress=arguments.json or sys.stderr.isatty(),
     )
-    net.save(arguments.out, {encoding.METADATA_KEY: data.encoding.to_json()})
+    net.save(arguments.out, {encoding.METADATA_KEY: columns.to_json()})
+    best = stopping[0].best_epoch if stopping else len(history.epoch) - 1
+    shown = data.held_out if len(data.held_out) else data.train
+    results = net.predict(data.X[shown], threads=arguments.threads)
+    score = _score(columns, data.y[shown], results)
+    _tell(arguments, data, history, best, score if len(data.held_out) else None)
     if arguments.report:
-        _write_report(arguments, data, net, history, loss)
-    _tell(arguments, task, history)
+        _write_report(arguments, data, net, history, loss, results, score)
+
+
+def _check_outputs(arguments):
+    wanted = [Output("--out", arguments.out, "a model file", outputs.is_model)]
+    if arguments.report:
+        if outputs.same_file(arguments.out, arguments.report):
+            usage_error("--out and --report are the same file", "train")
+        wanted.append(Output("--report", arguments.report, "a report", outputs.is_report))
+    validation = arguments.validation if isinstance(arguments.validation, str) else None
+    outputs.check(wanted, [arguments.data, validation], arguments.force)
+
+
+def _metrics(columns: Encoding) -> list:
+    """The score of each epoch, where it can be read off the outputs as they are."""
+    if isinstance(columns.target, Text):
+        return [metrics.accuracy(multilabel=False) if columns.target.link == "sigmoid" else metrics.accuracy]
+    return [metrics.r2] if columns.target.link == "identity" else []
+
+
+def _score(columns: Encoding, y: np.ndarray, results: np.ndarray) -> float:
+    """The score of the predictions as they are written."""
+    if isinstance(columns.target, Text):
+        return float(np.mean(results.argmax(axis=1) == y))
+    return metrics.r2(columns.target.restored(y), columns.decode(results)["prediction"])
 
 
 def _net(arguments, columns: Encoding) -> Sequential:
@@ -126,18 +170,27 @@ def _prepared(arguments) -> Prepared:
     if arguments.data is None:
         if arguments.target is not None:
             usage_error("--target goes with a file: fastbp train data.csv --target COLUMN", "train")
+        if isinstance(arguments.validation, str) or arguments.weight is not None:
+            usage_error("--validation FILE and --weight go with a file: fastbp train data.csv --target COLUMN", "train")
         return _digits(arguments.validation, arguments.seed)
     if arguments.target is None:
         usage_error("a file needs --target COLUMN, the column to predict", "train")
+    table = tables.read(arguments.data, arguments)
+    validation = arguments.validation
     return encoding.prepare(
-        csv_file.read(arguments.data),
-        arguments.target,
+        table,
+        tables.column(arguments.target, arguments),
         task=arguments.task,
         missing=arguments.missing,
-        validation=arguments.validation,
+        validation=tables.read(validation, arguments) if isinstance(validation, str) else validation,
         seed=arguments.seed,
-        ignore=arguments.ignore,
-        text=arguments.text,
+        ignore=tables.columns(arguments.ignore or (), arguments, table),
+        text=tables.columns(arguments.text or (), arguments, table),
+        weight=None if arguments.weight is None else tables.column(arguments.weight, arguments),
+        drop_gaps=arguments.missing_target == "drop",
+        unknown=arguments.unknown,
+        na=tables.missing(arguments),
+        links=losses.links(arguments.loss),
     )
 
 
@@ -149,38 +202,43 @@ def _digits(validation: float, seed: int) -> Prepared:
     return Prepared(Encoding(features, digits), X, y, *encoding.hold_out(y, validation, seed))
 
 
-def _write_report(arguments, data, net, history, loss):
+def _write_report(arguments, data, net, history, loss, results, score):
     from fastbp.cli import report  # what most runs have no use for
     from fastbp.files.replacing import replacing
-    from fastbp.insight.diagnosis import diagnose
 
     shown = data.held_out if len(data.held_out) else data.train
+    y = losses.targets(data.encoding, data.y)
     run = report.Run(
         source=arguments.data or DIGITS,
         columns=data.encoding,
         net=net,
         history=history,
-        diagnosis=diagnose(net, data.X[data.train], data.y[data.train], loss),
+        diagnosis=report.diagnosed(net, data.X[data.train], y[data.train], loss),
         y=data.y[shown],
-        outputs=net.predict(data.X[shown], threads=arguments.threads),
+        outputs=results,
         held_out=bool(len(data.held_out)),
-        score=SCORES[data.encoding.task],
+        score=losses.SCORES[data.encoding.task],
+        value=score,
         command=f"fastbp {shlex.join(arguments.words)}",
     )
     with replacing(arguments.report) as file:
         file.write(report.page(run).encode())
+    if not arguments.json:
+        sys.stdout.write(f"report written to {arguments.report}\n")
 
 
-def _tell(arguments, task: str, history) -> None:
-    last = {name: values[-1] for name, values in history.history.items()}
-    score = f"val_{SCORES[task]}"
+def _tell(arguments, data, history, best: int, score: float | None) -> None:
+    task = data.encoding.task
     if arguments.json:
+        there = {name: values[best] for name, values in history.history.items()}
         result = {
             "task": task,
             "epochs": len(history.epoch),
-            "train_loss": last["loss"],
-            "validation_loss": last.get("val_loss"),
-            f"validation_{SCORES[task]}": last.get(score),
+            **({} if arguments.patience is None else {"best_epoch": best + 1}),
+            "train_loss": there["loss"],
+            "validation_loss": there.get("val_loss"),
+            f"validation_{losses.SCORES[task]}": score,
+            **({"rows_left_out": data.dropped} if data.dropped else {}),
             "seconds": history.seconds,
             "samples_per_second": history.samples_per_second,
             "threads": arguments.threads or get_num_threads(),
@@ -188,12 +246,12 @@ def _tell(arguments, task: str, history) -> None:
         }
         sys.stdout.write(json.dumps({name: _finite(value) for name, value in result.items()}) + "\n")
         return
-    if score in last:
-        sys.stdout.write(f"held-out {SCORES[task]}: {last[score]:.4f}\n")
+    if arguments.patience is not None:
+        sys.stdout.write(f"best epoch: {best + 1} of {len(history.epoch)}, whose net is kept\n")
+    if score is not None:
+        sys.stdout.write(f"held-out {losses.SCORES[task]}: {score:.4f}\n")
     speed = f"{history.samples_per_second:,.0f} samples per second"
     sys.stdout.write(f"trained in {history.seconds:.2f} s, {speed}\nmodel saved to {arguments.out}\n")
-    if arguments.report:
-        sys.stdout.write(f"report written to {arguments.report}\n")
 
 
 def _finite(value):

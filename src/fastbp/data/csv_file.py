@@ -1,33 +1,49 @@
 """Tables: reads a CSV file into columns of text, and tells which of them hold numbers.
 
-Both readers, pandas where it is installed and the standard library's csv otherwise, only split the text into
-cells. What a cell means is decided here, by the whole column, so that a file means the same with and without
-pandas. Rejected: the types that pandas guesses, which depend on its version, and on how a file falls into the
-chunks it reads.
+A plain file, one row a line and no quotes, is split as a whole; any other goes through the standard library's csv. What
+a cell means is decided afterwards, by the whole column: `number_text` has the rules, `csv_columns` the arrays.
+
+Limits: the file is held in memory, about ten times its size without polars; a cell between quotes has at most 131,072
+characters. Time is linear in the size.
 """
 
 import csv
 import io
-import math
 import os
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from fastbp.data import csv_columns, number_text
+from fastbp.data.csv_columns import Column
+from fastbp.data.number_text import PLAIN, Form
+
 DELIMITERS = ",;\t|"
-MISSING = frozenset({"", "?", "na", "n/a", "nan", "none", "null"})  # in a column of numbers, in any case
 MOSTLY = 0.9  # a column with this share of numbers has errors in it, rather than being text
+LONGEST_LINE = 131_072  # characters; csv's limit of a cell, so a plain line below it keeps it too
+
+
+class TableWarning(UserWarning):
+    """Something about a table that may not be meant; nothing fails."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Named columns of stripped text, and the line of the file on which each row begins (counted from 1)."""
+    """Named columns of text without white space around it, and the line of the file on which each row begins.
+
+    `missing` are the texts that stand for no value, `decimal` the decimal mark where it is known.
+    """
 
     path: str
-    columns: dict[str, list[str]]
+    columns: dict[str, Column]
     lines: Sequence[int]
+    missing: Collection[str] = number_text.MISSING
+    decimal: str = ""
+    delimiter: str = ","
+    _read: dict = field(default_factory=dict, repr=False, compare=False)  # numbers by column and form
 
     def __len__(self) -> int:
         return len(self.lines)
@@ -39,56 +55,118 @@ class Table:
             what = "column" if len(lacking) == 1 else "columns"
             raise ValueError(f"{self.path} has no {what} {quoted(lacking)}; it has {quoted(self.columns)}")
 
+    def names(self, words: Iterable[str]) -> list[str]:
+        """Columns by name: each word is a column, or a line of CSV with the names of several."""
+        found = []
+        for word in words:
+            parts = [word] if word.strip() in self.columns else next(csv.reader([word], skipinitialspace=True), [])
+            found += [name.strip() for name in parts if name.strip()]
+        self.require(found)
+        return found
+
+    def take(self, rows: np.ndarray) -> "Table":
+        """The table with these rows alone."""
+        columns = {name: column.take(rows) for name, column in self.columns.items()}
+        lines = [self.lines[row] for row in rows.tolist()]
+        return Table(self.path, columns, lines, self.missing, self.decimal, self.delimiter)
+
     def error(self, row: int, name: str, fault: str) -> ValueError:
         """Make the error for one cell."""
         return ValueError(f"{self.path}, line {self.lines[row]}, column {name!r}: {fault}")
 
-    def numbers(self, name: str) -> np.ndarray:
+    def numbers(self, name: str, form: Form = PLAIN) -> np.ndarray:
         """The column as finite numbers (float64), NaN where a cell is missing; any other cell raises."""
-        cells = self.columns[name]
-        values = np.empty(len(cells))
-        for row, cell in enumerate(cells):
-            value = number(cell)
-            if value is None:
-                raise self.error(row, name, f"{cell!r} is not a number")
-            if math.isinf(value):
-                raise self.error(row, name, f"{cell!r} is not a finite number")
-            values[row] = value
+        if (name, form) not in self._read:
+            self._read[name, form] = self._numbers(name, form)
+        return self._read[name, form].copy()
+
+    def _numbers(self, name, form):
+        column = self.columns[name]
+        values = column.numbers(self.missing) if form == PLAIN else None
+        if values is None:
+            codes, texts = column.codes()
+            known = [form.number(text, self.missing) for text in texts]
+            others = np.array([value is None for value in known])[codes]
+            if others.any():
+                row = int(np.argmax(others))
+                raise self.error(row, name, f"{column[row]!r} is not a number{form.describe()}")
+            values = np.array(known, np.float64)[codes]
+        endless = np.flatnonzero(np.isinf(values))
+        if endless.size:
+            raise self.error(endless[0], name, f"{column[int(endless[0])]!r} is not a finite number")
         return values
 
-    def holds_numbers(self, name: str) -> bool:
-        """Whether each cell is a number or missing.
+    def form(self, name: str) -> Form | None:
+        """How the column's numbers are written; None if it holds something else.
 
         A column that holds numbers but for a few cells raises: as text, every number would be a category.
         """
-        cells = self.columns[name]
-        values = [number(cell) for cell in cells]
-        others = [row for row, value in enumerate(values) if value is None]
-        if not others:
-            if all(value != value for value in values):
-                raise ValueError(f"{self.path}: column {name!r} holds no values (--ignore leaves it out)")
-            return True
-        cell = cells[others[0]]
-        if all(number(cells[row].replace(",", "")) is not None for row in others):
-            raise self.error(others[0], name, f"{cell!r} has a comma in it; write numbers as 1234.5")
-        count = sum(value is not None and not math.isnan(value) for value in values)
-        if count >= MOSTLY * (count + len(others)):
-            share = f"{count} of the column's {len(cells)} cells are (--text takes it as text)"
-            raise self.error(others[0], name, f"{cell!r} is not a number, but {share}")
-        return False
+        column = self.columns[name]
+        if self.decimal != ",":
+            values = column.numbers(self.missing)
+            if values is not None:
+                if np.isnan(values).all():
+                    raise ValueError(f"{self.path}: column {name!r} holds no values (--ignore leaves it out)")
+                if np.isfinite(values).any() and not np.isinf(values).any():
+                    self._read[name, PLAIN] = values
+                return PLAIN
+        codes, texts = column.codes()
+        form = number_text.form_of(texts, self.decimal, self.missing)
+        if isinstance(form, str) and self.delimiter == ",":
+            form = number_text.form_of(texts, ".", self.missing)  # who separates cells by commas writes 1.5
+        if isinstance(form, str):
+            row = int(np.argmax(codes == texts.index(form)))
+            raise self.error(row, name, f"{form!r} has a comma in it: --decimal . or --decimal , says what it means")
+        if form is None:
+            self._refuse_slips(name, codes, texts)
+        return form
+
+    def _refuse_slips(self, name, codes, texts):
+        """Raise if most cells are numbers."""
+        form = Form(self.decimal) if self.decimal else PLAIN
+        values = [form.number(text, self.missing) for text in texts]
+        counts = np.bincount(codes, minlength=len(texts))
+        others = np.array([value is None for value in values])
+        count = int(counts[np.array([value is not None and value == value for value in values])].sum())
+        if count >= MOSTLY * (count + counts[others].sum()):
+            row = int(np.argmax(others[codes]))
+            share = f"{count} of the column's {len(codes)} cells are (--text takes it as text)"
+            raise self.error(row, name, f"{texts[codes[row]]!r} is not a number, but {share}")
+
+    def holds_numbers(self, name: str) -> bool:
+        """Whether each cell is a number or missing; raises as `form` does."""
+        return self.form(name) is not None
 
 
-def read(path: str | os.PathLike) -> Table:
+def read(
+    path: str | os.PathLike,
+    *,
+    delimiter: str | None = None,
+    encoding: str = "utf-8",
+    header: bool = True,
+    missing: Collection[str] | None = None,
+    decimal: str = "",
+) -> Table:
     r"""Read a table from a file of comma-separated values.
 
-    The first line names the columns; one without a name is called "column N". Commas, semicolons, tabs or
-    bars separate the cells, whichever the first line has most of. White space around a cell does not count,
-    nor do empty lines.
+    The first line names the columns; one without a name is called "column N". White space around a cell does not
+    count, nor do empty lines.
 
     Parameters
     ----------
     path : str or path-like
-        A text file in UTF-8, with or without a byte order mark.
+        A text file, with or without a byte order mark.
+    delimiter : str, optional
+        One character that separates cells; if not given, the comma, semicolon, tab or bar that the first line has most
+        of.
+    encoding : str
+        Any that Python knows.
+    header : bool
+        Whether the first line names the columns; else they are "column 1", "column 2" ...
+    missing : collection of str, optional
+        Texts that stand for no value besides an empty cell, in place of NA, n/a, nan, null, none and "?".
+    decimal : {"", ".", ","}
+        The decimal mark; if not given, each column shows which it has.
 
     Returns
     -------
@@ -109,105 +187,91 @@ def read(path: str | os.PathLike) -> Table:
     >>> path = pathlib.Path(tempfile.mkdtemp(), "two.csv")
     >>> _ = path.write_text("age,name\n31,Ann\n4,Bo\n")
     >>> table = csv_file.read(path)
-    >>> table.columns
+    >>> {name: list(column) for name, column in table.columns.items()}
     {'age': ['31', '4'], 'name': ['Ann', 'Bo']}
     >>> table.holds_numbers("age"), table.holds_numbers("name")
     (True, False)
     """
     path = os.fspath(path)
-    text = _text(path)
+    text = _text(path, encoding)
     if not text.strip():
         raise ValueError(f"{path} is empty")
-    first = re.sub(r'"[^"]*"', "", text.lstrip("\n").partition("\n")[0])
-    delimiter = max(DELIMITERS, key=first.count)
-    header, columns, lines = _split_by_pandas(text, delimiter) or _split_by_csv(path, text, delimiter)
-    names = [name.strip() or f"column {k}" for k, name in enumerate(header, start=1)]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    if delimiter is None:
+        first = re.sub(r'"[^"]*"', "", text.lstrip("\n").partition("\n")[0])
+        delimiter = max(DELIMITERS, key=first.count)
+    titles, columns, lines = _split(path, text, delimiter, header)
+    names = [name.strip() or f"column {k}" for k, name in enumerate(titles, start=1)]
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         raise ValueError(f"{path} has more than one column called {quoted(twice)}")
     if not lines:
         raise ValueError(f"{path} has a header and no rows")
-    cells = ([cell.strip() for cell in column] for column in columns)
-    return Table(path, dict(zip(names, cells, strict=True)), lines)
+    known = number_text.MISSING if missing is None else frozenset({"", *missing})
+    return Table(path, dict(zip(names, columns, strict=True)), lines, known, decimal, delimiter)
 
 
 def quoted(names: Iterable[str], most: int = 20) -> str:
     """The names as a person lists them, the first few of many."""
     names = list(names)
-    text = ", ".join(repr(name) for name in names[:most])
+    text = ", ".join(repr(name if len(name) <= 100 else f"{name[:99]}\N{HORIZONTAL ELLIPSIS}") for name in names[:most])
     return text if len(names) <= most else f"{text} ... ({len(names)} in all)"
 
 
-def number(cell: str) -> float | None:
-    """The number a cell holds, NaN if it is missing, None if it holds something else."""
-    try:
-        value = float(cell)
-    except ValueError:
-        value = math.nan
-    if math.isnan(value):
-        return value if cell.lower() in MISSING else None
-    # What float() takes and no spreadsheet does: 1_000, digits of other scripts.
-    return value if "_" not in cell and cell.isascii() else None
-
-
-def _text(path: str) -> str:
+def _text(path: str, encoding: str) -> str:
     with open(path, "rb") as file:
         data = file.read()
+    named = encoding.upper()
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode("utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise ValueError(f"{path} is not text in UTF-8: byte {data[error.start]:#x} on line {line}") from None
+        where = f"byte {data[error.start]:#x} on line {line} (--encoding names another, such as cp1252)"
+        raise ValueError(f"{path} is not text in {named}: {where}") from None
+    except (LookupError, UnicodeError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read in the encoding {encoding!r}: {error}") from None
     if "\0" in text:
-        raise ValueError(f"{path} is not text in UTF-8: it holds a zero byte")
-    return text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n")
+        raise ValueError(f"{path} is not text in {named}: it holds a zero byte")
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").rstrip("\n")
 
 
-def _split_by_pandas(text: str, delimiter: str) -> tuple | None:
-    """Header, columns and line numbers of a plain file; None leaves it to the csv module.
+def _split(path: str, text: str, delimiter: str, header: bool) -> tuple[list[str], list[Column], Sequence[int]]:
+    """Titles, columns and line numbers."""
+    first, _, rest = text.partition("\n") if header else ("", "", text)
+    width = (first if header else text.partition("\n")[0]).count(delimiter)
+    if _is_plain(text) and rest and all(line.count(delimiter) == width for line in rest.split("\n")):
+        columns = csv_columns.split(rest, delimiter)
+        lines = range(1 + header, 1 + header + len(columns[0]))
+        titles = first.split(delimiter) if header else [""] * len(columns)
+        return titles, columns, lines
+    return _split_by_csv(path, text, delimiter, header)
 
-    Plain means one row a line and no quotes. All that could be read in two ways, or is wrong, is not plain.
-    """
+
+def _is_plain(text):
+    """One row a line and no quotes; all that could be read in two ways, or is wrong, is not plain."""
     if '"' in text or "\n\n" in text or text.startswith("\n"):
-        return None
-    try:
-        import pandas
-    except ImportError:
-        return None
-    try:
-        frame = pandas.read_csv(
-            io.StringIO(text),
-            sep=delimiter,
-            header=None,
-            dtype=object,
-            na_filter=False,
-            quoting=csv.QUOTE_NONE,
-            skip_blank_lines=False,
-        )
-    except pandas.errors.ParserError:
-        return None
-    if text.count(delimiter) != len(frame) * (frame.shape[1] - 1):  # a short row, which pandas fills up
-        return None
-    header, *columns = frame.iloc[0], *(frame[k][1:].tolist() for k in frame)
-    return list(header), columns, range(2, len(frame) + 1)
+        return False
+    return len(text) <= LONGEST_LINE or max(map(len, text.split("\n"))) <= LONGEST_LINE
 
 
-def _split_by_csv(path: str, text: str, delimiter: str) -> tuple:
+def _split_by_csv(path, text, delimiter, header):
     reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
-    header: list[str] = []
+    titles: list[str] = []
     rows, lines, end = [], [], 0
     try:
         for row in reader:
             begin, end = end + 1, reader.line_num  # a quoted cell may run over several lines
             if not row:
                 continue
-            if not header:
-                header = row
-                continue
-            if len(row) != len(header):
-                raise ValueError(f"{path}, line {begin}: {len(row)} cells, the header has {len(header)}")
+            if not titles:
+                titles = row if header else [""] * len(row)
+                if header:
+                    continue
+            if len(row) != len(titles):
+                there = "the header has" if header else "the first line has"
+                raise ValueError(f"{path}, line {begin}: {len(row)} cells, {there} {len(titles)}")
             rows.append(row)
             lines.append(begin)
     except csv.Error as error:
         raise ValueError(f"{path}, line {end + 1}: {error}") from None
-    return header, list(zip(*rows, strict=True)) or [()] * len(header), lines
+    columns = zip(*rows, strict=True) if rows else ([] for _ in titles)
+    return titles, [Column(list(cells)) for cells in columns], lines

@@ -8,50 +8,67 @@ pipeline, which runs code when it is read.
 
 import json
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 
-from fastbp.data import csv_file
-from fastbp.data.csv_file import Table, quoted
+from fastbp.data import labels, number_text
+from fastbp.data.csv_file import Table, TableWarning, quoted
+from fastbp.data.number_text import PLAIN, Form
 from fastbp.errors import ModelFormatError
 
 METADATA_KEY = "fastbp.table"  # of the model file
 MAX_VALUES = 1000  # different texts in a column; more is a name or a free text rather than a category
-MAX_CLASSES = 20  # different whole numbers in a target that are taken for classes unless told otherwise
-ROWS_A_CLASS = 2  # on average, for the same
+MANY_VALUES = 50  # of a feature, which are worth a warning
+MAX_CLASSES = labels.MAX_CLASSES
+LOOKED_AT = 100_000  # rows of a table in which a warning looks at every cell
 TASKS = ("auto", "classification", "regression")
+UNKNOWN = ("other", "error")
 
 
 @dataclass(frozen=True)
 class Number:
-    """A column of numbers, standardised: (x - mean) / std."""
+    """A column of numbers, standardised: (x - mean) / std; `form` is how they are written.
+
+    `link` says what an output means of which this is the target: the standardised number, its mean and the log of its
+    variance (gaussian), the log of the number over std (log), or the logit of a share (sigmoid).
+    """
 
     name: str
     mean: float
     std: float
+    form: Form = PLAIN
+    link: str = "identity"
 
     def __post_init__(self):
         _check(isinstance(self.name, str), "a name is not text")
         _check(all(isinstance(x, float) and math.isfinite(x) for x in (self.mean, self.std)), "not finite")
         _check(self.std > 0, "std is not positive")
+        _check(self.form.decimal in ("", ".", ",") and isinstance(self.form.unit, str), "no such form of numbers")
+        _check(self.link in ("identity", "gaussian", "log", "sigmoid"), "no such link")
 
     @classmethod
-    def fit(cls, name: str, values: np.ndarray) -> "Number":
+    def fit(cls, name: str, values: np.ndarray, form: Form = PLAIN, link: str = "identity") -> "Number":
         values = values[~np.isnan(values)]
+        if link == "sigmoid":
+            return cls(name, 0.0, 1.0, form, link)
         size = float(np.abs(values).max(initial=0.0)) or 1.0  # taken out, so that no square overflows
         mean, std = (float(f(values / size)) if values.size else 0.0 for f in (np.mean, np.std))
+        if link == "log":
+            return cls(name, 0.0, mean * size if mean > 0 else 1.0, form, link)
         varies = std > 1e-12 and std * size > 0  # else the numbers are equal but for rounding
-        return cls(name, mean * size, std * size if varies else 1.0)
+        return cls(name, mean * size, std * size if varies else 1.0, form, link)
 
     @property
     def width(self) -> int:
-        return 1
+        return 2 if self.link == "gaussian" else 1
 
-    def encode(self, table: Table, missing: str) -> np.ndarray:
-        values = table.numbers(self.name)
+    def encode(self, table: Table, missing: str, unknown: str = "error") -> np.ndarray:
+        values = table.numbers(self.name, self.form)
         gaps = np.flatnonzero(np.isnan(values))
         if gaps.size and missing == "error":
             fault = "a number is missing (training with --missing mean fills such gaps)"
@@ -64,47 +81,88 @@ class Number:
             rows = ((values - self.mean) / self.std)[:, None].astype(np.float32)
         beyond = np.flatnonzero(~np.isfinite(rows))
         if beyond.size:
-            value = table.columns[self.name][beyond[0]]
+            value = table.columns[self.name][int(beyond[0])]
             raise table.error(beyond[0], self.name, f"{value!r} is too far from the mean, {self.mean:g}")
         return rows
 
+    def decode(self, Y: np.ndarray) -> dict[str, np.ndarray]:
+        """The columns of a prediction from the net's outputs."""
+        Y = Y.astype(np.float64)
+        if self.link == "log":
+            return {"prediction": np.exp(Y[:, 0]) * self.std}
+        if self.link == "sigmoid":
+            return {"prediction": _sigmoid(Y[:, 0])}
+        columns = {"prediction": Y[:, 0] * self.std + self.mean}
+        return {**columns, "std": np.exp(Y[:, 1] / 2) * self.std} if self.link == "gaussian" else columns
+
+    def restored(self, y: np.ndarray) -> np.ndarray:
+        """The numbers that were encoded, as the file has them."""
+        return y.reshape(-1).astype(np.float64) * self.std + self.mean
+
     def describe(self) -> str:
-        return f"number, mean {self.mean:.4g}, std {self.std:.4g}"
+        return f"number{self.form.describe()}, mean {self.mean:.4g}, std {self.std:.4g}"
 
 
 @dataclass(frozen=True)
 class Text:
-    """A column of text with a fixed set of values: one-hot, or classes."""
+    """A column of text with a fixed set of values: one-hot, or classes.
+
+    `link` says what the outputs mean whose target this is: logits of a softmax, of a sigmoid each, or plain scores.
+    """
 
     name: str
     values: tuple[str, ...]
+    link: str = "softmax"
 
     def __post_init__(self):
         _check(isinstance(self.name, str), "a name is not text")
         _check(bool(self.values), "there are no values")
         _check(all(isinstance(value, str) for value in self.values), "a value is not text")
         _check(len(set(self.values)) == len(self.values), "a value comes twice")
+        _check(self.link in ("softmax", "sigmoid", "score"), "no such link")
 
     @classmethod
-    def fit(cls, table: Table, name: str, cells: Sequence[str]) -> "Text":
-        values = set(cells)
+    def fit(cls, table: Table, name: str, values: Sequence[str], link: str = "softmax") -> "Text":
         if len(values) > MAX_VALUES:
             what = f"{table.path}: column {name!r} has {len(values)} different values"
             raise ValueError(f"{what}, at most {MAX_VALUES} can be told apart (--ignore leaves a column out)")
-        return cls(name, tuple(sorted(values, key=_numbers_first)))
+        return cls(name, tuple(sorted(values, key=_numbers_first)), link)
 
     @property
     def width(self) -> int:
         return len(self.values)
 
-    def encode(self, table: Table, missing: str) -> np.ndarray:
+    def encode(self, table: Table, missing: str, unknown: str = "error") -> np.ndarray:
+        codes, texts = table.columns[self.name].codes()
         numbers = {value: k for k, value in enumerate(self.values)}
+        found = np.array([numbers.get(text, -1) for text in texts], dtype=np.int64)[codes]
+        new = np.flatnonzero(found < 0)
+        if new.size:
+            cell = table.columns[self.name][int(new[0])]
+            if unknown == "error":
+                raise table.error(new[0], self.name, f"{cell!r} is unknown; known: {quoted(self.values)}")
+            others = quoted([text for text in texts if text not in numbers], 6)
+            what = f"{new.size} of {len(table)} rows have a value that training has not seen ({others})"
+            warnings.warn(TableWarning(f"{table.path}, column {self.name!r}: {what}; read as other"), stacklevel=2)
         rows = np.zeros((len(table), self.width), dtype=np.float32)
-        for row, cell in enumerate(table.columns[self.name]):
-            if cell not in numbers:
-                raise table.error(row, self.name, f"{cell!r} is unknown; known: {quoted(self.values)}")
-            rows[row, numbers[cell]] = 1
+        seen = np.flatnonzero(found >= 0)
+        rows[seen, found[seen]] = 1
         return rows
+
+    def decode(self, Y: np.ndarray) -> dict[str, np.ndarray | list[str]]:
+        """The columns of a prediction from the net's outputs: labels, and a probability or score of each."""
+        chosen = [self.values[k] for k in Y.argmax(axis=1)]
+        word, shares = "probability", Y
+        if self.link == "score":
+            word = "score"
+        elif self.link == "sigmoid":
+            shares = _sigmoid(Y.astype(np.float64))
+            shares = shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-300)
+        else:
+            shares = np.exp(Y - Y.max(axis=1, keepdims=True))
+            shares /= shares.sum(axis=1, keepdims=True)
+        names = [f"{word}_{value}" for value in self.values]
+        return {"prediction": chosen, **dict(zip(names, shares.T, strict=True))}
 
     def describe(self) -> str:
         return f"text, {quoted(self.values, 6)}"
@@ -112,17 +170,25 @@ class Text:
 
 @dataclass(frozen=True)
 class Encoding:
-    """The columns a net reads, and the one it predicts."""
+    """The columns a net reads, and the one it predicts.
+
+    `missing` says what a missing number does, `unknown` what a text does that training has not seen, `na` which texts
+    stand for no value where they are not the standard ones.
+    """
 
     features: tuple[Number | Text, ...]
     target: Number | Text
     missing: str = "error"
+    unknown: str = "error"
+    na: tuple[str, ...] | None = None
 
     def __post_init__(self):
         _check(bool(self.features), "there are no features")
         names = [column.name for column in (*self.features, self.target)]
         _check(len(set(names)) == len(names), "a name comes twice")
         _check(self.missing in ("error", "mean"), "missing is neither error nor mean")
+        _check(self.unknown in UNKNOWN, "unknown is neither other nor error")
+        _check(self.na is None or all(isinstance(text, str) for text in self.na), "na is not text")
 
     @property
     def task(self) -> str:
@@ -132,23 +198,17 @@ class Encoding:
     def width(self) -> int:
         return sum(column.width for column in self.features)
 
-    def encode(self, table: Table) -> np.ndarray:
+    def encode(self, table: Table, unknown: str | None = None) -> np.ndarray:
         """What the net sees: float32 (rows, width). Columns it does not know are left alone."""
         table.require(column.name for column in self.features)
-        return np.hstack([column.encode(table, self.missing) for column in self.features])
+        return np.hstack([column.encode(table, self.missing, unknown or self.unknown) for column in self.features])
 
-    def decode(self, Y: np.ndarray) -> dict[str, np.ndarray | list[str]]:
+    def decode(self, Y: np.ndarray) -> dict:
         """The net's outputs as columns: the prediction and, for classes, the probability of each."""
-        if isinstance(self.target, Number):
-            return {"prediction": Y[:, 0].astype(np.float64) * self.target.std + self.target.mean}
-        shares = np.exp(Y - Y.max(axis=1, keepdims=True))
-        shares /= shares.sum(axis=1, keepdims=True)
-        labels = [self.target.values[k] for k in Y.argmax(axis=1)]
-        names = [f"probability_{value}" for value in self.target.values]
-        return {"prediction": labels, **dict(zip(names, shares.T, strict=True))}
+        return dict(self.target.decode(Y))
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":"))
+        return json.dumps(asdict(self, dict_factory=_without_standards), ensure_ascii=False, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> "Encoding":
@@ -156,9 +216,20 @@ class Encoding:
         try:
             fields = json.loads(text)
             features = tuple(_column(column) for column in fields["features"])
-            return cls(features, _column(fields["target"]), fields["missing"])
+            na = fields.get("na")
+            _check(na is None or isinstance(na, list), "na is no list")
+            na = None if na is None else tuple(na)
+            return cls(features, _column(fields["target"]), fields["missing"], fields.get("unknown", "error"), na)
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise ModelFormatError(f"the table's encoding is damaged: {error}") from None
+
+
+STANDARDS = (("form", PLAIN), ("link", "identity"), ("link", "softmax"), ("unknown", "error"), ("na", None))
+
+
+def _without_standards(pairs):
+    """The fields that a reader has to be told: a file is as it always was where nothing else is used."""
+    return {name: value for name, value in pairs if (name, value) not in STANDARDS}
 
 
 class Prepared(NamedTuple):
@@ -169,6 +240,8 @@ class Prepared(NamedTuple):
     y: np.ndarray
     train: np.ndarray
     held_out: np.ndarray
+    weights: np.ndarray | None = None
+    dropped: int = 0  # rows without a target
 
 
 def prepare(
@@ -177,10 +250,15 @@ def prepare(
     *,
     task: str = "auto",
     missing: str = "error",
-    validation: float = 0.2,
+    validation: float | Table = 0.2,
     seed: int = 0,
     ignore: Sequence[str] = (),
     text: Sequence[str] = (),
+    weight: str | None = None,
+    drop_gaps: bool = False,
+    unknown: str = "other",
+    na: tuple[str, ...] | None = None,
+    links: tuple[str | None, str | None] = ("softmax", "identity"),
 ) -> Prepared:
     """Fit an encoding to a table and apply it.
 
@@ -195,38 +273,99 @@ def prepare(
         different ones and on average at least two rows of each; else regression.
     missing : {"error", "mean"}
         What a gap in a feature of numbers does: raise, or take the mean of the training rows.
-    validation : float
-        Share of the rows to hold out, 0 <= validation < 1; of each class alike.
+    validation : float or Table
+        Share of the rows to hold out, 0 <= validation < 1, of each class alike; or a table of such rows.
     seed : int
         Of the choice of these rows.
     ignore, text : sequence of str
         Columns to leave out, and features to take as text whatever they look like.
+    weight : str, optional
+        A column of weights of the rows.
+    drop_gaps : bool
+        Whether rows without a target are left out; else they raise.
+    unknown : {"other", "error"}
+        What a text that is new does in a prediction: count as other, with a warning, or raise.
+    na : tuple of str, optional
+        What `read` was given, for predictions.
+    links : (str, str)
+        What outputs mean, for classes and for numbers: the `link` of the target.
 
     Returns
     -------
     Prepared
         X is float32; y int64 class numbers of shape (rows,), or float32 of shape (rows, 1).
     """
-    table.require([target, *ignore, *text])
-    if target in ignore:
-        raise ValueError(f"column {target!r} is the target and cannot be ignored")
-    names = [name for name in table.columns if name != target and name not in ignore]
+    extra = [] if weight is None else [weight]
+    table.require([target, *ignore, *text, *extra])
+    for names, use in ((ignore, "be ignored"), (extra, "be the weight")):
+        if target in names:
+            raise ValueError(f"column {target!r} is the target and cannot {use}")
+    left_out = {target, *ignore, *extra}
+    names = [name for name in table.columns if name not in left_out]
     if not names:
         raise ValueError(f"{table.path} has no column besides the target to learn from")
 
-    values = _target_values(table, target, task, target in text)
-    if isinstance(values, list):
-        column = Text.fit(table, target, values)
-        number = {label: k for k, label in enumerate(column.values)}
-        y = np.array([number[label] for label in values], dtype=np.int64)
-        train, held_out = hold_out(y, validation, seed)
-    else:
-        train, held_out = hold_out(np.zeros(len(table), dtype=np.int64), validation, seed)
-        column = Number.fit(target, values[train])
-        y = column.standardise(table, values)
-    features = tuple(_fit_feature(table, name, train, name in text) for name in names)
-    encoding = Encoding(features, column, missing)
-    return Prepared(encoding, encoding.encode(table), y, train, held_out)
+    form = labels.target_form(table, target, task, target in text, links[0] is None)
+    table, dropped = _with_targets(table, target, form, drop_gaps)
+    column, y, train, held_out = _target(table, target, form, links, validation, seed)
+    features = tuple(_fit_feature(table, name, train, name in set(text)) for name in names)
+    encoding = Encoding(features, column, missing, unknown, na)
+    tables, ys = [table], [y]
+    if isinstance(validation, Table):
+        validation.require([target, *extra])
+        other, more = _with_targets(validation, target, form, drop_gaps)
+        tables, dropped = [table, other], dropped + more
+        ys.append(_targets_of(other, column))
+        train, held_out = np.arange(len(table)), np.arange(len(table), len(table) + len(other))
+    X, y = (np.concatenate(parts) for parts in ([encoding.encode(one) for one in tables], ys))
+    weights = None if weight is None else np.concatenate([labels.weights(one, weight) for one in tables])
+    return Prepared(encoding, X, y, train, held_out, weights, dropped)
+
+
+def _with_targets(table, target, form, drop_gaps):
+    """The table without the rows that lack a target, and how many these are."""
+    gaps = labels.gaps(table, target, form)
+    if not len(gaps):
+        return table, 0
+    if not drop_gaps:
+        raise labels.gap_error(table, int(gaps[0]), target)
+    if len(gaps) == len(table):
+        raise ValueError(f"{table.path}: no row has a target in column {target!r}")
+    return table.take(np.setdiff1d(np.arange(len(table)), gaps)), len(gaps)
+
+
+def _target(table, name, form, links, validation, seed):
+    """The target's column, its values, and the rows that train and that are held out."""
+    share = 0.0 if isinstance(validation, Table) else validation
+    every = labels.labels(table, name) if form is None else table.numbers(name, form)
+    if len(set(every)) == 1:
+        raise table.error(0, name, f"the target is {table.columns[name][0]!r} in every row: nothing to learn")
+    if form is not None:
+        train, held_out = hold_out(np.zeros(len(table), dtype=np.int64), share, seed)
+        column = Number.fit(name, every[train], form, links[1] or "identity")
+        return column, column.standardise(table, every), train, held_out
+    column = Text.fit(table, name, list(set(every)), links[0] or "softmax")
+    if share and column.width == len(table):
+        what = f"{len(table)} rows have {column.width} different labels, so that none can be held out"
+        raise ValueError(
+            f"{table.path}, column {name!r}: {what} (is it the target? --validation 0 trains on all, --task regression "
+            "takes numbers as numbers)"
+        )
+    y = _targets_of(table, column)
+    return column, y, *hold_out(y, share, seed)
+
+
+def _targets_of(table, column):
+    """The targets of a table's rows as the column has them."""
+    if isinstance(column, Number):
+        return column.standardise(table, table.numbers(column.name, column.form))
+    number = {label: k for k, label in enumerate(column.values)}
+    every = labels.labels(table, column.name)
+    new = next((row for row, label in enumerate(every) if label not in number), None)
+    if new is not None:
+        fault = f"{every[new]!r} is no class of the training rows: {quoted(column.values)}"
+        raise table.error(new, column.name, fault)
+    return np.array([number[label] for label in every], dtype=np.int64)
 
 
 def hold_out(groups: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -268,54 +407,46 @@ def hold_out(groups: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray
     return np.setdiff1d(np.arange(rows), held_out), held_out
 
 
-def _target_values(table: Table, name: str, task: str, as_text: bool) -> list[str] | np.ndarray:
-    """The target as labels for classification, as numbers for regression."""
-    if task == "regression" or (not as_text and table.holds_numbers(name)):
-        values = table.numbers(name)
-        gaps = np.flatnonzero(np.isnan(values))
-        labels = None
-        if not gaps.size and (task == "classification" or (task == "auto" and _look_like_classes(values))):
-            labels = [_label(value) for value in values.tolist()]
-    else:
-        labels = table.columns[name]
-        gaps = [row for row, cell in enumerate(labels) if not cell]
-    if len(gaps):
-        raise table.error(gaps[0], name, "the target has no value there")
-    wanted = values if labels is None else labels
-    if len(set(wanted)) == 1:
-        raise table.error(0, name, f"the target is {table.columns[name][0]!r} in every row: nothing to learn")
-    return wanted
-
-
-def _look_like_classes(values: np.ndarray) -> bool:
-    if not np.array_equal(values, np.round(values)):
-        return False
-    different = len(np.unique(values))
-    return different <= MAX_CLASSES and different * ROWS_A_CLASS <= len(values)
-
-
-def _label(value: float) -> str:
-    return str(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
-
-
 def _fit_feature(table: Table, name: str, train: np.ndarray, as_text: bool) -> Number | Text:
-    if not as_text and table.holds_numbers(name):
-        return Number.fit(name, table.numbers(name)[train])
-    return Text.fit(table, name, table.columns[name])
+    form = None if as_text else table.form(name)
+    if form is not None:
+        values = table.numbers(name, form)
+        if len(table) <= LOOKED_AT and np.isfinite(values).any() and not (values % 1 > 0).any():
+            _warn_of_codes(table, name)
+        return Number.fit(name, values[train], form)
+    column = Text.fit(table, name, table.columns[name].codes()[1])
+    if column.width > MANY_VALUES and not as_text:
+        what = f"becomes {column.width} columns of zeros and ones, one for each text ({quoted(column.values, 3)})"
+        hint = "numbers are written as 1234.5 or with one unit for all; --ignore leaves it out, --text confirms it"
+        warnings.warn(TableWarning(f"{table.path}, column {name!r} {what}; {hint}"), stacklevel=3)
+    return column
+
+
+def _warn_of_codes(table, name):
+    cells = islice(table.columns[name], LOOKED_AT)
+    code = next((cell for cell in cells if len(cell) > 1 and cell[0] == "0" and cell.isdigit()), None)
+    if code is not None:
+        what = f"holds {code!r}, which is read as a number; --text takes the column as text"
+        warnings.warn(TableWarning(f"{table.path}, column {name!r} {what}"), stacklevel=3)
 
 
 def _numbers_first(text: str) -> tuple[float, str]:
     """Sorts 2 before 10, and what is no number after all numbers."""
-    number = csv_file.number(text)
+    number = number_text.number(text)
     return (math.inf if number is None or math.isnan(number) else number), text
 
 
 def _column(fields: dict) -> Number | Text:
-    if fields.keys() == {"name", "mean", "std"}:
-        return Number(**fields)
-    if fields.keys() == {"name", "values"} and isinstance(fields["values"], list):
-        return Text(fields["name"], tuple(fields["values"]))
+    names = set(fields)
+    if {"name", "mean", "std"} <= names <= {"name", "mean", "std", "form", "link"}:
+        return Number(**{**fields, "form": Form(*fields.get("form", PLAIN))})
+    if {"name", "values"} <= names <= {"name", "values", "link"} and isinstance(fields["values"], list):
+        return Text(**{**fields, "values": tuple(fields["values"])})
     raise ValueError("a column is neither of numbers nor of text")
+
+
+def _sigmoid(Y: np.ndarray) -> np.ndarray:
+    return np.exp(-np.logaddexp(0.0, -Y))
 
 
 def _check(good: bool, fault: str) -> None:

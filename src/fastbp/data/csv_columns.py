@@ -1,0 +1,210 @@
+"""Columns of text as whole arrays: numbers, codes of distinct texts, texts; by polars, pandas or plain Python.
+
+What a cell means is decided by `number_text` alone. A package that reads numbers faster is believed where it finds a
+finite one; every other cell is looked at in Python, once for each distinct text. So a file means the same whichever
+package is installed. Rejected: the types that packages guess, which depend on their versions and on how a file falls
+into the chunks that they read.
+"""
+
+import csv
+import io
+import warnings
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastbp.data import number_text
+
+WORTH_A_PACKAGE = 4_000_000  # characters of a file below which to import a package takes longer than to do without
+FEWEST_LINES = 1000  # a package spends more on a column than on a cell
+
+
+class Column(Sequence[str]):
+    """The cells of a column without white space around them; plain Python, over a list."""
+
+    def __init__(self, cells: list[str]):
+        self._cells = cells
+        self._coded: tuple[np.ndarray, list[str]] | None = None
+
+    def __len__(self) -> int:
+        return len(self._cells)
+
+    def __getitem__(self, row):
+        return self._cells[row].strip()
+
+    def __iter__(self) -> Iterator[str]:
+        return map(str.strip, self._cells)
+
+    def codes(self) -> tuple[np.ndarray, list[str]]:
+        """The distinct texts, sorted, and the number of each cell's among them."""
+        if self._coded is None:
+            distinct = sorted(set(self._cells))
+            number = {text: k for k, text in enumerate(distinct)}
+            codes = np.fromiter(map(number.__getitem__, self._cells), np.int64, len(self._cells))
+            self._coded = _stripped(codes, distinct)
+        return self._coded
+
+    def numbers(self, missing: Collection[str]) -> np.ndarray | None:
+        """All cells as plain numbers, NaN where one is missing; None if some are neither."""
+        try:
+            values = np.fromiter(map(float, self._cells), np.float64, len(self._cells))
+        except ValueError:
+            return _by_text(self, missing)
+        if np.isnan(values).any() or "_" in "".join(self._cells):
+            return _by_text(self, missing)
+        return values + 0.0  # makes 0 of -0, as where a package takes it for an integer
+
+    def take(self, rows: np.ndarray) -> "Column":
+        """The column with these rows alone."""
+        return Column([self._cells[row] for row in rows.tolist()])
+
+
+class _OfPolars(Column):
+    def __init__(self, series):
+        self._series = series
+        self._coded = None
+
+    def __len__(self):
+        return len(self._series)
+
+    def __getitem__(self, row):
+        return self._series[int(row)].strip()
+
+    def __iter__(self):
+        return map(str.strip, self._series.to_list())
+
+    def codes(self):
+        if self._coded is None:
+            codes = self._series.rank("dense").to_numpy().astype(np.int64) - 1
+            self._coded = _stripped(codes, self._series.unique().sort().to_list())
+        return self._coded
+
+    def numbers(self, missing):
+        import polars
+
+        values = self._series.cast(polars.Float64, strict=False).fill_null(float("nan")).to_numpy()
+        rest = ~np.isfinite(values)
+        if rest.any():
+            odd = _by_text(_OfPolars(self._series.filter(polars.Series(rest))), missing)
+            if odd is None:
+                return None
+            values = values.copy()
+            values[rest] = odd
+        return values + 0.0
+
+    def take(self, rows):
+        return _OfPolars(self._series[rows])
+
+
+class _OfPandas(Column):
+    """A column that pandas has taken for numbers, or else the codes of its texts; `read` gives these when wanted."""
+
+    def __init__(self, values, read, rows=slice(None)):
+        self._values, self._read, self._rows = values, read, rows
+        self._coded = None
+
+    def __len__(self):
+        return len(self.codes()[0]) if self._values is None else len(self._values[self._rows])
+
+    def __getitem__(self, row):
+        codes, texts = self.codes()
+        return texts[codes[row]]
+
+    def __iter__(self):
+        codes, texts = self.codes()
+        return iter(np.array(texts, object)[codes].tolist())
+
+    def codes(self):
+        if self._coded is None:
+            categories = self._read()
+            texts = categories.categories.tolist()
+            self._coded = _stripped(np.asarray(categories.codes, np.int64)[self._rows], texts)
+        return self._coded
+
+    def numbers(self, missing):
+        if self._values is None or np.isnan(self._values).any():
+            return _by_text(self, missing)
+        return self._values[self._rows] + 0.0
+
+    def take(self, rows):
+        return _OfPandas(self._values, self._read, rows if isinstance(self._rows, slice) else self._rows[rows])
+
+
+def _stripped(codes, texts):
+    """Codes and texts again where texts differ in white space alone; only those texts that occur, sorted."""
+    stripped = [text.strip() for text in texts]
+    distinct = sorted(set(stripped))
+    if distinct != stripped:
+        number = {text: k for k, text in enumerate(distinct)}
+        codes = np.array([number[text] for text in stripped], np.int64)[codes]
+    seen = np.bincount(codes, minlength=len(distinct)) > 0
+    if not seen.all():
+        codes = (np.cumsum(seen) - 1)[codes]
+        distinct = [text for text, there in zip(distinct, seen, strict=True) if there]
+    return codes, distinct
+
+
+def _by_text(column, missing):
+    codes, texts = column.codes()
+    values = [number_text.number(text, missing) for text in texts]
+    return None if None in values else np.array(values, np.float64)[codes] + 0.0
+
+
+def split(text: str, delimiter: str) -> list[Column]:
+    """The columns of a plain text, where each line has as many cells and no quote is around any."""
+    lines = text.count("\n") + 1
+    if len(text) >= WORTH_A_PACKAGE and lines > FEWEST_LINES:
+        for read in (_by_polars, _by_pandas):
+            try:
+                return read(text, delimiter)
+            except (ImportError, TypeError):  # not there, or a version without one of the settings
+                continue
+    cells = text.replace("\n", delimiter).split(delimiter)
+    width = len(cells) // lines
+    return [Column(cells[k::width]) for k in range(width)]
+
+
+def _by_polars(text: str, delimiter: str) -> list[Column]:
+    import polars
+
+    frame = polars.read_csv(
+        io.BytesIO(text.encode("utf-8", "surrogatepass")),
+        has_header=False,
+        separator=delimiter,
+        quote_char=None,
+        infer_schema_length=0,
+    )
+    return [_OfPolars(series.fill_null("")) for series in frame.get_columns()]
+
+
+def _by_pandas(text: str, delimiter: str) -> list[Column]:
+    import pandas
+
+    plain: dict[str, Any] = {
+        "sep": delimiter,
+        "header": None,
+        "quoting": csv.QUOTE_NONE,
+        "skip_blank_lines": False,
+        "low_memory": False,
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # from 3.1 on this precision is no longer asked for; before it must be
+        typed = pandas.read_csv(
+            io.StringIO(text), keep_default_na=False, na_values=[""], float_precision="round_trip", **plain
+        )
+    names = [k for k, kind in typed.dtypes.items() if kind.kind not in "iuf"]
+    texts = _categories(text, names, plain) if names else {}
+
+    def read(k):
+        return lambda: texts[k] if k in texts else _categories(text, [k], plain)[k]
+
+    return [_OfPandas(None if k in texts else typed[k].to_numpy(np.float64), read(k)) for k in typed]
+
+
+def _categories(text, names, plain):
+    """Codes of texts; not read as categories at once, since those that pandas takes for bool would lose their text."""
+    import pandas
+
+    frame = pandas.read_csv(io.StringIO(text), usecols=names, dtype=str, na_filter=False, **plain)
+    return {name: pandas.Categorical(frame[name]) for name in names}
