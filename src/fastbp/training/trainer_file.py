@@ -27,7 +27,7 @@ STATES = "optimizer.states"
 STATE = "fastbp.trainer"
 FIT = "fastbp.fit"
 FUNCTION = "python function"
-MADE = ("objective", "metrics", "chain", "_lane", "_fit", "_online")  # what a trainer has made of the rest
+MADE = ("objective", "metrics", "chain", "_fast_path", "_fit", "_online")  # what a trainer has made of the rest
 
 
 class Resumable:
