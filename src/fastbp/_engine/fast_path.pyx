@@ -3,7 +3,7 @@
 A net of one input and one output is often trained and asked row by row, where the checks in Python cost ten
 times as much as the arithmetic.  The fast path looks at the arrays itself and takes those that are right as they are:
 arrays of NumPy's, contiguous, of the net's type and width, finite.  For all else it returns None, with nothing
-done, and the way through checks.py converts or explains.
+done, and the way through inputs/ converts or explains.
 """
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBuffer_Release, PyObject_GetBuffer
 from libc.math cimport INFINITY
@@ -49,7 +49,7 @@ cdef class FastPath:
                 and view.format[1] == 0 and <size_t> view.buf % <size_t> view.itemsize == 0)
 
     cdef bint is_target(self, const Py_buffer* view, Py_ssize_t rows) noexcept:
-        """Whether it is what the loss takes, in its range; that they are whole is for checks.py to see."""
+        """Whether it is what the loss takes, in its range; that they are whole is for inputs/ to see."""
         cdef const int64_t* labels = <const int64_t*> view.buf
         cdef const Targets* targets = &self.term.targets
         cdef Py_ssize_t n, width = self.O // self.term.heads
