@@ -63,7 +63,18 @@ def names_in(stub: list[ast.stmt]) -> dict[str, list[str] | None]:
     for node in stub:
         if isinstance(node, ast.FunctionDef):
             called = "property" not in map(ast.unparse, node.decorator_list)
-            found[node.name] = [each.arg for each in node.args.args + node.args.kwonlyargs] if called else None
+            found[node.name] = (
+                [
+                    each.arg
+                    for each in [
+                        *node.args.args,
+                        *node.args.kwonlyargs,
+                        *([node.args.vararg] if node.args.vararg else []),
+                    ]
+                ]
+                if called
+                else None
+            )
         elif isinstance(node, ast.ClassDef):
             found[node.name] = None
             found |= {f"{node.name}.{name}": parameters for name, parameters in names_in(node.body).items()}

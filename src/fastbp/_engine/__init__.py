@@ -19,6 +19,7 @@ from fastbp._engine.fast_activation import Function
 from fastbp._engine.fast_path import FastPath
 from fastbp._engine.figures import FIGURES, describe, slope_bounds, tensor_gradients, values
 from fastbp._engine.functional import first_nonfinite, first_outside, loss
+from fastbp._engine.locked_passes import forward_kept, gradient_of, predict_fit, train, updated
 from fastbp._engine.loss_term import Term
 from fastbp._engine.program import Program
 from fastbp._engine.sources import Source, SparseSource
@@ -65,11 +66,14 @@ __all__ = [
     "describe",
     "first_nonfinite",
     "first_outside",
+    "forward_kept",
     "functional",
+    "gradient_of",
     "isa",
     "loss",
     "one_hidden_layer",
     "parameter_second",
+    "predict_fit",
     "pull",
     "push",
     "rows_gradients",
@@ -77,6 +81,8 @@ __all__ = [
     "slope_bounds",
     "tangent",
     "tensor_gradients",
+    "train",
+    "updated",
     "values",
     "vjp",
     "weight_products",

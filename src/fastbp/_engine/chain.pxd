@@ -1,4 +1,4 @@
-"""A chain of optimizer rules with its state: chain.pyx."""
+"""A chain of update rules with its state: chain.pyx."""
 from fastbp._engine.kernel_table cimport MAX_RULES, MAX_STAGES, ChainLink, Context, Kernels, Step
 
 

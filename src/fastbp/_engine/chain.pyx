@@ -1,4 +1,4 @@
-"""A chain of optimizer rules with its state over the flat parameter vector.
+"""A chain of update rules with its state over the flat parameter vector.
 
 Most rules need a stretch of the vectors and no more, so a thread goes through the whole chain with what lies in its
 cache. Where a rule wants something of the whole gradient first, its norm or whole matrices, the chain is cut into

@@ -181,11 +181,9 @@ def rows_gradients(Program program, xs, ts, terms, out, norms, Py_ssize_t size, 
     the gradients of the outputs."""
     cdef _Sweeper sweeper = sweeper_of(program, None, [] if out is None else [out])
     cdef Py_ssize_t N = len(xs[0])
-    cdef double[::1] view
     program.reserve(1)
     if norms is not None:
-        view = norms
-        sweeper.sweep.norms = &view[0]
+        sweeper.sweep.norms = <double*> address(norms, N * sizeof(double))
     sweeper.sweep.n_params = size
     attach_sources(program, xs, N)
     sweeper.sweep.by_loss = terms is not None

@@ -1,4 +1,4 @@
-"""Rows that come as dicts of features: online.pyx."""
+"""Samples that come as dicts of features: dict_row.pyx."""
 
 cdef class DictRow:
     cdef dict columns

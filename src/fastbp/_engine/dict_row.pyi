@@ -1,4 +1,4 @@
-"""Types of online.pyx."""
+"""Types of dict_row.pyx."""
 
 from typing import Any
 

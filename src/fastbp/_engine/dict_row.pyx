@@ -1,4 +1,4 @@
-"""Rows that come as dicts of features, one at a time: a dict is written into a row in the time of a dozen look-ups."""
+"""Samples that come as dicts of features, one at a time: a dict becomes a row of X in a dozen look-ups' time."""
 from libc.stdint cimport int64_t
 from libc.string cimport memset
 

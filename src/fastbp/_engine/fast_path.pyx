@@ -3,7 +3,7 @@
 A net of one input and one output is often trained and asked row by row, where the checks in Python cost ten
 times as much as the arithmetic.  The fast path looks at the arrays itself and takes those that are right as they are:
 arrays of NumPy's, contiguous, of the net's type and width, finite.  For all else it returns None, with nothing
-done, and the way through checks.py converts or explains.
+done, and the way through inputs/ converts or explains.
 """
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBuffer_Release, PyObject_GetBuffer
 from cpython.weakref cimport PyWeakref_NewRef
@@ -59,7 +59,7 @@ cdef class FastPath:
         return self.labels_at
 
     cdef bint is_target(self, const Py_buffer* view, Py_ssize_t rows) except -1:
-        """Whether it is what the loss takes, in its range; that they are whole is for checks.py to see."""
+        """Whether it is what the loss takes, in its range; that they are whole is for inputs/ to see."""
         cdef const int64_t* labels = <const int64_t*> view.buf
         cdef const Targets* targets = &self.term.targets
         cdef Py_ssize_t n, width = self.O // self.term.heads
@@ -106,7 +106,7 @@ cdef class FastPath:
                 return None
             self.lock.acquire()
             # NumPy resizes no array that has a weak reference.
-            pins = None if self.tiny(x.shape[0]) else (PyWeakref_NewRef(X, None), PyWeakref_NewRef(y, None))
+            _pins = None if self.tiny(x.shape[0]) else (PyWeakref_NewRef(X, None), PyWeakref_NewRef(y, None))
             try:
                 if (self.program.plan.kernels.first_nonfinite(x.buf, x.shape[0] * self.I) >= 0
                         or not self.is_target(&t, x.shape[0])):
@@ -181,7 +181,7 @@ cdef class FastPath:
             Y = empty((N, self.O), self.dtype)
             PyObject_GetBuffer(Y, &y, PyBUF_C_CONTIGUOUS)
             self.lock.acquire()
-            pin = None if self.tiny(N) else PyWeakref_NewRef(X, None)
+            _pin = None if self.tiny(N) else PyWeakref_NewRef(X, None)
             try:
                 self.program.plan.sources.array, self.program.plan.sinks.array = <char*> x.buf, <char*> y.buf
                 attach_plain(self.program)

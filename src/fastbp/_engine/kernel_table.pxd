@@ -126,7 +126,7 @@ cdef struct OpKind:
     GradientKernel gradient     # dW of inputs start ... stop over N rows, and db; NULL without parameters
     bint keeps_Z                # Z is memory of its own
     bint stacks                 # but for the slope it is linear, and its rows may be of any number of seeds
-    int row_numbers             # that it saves for each row ...
+    int row_numbers             # that it saves for each sample ...
     int feature_numbers         # ... and for each feature
     FeaturesKernel couple       # before forward in training, over all rows of blocks first ... last
     FeaturesKernel couple_backward
@@ -149,8 +149,8 @@ cdef struct Parameter:
     int kind
 
 cdef struct Group:
-    # Rows side by side: losses.pxi.
-    Py_ssize_t outputs, width   # of a row of outputs, of a row of targets
+    # Samples side by side: kernels/losses/table.pxi.
+    Py_ssize_t outputs, width   # of a sample's outputs, of its targets
     bint weighs                 # W are not all 1
     const double* numbers
     const void* column
@@ -169,7 +169,7 @@ ctypedef void (*GroupLossKernel)(const Group* group) noexcept nogil
 
 cdef struct Loss:
     const char* name
-    const char* formula         # of a row's loss; where it looks at single outputs, their mean is the row's
+    const char* formula         # of a sample's loss; where it looks at single outputs, their mean is the sample's
     OutputLossKernel of_outputs     # of each output by itself ...
     OutputCurvatureKernel curvature     # NULL: 0 almost everywhere
     GroupLossKernel of_group    # ... or of rows whose outputs depend on each other
@@ -190,12 +190,12 @@ cdef struct Targets:
     double ceiling              # the most that a single loss counts in the value, not in the gradient
     const int64_t* indices      # class indices (-1: missing), or NULL ...
     const void* values          # ... and then rows of values
-    Py_ssize_t width            # of a row of values
+    Py_ssize_t width            # of a sample's values
     bint skips_nan              # a value that is NaN is missing
     const int64_t* order        # row n of the batch is order[first + n] of the arrays; NULL: first + n
     Py_ssize_t first
     const void* weights         # or NULL
-    bint weighs_values          # each value has a weight; else each row
+    bint weighs_values          # each value has a weight; else each sample
 
 
 cdef struct Step:
@@ -255,7 +255,7 @@ cdef struct Kernels:
     Py_ssize_t panel            # features in a block
     Py_ssize_t lanes            # numbers in a vector
     Py_ssize_t scratch          # bytes that a Context's scratch must have
-    const OpKind* ops           # each table ends with a row without name
+    const OpKind* ops           # each table ends with an entry without name
     const OpKind* dense
     const OpKind* sparse_dense  # the same on rows in compressed form
     GatherKernel gather_sparse

@@ -1,4 +1,4 @@
-"""A loss with its parameters: terms.pyx."""
+"""A loss with its parameters: loss_term.pyx."""
 from fastbp._engine.kernel_table cimport Kernels, Targets
 
 

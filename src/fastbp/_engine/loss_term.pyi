@@ -1,4 +1,4 @@
-"""Types of terms.pyx."""
+"""Types of loss_term.pyx."""
 
 from collections.abc import Sequence
 

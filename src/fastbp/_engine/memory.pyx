@@ -1,6 +1,6 @@
 """Where engine and Python meet: addresses of arrays, aligned memory, the variant's table.
 
-Arrays are C-contiguous and of the right type when they come here (checks.py sees to that); their size is
+Arrays are C-contiguous and of the right type when they come here (inputs/ sees to that); their size is
 compared once more, since a wrong one would write into foreign memory.
 """
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer

@@ -31,6 +31,7 @@ include "passes/interruption.pxi"
 include "passes/buffers.pxi"
 include "passes/arrays.pxi"
 include "passes/forward_backward.pxi"
+include "passes/parameters.pxi"
 include "passes/python_ops.pxi"
 
 cdef enum:
@@ -255,7 +256,8 @@ cdef class Program:
             self.plan.rows, self.plan.order, self.plan.first = N, NULL, 0
             self.begin(False, 0, 0)
             # Several threads read the callers' rows in place where the buffers have a row for each.
-            in_place = threads > 1 and N <= threads * rows_of_piece(&self.plan) and self.plan.all_dense and self.plan.all_plain
+            in_place = (threads > 1 and N <= threads * rows_of_piece(&self.plan) and self.plan.all_dense
+                        and self.plan.all_plain)
             place_inputs(&self.plan, in_place, 0)
             if tiny:
                 share(predict_task, &self.plan, threads)
@@ -350,14 +352,6 @@ cdef class Program:
         self.raise_failed()
         return outputs
 
-    def forward_kept(self, xs, bint training, int threads):
-        """`forward` with the program's own seed; a backward pass may follow."""
-        self.pending = 0
-        outputs = self.forward(xs, training, self.seed, self.draws, threads)
-        self.pending = len(xs[0])
-        self.draws += training
-        return outputs
-
     def backward(self, dys, bint accumulate, bint input_gradients, int threads=1):
         """grads from the gradients of the outputs of the last forward pass; the inputs' gradients if wanted."""
         cdef Py_ssize_t N = self.plan.rows
@@ -396,10 +390,6 @@ cdef class Program:
         outputs = new_rows(self, self.plan.sinks, self.plan.n_sinks, N)
         self.predict_rows(N, threads)
         return outputs
-
-    def predict_fit(self, xs, int threads):
-        """Outputs, and whether a source had a number that it must not have."""
-        return self.predict(xs, threads), self.plan.unfit
 
     def loss_and_gradient(self, xs, ts, weights, terms, uint64_t seed, uint64_t step, bint training, int threads=1):
         """The loss of a batch; grads hold its gradient."""
@@ -451,21 +441,3 @@ cdef class Program:
             leave(most)
         self.raise_failed()
         return k, status
-
-    def train(self, data, plan, Py_ssize_t first, rest, int threads):
-        """`run` with the program's own seed; (next batch, status)."""
-        self.pending = 0
-        batch, status = self.run(*data, *plan, first, *rest, self.seed, self.draws, threads)
-        self.draws += batch - first
-        return batch, status
-
-    def gradient_of(self, xs, ts, weights, terms, int threads):
-        """`loss_and_gradient` without dropout."""
-        self.pending = 0
-        return self.loss_and_gradient(xs, ts, weights, terms, self.seed, self.draws, False, threads)
-
-    def updated(self, update, arguments):
-        """update(*arguments), one step of an optimizer, and the constraints; whether the update was finite."""
-        fine = update(*arguments)
-        self.constrain()
-        return fine

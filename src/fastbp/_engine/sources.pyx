@@ -1,4 +1,4 @@
-"""Arrays of any kind of number as the rows of a batch, read and cast where they are."""
+"""Arrays of any dtype as the samples of a batch, read and cast where they are."""
 from cpython.buffer cimport PyBUF_STRIDED_RO, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t
 

@@ -1,4 +1,4 @@
-"""Rows of the kernel tables by name, and the tables as Python sees them.
+"""Entries of the kernel tables by name, and the tables as Python sees them.
 
 Every list of names in the library is read from here.
 """

@@ -1,6 +1,6 @@
 /* The register tile: C = start + A P, for up to TILE_ROWS rows and PANEL_VECTORS vectors of columns.
 
-   One body serves the three products of a dense layer (products.pxi says how).  It is written in
+   One body serves the three products of a dense layer (kernels/dense.pxi says how).  It is written in
    the vector extensions of GCC and Clang, so that one source gives SSE, AVX2, AVX-512 and NEON; a
    compiler without them gets the same sums in plain C.  Intrinsics would need a copy for each
    instruction set.  REAL is float or double; both are this file. */

@@ -1,4 +1,4 @@
-"""Vectors in memory, and LANES rows of them: lanes.h."""
+"""Vectors in memory, and LANES rows of them: vector_rows.h."""
 from fastbp._engine.tile cimport real
 
 cdef extern from "vector_rows.h" nogil:

@@ -29,7 +29,7 @@ class Inference:
 
     def predict(self, xs: tuple, threads: int | None = None) -> tuple:
         """Outputs without dropout."""
-        ys, unfit = self._lock.call(self.program.predict_fit, xs, for_engine(threads))
+        ys, unfit = self._lock.call(_engine.predict_fit, self.program, xs, for_engine(threads))
         if unfit:
             refuse_unfit(xs)
         return ys
@@ -90,7 +90,7 @@ class Programs:
 
     def forward(self, xs: tuple, training: bool, threads: int | None = None) -> tuple:
         """Outputs; keeps what backward needs."""
-        return self._lock.call(self._training.forward_kept, xs, training, for_engine(threads))
+        return self._lock.call(_engine.forward_kept, self._training, xs, training, for_engine(threads))
 
     def backward(self, dys: tuple, accumulate: bool, threads: int | None = None) -> tuple:
         """Gradients of the inputs; fills grads."""
@@ -110,11 +110,11 @@ class Programs:
 
         `data`, `plan` and `rest` are what `_engine.Program.run` takes before and after it.
         """
-        return self._lock.call(self._training.train, data, plan, first, rest, for_engine(threads))
+        return self._lock.call(_engine.train, self._training, data, plan, first, rest, for_engine(threads))
 
     def loss_and_gradient(self, xs, ts, weights, terms, threads: int | None = None) -> float:
         """The loss without dropout; fills grads."""
-        return self._lock.call(self._training.gradient_of, xs, ts, weights, terms, for_engine(threads))
+        return self._lock.call(_engine.gradient_of, self._training, xs, ts, weights, terms, for_engine(threads))
 
     def figures(self, ops: int) -> np.ndarray:
         """The engine's figures of each op, of the last training pass."""
@@ -126,7 +126,7 @@ class Programs:
     def update(self, chain, lr: float, loss: float) -> bool:
         """One step of an optimizer's chain; whether the update was finite."""
         arguments = chain, self.params, self.grads, lr, self._spans, loss
-        return self._lock.call(self._training.updated, self._update, arguments)
+        return self._lock.call(_engine.updated, self._training, self._update, arguments)
 
     def set_trainable(self, tensors: frozenset[int], parts: list, trainable: bool) -> None:
         """Whether training moves these parts of the parameters, of the layer that gives these tensors."""

@@ -1,4 +1,4 @@
-"""The caller's rows of any kind of number into the engine's blocks: one body, a row of the table for each dtype.
+"""The caller's samples of any dtype into the engine's blocks: one body, an entry of the table for each dtype.
 
 They are cast as a batch of them is read.  A converted copy of the whole data, the rejected option, is what memory
 does not have room for when an array is a mapped file, and takes eight times the room of an array of bytes.
@@ -28,7 +28,7 @@ cdef int n_sources = 0
 
 
 cdef void source(const char* name, GatherKernel gather):
-    """Adds a row."""
+    """Adds an entry."""
     global n_sources
     assert n_sources < MOST_SOURCES - 1
     sources[n_sources] = SourceKind(name, gather)

@@ -10,9 +10,9 @@ cdef void relu_vjp(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, dou
     for i in range(whole(n)):
         dZ[i] = 0 if Y[i] <= 0 else dY[i]
 
-cdef Activation* relu_row = activation(b"relu", b"z > 0: z; else 0", relu_value, relu_vjp)
-relu_row.start = b"he_normal"
-relu_row.dies = True
+cdef Activation* relu_entry = activation(b"relu", b"z > 0: z; else 0", relu_value, relu_vjp)
+relu_entry.start = b"he_normal"
+relu_entry.dies = True
 
 
 cdef void relu6_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
@@ -25,9 +25,9 @@ cdef void relu6_vjp(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, do
     for i in range(whole(n)):
         dZ[i] = dY[i] if (Z[i] > 0) & (Z[i] <= 6) else 0
 
-cdef Activation* relu6_row = activation(b"relu6", b"z, but within 0 ... 6", relu6_value, relu6_vjp, NULL, True)
-relu6_row.start = b"he_normal"
-relu6_row.low, relu6_row.high, relu6_row.dies = -INFINITY, 5.999999, True
+cdef Activation* relu6_entry = activation(b"relu6", b"z, but within 0 ... 6", relu6_value, relu6_vjp, NULL, True)
+relu6_entry.start = b"he_normal"
+relu6_entry.low, relu6_entry.high, relu6_entry.dies = -INFINITY, 5.999999, True
 
 
 cdef void leaky_relu_shape(double alpha, double beta, Activation* row) noexcept nogil:
@@ -46,11 +46,11 @@ cdef void leaky_relu_vjp(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t 
     for i in range(whole(n)):
         dZ[i] = a * dY[i] if Z[i] <= 0 else dY[i]
 
-cdef Activation* leaky_relu_row = activation(
+cdef Activation* leaky_relu_entry = activation(
     b"leaky_relu", b"z > 0: z; else negative_slope z", leaky_relu_value, leaky_relu_vjp, NULL, True)
-leaky_relu_row.start = b"he_normal"
-leaky_relu_row.parameters[0] = setting(b"negative_slope", 0.01)
-leaky_relu_row.shape = leaky_relu_shape
+leaky_relu_entry.start = b"he_normal"
+leaky_relu_entry.parameters[0] = setting(b"negative_slope", 0.01)
+leaky_relu_entry.shape = leaky_relu_shape
 
 
 cdef void rrelu_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
@@ -88,14 +88,14 @@ cdef void rrelu_rows_vjp(const Op* op, const Context* context, const Tensor* Z, 
 cdef void rrelu_shape(double alpha, double beta, Activation* row) noexcept nogil:
     row.bound = max(1, beta, -alpha)
 
-cdef Activation* rrelu_row = activation(
+cdef Activation* rrelu_entry = activation(
     b"rrelu", b"z > 0: z; else a z with a drawn from lower ... upper in training, and their mean else", rrelu_value,
     rrelu_vjp, NULL, True)
-rrelu_row.start = b"he_normal"
-rrelu_row.parameters[0] = setting(b"lower", 1.0 / 8)
-rrelu_row.parameters[1] = setting(b"upper", 1.0 / 3)
-rrelu_row.rows_value, rrelu_row.rows_vjp, rrelu_row.draws = rrelu_rows_value, rrelu_rows_vjp, True
-rrelu_row.ordered, rrelu_row.shape = True, rrelu_shape
+rrelu_entry.start = b"he_normal"
+rrelu_entry.parameters[0] = setting(b"lower", 1.0 / 8)
+rrelu_entry.parameters[1] = setting(b"upper", 1.0 / 3)
+rrelu_entry.rows_value, rrelu_entry.rows_vjp, rrelu_entry.draws = rrelu_rows_value, rrelu_rows_vjp, True
+rrelu_entry.ordered, rrelu_entry.shape = True, rrelu_shape
 
 
 cdef void threshold_shape(double alpha, double beta, Activation* row) noexcept nogil:
@@ -114,12 +114,12 @@ cdef void threshold_vjp(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n
     for i in range(whole(n)):
         dZ[i] = 0 if Z[i] <= edge else dY[i]
 
-cdef Activation* threshold_row = activation(
+cdef Activation* threshold_entry = activation(
     b"threshold", b"z > threshold: z; else value", threshold_value, threshold_vjp, NULL, True)
-threshold_row.start = b"he_normal"
-threshold_row.parameters[0] = setting(b"threshold", 1)
-threshold_row.parameters[1] = setting(b"value", 0)
-threshold_row.shape = threshold_shape
+threshold_entry.start = b"he_normal"
+threshold_entry.parameters[0] = setting(b"threshold", 1)
+threshold_entry.parameters[1] = setting(b"value", 0)
+threshold_entry.shape = threshold_shape
 
 
 cdef void elu_shape(double alpha, double beta, Activation* row) noexcept nogil:
@@ -145,10 +145,10 @@ cdef void elu_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n
     for i in range(whole(n)):
         dZ[i] = dY[i] * (Y[i] + a) if Y[i] <= 0 else 0
 
-cdef Activation* elu_row = activation(b"elu", b"z > 0: z; else alpha (exp(z) - 1)", elu_value, elu_vjp, elu_curvature)
-elu_row.start = b"he_normal"
-elu_row.parameters[0] = setting(b"alpha", 1, 0)
-elu_row.shape = elu_shape
+cdef Activation* elu_entry = activation(b"elu", b"z > 0: z; else alpha (exp(z) - 1)", elu_value, elu_vjp, elu_curvature)
+elu_entry.start = b"he_normal"
+elu_entry.parameters[0] = setting(b"alpha", 1, 0)
+elu_entry.shape = elu_shape
 
 
 cdef double SELU_SCALE = 1.0507009873554804934
@@ -170,11 +170,11 @@ cdef void selu_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t 
     for i in range(whole(n)):
         dZ[i] = dY[i] * (Y[i] + <real> SELU_BELOW) if Y[i] <= 0 else 0
 
-cdef Activation* selu_row = activation(
+cdef Activation* selu_entry = activation(
     b"selu", b"z > 0: l z; else l a (exp(z) - 1), l = 1.0507..., a = 1.6733... (Klambauer 2017)", selu_value, selu_vjp,
     selu_curvature)
-selu_row.start = b"lecun_normal"
-selu_row.bound, selu_row.low, selu_row.high = SELU_BELOW, -0.95 * SELU_BELOW, INFINITY
+selu_entry.start = b"lecun_normal"
+selu_entry.bound, selu_entry.low, selu_entry.high = SELU_BELOW, -0.95 * SELU_BELOW, INFINITY
 
 
 cdef void celu_shape(double alpha, double beta, Activation* row) noexcept nogil:
@@ -199,11 +199,11 @@ cdef void celu_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t 
     for i in range(whole(n)):
         dZ[i] = dY[i] * ((Y[i] / a + <real> 1) / a) if Y[i] <= 0 else 0
 
-cdef Activation* celu_row = activation(
+cdef Activation* celu_entry = activation(
     b"celu", b"z > 0: z; else alpha (exp(z / alpha) - 1)", celu_value, celu_vjp, celu_curvature)
-celu_row.start = b"he_normal"
-celu_row.parameters[0] = setting(b"alpha", 1, 0, INFINITY, True)
-celu_row.shape = celu_shape
+celu_entry.start = b"he_normal"
+celu_entry.parameters[0] = setting(b"alpha", 1, 0, INFINITY, True)
+celu_entry.shape = celu_shape
 
 
 cdef void softplus_shape(double alpha, double beta, Activation* row) noexcept nogil:
@@ -231,10 +231,10 @@ cdef void softplus_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssiz
         s = -expm1(within(-a * Y[i], -40, 0))
         dZ[i] = dY[i] * (a * s * (<real> 1 - s))
 
-cdef Activation* softplus_row = activation(
+cdef Activation* softplus_entry = activation(
     b"softplus", b"log(1 + exp(beta z)) / beta", softplus_value, softplus_vjp, softplus_curvature)
-softplus_row.parameters[0] = setting(b"beta", 1, 0, INFINITY, True)
-softplus_row.shape = softplus_shape
+softplus_entry.parameters[0] = setting(b"beta", 1, 0, INFINITY, True)
+softplus_entry.shape = softplus_shape
 
 
 cdef real ROOTED = <real> (1LL << 60)     # the root of its square plus 1 is itself
@@ -272,10 +272,10 @@ cdef void squareplus_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ss
         root = Y[i] + <real> 0.25 * b / Y[i]
         dZ[i] = dY[i] * (<real> 0.5 * b / root / root / root)
 
-cdef Activation* squareplus_row = activation(
+cdef Activation* squareplus_entry = activation(
     b"squareplus", b"(z + sqrt(z^2 + b)) / 2", squareplus_value, squareplus_vjp, squareplus_curvature)
-squareplus_row.parameters[0] = setting(b"b", 4, 0, INFINITY, True)
-squareplus_row.shape = squareplus_shape
+squareplus_entry.parameters[0] = setting(b"b", 4, 0, INFINITY, True)
+squareplus_entry.shape = squareplus_shape
 
 
 cdef void abs_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
@@ -308,8 +308,8 @@ cdef void square_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize_
     for i in range(whole(n)):
         dZ[i] = dY[i] * <real> 2
 
-cdef Activation* square_row = activation(b"square", b"z^2", square_value, square_vjp, square_curvature, True)
-square_row.bound = INFINITY
+cdef Activation* square_entry = activation(b"square", b"z^2", square_value, square_vjp, square_curvature, True)
+square_entry.bound = INFINITY
 
 
 cdef void exp_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
@@ -328,6 +328,6 @@ cdef void exp_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n
     for i in range(whole(n)):
         dZ[i] = dY[i] * Y[i]
 
-cdef Activation* exp_row = activation(b"exp", b"exp(z)", exp_value, exp_vjp, exp_curvature)
-exp_row.synonyms = b"exponential"
-exp_row.bound = INFINITY
+cdef Activation* exp_entry = activation(b"exp", b"exp(z)", exp_value, exp_vjp, exp_curvature)
+exp_entry.synonyms = b"exponential"
+exp_entry.bound = INFINITY

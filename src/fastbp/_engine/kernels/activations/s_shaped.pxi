@@ -20,10 +20,10 @@ cdef void sigmoid_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize
     for i in range(whole(n)):
         dZ[i] = dY[i] * (Y[i] * (<real> 1 - Y[i]) * (<real> 1 - <real> 2 * Y[i]))
 
-cdef Activation* sigmoid_row = activation(
+cdef Activation* sigmoid_entry = activation(
     b"sigmoid", b"1 / (1 + exp(-z))", sigmoid_value, sigmoid_vjp, sigmoid_curvature)
-sigmoid_row.synonyms = b"logistic"
-sigmoid_row.bound, sigmoid_row.low, sigmoid_row.high = 0.25, 0.0126606, 0.9873394
+sigmoid_entry.synonyms = b"logistic"
+sigmoid_entry.bound, sigmoid_entry.low, sigmoid_entry.high = 0.25, 0.0126606, 0.9873394
 
 
 cdef void log_sigmoid_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
@@ -45,10 +45,10 @@ cdef void log_sigmoid_curvature(operand Z, operand Y, operand dY, real* dZ, Py_s
         s = -expm1(within(Y[i], -40, 0))
         dZ[i] = dY[i] * (s * (s - <real> 1))
 
-cdef Activation* log_sigmoid_row = activation(
+cdef Activation* log_sigmoid_entry = activation(
     b"log_sigmoid", b"log(1 / (1 + exp(-z)))", log_sigmoid_value, log_sigmoid_vjp, log_sigmoid_curvature)
-log_sigmoid_row.synonyms = b"logsigmoid"
-log_sigmoid_row.low, log_sigmoid_row.high = -INFINITY, -0.0512933
+log_sigmoid_entry.synonyms = b"logsigmoid"
+log_sigmoid_entry.low, log_sigmoid_entry.high = -INFINITY, -0.0512933
 
 
 cdef void tanh_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
@@ -67,9 +67,9 @@ cdef void tanh_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t 
     for i in range(whole(n)):
         dZ[i] = dY[i] * (<real> -2 * Y[i] * (<real> 1 - Y[i] * Y[i]))
 
-cdef Activation* tanh_row = activation(b"tanh", b"tanh(z)", tanh_value, tanh_vjp, tanh_curvature)
-tanh_row.synonyms = b"sigmoid_symmetric"
-tanh_row.low, tanh_row.high = -0.9746794, 0.9746794
+cdef Activation* tanh_entry = activation(b"tanh", b"tanh(z)", tanh_value, tanh_vjp, tanh_curvature)
+tanh_entry.synonyms = b"sigmoid_symmetric"
+tanh_entry.low, tanh_entry.high = -0.9746794, 0.9746794
 
 
 cdef void softsign_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
@@ -95,10 +95,10 @@ cdef void softsign_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssiz
         s = <real> 1 - absolute(Y[i])
         dZ[i] = dY[i] * ((<real> -2 if Y[i] > 0 else <real> 2) * s * s * s)
 
-cdef Activation* softsign_row = activation(
+cdef Activation* softsign_entry = activation(
     b"softsign", b"z / (1 + |z|)", softsign_value, softsign_vjp, softsign_curvature)
-softsign_row.synonyms = b"elliot_symmetric"
-softsign_row.low, softsign_row.high = -0.7763932, 0.7763932
+softsign_entry.synonyms = b"elliot_symmetric"
+softsign_entry.low, softsign_entry.high = -0.7763932, 0.7763932
 
 
 cdef void elliot_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
@@ -124,9 +124,9 @@ cdef void elliot_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize_
         s = <real> 1 - Y[i] if Y[i] > <real> 0.5 else Y[i]
         dZ[i] = dY[i] * ((<real> -8 if Y[i] > <real> 0.5 else <real> 8) * s * s * s)
 
-cdef Activation* elliot_row = activation(
+cdef Activation* elliot_entry = activation(
     b"elliot", b"1/2 + z / (2 + 2 |z|)", elliot_value, elliot_vjp, elliot_curvature)
-elliot_row.bound, elliot_row.low, elliot_row.high = 0.5, 0.1118034, 0.8881966
+elliot_entry.bound, elliot_entry.low, elliot_entry.high = 0.5, 0.1118034, 0.8881966
 
 
 cdef void hard_sigmoid_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
@@ -140,10 +140,10 @@ cdef void hard_sigmoid_vjp(operand Z, operand Y, operand dY, real* dZ, Py_ssize_
     for i in range(whole(n)):
         dZ[i] = dY[i] * <real> (1.0 / 6) if (Z[i] > -3) & (Z[i] <= 3) else 0
 
-cdef Activation* hard_sigmoid_row = activation(
+cdef Activation* hard_sigmoid_entry = activation(
     b"hard_sigmoid", b"z / 6 + 1/2, but within 0 ... 1", hard_sigmoid_value, hard_sigmoid_vjp, NULL, True)
-hard_sigmoid_row.synonyms = b"hardsigmoid"
-hard_sigmoid_row.bound, hard_sigmoid_row.low, hard_sigmoid_row.high = 1.0 / 6, 1e-6, 0.999999
+hard_sigmoid_entry.synonyms = b"hardsigmoid"
+hard_sigmoid_entry.bound, hard_sigmoid_entry.low, hard_sigmoid_entry.high = 1.0 / 6, 1e-6, 0.999999
 
 
 cdef void hard_tanh_shape(double alpha, double beta, Activation* row) noexcept nogil:
@@ -163,12 +163,12 @@ cdef void hard_tanh_vjp(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n
     for i in range(whole(n)):
         dZ[i] = dY[i] if (Z[i] > low) & (Z[i] <= high) else 0
 
-cdef Activation* hard_tanh_row = activation(
+cdef Activation* hard_tanh_entry = activation(
     b"hard_tanh", b"z, but within min_val ... max_val", hard_tanh_value, hard_tanh_vjp, NULL, True)
-hard_tanh_row.synonyms = b"hardtanh linear_piece_symmetric"
-hard_tanh_row.parameters[0] = setting(b"min_val", -1)
-hard_tanh_row.parameters[1] = setting(b"max_val", 1)
-hard_tanh_row.ordered, hard_tanh_row.shape = True, hard_tanh_shape
+hard_tanh_entry.synonyms = b"hardtanh linear_piece_symmetric"
+hard_tanh_entry.parameters[0] = setting(b"min_val", -1)
+hard_tanh_entry.parameters[1] = setting(b"max_val", 1)
+hard_tanh_entry.ordered, hard_tanh_entry.shape = True, hard_tanh_shape
 
 
 cdef void gaussian_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
@@ -190,6 +190,6 @@ cdef void gaussian_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssiz
         z = within(Z[i], -40, 40)
         dZ[i] = dY[i] * ((<real> 4 * z * z - <real> 2) * Y[i])
 
-cdef Activation* gaussian_row = activation(
+cdef Activation* gaussian_entry = activation(
     b"gaussian", b"exp(-z^2)", gaussian_value, gaussian_vjp, gaussian_curvature, True)
-gaussian_row.bound, gaussian_row.low, gaussian_row.high = 0.857763885, 0.01, INFINITY
+gaussian_entry.bound, gaussian_entry.low, gaussian_entry.high = 0.857763885, 0.01, INFINITY

@@ -55,10 +55,10 @@ cdef void silu_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t 
         z = within(Z[i], -FAR, FAR)
         dZ[i] = dY[i] * gate_curvature(z, z, 1, 0)
 
-cdef Activation* silu_row = activation(b"silu", b"z / (1 + exp(-z))", silu_value, silu_vjp, silu_curvature, True)
-silu_row.synonyms = b"swish"
-silu_row.start = b"he_normal"
-silu_row.bound = 1.09983932
+cdef Activation* silu_entry = activation(b"silu", b"z / (1 + exp(-z))", silu_value, silu_vjp, silu_curvature, True)
+silu_entry.synonyms = b"swish"
+silu_entry.start = b"he_normal"
+silu_entry.bound = 1.09983932
 
 
 cdef void quick_gelu_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
@@ -86,10 +86,10 @@ cdef void quick_gelu_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ss
         z = within(Z[i], -FAR, FAR)
         dZ[i] = dY[i] * gate_curvature(z, <real> QUICK * z, <real> QUICK, 0)
 
-cdef Activation* quick_gelu_row = activation(
+cdef Activation* quick_gelu_entry = activation(
     b"quick_gelu", b"z / (1 + exp(-1.702 z))", quick_gelu_value, quick_gelu_vjp, quick_gelu_curvature, True)
-quick_gelu_row.start = b"he_normal"
-quick_gelu_row.bound = 1.09983932
+quick_gelu_entry.start = b"he_normal"
+quick_gelu_entry.bound = 1.09983932
 
 
 cdef void gelu_tanh_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
@@ -118,12 +118,12 @@ cdef void gelu_tanh_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssi
         dZ[i] = dY[i] * gate_curvature(z, z * (<real> TANH_1 + w), <real> TANH_1 + <real> 3 * w,
                                        <real> (6 * TANH_3) * z)
 
-cdef Activation* gelu_tanh_row = activation(
+cdef Activation* gelu_tanh_entry = activation(
     b"gelu_tanh", b"z/2 (1 + tanh(sqrt(2 / pi) (z + 0.044715 z^3)))", gelu_tanh_value, gelu_tanh_vjp,
     gelu_tanh_curvature, True)
-gelu_tanh_row.synonyms = b"gelu_new gelu_pytorch_tanh gelu_approximate"
-gelu_tanh_row.start = b"he_normal"
-gelu_tanh_row.bound = 1.12900
+gelu_tanh_entry.synonyms = b"gelu_new gelu_pytorch_tanh gelu_approximate"
+gelu_tanh_entry.start = b"he_normal"
+gelu_tanh_entry.bound = 1.12900
 
 
 cdef double DENSITY = 0.39894228040143267794    # 1 / sqrt(2 pi)
@@ -159,10 +159,10 @@ cdef void gelu_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t 
         z = within(Z[i], -EDGE, EDGE)
         dZ[i] = dY[i] * exp_of_negative(<real> -0.5 * z * z) * <real> DENSITY * (<real> 2 - z * z)
 
-cdef Activation* gelu_row = activation(
+cdef Activation* gelu_entry = activation(
     b"gelu", b"z/2 (1 + erf(z / sqrt(2)))", gelu_value, gelu_vjp, gelu_curvature, True)
-gelu_row.start = b"he_normal"
-gelu_row.bound = 1.12890
+gelu_entry.start = b"he_normal"
+gelu_entry.bound = 1.12890
 
 
 cdef void mish_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
@@ -196,9 +196,10 @@ cdef void mish_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t 
         first *= <real> 2 + z * ((<real> 1 + <real> 2 * e) / (<real> 1 + e) - <real> 4 * e * ((<real> 1 + e) * r))
         dZ[i] = dY[i] * first
 
-cdef Activation* mish_row = activation(b"mish", b"z tanh(log(1 + exp(z)))", mish_value, mish_vjp, mish_curvature, True)
-mish_row.start = b"he_normal"
-mish_row.bound = 1.08849
+cdef Activation* mish_entry = activation(
+    b"mish", b"z tanh(log(1 + exp(z)))", mish_value, mish_vjp, mish_curvature, True)
+mish_entry.start = b"he_normal"
+mish_entry.bound = 1.08849
 
 
 cdef void hard_swish_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
@@ -222,9 +223,9 @@ cdef void hard_swish_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ss
     for i in range(whole(n)):
         dZ[i] = dY[i] * (<real> (1.0 / 3) if (Z[i] > -3) & (Z[i] <= 3) else <real> 0)
 
-cdef Activation* hard_swish_row = activation(
+cdef Activation* hard_swish_entry = activation(
     b"hard_swish", b"z (z / 6 + 1/2), with the bracket within 0 ... 1", hard_swish_value, hard_swish_vjp,
     hard_swish_curvature, True)
-hard_swish_row.synonyms = b"hardswish hard_silu"
-hard_swish_row.start = b"he_normal"
-hard_swish_row.bound = 1.5
+hard_swish_entry.synonyms = b"hardswish hard_silu"
+hard_swish_entry.start = b"he_normal"
+hard_swish_entry.bound = 1.5

@@ -130,8 +130,8 @@ cdef void softmax_vjp(const Op* op, const Context* context, const Tensor* Z, con
                       Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     softmax_slopes(&op.Y, dY, dZ, start, stop, 1)
 
-cdef Activation* softmax_row = activation(b"softmax", b"exp(z) / the sum of exp(z) over the row", NULL, NULL)
-softmax_row.rows_value, softmax_row.rows_vjp, softmax_row.bound = softmax_value, softmax_vjp, 0.5
+cdef Activation* softmax_entry = activation(b"softmax", b"exp(z) / the sum of exp(z) over the row", NULL, NULL)
+softmax_entry.rows_value, softmax_entry.rows_vjp, softmax_entry.bound = softmax_value, softmax_vjp, 0.5
 
 
 cdef void softmin_value(const Op* op, const Context* context, const Tensor* Z, Py_ssize_t start,
@@ -143,8 +143,8 @@ cdef void softmin_vjp(const Op* op, const Context* context, const Tensor* Z, con
                       Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     softmax_slopes(&op.Y, dY, dZ, start, stop, -1)
 
-cdef Activation* softmin_row = activation(b"softmin", b"exp(-z) / the sum of exp(-z) over the row", NULL, NULL)
-softmin_row.rows_value, softmin_row.rows_vjp, softmin_row.bound = softmin_value, softmin_vjp, 0.5
+cdef Activation* softmin_entry = activation(b"softmin", b"exp(-z) / the sum of exp(-z) over the row", NULL, NULL)
+softmin_entry.rows_value, softmin_entry.rows_vjp, softmin_entry.bound = softmin_value, softmin_vjp, 0.5
 
 
 cdef inline void shifted(operand z, real* y, Py_ssize_t n, real most, real log_sum) noexcept nogil:
@@ -189,6 +189,6 @@ cdef void log_softmax_vjp(const Op* op, const Context* context, const Tensor* Z,
                 log_softmax_slope(block_of(&op.Y, n + r, block), block_of(dY, n + r, block),
                                   block_of(dZ, n + r, block), padded(width_of(dZ.width, block)), totals[r])
 
-cdef Activation* log_softmax_row = activation(b"log_softmax", b"z - log(the sum of exp(z) over the row)", NULL, NULL)
-log_softmax_row.synonyms = b"logsoftmax"
-log_softmax_row.rows_value, log_softmax_row.rows_vjp = log_softmax_value, log_softmax_vjp
+cdef Activation* log_softmax_entry = activation(b"log_softmax", b"z - log(the sum of exp(z) over the row)", NULL, NULL)
+log_softmax_entry.synonyms = b"logsoftmax"
+log_softmax_entry.rows_value, log_softmax_entry.rows_vjp = log_softmax_value, log_softmax_vjp

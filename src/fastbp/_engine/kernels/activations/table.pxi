@@ -1,9 +1,9 @@
-"""Activations: the table, and how a node's are applied.  The rows stand in the files after this one, by family.
+"""Activations: the table, and how a node's are applied.  The entries stand in the files after this one, by kind.
 
     name_value   Y = f(Z); Y may be Z
-    name_vjp     dZ = dY f'(Z); dZ may be dY; the slope comes from Z or from Y, whichever is cheaper, and a row with
+    name_vjp     dZ = dY f'(Z); dZ may be dY; the slope comes from Z or from Y, whichever is cheaper, and an entry with
                  keeps_input = True has Z kept
-    name_curvature   dZ = dY f''(Z), for second derivatives; a row without one is piecewise linear
+    name_curvature   dZ = dY f''(Z), for second derivatives; an entry without one is piecewise linear
 
 At a kink the slope is the left one.  Lengths are whole vectors: what is left of one is filled up by the caller, and
 loops have no second part.  Element by element where it can be: only softmax and its like, and what draws, work by rows.
@@ -22,7 +22,7 @@ cdef int n_activations = 0
 
 cdef Activation* activation(const char* name, const char* formula, Value value, Vjp vjp, Vjp curvature=NULL,
                             bint keeps_input=False):
-    """Adds a row and returns it: what few have is set on it."""
+    """Adds an entry and returns it: what few have is set on it."""
     global n_activations
     assert n_activations < MOST_ACTIVATIONS - 1
     cdef Activation* made = &activations[n_activations]
@@ -34,7 +34,7 @@ cdef Activation* activation(const char* name, const char* formula, Value value, 
 
 
 cdef Setting setting(const char* name, double value, double low=-INFINITY, double high=INFINITY, bint above=False):
-    """A parameter of a row: parameters[0] is the alpha of its kernels, parameters[1] their beta."""
+    """A parameter of an entry: parameters[0] is the alpha of its kernels, parameters[1] their beta."""
     return Setting(name, value, low, high, above)
 
 
@@ -42,8 +42,8 @@ cdef Setting setting(const char* name, double value, double low=-INFINITY, doubl
 cdef real SIX = 6
 
 
-cdef Activation* linear_row = activation(b"linear", b"z", NULL, NULL)
-linear_row.synonyms = b"identity"
+cdef Activation* linear_entry = activation(b"linear", b"z", NULL, NULL)
+linear_entry.synonyms = b"identity"
 
 
 cdef inline bint by_rows(const Op* op, const Context* context) noexcept nogil:

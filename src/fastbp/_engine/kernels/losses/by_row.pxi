@@ -91,14 +91,14 @@ cdef void cross_entropy(const Group* group) noexcept nogil:
 cdef void cross_entropy_tangent(const Group* group) noexcept nogil:
     entropies_tangent(group, <real> group.numbers[0])
 
-cdef Loss* cross_entropy_row = group_loss(
+cdef Loss* cross_entropy_entry = group_loss(
     b"cross_entropy", b"-sum over the classes of w t log p, with p = softmax(Y) and w = class_weight", cross_entropy,
     cross_entropy_tangent)
-cross_entropy_row.labels = True
-cross_entropy_row.of_labels = True
-cross_entropy_row.low, cross_entropy_row.high = 0, 1
-cross_entropy_row.parameters[0] = Parameter(b"label_smoothing", 0, 0, BELOW_1, NUMBER)
-cross_entropy_row.parameters[1] = Parameter(b"class_weight", 1, 0, INFINITY, EACH_OUTPUT)
+cross_entropy_entry.labels = True
+cross_entropy_entry.of_labels = True
+cross_entropy_entry.low, cross_entropy_entry.high = 0, 1
+cross_entropy_entry.parameters[0] = Parameter(b"label_smoothing", 0, 0, BELOW_1, NUMBER)
+cross_entropy_entry.parameters[1] = Parameter(b"class_weight", 1, 0, INFINITY, EACH_OUTPUT)
 
 
 cdef struct Share:
@@ -197,14 +197,14 @@ cdef void focal_cross_entropy_tangent(const Group* group) noexcept nogil:
             k = j * GROUP + r
             dY[k] = T[k] + dY[k] * ((V[k] - direction[r]) * along[r] - moved[r])
 
-cdef Loss* focal_cross_entropy_row = group_loss(
+cdef Loss* focal_cross_entropy_entry = group_loss(
     b"focal_cross_entropy", b"-sum over the classes of a t (1 - p)^gamma log p, with p = softmax(Y) and a = alpha",
     focal_cross_entropy, focal_cross_entropy_tangent)
-focal_cross_entropy_row.labels = True
-focal_cross_entropy_row.low, focal_cross_entropy_row.high = 0, 1
-focal_cross_entropy_row.parameters[0] = Parameter(b"gamma", 2, 0, INFINITY, NUMBER)
-focal_cross_entropy_row.parameters[1] = Parameter(b"alpha", 1, 0, INFINITY, EACH_OUTPUT)
-focal_cross_entropy_row.parameters[2] = Parameter(b"label_smoothing", 0, 0, BELOW_1, NUMBER)
+focal_cross_entropy_entry.labels = True
+focal_cross_entropy_entry.low, focal_cross_entropy_entry.high = 0, 1
+focal_cross_entropy_entry.parameters[0] = Parameter(b"gamma", 2, 0, INFINITY, NUMBER)
+focal_cross_entropy_entry.parameters[1] = Parameter(b"alpha", 1, 0, INFINITY, EACH_OUTPUT)
+focal_cross_entropy_entry.parameters[2] = Parameter(b"label_smoothing", 0, 0, BELOW_1, NUMBER)
 
 
 cdef void kl_divergence(const Group* group) noexcept nogil:
@@ -226,12 +226,12 @@ cdef void kl_divergence(const Group* group) noexcept nogil:
 cdef void kl_divergence_tangent(const Group* group) noexcept nogil:
     entropies_tangent(group, 0)
 
-cdef Loss* kl_divergence_row = group_loss(
+cdef Loss* kl_divergence_entry = group_loss(
     b"kl_divergence", b"sum over the classes of t (log t - log p), with p = softmax(Y)", kl_divergence,
     kl_divergence_tangent)
-kl_divergence_row.labels = True
-kl_divergence_row.of_labels = True
-kl_divergence_row.low, kl_divergence_row.high = 0, 1
+kl_divergence_entry.labels = True
+kl_divergence_entry.of_labels = True
+kl_divergence_entry.low, kl_divergence_entry.high = 0, 1
 
 
 cdef void cosine_sums(const Group* group, real* yt, real* yy, real* tt, real* mean) noexcept nogil:
@@ -353,10 +353,10 @@ cdef void gaussian_nll_tangent(const Group* group) noexcept nogil:
             square = <real> 0.5 * square * vs if logs else precision * (square - <real> 0.5) * vs
             dY[half + k] = share * W[k] * (square - d * precision * (vm if logs else vm * precision))
 
-cdef Loss* gaussian_nll_row = group_loss(
+cdef Loss* gaussian_nll_entry = group_loss(
     b"gaussian_nll",
     b"(log v + (t - m)^2 / v) / 2, with means m in the first half of the outputs, and in the second log v, or v "
     b"without log_variance", gaussian_nll, gaussian_nll_tangent)
-gaussian_nll_row.heads = 2
-gaussian_nll_row.parameters[0] = Parameter(b"log_variance", 1, 0, 1, FLAG)
-gaussian_nll_row.parameters[1] = Parameter(b"eps", 1e-6, ABOVE_0, INFINITY, NUMBER)
+gaussian_nll_entry.heads = 2
+gaussian_nll_entry.parameters[0] = Parameter(b"log_variance", 1, 0, 1, FLAG)
+gaussian_nll_entry.parameters[1] = Parameter(b"eps", 1e-6, ABOVE_0, INFINITY, NUMBER)

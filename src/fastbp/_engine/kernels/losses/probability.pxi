@@ -1,6 +1,6 @@
 """Losses of outputs that stand for a probability, a side or a rate: logits, margins, logarithms of means.
 
-Built like losses_of_outputs.pxi.  Of a logit x the kernels use e = exp(-|x|), which cannot overflow: the logarithms of
+Built like regression.pxi.  Of a logit x the kernels use e = exp(-|x|), which cannot overflow: the logarithms of
 1 + exp(x) and 1 + exp(-x), and both probabilities p and q = 1 - p, come from it without a difference of equal numbers.
 """
 
@@ -41,12 +41,12 @@ cdef void binary_cross_entropy_curvature(operand Y, operand T, operand C, const 
         ones = kept * T[i] + moved
         ddY[i] = (<real> 1 - ones + ones * C[i]) * o.p * o.q
 
-cdef Loss* binary_cross_entropy_row = loss(
+cdef Loss* binary_cross_entropy_entry = loss(
     b"binary_cross_entropy", b"-w t log p - (1 - t) log (1 - p), with p = sigmoid(Y) and w = pos_weight",
     binary_cross_entropy, binary_cross_entropy_curvature)
-binary_cross_entropy_row.low, binary_cross_entropy_row.high = 0, 1
-binary_cross_entropy_row.parameters[0] = Parameter(b"pos_weight", 1, 0, INFINITY, EACH_OUTPUT)
-binary_cross_entropy_row.parameters[1] = Parameter(b"label_smoothing", 0, 0, BELOW_1, NUMBER)
+binary_cross_entropy_entry.low, binary_cross_entropy_entry.high = 0, 1
+binary_cross_entropy_entry.parameters[0] = Parameter(b"pos_weight", 1, 0, INFINITY, EACH_OUTPUT)
+binary_cross_entropy_entry.parameters[1] = Parameter(b"label_smoothing", 0, 0, BELOW_1, NUMBER)
 
 
 cdef void focal(operand Y, operand T, operand C, const double* numbers, result losses, real* dY,
@@ -75,12 +75,12 @@ cdef void focal_curvature(operand Y, operand T, operand C, const double* numbers
             ones * o.p * (gamma * (gamma * o.p - o.q) * o.minus_log_p + (<real> 2 * gamma + <real> 1) * o.q)
             + zeros * o.q * (gamma * (gamma * o.q - o.p) * o.minus_log_q + (<real> 2 * gamma + <real> 1) * o.p))
 
-cdef Loss* focal_row = loss(
+cdef Loss* focal_entry = loss(
     b"focal", b"-a t (1 - p)^gamma log p - (1 - a) (1 - t) p^gamma log (1 - p), with p = sigmoid(Y) and a = alpha",
     focal, focal_curvature)
-focal_row.low, focal_row.high = 0, 1
-focal_row.parameters[0] = Parameter(b"gamma", 2, 0, INFINITY, NUMBER)
-focal_row.parameters[1] = Parameter(b"alpha", 0.25, 0, 1, NUMBER)
+focal_entry.low, focal_entry.high = 0, 1
+focal_entry.parameters[0] = Parameter(b"gamma", 2, 0, INFINITY, NUMBER)
+focal_entry.parameters[1] = Parameter(b"alpha", 0.25, 0, 1, NUMBER)
 
 
 cdef void hinge(operand Y, operand T, operand C, const double* numbers, result losses, real* dY,
@@ -93,9 +93,9 @@ cdef void hinge(operand Y, operand T, operand C, const double* numbers, result l
         losses[i] = 0 if missing <= 0 else missing
         dY[i] = 0 if missing <= 0 else -side
 
-cdef Loss* hinge_row = loss(b"hinge", b"max(0, 1 - s Y), with the side s = -1 or 1 (a target of 0 means -1)", hinge)
-hinge_row.low, hinge_row.high = -1, 1
-hinge_row.whole = True
+cdef Loss* hinge_entry = loss(b"hinge", b"max(0, 1 - s Y), with the side s = -1 or 1 (a target of 0 means -1)", hinge)
+hinge_entry.low, hinge_entry.high = -1, 1
+hinge_entry.whole = True
 
 
 cdef void squared_hinge(operand Y, operand T, operand C, const double* numbers, result losses, real* dY,
@@ -115,11 +115,11 @@ cdef void squared_hinge_curvature(operand Y, operand T, operand C, const double*
     for i in range(whole(n)):
         ddY[i] = <real> 2 * <real> ((Y[i] if T[i] > 0 else -Y[i]) < 1)
 
-cdef Loss* squared_hinge_row = loss(
+cdef Loss* squared_hinge_entry = loss(
     b"squared_hinge", b"max(0, 1 - s Y)^2, with the side s = -1 or 1 (a target of 0 means -1)", squared_hinge,
     squared_hinge_curvature)
-squared_hinge_row.low, squared_hinge_row.high = -1, 1
-squared_hinge_row.whole = True
+squared_hinge_entry.low, squared_hinge_entry.high = -1, 1
+squared_hinge_entry.whole = True
 
 
 cdef void poisson(operand Y, operand T, operand C, const double* numbers, result losses, real* dY,
@@ -141,11 +141,11 @@ cdef void poisson_curvature(operand Y, operand T, operand C, const double* numbe
         m = Y[i] + eps
         ddY[i] = exp(Y[i]) if logs else T[i] / (m * m)
 
-cdef Loss* poisson_row = loss(
+cdef Loss* poisson_entry = loss(
     b"poisson", b"m - t log m, with the mean m = exp(Y), or Y + eps without log_input", poisson, poisson_curvature)
-poisson_row.low, poisson_row.high = 0, INFINITY
-poisson_row.parameters[0] = Parameter(b"log_input", 1, 0, 1, FLAG)
-poisson_row.parameters[1] = Parameter(b"eps", 1e-8, 0, 1, NUMBER)
+poisson_entry.low, poisson_entry.high = 0, INFINITY
+poisson_entry.parameters[0] = Parameter(b"log_input", 1, 0, 1, FLAG)
+poisson_entry.parameters[1] = Parameter(b"eps", 1e-8, 0, 1, NUMBER)
 
 
 cdef void gamma(operand Y, operand T, operand C, const double* numbers, result losses, real* dY,
@@ -168,11 +168,11 @@ cdef void gamma_curvature(operand Y, operand T, operand C, const double* numbers
         m = Y[i] + eps
         ddY[i] = T[i] * exp(-Y[i]) if logs else (<real> 2 * T[i] / m - <real> 1) / (m * m)
 
-cdef Loss* gamma_row = loss(
+cdef Loss* gamma_entry = loss(
     b"gamma", b"log m + t / m, with the mean m = exp(Y), or Y + eps without log_input", gamma, gamma_curvature)
-gamma_row.low, gamma_row.high = ABOVE_0, INFINITY
-gamma_row.parameters[0] = Parameter(b"log_input", 1, 0, 1, FLAG)
-gamma_row.parameters[1] = Parameter(b"eps", 1e-8, 0, 1, NUMBER)
+gamma_entry.low, gamma_entry.high = ABOVE_0, INFINITY
+gamma_entry.parameters[0] = Parameter(b"log_input", 1, 0, 1, FLAG)
+gamma_entry.parameters[1] = Parameter(b"eps", 1e-8, 0, 1, NUMBER)
 
 
 cdef void tweedie(operand Y, operand T, operand C, const double* numbers, result losses, real* dY,
@@ -198,11 +198,11 @@ cdef void tweedie_curvature(operand Y, operand T, operand C, const double* numbe
         a, b = T[i] * exp(first * x), exp(second * x)
         ddY[i] = second * b - first * a if logs else (first * b + power * a) / (m * m)
 
-cdef Loss* tweedie_row = loss(
+cdef Loss* tweedie_entry = loss(
     b"tweedie",
     b"m^(2 - p) / (2 - p) - t m^(1 - p) / (1 - p), with p = power and the mean m = exp(Y), or Y + eps without "
     b"log_input", tweedie, tweedie_curvature)
-tweedie_row.low, tweedie_row.high = 0, INFINITY
-tweedie_row.parameters[0] = Parameter(b"power", 1.5, 1 + 2.0 ** -52, 2 - 2.0 ** -52, NUMBER)
-tweedie_row.parameters[1] = Parameter(b"log_input", 1, 0, 1, FLAG)
-tweedie_row.parameters[2] = Parameter(b"eps", 1e-8, 0, 1, NUMBER)
+tweedie_entry.low, tweedie_entry.high = 0, INFINITY
+tweedie_entry.parameters[0] = Parameter(b"power", 1.5, 1 + 2.0 ** -52, 2 - 2.0 ** -52, NUMBER)
+tweedie_entry.parameters[1] = Parameter(b"log_input", 1, 0, 1, FLAG)
+tweedie_entry.parameters[2] = Parameter(b"eps", 1e-8, 0, 1, NUMBER)

@@ -63,9 +63,9 @@ cdef void huber_curvature(operand Y, operand T, operand C, const double* numbers
     for i in range(whole(n)):
         ddY[i] = <real> (magnitude(Y[i] - T[i]) <= delta)
 
-cdef Loss* huber_row = loss(
+cdef Loss* huber_entry = loss(
     b"huber", b"d^2 / 2 where |d| <= delta, else delta (|d| - delta / 2), with d = Y - t", huber, huber_curvature)
-huber_row.parameters[0] = Parameter(b"delta", 1, ABOVE_0, INFINITY, NUMBER)
+huber_entry.parameters[0] = Parameter(b"delta", 1, ABOVE_0, INFINITY, NUMBER)
 
 
 cdef void log_cosh(operand Y, operand T, operand C, const double* numbers, result losses, real* dY,
@@ -105,9 +105,9 @@ cdef void quantile(operand Y, operand T, operand C, const double* numbers, resul
         losses[i] = slope * d
         dY[i] = slope
 
-cdef Loss* quantile_row = loss(
+cdef Loss* quantile_entry = loss(
     b"quantile", b"q (t - Y) where Y < t, else (1 - q) (Y - t), for each q of the quantiles", quantile)
-quantile_row.parameters[0] = Parameter(b"quantiles", 0.5, ABOVE_0, BELOW_1, HEADS)
+quantile_entry.parameters[0] = Parameter(b"quantiles", 0.5, ABOVE_0, BELOW_1, HEADS)
 
 
 cdef void expectile(operand Y, operand T, operand C, const double* numbers, result losses, real* dY,
@@ -126,7 +126,7 @@ cdef void expectile_curvature(operand Y, operand T, operand C, const double* num
     for i in range(whole(n)):
         ddY[i] = <real> 2 * (<real> 1 - C[i] if Y[i] - T[i] > 0 else C[i])
 
-cdef Loss* expectile_row = loss(
+cdef Loss* expectile_entry = loss(
     b"expectile", b"q d^2 where Y < t, else (1 - q) d^2, with d = Y - t, for each q of the expectiles", expectile,
     expectile_curvature)
-expectile_row.parameters[0] = Parameter(b"expectiles", 0.5, ABOVE_0, BELOW_1, HEADS)
+expectile_entry.parameters[0] = Parameter(b"expectiles", 0.5, ABOVE_0, BELOW_1, HEADS)

@@ -7,7 +7,7 @@ gather the targets in the order of the epoch, weigh, leave out what is missing, 
 A loss in one loop over its own row, the rejected option, leaves most lanes of a vector empty in narrow layers.
 
 The loss of a batch is the sum over n of scale weight[n] loss[n]; with scale = 1 / (sum of the weights) that is the
-weighted mean over the rows.  Curvatures and tangents give the Hessian of a row's loss, times a direction V.
+weighted mean over the samples.  Curvatures and tangents give the Hessian of a sample's loss, times a direction V.
 """
 
 cdef enum:
@@ -28,8 +28,8 @@ ctypedef void (*OutputCurvature)(const real* Y, const real* T, const real* C, co
 
 
 cdef Loss* loss(const char* name, const char* formula, OutputLoss of_outputs, OutputCurvature curvature=NULL):
-    """Adds a loss of each output by itself, whose mean over the outputs is the sample's, and returns its row: what few
-    have is set on it.  Without curvature that is 0."""
+    """Adds an entry and returns it: what few have is set on it.  Of each output by itself; the mean over the outputs
+    is the sample's loss.  Without curvature that is 0."""
     global n_losses
     assert n_losses < MOST_LOSSES - 1
     cdef Loss* made = &losses[n_losses]
@@ -52,7 +52,7 @@ cdef inline Py_ssize_t source_row(const Targets* targets, Py_ssize_t n) noexcept
 
 
 cdef inline real weight_of(const Targets* targets, Py_ssize_t n) noexcept nogil:
-    """Of a row; 1 where each value has one of its own."""
+    """Of a sample; 1 where each value has one of its own."""
     if targets.weights == NULL or targets.weighs_values:
         return 1
     return (<const real*> targets.weights)[source_row(targets, n)]

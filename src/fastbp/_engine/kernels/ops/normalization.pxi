@@ -134,9 +134,9 @@ cdef void layer_norm_forward(const Op* op, const Context* context, Py_ssize_t st
 cdef void layer_norm_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     normalize_rows_backward(op, start, stop, True)
 
-cdef OpKind* layer_norm_row = op_kind(b"layer_norm", layer_norm_forward, layer_norm_backward, normalization_gradient)
-layer_norm_row.keeps_Z = True
-layer_norm_row.row_numbers = 1
+cdef OpKind* layer_norm_entry = op_kind(b"layer_norm", layer_norm_forward, layer_norm_backward, normalization_gradient)
+layer_norm_entry.keeps_Z = True
+layer_norm_entry.row_numbers = 1
 
 
 cdef void rms_norm_forward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
@@ -146,9 +146,9 @@ cdef void rms_norm_forward(const Op* op, const Context* context, Py_ssize_t star
 cdef void rms_norm_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     normalize_rows_backward(op, start, stop, False)
 
-cdef OpKind* rms_norm_row = op_kind(b"rms_norm", rms_norm_forward, rms_norm_backward, normalization_gradient)
-rms_norm_row.keeps_Z = True
-rms_norm_row.row_numbers = 1
+cdef OpKind* rms_norm_entry = op_kind(b"rms_norm", rms_norm_forward, rms_norm_backward, normalization_gradient)
+rms_norm_entry.keeps_Z = True
+rms_norm_entry.row_numbers = 1
 
 
 # Batch normalization saves for each feature, in stretches of `features`: the mean, 1 / sqrt(variance + alpha),
@@ -281,8 +281,8 @@ cdef void batch_norm_gradient(const Op* op, const Context* context, Py_ssize_t N
             mean[j] = kept * mean[j] + taken * saved(op, 0)[j]
             variance[j] = kept * variance[j] + unbiased * saved(op, 2)[j]
 
-cdef OpKind* batch_norm_row = op_kind(b"batch_norm", batch_norm_forward, batch_norm_backward, batch_norm_gradient)
-batch_norm_row.keeps_Z = True
-batch_norm_row.feature_numbers = 5
-batch_norm_row.couple = batch_norm_statistics
-batch_norm_row.couple_backward = batch_norm_gradient_statistics
+cdef OpKind* batch_norm_entry = op_kind(b"batch_norm", batch_norm_forward, batch_norm_backward, batch_norm_gradient)
+batch_norm_entry.keeps_Z = True
+batch_norm_entry.feature_numbers = 5
+batch_norm_entry.couple = batch_norm_statistics
+batch_norm_entry.couple_backward = batch_norm_gradient_statistics

@@ -1,4 +1,4 @@
-"""What a node of the graph can be: a pair (forward, backward), a gradient where it has parameters, and a row."""
+"""What a node of the graph can be: a pair (forward, backward), a gradient where it has parameters, and an entry."""
 
 cdef enum:
     MOST_OPS = 64
@@ -8,7 +8,7 @@ cdef int n_ops = 0
 
 
 cdef OpKind* op_kind(const char* name, RowsKernel forward, RowsKernel backward, GradientKernel gradient=NULL):
-    """Adds a row and returns it: what few have is set on it."""
+    """Adds an entry and returns it: what few have is set on it."""
     global n_ops
     assert n_ops < MOST_OPS - 1
     cdef OpKind* made = &op_kinds[n_ops]
@@ -18,8 +18,8 @@ cdef OpKind* op_kind(const char* name, RowsKernel forward, RowsKernel backward, 
     return made
 
 
-cdef OpKind* dense_row = op_kind(b"dense", dense_forward, dense_backward, dense_gradient)
-dense_row.stacks = True
+cdef OpKind* dense_entry = op_kind(b"dense", dense_forward, dense_backward, dense_gradient)
+dense_entry.stacks = True
 
 
 cdef void activation_forward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:

@@ -1,4 +1,4 @@
-"""Ops that only graphs of tangents have (tangent.py): slopes, winners and 1 / sqrt(x) as nodes of their own.
+"""Ops that only graphs of tangents have (tangent_graph.py): slopes, winners and 1 / sqrt(x) as nodes of their own.
 
 Their backward passes give second derivatives.
 """

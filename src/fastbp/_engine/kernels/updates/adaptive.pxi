@@ -1,4 +1,4 @@
-"""Optimizer rules that scale each parameter's step by the gradients it has seen; Adam itself is in updates.pxi.
+"""Update rules that scale each parameter's step by the gradients it has seen; Adam itself is in table.pxi.
 
 A rule of more vectors than five takes two loops: before GCC trusts that they do not overlap, it compares
 each with each, and gives up vectors where that would be too many comparisons.

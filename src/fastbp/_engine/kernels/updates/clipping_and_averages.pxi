@@ -14,17 +14,17 @@ cdef const real* accumulate(const double* scalars, real* P, const real* G, real*
         A[i] = (A[i] if kept > 0 else 0) + share * G[i]
     return A
 
-cdef Rule* mean_of_batches_row = rule(b"mean_of_batches", 1, 1, prepare_accumulate, accumulate)
-mean_of_batches_row.hands_on = 0
-mean_of_batches_row.collects = True
+cdef Rule* mean_of_batches_entry = rule(b"mean_of_batches", 1, 1, prepare_accumulate, accumulate)
+mean_of_batches_entry.hands_on = 0
+mean_of_batches_entry.collects = True
 
 
 cdef void prepare_clip_norm(const double* parameters, const Step* step, double* scalars) noexcept nogil:
     """The gradient is scaled down to a norm where its own is larger (Pascanu et al. 2013)."""
     scalars[1] = parameters[0] / step.norm if step.norm > parameters[0] else 1
 
-cdef Rule* clip_by_norm_row = rule(b"clip_by_norm", 0, 1, prepare_clip_norm, scale)
-clip_by_norm_row.wants_norm = True
+cdef Rule* clip_by_norm_entry = rule(b"clip_by_norm", 0, 1, prepare_clip_norm, scale)
+clip_by_norm_entry.wants_norm = True
 
 
 cdef const real* clip_value(const double* scalars, real* P, const real* G, real** states, real* scratch,
@@ -53,8 +53,8 @@ cdef const real* average(const double* scalars, real* P, const real* G, real** s
         A[i] += share * (P[i] - A[i])
     return G
 
-cdef Rule* moving_average_row = rule(b"moving_average", 1, 1, prepare_ema, average)
-moving_average_row.averages = True
+cdef Rule* moving_average_entry = rule(b"moving_average", 1, 1, prepare_ema, average)
+moving_average_entry.averages = True
 
 
 cdef void prepare_swa(const double* parameters, const Step* step, double* scalars) noexcept nogil:
@@ -63,5 +63,5 @@ cdef void prepare_swa(const double* parameters, const Step* step, double* scalar
     cdef double counted = floor(beyond / parameters[1])
     scalars[0] = 1 / (counted + 1) if beyond >= 0 and beyond == counted * parameters[1] else 0
 
-cdef Rule* plain_average_row = rule(b"plain_average", 1, 2, prepare_swa, average)
-plain_average_row.averages = True
+cdef Rule* plain_average_entry = rule(b"plain_average", 1, 2, prepare_swa, average)
+plain_average_entry.averages = True

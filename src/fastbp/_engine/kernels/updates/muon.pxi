@@ -106,7 +106,7 @@ cdef inline void copy_turned(const real* A, Py_ssize_t I, Py_ssize_t O, bint tur
             C[o * I + i] = factor * A[i * O + o]
 
 
-cdef Rule* muon_row = rule(b"muon", 2, 8, prepare_muon, muon)
-muon_row.hands_on = 1
-muon_row.matrix = orthogonal
-muon_row.matrix_work = muon_work
+cdef Rule* muon_entry = rule(b"muon", 2, 8, prepare_muon, muon)
+muon_entry.hands_on = 1
+muon_entry.matrix = orthogonal
+muon_entry.matrix_work = muon_work

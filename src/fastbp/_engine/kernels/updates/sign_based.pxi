@@ -1,4 +1,4 @@
-"""Optimizer rules that look at the signs of gradients only."""
+"""Update rules that look at the signs of gradients only."""
 
 cdef const real* lion(const double* scalars, real* P, const real* G, real** states, real* scratch,
                       Py_ssize_t n) noexcept nogil:

@@ -1,4 +1,4 @@
-"""Optimizer rules: what one step does to a stretch of the flat parameter vector, and a row.
+"""Update rules: what one step does to a stretch of the flat parameter vector, and an entry.
 
 A rule sees the parameters P, the gradient G and its state vectors, and returns the gradient that the next
 rule of the chain sees: weight decay and clipping are rules of their own, never flags of another.
@@ -25,7 +25,7 @@ ctypedef const real* (*Update)(const double* scalars, real* P, const real* G, re
 
 
 cdef Rule* rule(const char* name, int states, int parameters, PrepareKernel prepare, Update update_stretch):
-    """Adds a row and returns it: what few have is set on it."""
+    """Adds an entry and returns it: what few have is set on it."""
     global n_rules
     assert n_rules < MOST_RULES - 1
     cdef Rule* made = &rules[n_rules]

@@ -1,0 +1,40 @@
+"""What a network does under its lock, each in one call: a whole pass of a program with its bookkeeping.
+
+No line of Python runs in between, so a signal's handler finds the program before the pass or after it.
+"""
+from fastbp._engine.program cimport Program
+
+
+def forward_kept(Program program, xs, bint training, int threads):
+    """`forward` with the program's own seed; a backward pass may follow."""
+    program.pending = 0
+    outputs = program.forward(xs, training, program.seed, program.draws, threads)
+    program.pending = len(xs[0])
+    program.draws += training
+    return outputs
+
+
+def predict_fit(Program program, xs, int threads):
+    """Outputs, and whether a source had a number that it must not have."""
+    return program.predict(xs, threads), program.plan.unfit
+
+
+def train(Program program, data, plan, Py_ssize_t first, rest, int threads):
+    """`run` with the program's own seed; (next batch, status)."""
+    program.pending = 0
+    batch, status = program.run(*data, *plan, first, *rest, program.seed, program.draws, threads)
+    program.draws += batch - first
+    return batch, status
+
+
+def gradient_of(Program program, xs, ts, weights, terms, int threads):
+    """`loss_and_gradient` without dropout."""
+    program.pending = 0
+    return program.loss_and_gradient(xs, ts, weights, terms, program.seed, program.draws, False, threads)
+
+
+def updated(Program program, update, arguments):
+    """update(*arguments), one step of an optimizer, and the constraints; whether the update was finite."""
+    fine = update(*arguments)
+    program.constrain()
+    return fine

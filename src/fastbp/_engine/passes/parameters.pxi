@@ -1,0 +1,159 @@
+"""Phase two of a step: gradients by the parameters over all rows of a batch, and the update by an optimizer's chain."""
+
+cdef inline Py_ssize_t cut_inputs(Py_ssize_t I, Py_ssize_t O, int part, int of) noexcept nogil:
+    """Where a part of W's rows begins: a multiple of 16 numbers, so that a part meets the same vectors as the
+    whole does and no number is computed by another instruction."""
+    cdef Py_ssize_t step = 16
+    if part == of:
+        return I
+    while step > 1 and step // 2 * O % 16 == 0:
+        step = step // 2
+    return I * part // of // step * step
+
+
+cdef void parameters_task(void* job, int part, int of) noexcept nogil:
+    """Phase two: one slice of every dW over all rows, then, with a chain, its update.  Later stages only update.
+
+    Where that takes long it is two tasks: one forms the gradient, in pieces, the other (`formed`) updates.
+    """
+    cdef const Plan* plan = <const Plan*> job
+    cdef Py_ssize_t k, start, stop, O
+    cdef int piece, pieces
+    cdef bint fine = True, last = part == of - 1
+    cdef bint forms = not plan.formed and (plan.rules == NULL or plan.rules.stage == 0)
+    cdef const Node* node
+    cdef Context* context = plan.contexts + part
+    cdef fp_mode mode = flush_subnormals()
+    for k in range(plan.n_nodes):
+        node = plan.nodes + k
+        if node.op.kind.gradient == NULL or node.op.frozen or node.weights < 0 and node.op.running_mean == NULL:
+            continue
+        O = node.weight_columns
+        start, stop = cut_inputs(node.weight_rows, O, part, of), cut_inputs(node.weight_rows, O, part + 1, of)
+        if forms:
+            pieces = pieces_of(plan, node, of)
+            for piece in range(pieces):
+                if stops(plan, context):
+                    break
+                node.op.kind.gradient(&node.op, context, plan.rows,
+                                      cut_inputs(node.weight_rows, O, part * pieces + piece, of * pieces),
+                                      cut_inputs(node.weight_rows, O, part * pieces + piece + 1, of * pieces),
+                                      last and piece == pieces - 1)
+        if plan.stopped or plan.rules == NULL or not node.last_of_parameters:
+            continue
+        fine &= update_span(plan.rules, plan.params, plan.grads, node.weights + start * O, node.weights + stop * O,
+                            context.scratch)
+        if last and node.bias >= 0:
+            fine &= update_span(plan.rules, plan.params, plan.grads, node.bias, node.bias + O, context.scratch)
+    context.fine = fine
+    restore_mode(mode)
+
+
+cdef void squares_task(void* job, int part, int of) noexcept nogil:
+    squares_part((<const Plan*> job).rules, part, of)
+
+
+cdef void matrices_task(void* job, int part, int of) noexcept nogil:
+    cdef const Plan* plan = <const Plan*> job
+    cdef fp_mode mode = flush_subnormals()
+    matrices_part(plan.rules, plan.contexts + part, part, of)
+    restore_mode(mode)
+
+
+cdef void constrain_task(void* job, int part, int of) noexcept nogil:
+    """The constraints of the weights, on a part of the outputs of each layer."""
+    cdef const Plan* plan = <const Plan*> job
+    cdef const Node* node
+    cdef Py_ssize_t k, O
+    for k in range(plan.n_nodes if plan.n_constrained > 0 else 0):
+        node = plan.nodes + k
+        if node.constraint != NULL and node.last_of_parameters and not node.op.frozen:
+            O = node.weight_columns
+            node.constraint.project(<void*> node.op.W, node.weight_rows, O, cut(O, part, of), cut(O, part + 1, of),
+                                    node.limit)
+
+
+cdef bint gradients(Plan* plan, bint adds, int threads) noexcept nogil:
+    """Phase two, and with it the first stage of an update.  False if that was not finite."""
+    cdef Py_ssize_t k
+    for k in range(plan.n_nodes):
+        plan.nodes[k].op.adds_gradient = adds or plan.nodes[k].shares_gradient
+    if plan.rules != NULL and long_update(plan, threads):
+        return formed_update(plan, threads)
+    share(parameters_task, plan, threads)
+    if plan.stopped:
+        return False
+    return plan.rules == NULL or later_stages(plan, threads)
+
+
+cdef bint formed_update(Plan* plan, int threads) noexcept nogil:
+    """The same where forming the gradient takes long and may be stopped: all of it, then the update."""
+    cdef Rules* rules = plan.rules
+    cdef bint fine
+    cdef char* averages = <char*> malloc(running_averages(plan, NULL, False))
+    if averages == NULL:
+        plan.looks = False          # no room to put anything back: then it is not given up
+    else:
+        running_averages(plan, averages, False)
+    plan.rules = NULL
+    share(parameters_task, plan, threads)
+    plan.rules, fine = rules, not plan.stopped
+    if plan.stopped:
+        running_averages(plan, averages, True)
+    free(averages)
+    if fine:
+        plan.formed, plan.looks = True, False       # an update is not given up half way
+        share(parameters_task, plan, threads)
+        plan.formed = False
+        fine = later_stages(plan, threads)
+    return fine
+
+
+cdef Py_ssize_t running_averages(const Plan* plan, char* store, bint back) noexcept nogil:
+    """Copies all running averages to a store, or back from it; without a store, the bytes that it must have."""
+    cdef Py_ssize_t k, size, used = 1
+    cdef const Op* op
+    for k in range(plan.n_nodes):
+        op = &plan.nodes[k].op
+        if op.running_mean == NULL:
+            continue
+        size = op.Y.width * plan.kernels.item
+        if store != NULL:
+            memcpy(<void*> op.running_mean if back else store + used, store + used if back else op.running_mean, size)
+            used += size
+            memcpy(<void*> op.running_variance if back else store + used,
+                   store + used if back else op.running_variance, size)
+            used += size
+        else:
+            used += 2 * size
+    return used
+
+
+cdef inline bint all_fine(const Plan* plan, int threads) noexcept nogil:
+    cdef int k
+    cdef bint fine = True
+    for k in range(threads):
+        fine &= plan.contexts[k].fine
+    return fine
+
+
+cdef bint later_stages(Plan* plan, int threads) noexcept nogil:
+    """Phase three: what wants the whole gradient first; then the constraints."""
+    cdef Rules* rules = plan.rules
+    cdef bint fine = all_fine(plan, threads)
+    cdef int stage
+    if rules.collecting:
+        return fine
+    for stage in range(1, rules.n_stages):
+        rules.stage = stage
+        if rules.wants_norm[rules.stage]:
+            share(squares_task, plan, threads)
+            if not take_norm(rules):
+                return False
+        if rules.wants_matrices[rules.stage]:
+            share(matrices_task, plan, threads)
+        share(parameters_task, plan, threads)
+        fine &= all_fine(plan, threads)
+    if plan.n_constrained > 0:
+        share(constrain_task, plan, threads)
+    return fine
