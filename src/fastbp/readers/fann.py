@@ -22,7 +22,12 @@ from fastbp.readers.draft import Draft, unsupported
 
 FORM = "FANN"
 VERSIONS = ("FANN_FLO_2.0", "FANN_FLO_2.1")
-MOST_WEIGHTS = 2**27  # of one layer; a file that wants more names few of them
+SPARE = 2**22  # numbers, of columns and of weights, that a small file may describe
+SHARE = 4  # and for each of its bytes
+# What a file says of training, and of the scaling of inputs, which FANN leaves to calls of its own.
+HARMLESS = ("cascade_", "rprop_", "quickprop_", "sarprop_", "scale_", "train", "learning_")
+HARMLESS += ("bit_fail_limit", "connection_rate")
+USED = ("network_type", "layer_sizes", "neurons", "connections", "num_layers")
 
 
 class Row(NamedTuple):
@@ -90,13 +95,15 @@ def from_fann(path: str | os.PathLike[str], *, dtype: DTypeLike | None = "float3
     Raises
     ------
     ModelFormatError
-        If the file is damaged or no network of FANN.
+        If the file is damaged or no network of FANN, or describes more numbers than 4 for each of its bytes and 2**22.
     ValueError
-        If an activation has no counterpart: the thresholds and GAUSSIAN_STEPWISE.
+        If an activation has no counterpart, which are the thresholds and GAUSSIAN_STEPWISE, or the file has a field
+        that is not known.
 
     Notes
     -----
-    The stepwise activations of FANN are read as the functions that they approximate: sigmoid and tanh.
+    The stepwise activations of FANN are read as the functions that they approximate: sigmoid and tanh. FANN limits the
+    sum in a neuron to 150 on both sides, which a net does not. There is no FANN to compare the net with.
 
     Examples
     --------
@@ -112,10 +119,10 @@ def from_fann(path: str | os.PathLike[str], *, dtype: DTypeLike | None = "float3
     with open(path, encoding="ascii", errors="replace") as file:
         text = file.read()
     try:
-        return _model(_parsed(text), dtype)
+        return _model(_parsed(text), dtype, SPARE + SHARE * len(text))
     except ModelFormatError as error:
         raise ModelFormatError(f"{where}: {error}") from None
-    except (IndexError, OverflowError) as error:
+    except (ArithmeticError, IndexError, RecursionError) as error:
         raise ModelFormatError(f"{where} is no sound network of FANN: {error}") from error
 
 
@@ -124,6 +131,14 @@ def _parsed(text: str) -> _File:
     if version.strip() not in VERSIONS:
         raise ModelFormatError(f"it begins with {version[:40]!r}, known: {', '.join(VERSIONS)}")
     fields = dict(line.split("=", 1) for line in rest.splitlines() if "=" in line)
+    for field in fields:
+        name = field.split(" ")[0]
+        if name not in USED and not name.startswith(HARMLESS):
+            raise unsupported(f"field {name[:40]!r}", FORM, [*USED, *HARMLESS])
+    if _field(fields, "network_type").strip() not in ("0", "1"):
+        raise unsupported(
+            f"network_type {_field(fields, 'network_type')[:40]!r}", FORM, ("0 (layers)", "1 (shortcuts)")
+        )
     sizes = [_number(word, int) for word in _field(fields, "layer_sizes").split()]
     neurons = [
         _Neuron(_number(inputs, int), _number(activation, int), _number(steepness, float))
@@ -174,11 +189,11 @@ def _check(file: _File) -> None:
         raise ModelFormatError(f"a connection comes from neuron {file.sources.max()}, there are {len(file.neurons)}")
 
 
-def _model(file: _File, dtype) -> Model:
+def _model(file: _File, dtype, most: int) -> Model:
     ends = np.cumsum([0, *file.sizes])
     first_connection = np.cumsum([0, *(neuron.inputs for neuron in file.neurons)])
-    biases = [ends[k + 1] - 1 for k in range(len(file.sizes)) if k == 0 or not file.shortcut]
-    draft = Draft()
+    biases = {int(ends[k + 1]) - 1 for k in range(len(file.sizes)) if k == 0 or not file.shortcut}
+    draft = Draft(most)
     columns: dict[int, tuple[int, int]] = {}  # a neuron's layer and its column there
     steps: list[int] = []
     for layer, size in enumerate(file.sizes):
@@ -194,16 +209,16 @@ def _model(file: _File, dtype) -> Model:
     return draft.model([steps[-1]], dtype)
 
 
-def _layer(draft: Draft, steps: list[int], file: _File, numbers, connections, columns: dict, biases: list) -> int:
+def _layer(draft: Draft, steps: list[int], file: _File, numbers, connections, columns: dict, biases: set) -> int:
     """A dense layer of the neurons with these numbers, on the layers that they are connected with."""
-    sources = {int(source) for part in connections for source in file.sources[part]} - set(biases)
+    sources = {int(source) for part in connections for source in file.sources[part]}
+    sources = {source for source in sources if source not in biases}
     if any(source not in columns for source in sources):
         raise ModelFormatError(f"a connection leads from layer {len(steps)} or a later one to layer {len(steps)}")
     used = sorted({columns[source][0] for source in sources}) or [len(steps) - 1]
     starts = dict(zip(used, np.cumsum([0, *(draft.width(steps[layer]) for layer in used)]).tolist(), strict=False))
     rows = sum(draft.width(steps[layer]) for layer in used)
-    if rows * len(numbers) > MOST_WEIGHTS:
-        raise ModelFormatError(f"layer {len(steps)} is too large: {rows} x {len(numbers)} weights")
+    draft.spend(rows * len(numbers))  # before there is memory for them
     W, b = np.zeros((rows, len(numbers))), np.zeros(len(numbers))
     for unit, part in enumerate(connections):
         for source, weight in zip(file.sources[part].tolist(), file.weights[part].tolist(), strict=True):

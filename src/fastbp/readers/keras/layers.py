@@ -167,6 +167,9 @@ def _softmax(reader, operation, x):
 
 
 def _rescaling(reader, operation, x):
+    for key in ("scale", "offset"):
+        if isinstance(getattr(operation, key), bool):
+            raise Refused(f"{key} is {getattr(operation, key)}")
     given = [_array(value).reshape(-1).astype(np.float64) for value in (operation.scale, operation.offset)]
     if any(value.size not in (1, reader.draft.width(x.number)) for value in given):
         raise Refused(f"scale and offset are of {given[0].size} and {given[1].size} numbers")
