@@ -14,10 +14,12 @@ from typing import NamedTuple
 import numpy as np
 
 from fastbp._typing import DTypeLike
+from fastbp.activations import ActivationFunction
 from fastbp.errors import ModelFormatError
 from fastbp.layers.dense import Dense
 from fastbp.layers.merge import Concatenate
 from fastbp.model import Model
+from fastbp.readers import comparison
 from fastbp.readers.draft import Draft, unsupported
 
 FORM = "FANN"
@@ -76,7 +78,7 @@ class _File(NamedTuple):
     weights: np.ndarray
 
 
-def from_fann(path: str | os.PathLike[str], *, dtype: DTypeLike | None = "float32") -> Model:
+def from_fann(path: str | os.PathLike[str], *, dtype: DTypeLike | None = "float32", check: bool = True) -> Model:
     """The model in a .net file of FANN, the Fast Artificial Neural Network library.
 
     Parameters
@@ -85,6 +87,8 @@ def from_fann(path: str | os.PathLike[str], *, dtype: DTypeLike | None = "float3
         A text file of version FANN_FLO_2.0 or 2.1; layered networks and those with shortcuts, whole or sparse.
     dtype : {"float32", "float64"}
         Of the model.
+    check : bool
+        Whether the model is compared, on a few random rows, with the file's neurons computed one by one as FANN does.
 
     Returns
     -------
@@ -103,7 +107,7 @@ def from_fann(path: str | os.PathLike[str], *, dtype: DTypeLike | None = "float3
     Notes
     -----
     The stepwise activations of FANN are read as the functions that they approximate: sigmoid and tanh. FANN limits the
-    sum in a neuron to 150 on both sides, which a net does not. There is no FANN to compare the net with.
+    sum in a neuron to 150 on both sides, which a net does not.
 
     Examples
     --------
@@ -119,11 +123,32 @@ def from_fann(path: str | os.PathLike[str], *, dtype: DTypeLike | None = "float3
     with open(path, encoding="ascii", errors="replace") as file:
         text = file.read()
     try:
-        return _model(_parsed(text), dtype, SPARE + SHARE * len(text))
+        file = _parsed(text)
+        net = _model(file, dtype, SPARE + SHARE * len(text))
     except ModelFormatError as error:
         raise ModelFormatError(f"{where}: {error}") from None
     except (ArithmeticError, IndexError, RecursionError) as error:
         raise ModelFormatError(f"{where} is no sound network of FANN: {error}") from error
+    if check:
+        comparison.compare(net, lambda X: _neuron_by_neuron(file, X), FORM, net.dtype.name)
+    return net
+
+
+def _neuron_by_neuron(file: _File, X: np.ndarray) -> np.ndarray:
+    """The outputs of `fann_run`, but for its limit of sums: a value for each neuron, 1 for those of biases."""
+    values = np.ones((len(file.neurons), len(X)))
+    inputs = file.sizes[0] - 1
+    values[:inputs] = X.T
+    start = 0
+    for number, neuron in enumerate(file.neurons):
+        part = slice(start, start := start + neuron.inputs)
+        if number > inputs and neuron.inputs:
+            row = ACTIVATIONS[neuron.activation]
+            v = neuron.steepness * (file.weights[part] @ values[file.sources[part]])
+            y = v if row.activation == "linear" else ActivationFunction(row.activation, *row.parameters)(row.factor * v)
+            values[number] = row.scale * y + row.shift
+    outputs = file.sizes[-1] - (0 if file.shortcut else 1)
+    return values[len(values) - file.sizes[-1] :][:outputs].T
 
 
 def _parsed(text: str) -> _File:
