@@ -144,9 +144,9 @@ def _neuron_by_neuron(file: _File, X: np.ndarray) -> np.ndarray:
         part = slice(start, start := start + neuron.inputs)
         if number > inputs and neuron.inputs:
             row = ACTIVATIONS[neuron.activation]
-            v = neuron.steepness * (file.weights[part] @ values[file.sources[part]])
-            y = v if row.activation == "linear" else ActivationFunction(row.activation, *row.parameters)(row.factor * v)
-            values[number] = row.scale * y + row.shift
+            v = row.factor * neuron.steepness * (file.weights[part] @ values[file.sources[part]])[None]
+            y = v if row.activation == "linear" else ActivationFunction(row.activation, *row.parameters)(v)
+            values[number] = row.scale * y[0] + row.shift
     outputs = file.sizes[-1] - (0 if file.shortcut else 1)
     return values[len(values) - file.sizes[-1] :][:outputs].T
 
