@@ -90,7 +90,7 @@ def _layer(prefix: str, arrays: dict[str, np.ndarray]) -> tuple:
     weight = arrays.get("weight", np.empty(()))
     vectors = {array.shape for key, array in arrays.items() if not (key == "weight" and array.ndim == 2)}
     fits = len(vectors) <= 1 and all(len(shape) == 1 and shape[0] for shape in vectors) and weight.size
-    if not fits or (weight.ndim == 2 and vectors - {weight.shape[:1]}):
+    if not fits:
         pass
     elif weight.ndim == 2 and arrays.keys() <= {"weight", "bias"}:
         return Dense(weight.shape[0], bias="bias" in arrays, name=name), dense_arrays(weight, arrays.get("bias"))
