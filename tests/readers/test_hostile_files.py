@@ -326,6 +326,17 @@ def test_keras_archives(keras, tmp_path: Path, monkeypatch) -> None:
     assert "unpacks to" in quickly(fb.from_keras, bomb, fb.ModelFormatError)
 
 
+def test_a_sound_file_of_a_graph_is_read(keras, tmp_path: Path) -> None:
+    x = keras.Input((4,))
+    h = keras.layers.Dense(3, "gelu", kernel_constraint="non_neg", kernel_regularizer="l2")(x)
+    inner = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3), keras.layers.PReLU()])
+    y = keras.ops.concatenate([h * keras.ops.sigmoid(h) + 1.0, inner(h), keras.ops.leaky_relu(x[:, 1:3], 0.3)], axis=1)
+    model = keras.Model(x, [keras.layers.Normalization(mean=0.0, variance=2.0)(y), keras.ops.clip(y, 0, 6)])
+    model.compile("adam", "mse")
+    model.save(tmp_path / "a.keras")
+    assert [node.width for node in fb.from_keras(tmp_path / "a.keras").outputs] == [8, 8]
+
+
 @pytest.mark.parametrize("version", ["3.0.5", "3.8.0", "3.11.3", "2.15.0"])
 def test_older_versions_of_keras_see_no_file(version: str, keras, tmp_path: Path, monkeypatch) -> None:
     _members(keras, tmp_path / "a.keras")

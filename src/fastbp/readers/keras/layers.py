@@ -258,6 +258,7 @@ def _split(reader, operation, x):
 
 
 def _item(reader, operation, x, key):
+    key = tuple(key) if isinstance(key, list) else key  # as a file has it
     if not isinstance(x, At) or not isinstance(key, tuple) or len(key) != 2 or key[0] not in (slice(None), ...):
         return None
     width = reader.draft.width(x.number)

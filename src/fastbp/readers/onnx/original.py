@@ -5,11 +5,11 @@ may be and it opens no file; what else a file has, onnxruntime does not see.
 """
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 
-from fastbp import _optional
 from fastbp.model import Model
 from fastbp.readers import comparison
 from fastbp.writers.onnx_table import FORM
@@ -20,7 +20,7 @@ WHOLE = (6, 7)  # numbers of int32 and int64 in ONNX
 def compare(net: Model, proto: Any, outputs: list[str]) -> None:
     """Raise if onnxruntime, where it is installed and can run the graph, gives other outputs than the net."""
     try:
-        runtime = _optional.package("onnxruntime", "from_onnx")
+        runtime = import_module("onnxruntime")
     except ImportError:
         return
     given = {tensor.name for tensor in proto.graph.initializer}

@@ -86,6 +86,7 @@ def from_torch(
         raise TypeError(f"from_torch wants a module, a state dict or a path, got {type(source).__name__}")
     if activation is not None:
         raise ValueError("a module has its own activations; activation= is for a state dict")
+    _optional.package("torch", "from_torch")
     with _evaluating(source):
         net = _Reader(source, inputs).model(dtype)
         if check:
