@@ -16,9 +16,10 @@ from fastbp.layers import Layer
 from fastbp.layers.blocks import Block
 from fastbp.layers.constraints import Constraint
 from fastbp.optimizers import Optimizer
-from fastbp.readers import fann, keras, sklearn
+from fastbp.readers import fann, sklearn
+from fastbp.readers.keras import layers as keras
 from fastbp.readers.onnx import operators
-from fastbp.readers.torch import functions, reader, state_dict
+from fastbp.readers.torch import functions, modules, state_dict
 from fastbp.schedules import Schedule
 from fastbp.writers import c_table, onnx_table, torch as torch_writer
 
@@ -97,7 +98,7 @@ def classes(base: type) -> str:
 
 # What each reader reads, from its own tables; each writer's table of activations.
 READ = {
-    "PyTorch": ("from_torch", lambda: [*reader.MODULES, *torch_modules(), *functions.FUNCTIONS]),
+    "PyTorch": ("from_torch", lambda: [*modules.MODULES, *torch_modules(), *functions.FUNCTIONS]),
     "state dicts of PyTorch": ("from_torch", lambda: state_dict.STATES),
     "Keras": ("from_keras", lambda: [*keras.LAYERS, *keras.OPERATIONS]),
     "ONNX": ("from_onnx", lambda: [*operators.OPERATORS, *operators.ML_OPERATORS]),

@@ -135,7 +135,7 @@ def test_a_failure_half_way_leaves_the_old_file(path, monkeypatch):
     safetensors.write(path, {"old": np.ones(3)}, {})
     before = path.read_bytes()
 
-    def full(*_):
+    def full(*_, **more):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(safetensors.os, "replace", full)

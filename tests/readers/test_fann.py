@@ -167,7 +167,7 @@ def test_a_huge_layer_of_few_connections_is_refused(tmp_path) -> None:
     connections = "(0, 1) " * many + f"({many + 1}, 1)"
     text = f"FANN_FLO_2.1\nnetwork_type=0\nlayer_sizes={many + 1} {many + 1} 2\nneurons (a)={neurons}\n"
     (tmp_path / "a.net").write_text(text + f"connections (b)={connections}\n")
-    with pytest.raises(fb.ModelFormatError, match="too large: 20000 x 20000"):
+    with pytest.raises(fb.ModelFormatError, match="out of proportion to its size"):
         fb.from_fann(tmp_path / "a.net")
 
 
@@ -200,3 +200,17 @@ def test_broken_training_data(text: str, words: str, tmp_path) -> None:
     (tmp_path / "bad.train").write_text(text)
     with pytest.raises(fb.ModelFormatError, match=rf"bad\.train.*{words}"):
         fb.datasets.read_fann(tmp_path / "bad.train")
+
+
+def test_the_net_is_compared_with_the_neurons(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.net"
+    neurons = "(0, 0, 0) (0, 0, 0) (0, 0, 0) (3, 5, 0.5) (0, 0, 0)"
+    path.write_text(
+        f"FANN_FLO_2.1\nnetwork_type=0\nlayer_sizes=3 2\nneurons={neurons}\nconnections=(0, 1) (1, 1) (2, 0.5)\n"
+    )
+    assert fb.from_fann(path).predict([[1.0, 2.0]])[0, 0] == pytest.approx(np.tanh(1.75))
+    made = lambda draft, *rest: draft.add(fb.Dense(1), 0, W=np.ones((2, 1)), b=np.zeros(1))  # noqa: E731
+    monkeypatch.setattr("fastbp.readers.fann._layer", made)
+    with pytest.raises(ValueError, match=r"differs from the original's: by .* in column 0"):
+        fb.from_fann(path)
+    assert fb.from_fann(path, check=False).outputs[0].width == 1

@@ -270,6 +270,35 @@ def test_operations_in_place(what: str) -> None:
     assert read or what not in READ
 
 
+class Table(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.table, self.function = nn.Embedding(7, 3), function
+
+    def forward(self, x):
+        return self.function(self.table(x.long()))
+
+
+TABLES = {
+    "flatten": lambda h: h.flatten(1),
+    "reshape": lambda h: h.reshape(h.shape[0], -1) if isinstance(h, torch.Tensor) else h.reshape(-1, 6),
+    "softmax": lambda h: F.softmax(h, -1).flatten(1),
+    "layer_norm": lambda h: F.layer_norm(h, (3,)).flatten(1),
+    "slice": lambda h: h[:, :1].flatten(1),
+    "size": lambda h: h.flatten(1) * h.size(1),
+    "sum": lambda h: h.sum(1),
+    "cat": lambda h: torch.cat([h, h], -1).flatten(1),
+    "chunk": lambda h: h.chunk(2, 1)[0].flatten(1),
+    "transpose": lambda h: h.transpose(1, 2).flatten(1),
+}
+
+
+@pytest.mark.parametrize("what", TABLES)
+def test_a_table_has_three_dimensions(what: str) -> None:
+    read = agrees_or_is_refused(Table(TABLES[what]), "", np.abs(BATCH[:, :2].astype(int) % 7).astype(np.float32))
+    assert read == (what in ("flatten", "reshape"))
+
+
 class Residual(nn.Module):
     def __init__(self):
         super().__init__()

@@ -9,7 +9,7 @@ from typing import BinaryIO
 from fastbp.inputs import checks
 
 # Names beside a folder that stays open, however long its path is; Windows has them not.
-RELATIVE = {os.open, os.rename, os.unlink} <= os.supports_dir_fd
+RELATIVE = {os.open, os.rename, os.unlink} <= os.supports_dir_fd and os.chmod in os.supports_fd
 
 
 @contextlib.contextmanager
@@ -36,7 +36,7 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
         try:
             with open(descriptor, "wb") as file:
                 if mode is not None:
-                    os.chmod(descriptor if os.chmod in os.supports_fd else other, stat.S_IMODE(mode))
+                    os.chmod(other if at is None else descriptor, stat.S_IMODE(mode))
                 yield file
                 file.flush()
                 os.fsync(descriptor)

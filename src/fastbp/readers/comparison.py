@@ -4,6 +4,7 @@ How far the two may be apart is measured: by how much the net's own outputs move
 last place. Rejected: a fixed tolerance, which is too wide for a layer and too narrow for an exponential of one.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -41,7 +42,8 @@ def compare(
     """
     xs = rows(net) if xs is None else [x.astype(net.dtype) for x in xs]
     try:
-        wanted, again = (_listed(evaluate(*(x.copy() for x in xs))) for _ in range(2))
+        with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
+            wanted, again = (_listed(evaluate(*(x.copy() for x in xs))) for _ in range(2))
     except Exception:  # the original's own code runs here
         return
     got = _listed(net.predict(tuple(xs) if len(xs) > 1 else xs[0], check_finite=False))

@@ -14,15 +14,22 @@ from typing import NamedTuple
 import numpy as np
 
 from fastbp._typing import DTypeLike
+from fastbp.activations import ActivationFunction
 from fastbp.errors import ModelFormatError
 from fastbp.layers.dense import Dense
 from fastbp.layers.merge import Concatenate
 from fastbp.model import Model
+from fastbp.readers import comparison
 from fastbp.readers.draft import Draft, unsupported
 
 FORM = "FANN"
 VERSIONS = ("FANN_FLO_2.0", "FANN_FLO_2.1")
-MOST_WEIGHTS = 2**27  # of one layer; a file that wants more names few of them
+SPARE = 2**22  # numbers, of columns and of weights, that a small file may describe
+SHARE = 4  # and for each of its bytes
+# What a file says of training, and of the scaling of inputs, which FANN leaves to calls of its own.
+HARMLESS = ("cascade_", "rprop_", "quickprop_", "sarprop_", "scale_", "train", "learning_")
+HARMLESS += ("bit_fail_limit", "connection_rate")
+USED = ("network_type", "layer_sizes", "neurons", "connections", "num_layers")
 
 
 class Row(NamedTuple):
@@ -71,7 +78,7 @@ class _File(NamedTuple):
     weights: np.ndarray
 
 
-def from_fann(path: str | os.PathLike[str], *, dtype: DTypeLike | None = "float32") -> Model:
+def from_fann(path: str | os.PathLike[str], *, dtype: DTypeLike | None = "float32", check: bool = True) -> Model:
     """The model in a .net file of FANN, the Fast Artificial Neural Network library.
 
     Parameters
@@ -80,6 +87,8 @@ def from_fann(path: str | os.PathLike[str], *, dtype: DTypeLike | None = "float3
         A text file of version FANN_FLO_2.0 or 2.1; layered networks and those with shortcuts, whole or sparse.
     dtype : {"float32", "float64"}
         Of the model.
+    check : bool
+        Whether the model is compared, on a few random rows, with the file's neurons computed one by one as FANN does.
 
     Returns
     -------
@@ -90,13 +99,15 @@ def from_fann(path: str | os.PathLike[str], *, dtype: DTypeLike | None = "float3
     Raises
     ------
     ModelFormatError
-        If the file is damaged or no network of FANN.
+        If the file is damaged or no network of FANN, or describes more numbers than 4 for each of its bytes and 2**22.
     ValueError
-        If an activation has no counterpart: the thresholds and GAUSSIAN_STEPWISE.
+        If an activation has no counterpart, which are the thresholds and GAUSSIAN_STEPWISE, or the file has a field
+        that is not known.
 
     Notes
     -----
-    The stepwise activations of FANN are read as the functions that they approximate: sigmoid and tanh.
+    The stepwise activations of FANN are read as the functions that they approximate: sigmoid and tanh. FANN limits the
+    sum in a neuron to 150 on both sides, which a net does not.
 
     Examples
     --------
@@ -112,11 +123,32 @@ def from_fann(path: str | os.PathLike[str], *, dtype: DTypeLike | None = "float3
     with open(path, encoding="ascii", errors="replace") as file:
         text = file.read()
     try:
-        return _model(_parsed(text), dtype)
+        file = _parsed(text)
+        net = _model(file, dtype, SPARE + SHARE * len(text))
     except ModelFormatError as error:
         raise ModelFormatError(f"{where}: {error}") from None
-    except (IndexError, OverflowError) as error:
+    except (ArithmeticError, IndexError, RecursionError) as error:
         raise ModelFormatError(f"{where} is no sound network of FANN: {error}") from error
+    if check:
+        comparison.compare(net, lambda X: _neuron_by_neuron(file, X), FORM, net.dtype.name)
+    return net
+
+
+def _neuron_by_neuron(file: _File, X: np.ndarray) -> np.ndarray:
+    """The outputs of `fann_run`, but for its limit of sums: a value for each neuron, 1 for those of biases."""
+    values = np.ones((len(file.neurons), len(X)))
+    inputs = file.sizes[0] - 1
+    values[:inputs] = X.T
+    start = 0
+    for number, neuron in enumerate(file.neurons):
+        part = slice(start, start := start + neuron.inputs)
+        if number > inputs and neuron.inputs:
+            row = ACTIVATIONS[neuron.activation]
+            v = row.factor * neuron.steepness * (file.weights[part] @ values[file.sources[part]])[None]
+            y = v if row.activation == "linear" else ActivationFunction(row.activation, *row.parameters)(v)
+            values[number] = row.scale * y[0] + row.shift
+    outputs = file.sizes[-1] - (0 if file.shortcut else 1)
+    return values[len(values) - file.sizes[-1] :][:outputs].T
 
 
 def _parsed(text: str) -> _File:
@@ -124,6 +156,14 @@ def _parsed(text: str) -> _File:
     if version.strip() not in VERSIONS:
         raise ModelFormatError(f"it begins with {version[:40]!r}, known: {', '.join(VERSIONS)}")
     fields = dict(line.split("=", 1) for line in rest.splitlines() if "=" in line)
+    for field in fields:
+        name = field.split(" ")[0]
+        if name not in USED and not name.startswith(HARMLESS):
+            raise unsupported(f"field {name[:40]!r}", FORM, [*USED, *HARMLESS])
+    if _field(fields, "network_type").strip() not in ("0", "1"):
+        raise unsupported(
+            f"network_type {_field(fields, 'network_type')[:40]!r}", FORM, ("0 (layers)", "1 (shortcuts)")
+        )
     sizes = [_number(word, int) for word in _field(fields, "layer_sizes").split()]
     neurons = [
         _Neuron(_number(inputs, int), _number(activation, int), _number(steepness, float))
@@ -174,11 +214,11 @@ def _check(file: _File) -> None:
         raise ModelFormatError(f"a connection comes from neuron {file.sources.max()}, there are {len(file.neurons)}")
 
 
-def _model(file: _File, dtype) -> Model:
+def _model(file: _File, dtype, most: int) -> Model:
     ends = np.cumsum([0, *file.sizes])
     first_connection = np.cumsum([0, *(neuron.inputs for neuron in file.neurons)])
-    biases = [ends[k + 1] - 1 for k in range(len(file.sizes)) if k == 0 or not file.shortcut]
-    draft = Draft()
+    biases = {int(ends[k + 1]) - 1 for k in range(len(file.sizes)) if k == 0 or not file.shortcut}
+    draft = Draft(most)
     columns: dict[int, tuple[int, int]] = {}  # a neuron's layer and its column there
     steps: list[int] = []
     for layer, size in enumerate(file.sizes):
@@ -194,16 +234,16 @@ def _model(file: _File, dtype) -> Model:
     return draft.model([steps[-1]], dtype)
 
 
-def _layer(draft: Draft, steps: list[int], file: _File, numbers, connections, columns: dict, biases: list) -> int:
+def _layer(draft: Draft, steps: list[int], file: _File, numbers, connections, columns: dict, biases: set) -> int:
     """A dense layer of the neurons with these numbers, on the layers that they are connected with."""
-    sources = {int(source) for part in connections for source in file.sources[part]} - set(biases)
+    sources = {int(source) for part in connections for source in file.sources[part]}
+    sources = {source for source in sources if source not in biases}
     if any(source not in columns for source in sources):
         raise ModelFormatError(f"a connection leads from layer {len(steps)} or a later one to layer {len(steps)}")
     used = sorted({columns[source][0] for source in sources}) or [len(steps) - 1]
     starts = dict(zip(used, np.cumsum([0, *(draft.width(steps[layer]) for layer in used)]).tolist(), strict=False))
     rows = sum(draft.width(steps[layer]) for layer in used)
-    if rows * len(numbers) > MOST_WEIGHTS:
-        raise ModelFormatError(f"layer {len(steps)} is too large: {rows} x {len(numbers)} weights")
+    draft.spend(rows * len(numbers))  # before there is memory for them
     W, b = np.zeros((rows, len(numbers))), np.zeros(len(numbers))
     for unit, part in enumerate(connections):
         for source, weight in zip(file.sources[part].tolist(), file.weights[part].tolist(), strict=True):

@@ -10,6 +10,7 @@ import os
 import re
 import zipfile
 from collections.abc import Callable, Collection, Iterator
+from importlib import import_module
 from typing import Any
 
 from fastbp import _optional
@@ -23,6 +24,7 @@ WIDEST = 2**16  # columns, beside those that the file has weights for
 SPARE = 2**20  # numbers beside those in the file
 MODELS = {"Sequential", "Functional", "Model"}
 PLAIN = {"keras": {*MODELS, "DTypePolicy"}, "keras.models": MODELS, "keras.dtype_policies": {"DTypePolicy"}}
+PLAIN |= {f"keras.src.models.{name}": MODELS for name in ("functional", "sequential", "model")}
 VALUES = {"__keras_tensor__", "__ellipsis__", "__slice__", "__numpy__", "__tensor__"}
 # Modules of classes that compute nothing but start values and penalties.
 HARMLESS = ("keras.initializers", "keras.regularizers", "keras.constraints")
@@ -73,7 +75,7 @@ def _numbers(weights: bytes) -> int:
     """How many numbers the weights are; what points out of the file, or unpacks to more than it is, is refused."""
     import io
 
-    h5py = _optional.package("h5py", "from_keras")
+    h5py = import_module("h5py")  # which Keras needs itself
     total, seen = 0, set()
     with h5py.File(io.BytesIO(weights), "r") as file:
         pending = [file]

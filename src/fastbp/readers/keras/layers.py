@@ -167,6 +167,9 @@ def _softmax(reader, operation, x):
 
 
 def _rescaling(reader, operation, x):
+    for key in ("scale", "offset"):
+        if isinstance(getattr(operation, key), bool):
+            raise Refused(f"{key} is {getattr(operation, key)}")
     given = [_array(value).reshape(-1).astype(np.float64) for value in (operation.scale, operation.offset)]
     if any(value.size not in (1, reader.draft.width(x.number)) for value in given):
         raise Refused(f"scale and offset are of {given[0].size} and {given[1].size} numbers")
@@ -255,6 +258,7 @@ def _split(reader, operation, x):
 
 
 def _item(reader, operation, x, key):
+    key = tuple(key) if isinstance(key, list) else key  # as a file has it
     if not isinstance(x, At) or not isinstance(key, tuple) or len(key) != 2 or key[0] not in (slice(None), ...):
         return None
     width = reader.draft.width(x.number)

@@ -99,7 +99,9 @@ def _compare(net: Model, model: Any) -> None:
         made = model(keras.tree.pack_sequence_as(model._inputs_struct, xs), training=False)
         return [keras.ops.convert_to_numpy(output) for output in keras.tree.flatten(made)]
 
-    comparison.compare(net, evaluate, FORM, str(model.compute_dtype))
+    kinds = [str(tensor.dtype) for tensor in model.inputs]
+    xs = [np.rint(x) if "int" in kind else x for x, kind in zip(comparison.rows(net), kinds, strict=True)]
+    comparison.compare(net, evaluate, FORM, str(model.compute_dtype), xs)
 
 
 def _is_operation(kind: str) -> bool:

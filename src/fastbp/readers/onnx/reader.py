@@ -132,9 +132,10 @@ class _Reader:
                 outputs.append(value.number)
                 self.outputs.append(entry.name)
             elif entry.type.tensor_type.elem_type not in (INT64, STRING):
-                raise value.error if isinstance(value, Unread) else ValueError(f"output {entry.name!r} is a constant")
+                what = "a constant" if isinstance(value, np.ndarray) else "of whole numbers or three dimensions"
+                raise value.error if isinstance(value, Unread) else ValueError(f"output {entry.name!r} is {what}")
         if not outputs:
-            raise ValueError("the graph has no output of numbers")
+            raise ValueError("the graph has no output of numbers; those of whole ones (to int64) are left out")
         return self.draft.model(outputs, dtype)
 
     def input(self, entry: Any) -> Any:
@@ -178,6 +179,7 @@ class _Reader:
         if made is None:
             if row and not why:
                 why = f"it is read, but not of {', '.join(described(node, value) for value in inputs) or 'nothing'}"
+                why += "".join(f", {name}={value!s:.60}" for name, value in attributes.items())
             return Unread(unsupported(_titled(proto), FORM, [*OPERATORS, *ML_OPERATORS], why))
         self.names.add(proto.name)
         return made

@@ -15,7 +15,7 @@ from fastbp.layers import merge
 from fastbp.layers.dense import Dense, Dropout
 from fastbp.layers.normalization import LayerNorm
 from fastbp.readers import arithmetic
-from fastbp.readers.arithmetic import At, Whole
+from fastbp.readers.arithmetic import At, Stacked, Whole
 from fastbp.readers.arrays import as_array
 from fastbp.readers.draft import Draft
 from fastbp.readers.settings import Refused, want
@@ -67,8 +67,15 @@ def _split(draft, x, sizes, dim=0):
 
 def _reshaped(draft, x, *shape):
     shape = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+    x = x.at if isinstance(x, Stacked) else x
     width = draft.width(x.number)
     return x if len(shape) == 2 and tuple(shape) in ((ROWS, width), (ROWS, -1), (-1, width)) else None
+
+
+def _flattened(draft, x, start_dim=0, end_dim=-1):
+    want("start_dim", start_dim, 1)
+    want("end_dim", end_dim, *((-1, 2) if isinstance(x, Stacked) else (-1, 1)))
+    return x.at if isinstance(x, Stacked) else x if isinstance(x, At) else None
 
 
 def _expanded(draft, x, *shape):
@@ -130,7 +137,7 @@ FUNCTIONS: dict[str, Callable] = {
     "chunk": _chunks,
     "split": _split,
     **dict.fromkeys(("view", "reshape"), _reshaped),
-    "flatten": lambda draft, x, start_dim=0, end_dim=-1: x if start_dim == 1 and end_dim in (1, -1) else None,
+    "flatten": _flattened,
     "size": lambda draft, x, dim=None: (ROWS, draft.width(x.number)) if dim is None else _size(draft, x, dim),
     "expand": _expanded,
     "full_like": _filled,

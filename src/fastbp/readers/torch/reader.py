@@ -20,7 +20,7 @@ from fastbp._typing import DTypeLike
 from fastbp.inputs import checks
 from fastbp.model import Model
 from fastbp.readers import comparison
-from fastbp.readers.arithmetic import At, Unread, Whole
+from fastbp.readers.arithmetic import At, Stacked, Unread, Whole
 from fastbp.readers.arrays import as_array
 from fastbp.readers.draft import Draft, unsupported
 from fastbp.readers.formulas import Of, Spelled, number
@@ -86,6 +86,7 @@ def from_torch(
         raise TypeError(f"from_torch wants a module, a state dict or a path, got {type(source).__name__}")
     if activation is not None:
         raise ValueError("a module has its own activations; activation= is for a state dict")
+    _optional.package("torch", "from_torch")
     with _evaluating(source):
         net = _Reader(source, inputs).model(dtype)
         if check:
@@ -113,7 +114,8 @@ def _compare(net: Model, module: Any) -> None:
 
     def evaluate(*xs):
         tensors = [torch.from_numpy(x).to(dtype).to(device) for x in xs]
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        plain = torch.autocast(torch.device(device).type, enabled=False)
+        with torch.no_grad(), torch.random.fork_rng(devices=[]), plain:
             torch.manual_seed(next(seeds))  # a module that draws is another one each time
             try:
                 outputs = module(*tensors)
@@ -282,17 +284,22 @@ class _Reader:
 
     def called(self, module, path: str, args: tuple):
         """What a module gives."""
-        whole = type(module).__name__ == "Embedding"
-        if len(args) != 1 or not isinstance(args[0], (At, Whole) if whole else At):
+        kind = type(module).__name__
+        table = kind == "Embedding"
+        if len(args) == 1 and isinstance(args[0], Stacked) and kind in ("Flatten", "Dropout"):
+            made = self.called(module, path, (args[0].at,))
+            return made if kind == "Flatten" or made is None else Stacked(made)
+        if len(args) != 1 or not isinstance(args[0], (At, Whole) if table else At):
             return None
         x = args[0].number
         shared = (type(module), *map(id, module.parameters())) if any(True for _ in module.parameters()) else path
         if shared in self.layers:  # called before: the same parameters
-            return At(self.draft.add(self.layers[shared], x))
+            at = At(self.draft.add(self.layers[shared], x))
+            return Stacked(at) if table else at
         number = modules.read(self.nn, self.draft, module, state_dict.layer_name(path), x)
         if path and number not in (None, x):
             self.layers[shared] = self.draft.layer(number)
-        return None if number is None else At(number)
+        return None if number is None else Stacked(At(number)) if table else At(number)
 
     def resolved(self, thing):
         """Arguments with the values of the nodes among them."""
@@ -337,6 +344,6 @@ class _Reader:
     def described_one(self, value: Any) -> str:
         if isinstance(value, At):
             return f"{self.draft.width(value.number)} columns"
-        if isinstance(value, Whole):
-            return "columns of whole numbers"
+        if isinstance(value, (Whole, Stacked)):
+            return "columns of whole numbers" if isinstance(value, Whole) else "rows of a table, of three dimensions"
         return f"a tensor of shape {tuple(value.shape)}" if hasattr(value, "detach") else f"{value!r:.60}"

@@ -61,8 +61,15 @@ def _layers(state: Mapping) -> dict[str, tuple]:
     for key, value in state.items():
         prefix, _, name = checks.instance(key, str, "a name in the state dict").rpartition(".")
         if name != "num_batches_tracked":
-            groups.setdefault(prefix, {})[name] = as_array(value)
+            groups.setdefault(prefix, {})[name] = _array(key, value)
     return {prefix: _layer(prefix, arrays) for prefix, arrays in groups.items()}
+
+
+def _array(key: str, value) -> np.ndarray:
+    try:
+        return as_array(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{key[:80]!r} of the state dict cannot be read: {error}") from None
 
 
 def _columns(layer, arrays: dict) -> int:
@@ -81,13 +88,17 @@ def _activations(activation, output_activation, hidden: int) -> list[str]:
 def _layer(prefix: str, arrays: dict[str, np.ndarray]) -> tuple:
     name = layer_name(prefix)
     weight = arrays.get("weight", np.empty(()))
-    if weight.ndim == 2 and arrays.keys() <= {"weight", "bias"}:
+    vectors = {array.shape for key, array in arrays.items() if not (key == "weight" and array.ndim == 2)}
+    fits = len(vectors) <= 1 and all(len(shape) == 1 and shape[0] for shape in vectors) and weight.size
+    if not fits:
+        pass
+    elif weight.ndim == 2 and arrays.keys() <= {"weight", "bias"}:
         return Dense(weight.shape[0], bias="bias" in arrays, name=name), dense_arrays(weight, arrays.get("bias"))
-    if arrays.keys() >= {"running_mean", "running_var"}:
+    elif {"running_mean", "running_var"} <= arrays.keys() <= {"running_mean", "running_var", *AFFINE.values()}:
         own = {"mean": arrays["running_mean"], "variance": arrays["running_var"]}
         affine = {ours: arrays[theirs] for ours, theirs in AFFINE.items() if theirs in arrays}
         return BatchNorm(affine=bool(affine), name=name), {**own, **affine}
-    if weight.ndim == 1 and arrays.keys() == {"weight", "bias"}:
+    elif weight.ndim == 1 and arrays.keys() == {"weight", "bias"}:
         return LayerNorm(name=name), {"gamma": weight, "beta": arrays["bias"]}
     shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
     raise unsupported(f"{prefix or 'a layer'} with {shapes}", "a state dict", STATES)
