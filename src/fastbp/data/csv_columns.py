@@ -47,12 +47,17 @@ class Column(Sequence[str]):
 
     def numbers(self, missing: Collection[str]) -> np.ndarray | None:
         """All cells as plain numbers, NaN where one is missing; None if some are neither."""
+        quick = self._finite() if number_text.no_numbers(missing) else None
+        return _by_text(self, missing) if quick is None else quick
+
+    def _finite(self):
+        """All cells as plain numbers, where they are so and finite or infinite; None where Python has to look."""
         try:
             values = np.fromiter(map(float, self._cells), np.float64, len(self._cells))
         except ValueError:
-            return _by_text(self, missing)
+            return None
         if np.isnan(values).any() or "_" in "".join(self._cells):
-            return _by_text(self, missing)
+            return None
         return values + 0.0  # makes 0 of -0, as where a package takes it for an integer
 
     def take(self, rows: np.ndarray) -> "Column":
@@ -82,6 +87,9 @@ class _OfPolars(Column):
 
     def numbers(self, missing):
         import polars
+
+        if not number_text.no_numbers(missing):
+            return _by_text(self, missing)
 
         values = self._series.cast(polars.Float64, strict=False).fill_null(float("nan")).to_numpy()
         rest = ~np.isfinite(values)
@@ -123,7 +131,7 @@ class _OfPandas(Column):
         return self._coded
 
     def numbers(self, missing):
-        if self._values is None or np.isnan(self._values).any():
+        if self._values is None or np.isnan(self._values).any() or not number_text.no_numbers(missing):
             return _by_text(self, missing)
         return self._values[self._rows] + 0.0
 

@@ -63,6 +63,8 @@ PLAIN = Form()
 
 def number(cell: str, missing: Collection[str] = MISSING) -> float | None:
     """The number a cell holds as plain text, NaN if it is missing, None if it holds something else."""
+    if missing is not MISSING and is_missing(cell, missing):  # such as -99
+        return math.nan
     try:
         value = float(cell)
     except ValueError:
@@ -73,6 +75,11 @@ def number(cell: str, missing: Collection[str] = MISSING) -> float | None:
         plain = cell.translate(SIGNS)
         return number(plain, missing) if plain != cell else None
     return value if "_" not in cell else None  # which float() takes and no spreadsheet does
+
+
+def no_numbers(missing: Collection[str]) -> bool:
+    """Whether none of the texts that stand for no value is a number itself."""
+    return missing is MISSING or all(number(text) is None or math.isnan(number(text) or 0.0) for text in missing)
 
 
 def is_missing(cell: str, missing: Collection[str] = MISSING) -> bool:
