@@ -52,6 +52,8 @@ def test_texts_that_stand_for_nothing(file) -> None:
     table = csv_file.read(path, missing=["-99"])
     with pytest.raises(ValueError, match="'NA' is not a number"):
         table.numbers("a")
+    with pytest.raises(ValueError, match="line 3, column 'a': 'nan' is not a number"):
+        csv_file.read(file("a,y\nx,1\nnan,2\n3,3\n"), missing=["x"]).numbers("a")
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,14 @@ def no_numbers(missing: Collection[str]) -> bool:
     return missing is MISSING or all(number(text) is None or math.isnan(number(text) or 0.0) for text in missing)
 
 
+def spellings(missing: Collection[str]) -> frozenset[str]:
+    """How most files write the texts that stand for no value."""
+    if missing is not MISSING:
+        return frozenset(missing)
+    ways = (str.lower, str.upper, str.capitalize)
+    return frozenset({"NaN", "<Na>", *(way(text) for text in missing for way in ways)})
+
+
 def is_missing(cell: str, missing: Collection[str] = MISSING) -> bool:
     """Whether a cell stands for no value: in any case by the standard list, as written by a list of the user's."""
     return (cell.strip().lower() if missing is MISSING else cell.strip()) in missing
