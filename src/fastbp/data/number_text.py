@@ -31,7 +31,7 @@ SPELLING = re.compile(
     rf"(?P<open>\()? ?(?P<sign>[-+])? ?(?P<before>(?![-+\d.,'()]){UNIT})? ?(?P<inner>[-+])?(?P<digits>[\d.,'][\d.,' ]*)"
     rf"(?P<exponent>[eE][-+]?\d+)? ?(?P<after>(?![-+\d.,'()]){UNIT})?(?P<last>-)? ?(?P<close>\))?"
 )
-DECIMALS = {mark: re.compile(rf"(?:\d{{1,3}}(?P<gap>[{other}' ])\d{{2,3}}(?:(?P=gap)\d{{2,3}})*(?<=\d{{3}})|\d*)"
+DECIMALS = {mark: re.compile(rf"(?:[^\D0]\d{{0,2}}(?P<gap>[{other}' ])\d{{2,3}}(?:(?P=gap)\d{{2,3}})*(?<=\d{{3}})|\d*)"
                              rf"(?:[{mark}]\d*)?") for mark, other in ((".", ","), (",", "."))}  # fmt: skip
 
 
