@@ -74,3 +74,14 @@ def test_kinds_of_pandas_alone() -> None:
     for column in (pandas.period_range("2020", "2021", freq="D"), pandas.interval_range(0, 2)):
         with pytest.raises(TypeError, match="must hold numbers"):
             checks.as_numbers(pandas.Series(column), "X")
+
+
+def test_only_x_may_be_sparse() -> None:
+    sparse = pytest.importorskip("scipy.sparse")
+    A = sparse.csr_array(np.ones((2, 1)))
+    with pytest.raises(
+        TypeError, match=r"^y is sparse: fit, .* take a sparse X and no other, elsewhere pass y.toarray\(\)$"
+    ):
+        checks.as_numbers(A, "y")
+    with pytest.raises(TypeError, match=r"^X is sparse: fit, .* take it, elsewhere pass X.toarray\(\)$"):
+        checks.as_numbers(A, "X")

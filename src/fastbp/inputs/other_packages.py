@@ -15,7 +15,8 @@ def is_sparse(A) -> bool:
 def as_array(A, name: str) -> np.ndarray:
     """The array that NumPy sees in it, of any dtype."""
     if is_sparse(A):
-        where = "fit, step, predict and evaluate take it"
+        taken = "it" if name.startswith("X") else "a sparse X and no other"
+        where = f"fit, step, predict and evaluate take {taken}"
         raise TypeError(f"{name} is sparse: {where}, elsewhere pass {name}.toarray()")
     if hasattr(A, "collect_schema") and not hasattr(A, "__array__"):  # polars's, which has no rows yet
         raise TypeError(f"{name} is a {type(A).__name__}: pass {name}.collect()")
