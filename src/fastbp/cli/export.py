@@ -62,6 +62,14 @@ KNOWN = {
         outputs.is_state_dict,
     ),
 }
+OUTPUTS = {  # what they are, by the link of the target
+    "softmax": "logits, one a class",
+    "logit": "logits of a sigmoid each",
+    "score": "scores, one a class",
+    "identity": "standardised too",
+    "normal": "standardised too: the mean, and the logarithm of the variance",
+    "log": "the logarithm of the number over its scale",
+}
 FORMATS = {name: form for name, form in KNOWN.items() if hasattr(Model, f"to_{name}")}
 
 
@@ -93,9 +101,9 @@ def export(arguments: argparse.Namespace) -> None:
 
 
 def _ends(columns, probabilities):
-    of_classes = "labels and probabilities" if probabilities else "logits, one a class"
+    meaning = "labels and probabilities" if probabilities else OUTPUTS[columns.target.link]
     return (
         f"it holds the net alone: its {columns.width} inputs are the columns of the table as `fastbp inspect` "
         "describes them (numbers less their mean, by their std; a 0 or 1 for each text), and its outputs are "
-        f"{of_classes if columns.task == 'classification' else 'standardised too'}\n"
+        f"{meaning}\n"
     )

@@ -17,13 +17,13 @@ def links(name: str | None) -> tuple[str | None, str | None]:
     if row.labels:
         return "softmax", None
     if (row.low, row.high) == (0, 1):
-        return "sigmoid", "sigmoid"
+        return "logit", "logit"
     if row.low == -1:
         return "score", None
     if any(parameter.name == "log_input" for parameter in row.parameters):
         return None, "log"
     if row.heads == 2:
-        return None, "gaussian"
+        return None, "normal"
     return "score" if row.by_rows else None, "identity"
 
 

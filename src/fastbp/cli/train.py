@@ -14,7 +14,7 @@ from fastbp.callbacks.stopping import EarlyStopping
 from fastbp.cli import losses, outputs, tables
 from fastbp.cli.options import command, named, positive, share, usage_error, whole, widths
 from fastbp.cli.outputs import Output
-from fastbp.data import encoding
+from fastbp.data import encoding, labels
 from fastbp.data.encoding import Encoding, Number, Prepared, Text
 from fastbp.layers.dense import Dense, Dropout
 from fastbp.layers.node import Input
@@ -43,7 +43,7 @@ def add(commands) -> None:
     ).add_argument
     add("data", nargs="?", metavar="data.csv", help="a table with named columns; the digits if left out")
     add("--target", metavar="COLUMN", help="the column to predict")
-    rule = f"auto takes text, and up to {encoding.MAX_CLASSES} different whole numbers, for classes"
+    rule = f"auto takes text, and up to {labels.MAX_CLASSES} different whole numbers, for classes"
     add("--task", choices=encoding.TASKS, default="auto", help=f"what the target is; {rule}")
     add("--hidden", type=widths, default="128,128", metavar="64,64", help="widths of the hidden layers")
     add("--activation", default="relu", **named(_engine.ACTIVATIONS, "of the hidden layers"))
@@ -126,7 +126,7 @@ def _check_outputs(arguments):
 def _metrics(columns: Encoding) -> list:
     """The score of each epoch, where it can be read off the outputs as they are."""
     if isinstance(columns.target, Text):
-        return [metrics.accuracy(multilabel=False) if columns.target.link == "sigmoid" else metrics.accuracy]
+        return [metrics.accuracy(multilabel=False) if columns.target.link == "logit" else metrics.accuracy]
     return [metrics.r2] if columns.target.link == "identity" else []
 
 

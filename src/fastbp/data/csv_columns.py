@@ -47,12 +47,26 @@ class Column(Sequence[str]):
 
     def numbers(self, missing: Collection[str]) -> np.ndarray | None:
         """All cells as plain numbers, NaN where one is missing; None if some are neither."""
+        quick = self._quick(missing) if number_text.no_numbers(missing) else None
+        return _by_text(self, missing) if quick is None else quick
+
+    def _quick(self, missing):
+        """The numbers where Python's own conversion and a set of texts tell them; None where they do not."""
+        cells, gaps = self._cells, 0
         try:
-            values = np.fromiter(map(float, self._cells), np.float64, len(self._cells))
+            values = np.fromiter(map(float, cells), np.float64, len(cells))
         except ValueError:
-            return _by_text(self, missing)
-        if np.isnan(values).any() or "_" in "".join(self._cells):
-            return _by_text(self, missing)
+            known, gap = number_text.spellings(missing), "nan"
+            filled = [gap if cell in known else cell for cell in cells]
+            try:
+                values = np.fromiter(map(float, filled), np.float64, len(cells))
+            except ValueError:
+                return None
+            if gap not in known and gap in cells:
+                return None
+            gaps = filled.count(gap)
+        if np.isnan(values).sum() != gaps or "_" in "".join(cells):
+            return None
         return values + 0.0  # makes 0 of -0, as where a package takes it for an integer
 
     def take(self, rows: np.ndarray) -> "Column":
@@ -83,6 +97,9 @@ class _OfPolars(Column):
     def numbers(self, missing):
         import polars
 
+        if not number_text.no_numbers(missing):
+            return _by_text(self, missing)
+
         values = self._series.cast(polars.Float64, strict=False).fill_null(float("nan")).to_numpy()
         rest = ~np.isfinite(values)
         if rest.any():
@@ -100,8 +117,9 @@ class _OfPolars(Column):
 class _OfPandas(Column):
     """A column that pandas has taken for numbers, or else the codes of its texts; `read` gives these when wanted."""
 
-    def __init__(self, values, read, rows=slice(None)):
+    def __init__(self, values, read, missing, rows=slice(None)):
         self._values, self._read, self._rows = values, read, rows
+        self._missing = missing  # by which pandas has left gaps
         self._coded = None
 
     def __len__(self):
@@ -123,12 +141,15 @@ class _OfPandas(Column):
         return self._coded
 
     def numbers(self, missing):
-        if self._values is None or np.isnan(self._values).any():
+        gaps = self._values is not None and np.isnan(self._values).any()
+        if self._values is None or not number_text.no_numbers(missing) or (gaps and missing is not self._missing):
             return _by_text(self, missing)
         return self._values[self._rows] + 0.0
 
     def take(self, rows):
-        return _OfPandas(self._values, self._read, rows if isinstance(self._rows, slice) else self._rows[rows])
+        return _OfPandas(
+            self._values, self._read, self._missing, rows if isinstance(self._rows, slice) else self._rows[rows]
+        )
 
 
 def _stripped(codes, texts):
@@ -191,15 +212,22 @@ def _by_pandas(text: str, delimiter: str) -> list[Column]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # from 3.1 on this precision is no longer asked for; before it must be
         typed = pandas.read_csv(
-            io.StringIO(text), keep_default_na=False, na_values=[""], float_precision="round_trip", **plain
+            io.StringIO(text),
+            keep_default_na=False,
+            na_values=sorted(number_text.spellings(number_text.MISSING)),
+            float_precision="round_trip",
+            **plain,
         )
+    low = text.lower()
+    signed = any(sign in low for sign in ("-nan", "+nan", "nan("))  # which pandas takes for gaps, and we do not
+    missing = None if signed else number_text.MISSING
     names = [k for k, kind in typed.dtypes.items() if kind.kind not in "iuf"]
     texts = _categories(text, names, plain) if names else {}
 
     def read(k):
         return lambda: texts[k] if k in texts else _categories(text, [k], plain)[k]
 
-    return [_OfPandas(None if k in texts else typed[k].to_numpy(np.float64), read(k)) for k in typed]
+    return [_OfPandas(None if k in texts else typed[k].to_numpy(np.float64), read(k), missing) for k in typed]
 
 
 def _categories(text, names, plain):

@@ -11,7 +11,6 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -24,8 +23,6 @@ from fastbp.errors import ModelFormatError
 METADATA_KEY = "fastbp.table"  # of the model file
 MAX_VALUES = 1000  # different texts in a column; more is a name or a free text rather than a category
 MANY_VALUES = 50  # of a feature, which are worth a warning
-MAX_CLASSES = labels.MAX_CLASSES
-LOOKED_AT = 100_000  # rows of a table in which a warning looks at every cell
 TASKS = ("auto", "classification", "regression")
 UNKNOWN = ("other", "error")
 
@@ -35,7 +32,7 @@ class Number:
     """A column of numbers, standardised: (x - mean) / std; `form` is how they are written.
 
     `link` says what an output means of which this is the target: the standardised number, its mean and the log of its
-    variance (gaussian), the log of the number over std (log), or the logit of a share (sigmoid).
+    variance (normal), the log of the number over std (log), or the logit of a share (logit).
     """
 
     name: str
@@ -49,12 +46,12 @@ class Number:
         _check(all(isinstance(x, float) and math.isfinite(x) for x in (self.mean, self.std)), "not finite")
         _check(self.std > 0, "std is not positive")
         _check(self.form.decimal in ("", ".", ",") and isinstance(self.form.unit, str), "no such form of numbers")
-        _check(self.link in ("identity", "gaussian", "log", "sigmoid"), "no such link")
+        _check(self.link in ("identity", "normal", "log", "logit"), "no such link")
 
     @classmethod
     def fit(cls, name: str, values: np.ndarray, form: Form = PLAIN, link: str = "identity") -> "Number":
         values = values[~np.isnan(values)]
-        if link == "sigmoid":
+        if link == "logit":
             return cls(name, 0.0, 1.0, form, link)
         size = float(np.abs(values).max(initial=0.0)) or 1.0  # taken out, so that no square overflows
         mean, std = (float(f(values / size)) if values.size else 0.0 for f in (np.mean, np.std))
@@ -65,7 +62,7 @@ class Number:
 
     @property
     def width(self) -> int:
-        return 2 if self.link == "gaussian" else 1
+        return 2 if self.link == "normal" else 1
 
     def encode(self, table: Table, missing: str, unknown: str = "error") -> np.ndarray:
         values = table.numbers(self.name, self.form)
@@ -90,10 +87,10 @@ class Number:
         Y = Y.astype(np.float64)
         if self.link == "log":
             return {"prediction": np.exp(Y[:, 0]) * self.std}
-        if self.link == "sigmoid":
+        if self.link == "logit":
             return {"prediction": _sigmoid(Y[:, 0])}
         columns = {"prediction": Y[:, 0] * self.std + self.mean}
-        return {**columns, "std": np.exp(Y[:, 1] / 2) * self.std} if self.link == "gaussian" else columns
+        return {**columns, "std": np.exp(Y[:, 1] / 2) * self.std} if self.link == "normal" else columns
 
     def restored(self, y: np.ndarray) -> np.ndarray:
         """The numbers that were encoded, as the file has them."""
@@ -119,7 +116,7 @@ class Text:
         _check(bool(self.values), "there are no values")
         _check(all(isinstance(value, str) for value in self.values), "a value is not text")
         _check(len(set(self.values)) == len(self.values), "a value comes twice")
-        _check(self.link in ("softmax", "sigmoid", "score"), "no such link")
+        _check(self.link in ("softmax", "logit", "score"), "no such link")
 
     @classmethod
     def fit(cls, table: Table, name: str, values: Sequence[str], link: str = "softmax") -> "Text":
@@ -155,7 +152,7 @@ class Text:
         word, shares = "probability", Y
         if self.link == "score":
             word = "score"
-        elif self.link == "sigmoid":
+        elif self.link == "logit":
             shares = _sigmoid(Y.astype(np.float64))
             shares = shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-300)
         else:
@@ -411,8 +408,7 @@ def _fit_feature(table: Table, name: str, train: np.ndarray, as_text: bool) -> N
     form = None if as_text else table.form(name)
     if form is not None:
         values = table.numbers(name, form)
-        if len(table) <= LOOKED_AT and np.isfinite(values).any() and not (values % 1 > 0).any():
-            _warn_of_codes(table, name)
+        labels.warn_of_codes(table, name, values)
         return Number.fit(name, values[train], form)
     column = Text.fit(table, name, table.columns[name].codes()[1])
     if column.width > MANY_VALUES and not as_text:
@@ -420,14 +416,6 @@ def _fit_feature(table: Table, name: str, train: np.ndarray, as_text: bool) -> N
         hint = "numbers are written as 1234.5 or with one unit for all; --ignore leaves it out, --text confirms it"
         warnings.warn(TableWarning(f"{table.path}, column {name!r} {what}; {hint}"), stacklevel=3)
     return column
-
-
-def _warn_of_codes(table, name):
-    cells = islice(table.columns[name], LOOKED_AT)
-    code = next((cell for cell in cells if len(cell) > 1 and cell[0] == "0" and cell.isdigit()), None)
-    if code is not None:
-        what = f"holds {code!r}, which is read as a number; --text takes the column as text"
-        warnings.warn(TableWarning(f"{table.path}, column {name!r} {what}"), stacklevel=3)
 
 
 def _numbers_first(text: str) -> tuple[float, str]:

@@ -4,15 +4,17 @@ A label is its text, so 007 is not 7 and no digit is lost. Numbers written in tw
 label, compared digit by digit; where a column has leading zeros its labels are codes, and each text is its own.
 """
 
+import warnings
 from decimal import Decimal, InvalidOperation
 
 import numpy as np
 
-from fastbp.data.csv_file import Table
+from fastbp.data.csv_file import Table, TableWarning
 from fastbp.data.number_text import PLAIN, Form, is_missing_label
 
 MAX_CLASSES = 20  # different whole numbers in a target that are taken for classes unless told otherwise
 ROWS_A_CLASS = 2  # on average, for the same
+LOOKED_AT = 100_000  # rows of a table in which a warning looks at every cell
 
 
 def target_form(table: Table, name: str, task: str, as_text: bool, wants_numbers: bool = False) -> Form | None:
@@ -70,6 +72,16 @@ def _digits(text):
 def _is_code(text):
     whole = text.lstrip("+-").partition(".")[0]
     return len(whole) > 1 and whole.startswith("0") and whole.isdigit()
+
+
+def warn_of_codes(table: Table, name: str, values: np.ndarray) -> None:
+    """Warn where a column that is taken for numbers has leading zeros, as codes do."""
+    if len(table) > LOOKED_AT or (values % 1 > 0).any():
+        return
+    code = next((cell for cell in table.columns[name] if len(cell) > 1 and cell[0] == "0" and cell.isdigit()), None)
+    if code is not None:
+        what = f"holds {code!r}, which is read as a number; --text takes the column as text"
+        warnings.warn(TableWarning(f"{table.path}, column {name!r} {what}"), stacklevel=4)
 
 
 def gaps(table: Table, name: str, form: Form | None) -> np.ndarray:

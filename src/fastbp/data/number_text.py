@@ -31,7 +31,7 @@ SPELLING = re.compile(
     rf"(?P<open>\()? ?(?P<sign>[-+])? ?(?P<before>(?![-+\d.,'()]){UNIT})? ?(?P<inner>[-+])?(?P<digits>[\d.,'][\d.,' ]*)"
     rf"(?P<exponent>[eE][-+]?\d+)? ?(?P<after>(?![-+\d.,'()]){UNIT})?(?P<last>-)? ?(?P<close>\))?"
 )
-DECIMALS = {mark: re.compile(rf"(?:\d{{1,3}}(?P<gap>[{other}' ])\d{{2,3}}(?:(?P=gap)\d{{2,3}})*(?<=\d{{3}})|\d*)"
+DECIMALS = {mark: re.compile(rf"(?:[^\D0]\d{{0,2}}(?P<gap>[{other}' ])\d{{2,3}}(?:(?P=gap)\d{{2,3}})*(?<=\d{{3}})|\d*)"
                              rf"(?:[{mark}]\d*)?") for mark, other in ((".", ","), (",", "."))}  # fmt: skip
 
 
@@ -63,6 +63,8 @@ PLAIN = Form()
 
 def number(cell: str, missing: Collection[str] = MISSING) -> float | None:
     """The number a cell holds as plain text, NaN if it is missing, None if it holds something else."""
+    if missing is not MISSING and is_missing(cell, missing):  # such as -99
+        return math.nan
     try:
         value = float(cell)
     except ValueError:
@@ -73,6 +75,19 @@ def number(cell: str, missing: Collection[str] = MISSING) -> float | None:
         plain = cell.translate(SIGNS)
         return number(plain, missing) if plain != cell else None
     return value if "_" not in cell else None  # which float() takes and no spreadsheet does
+
+
+def no_numbers(missing: Collection[str]) -> bool:
+    """Whether none of the texts that stand for no value is a number itself."""
+    return missing is MISSING or all(number(text) is None or math.isnan(number(text) or 0.0) for text in missing)
+
+
+def spellings(missing: Collection[str]) -> frozenset[str]:
+    """How most files write the texts that stand for no value."""
+    if missing is not MISSING:
+        return frozenset(missing)
+    ways = (str.lower, str.upper, str.capitalize)
+    return frozenset({"NaN", "<Na>", *(way(text) for text in missing for way in ways)})
 
 
 def is_missing(cell: str, missing: Collection[str] = MISSING) -> bool:

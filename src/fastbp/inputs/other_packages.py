@@ -15,10 +15,15 @@ def is_sparse(A) -> bool:
 def in_numpy(A, name: str) -> np.ndarray:
     """The array that NumPy sees in it, of any dtype."""
     if is_sparse(A):
-        where = "fit, step, predict and evaluate take it"
+        taken = "it" if name.startswith("X") else "a sparse X and no other"
+        where = f"fit, step, predict and evaluate take {taken}"
         raise TypeError(f"{name} is sparse: {where}, elsewhere pass {name}.toarray()")
+    if hasattr(A, "collect_schema") and not hasattr(A, "__array__"):  # polars's, which has no rows yet
+        raise TypeError(f"{name} is a {type(A).__name__}: pass {name}.collect()")
     if hasattr(A, "columns") and hasattr(A, "dtypes"):
         return _frame_as_array(A, name)
+    if hasattr(A, "to_numpy") and hasattr(A, "dtype"):
+        return _column_as_array(A, name)
     try:
         return np.from_dlpack(A) if hasattr(A, "__dlpack__") and not hasattr(A, "__array__") else np.asarray(A)
     except (BufferError, RuntimeError, ValueError) as error:  # torch's for a tensor that tracks its gradient
@@ -29,6 +34,9 @@ def in_numpy(A, name: str) -> np.ndarray:
 
 def _frame_as_array(frame, name):
     """The numbers of a frame; an error names the column that holds anything else."""
+    if hasattr(frame, "iter_columns"):
+        for label, column in zip(frame.columns, frame.iter_columns(), strict=True):
+            _refuse_other_kinds(column, f"column {label!r} of {name}")
     array = np.asarray(frame)
     if array.dtype.kind in "biuf":
         return array
@@ -37,8 +45,21 @@ def _frame_as_array(frame, name):
     return np.column_stack(arrays) if arrays else np.empty((len(frame), 0))
 
 
+def _refuse_other_kinds(column, name):
+    """Raise for a column of polars's that holds no numbers: NumPy would take days, seconds and fields for some."""
+    dtype = getattr(column, "dtype", None)
+    if hasattr(dtype, "is_numeric"):
+        held = getattr(dtype, "inner", dtype) if str(dtype).startswith("Array") else dtype
+        if not (held.is_numeric() or str(held) == "Boolean"):
+            raise TypeError(f"{name} must hold numbers, got dtype {dtype}")
+
+
 def _column_as_array(column, name):
-    array = np.asarray(column)
+    _refuse_other_kinds(column, name)
+    try:
+        array = np.asarray(column)
+    except Exception as error:  # the package's own, such as for integers of 128 bits
+        raise TypeError(f"{name} must hold numbers, got dtype {column.dtype}: {error}") from None
     if array.dtype.kind in "biuf":
         return array
     if array.dtype.kind != "O" or any(isinstance(value, (str, bytes)) for value in array):

@@ -14,17 +14,27 @@ from fastbp._optional import package
 from fastbp._typing import Arrays, Axes, DataFrame, LossLike
 from fastbp.derivatives.first_order import rows_of
 from fastbp.inputs import checks
+from fastbp.insight import learning
 from fastbp.network.network import Network
 from fastbp.plotting import text
+from fastbp.plotting.svg import readable
 from fastbp.training.objective import Objective
 
 VANISHED = 1e-3  # of the last layer's gradient
 EXPLODED = 1e3
+NARROW = 1e-5  # of the largest number: what lies closer together than this is drawn as one
 UPDATED = 0.5  # of the weights, in one step
 DEAD = 0.75  # of the units
 SATURATED = 0.75  # of the numbers
 GRADIENT, WEIGHT = (_engine.FIGURES.index(name) for name in ("gradient", "weight"))
+NOT_LEARNING, MISFIT = "not learning", "misfit"  # verdicts on the net as a whole
 VERDICTS = ("exploding", "dead", "vanishing", "saturated", "healthy")  # the first that a node has is the net's
+CAUSES = {
+    "exploding": "rate",
+    "dead": "rate",
+    "vanishing": "depth",
+    "saturated": "rate",
+}  # what is behind these, or the data
 REMEDIES = {
     "exploding": "a smaller learning rate, clip_by_global_norm, LayerNorm between the layers, or smaller start weights",
     "dead": 'biases that start at 0, a smaller learning rate, "leaky_relu", or he_normal start weights',
@@ -65,37 +75,63 @@ class Diagnosis:
     Attributes
     ----------
     verdict : str
-        "exploding", "dead", "vanishing", "saturated" or "healthy".
+        "exploding", "dead", "vanishing", "saturated", "misfit" (the output layer and the loss), "not learning" (the
+        loss is not below that of the best constant) or "healthy".
+    cause : str
+        "data", "output", "loss", "rate" or "depth"; "" of a healthy net.
     reason : str
         The figures behind it.
     remedies : str
     loss : float
+    constant : float
+        The loss of the best constant, which knows nothing of the inputs.
     nodes : list of Figures
     """
 
     ALIGN: ClassVar[str] = "<<>>>>>>><"  # the sides that the columns of `table` keep to
 
-    def __init__(self, loss: float, nodes: list[Figures], histograms: list):
-        self.loss = loss
+    def __init__(
+        self,
+        loss: float,
+        nodes: list[Figures],
+        histograms: list,
+        base: learning.Baseline,
+        misfit: learning.Cause | None = None,
+        cause: learning.Cause | None = None,
+    ):
+        self.loss, self.constant = loss, base.loss
         self.nodes = nodes
         self.histograms = histograms
         worst = next(v for v in VERDICTS if v == "healthy" or any(node.verdict == v for node in nodes))
         sick = [node for node in nodes if node.verdict == worst]
-        self.verdict = worst
-        self.reason = "every layer gets a gradient, and its units work"
-        if worst != "healthy":
-            others = f", and {len(sick) - 1} more" if len(sick) > 1 else ""
-            self.reason = f"{sick[0].name}: {sick[0].reason}{others}"
-        self.remedies = REMEDIES[worst]
+        learns = base.beaten(loss)
+        against = f"its loss, {readable(loss)}, is {'below' if learns else 'not below'} that of the best constant, "
+        against += readable(base.loss)
+        others = f", and {len(sick) - 1} more" if len(sick) > 1 else ""
+        self.verdict, self.cause, self.remedies = worst, CAUSES.get(worst, ""), REMEDIES[worst]
+        self.reason = f"{sick[0].name}: {sick[0].reason}{others}; {against}" if sick else against
+        if worst == "healthy":
+            self.reason = f"every layer gets a gradient, its units work, and {against}"
+        if misfit and math.isfinite(loss):
+            self.verdict, self.cause, self.remedies = MISFIT, misfit.name, misfit.remedy
+            self.reason = f"{misfit.name}: {misfit.reason}; {against}"
+        elif cause and worst == "healthy":
+            self.verdict, self.cause, self.remedies = NOT_LEARNING, cause.name, cause.remedy
+            self.reason = f"{against}; {cause.name}: {cause.reason}"
+        elif cause:
+            self.cause, self.remedies = cause.name, f"{cause.remedy}; or {self.remedies}"
+            self.reason = f"{self.reason}; {cause.name}: {cause.reason}"
 
     def to_dict(self) -> dict:
         """Everything but the histograms, as JSON has it."""
         nodes = [node._asdict() for node in self.nodes]
         return {
             "verdict": self.verdict,
+            "cause": self.cause,
             "reason": self.reason,
             "remedies": self.remedies,
             "loss": self.loss,
+            "constant": self.constant,
             "nodes": nodes,
         }
 
@@ -209,7 +245,16 @@ def diagnose(
     value, table, bounds, values = net.programs.derivatives.figures(xs, ts, objective)
     nodes = [node for node in net.nodes if node.layer is not None]
     histograms = [_histogram(values[k]) for k, node in enumerate(net.nodes) if node.layer is not None]
-    return Diagnosis(value, judged(nodes, table, bounds, lr), histograms)
+    figures = judged(nodes, table, bounds, lr)
+    base = learning.baseline(objective, ts, net.dtype)
+    misfit, cause = learning.misfit(net, objective, ts), None
+    if not base.beaten(value) and math.isfinite(value):
+        if any(node.verdict != "healthy" for node in figures):
+            cause = learning.of_data(net, xs, ts, objective)
+        else:
+            updates = [] if lr is None else [node.update for node in figures]
+            cause = learning.cause(net, xs, ts, objective, values, updates)
+    return Diagnosis(value, figures, histograms, base, misfit, cause)
 
 
 def judged(nodes, table: np.ndarray, bounds, lr: float | None) -> list[Figures]:
@@ -264,5 +309,12 @@ def _path_bounds(nodes, bounds):
 
 
 def _histogram(values):
-    values = values[np.isfinite(values)]
-    return np.histogram(values if values.size else [0.0], bins=40)
+    """Counts and edges of 40 bins, of any finite numbers: as good as equal, or near the end of their range."""
+    values = values[np.isfinite(values)].astype(np.float64)
+    size = float(np.abs(values).max(initial=0.0)) or 1.0
+    values = values / size if values.size else np.zeros(1)  # else the width of all could overflow
+    low, high = float(values.min()), float(values.max())
+    if high - low < NARROW:
+        low, high = low - NARROW / 2, high + NARROW / 2
+    counts, edges = np.histogram(values, bins=40, range=(low, high))
+    return counts, np.clip(edges, -1.0, 1.0) * size if size > 1e300 else edges * size

@@ -7,6 +7,7 @@ from fastbp.plotting.axes import FILLS, open_frame
 from fastbp.plotting.svg import COLORS
 
 BEYOND = 4.0  # the gradients' axis reaches this factor beyond them, so that near-equal ones look it
+LEAST = 1e-300  # of the axes, and 1 / LEAST at most, so that their ends and margins are numbers
 
 
 def draw(figures: list, histograms: list, verdict: str, ax=None):
@@ -27,7 +28,7 @@ def draw(figures: list, histograms: list, verdict: str, ax=None):
     ax[1].set_title("units", fontsize=10)
     for place, (counts, edges) in zip(places, histograms, strict=True):
         tall = counts / max(1, counts.max())
-        middle, half = (edges[:-1] + edges[1:]) / 2, 0.42
+        middle, half = np.clip(edges[:-1] / 2 + edges[1:] / 2, -1 / LEAST, 1 / LEAST), 0.42
         ax[2].fill_between(
             middle, place + half, place + half - 2 * half * tall, color=COLORS[2], alpha=0.5, linewidth=0
         )
@@ -40,14 +41,14 @@ def draw(figures: list, histograms: list, verdict: str, ax=None):
 
 def _gradients(ax, places, figures):
     gradients = np.array([node.gradient for node in figures])
-    shown = np.where(np.isfinite(gradients) & (gradients > 0), gradients, np.nan)
+    shown = np.where((gradients > LEAST) & (gradients < 1 / LEAST), gradients, np.nan)
     ax.plot(shown, places, color="#bbbbbb", linewidth=1)
     ill = np.array([node.verdict != "healthy" for node in figures])
     for at, color, marker in ((~ill, COLORS[0], "o"), (ill, COLORS[1], "D")):
         ax.scatter(shown[at], places[at], color=color, marker=marker, s=24, zorder=3)
     ax.set_xscale("log")
     if np.isfinite(shown).any():
-        ax.set_xlim(np.nanmin(shown) / BEYOND, np.nanmax(shown) * BEYOND)
+        ax.set_xlim(max(np.nanmin(shown) / BEYOND, LEAST), min(np.nanmax(shown) * BEYOND, 1 / LEAST))
     ax.xaxis.set_minor_formatter("")
     ax.set_xlabel("gradient (root mean square of dLoss/dZ)")
     ax.set_yticks(places, [node.name for node in figures], fontsize=8)
