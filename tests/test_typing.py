@@ -120,6 +120,12 @@ def test_the_stub_is_the_one_list_of_public_names() -> None:
         assert all(getattr(package, name) is not None for name in listed)
 
 
+def test_the_stubs_are_those_of_the_tables(python) -> None:
+    """Which `python docs/write_stubs.py` writes."""
+    done = python(str(ROOT / "docs" / "write_stubs.py"), "--check")
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
 def mypy(folder: Path, *arguments: str) -> list[str]:
     """What it finds, a line each."""
     path = str(SOURCES.parent) if SOURCES.parent.name == "src" else ""
@@ -150,6 +156,10 @@ fb.nonsense  # attr-defined
 fb.diagnose(net, [[1.0]], [1.0]).verdict + 1  # operator
 fb.Input(2) + "x"  # operator
 fb.EarlyStopping(patients=3)  # call-arg
+fb.losses.Hubber  # attr-defined
+fb.losses.Huber(dleta=1)  # call-arg
+fb.activations.leeky_relu  # attr-defined
+fb.initializers.truncated_nromal  # attr-defined
 """
 
 

@@ -6,7 +6,7 @@ parameters are names of the package too. Names of other libraries, such as "swis
 """
 
 import numbers
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -101,13 +101,6 @@ class ActivationFunction:
         return f"{self.name}({', '.join(f'{n}={p!r}' for n, p in zip(names, self.parameters, strict=True))})"
 
 
-class _Maker(Protocol):
-    """The function of a row of the table: its parameters in, an ActivationFunction out."""
-
-    def __call__(self, *parameters: float, **named: float) -> ActivationFunction:
-        """Make it."""
-
-
 def resolve(activation: str | ActivationFunction, alpha: float | list[float] | None = None) -> ActivationFunction:
     """The function for a name or a function; alpha has its parameter, or all of them in a list.
 
@@ -175,11 +168,15 @@ def _maker(row):
     return make
 
 
-def __getattr__(name: str) -> _Maker:
-    if name not in ACTIVATIONS:
-        raise AttributeError(f"module 'fastbp.activations' has no attribute {name!r}")
-    made = globals()[name] = _maker(ACTIVATIONS[name])
-    return made
+if TYPE_CHECKING:
+    from fastbp._activation_names import *  # noqa: F403
+else:  # a type checker would take any name for one of ours
+
+    def __getattr__(name):
+        if name not in ACTIVATIONS:
+            raise AttributeError(f"module 'fastbp.activations' has no attribute {name!r}")
+        made = globals()[name] = _maker(ACTIVATIONS[name])
+        return made
 
 
 def __dir__():

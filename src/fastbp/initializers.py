@@ -57,8 +57,7 @@ class Initializer(Configured):
 
 INITIALIZERS.base = Initializer
 if TYPE_CHECKING:
-
-    def __getattr__(name: str) -> Initializer: ...  # the synonyms
+    from fastbp._initializer_synonyms import *  # noqa: F403
 
 
 def _row(*synonyms, **rules):

@@ -137,3 +137,10 @@ nets("float32")[1].fit([[1.0] * 5], [0], loss=error, callbacks=[Watch()], metric
 nets("float32")[0].fit(stream(), steps_per_epoch=3, epochs=2)
 show(fb.functional.dense_forward(np.ones((2, 3)), np.ones((3, 4))), fb.get_num_threads())
 fb.set_num_threads(2)
+
+
+def made_from_tables(Y: npt.NDArray[np.float64]) -> None:
+    huber: fb.losses.Huber = fb.losses.Huber(delta=0.5, mask_nan=True)
+    value, dY = fb.losses.mse(Y, Y)
+    loss: float = value
+    show(huber, loss, dY, fb.activations.leaky_relu(negative_slope=0.1)(Y), fb.initializers.trunc_normal(std=0.1))

@@ -1,13 +1,12 @@
-"""Losses: (Y, t) -> (value, dY), and the objective that gives each output of a network its loss.
+"""Losses: what each of them is, an entry of the engine's table with its parameters; `table.py` makes them.
 
-The functions `mse`, `cross_entropy` and so on are the rows of the engine's table with their standard parameters; the
-classes `MSE`, `CrossEntropy` and so on make one with others. Both are made here in a loop: there is no list of them in
-Python. A loss may also be any function (Y, t) -> (value, dY); then a step goes through Python.
+The functions `mse`, `cross_entropy` and so on have the table's parameters; the classes `MSE`, `CrossEntropy` and so on
+make one with others. A loss may also be any function (Y, t) -> (value, dY); then a step goes through Python.
 """
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -16,19 +15,6 @@ from fastbp._configured import Registered, Registry, called, made
 from fastbp._typing import ArrayLike
 from fastbp.inputs import checks
 from fastbp.losses import loss_checks
-
-
-class _Signature:
-    """Of a loss's class, from its row: made when somebody asks, since `inspect` is slow to load."""
-
-    def __get__(self, loss, cls):
-        from inspect import Parameter, Signature
-
-        parameters = [
-            Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, default=value)
-            for name, value in loss_checks.as_parameters(cls.row, (), {}).items()
-        ]
-        return Signature([*parameters, Parameter("mask_nan", Parameter.KEYWORD_ONLY, default=False)])
 
 
 class Loss(Registered):
@@ -46,6 +32,7 @@ class Loss(Registered):
 
     Examples
     --------
+    >>> from fastbp.losses import Huber, huber, mse
     >>> value, dY = mse([[1.0, 2.0]], [[0.0, 0.0]])
     >>> value
     2.5
@@ -158,39 +145,3 @@ class Loss(Registered):
         given = {name: value for name, value in self.settings.items() if name != "mask_nan" or value}
         factor = "" if self.weight == 1 else f"{self.weight:g} * "
         return f"{factor}{called(type(self).__name__, given)}"
-
-
-if TYPE_CHECKING:
-
-    def __getattr__(name: str) -> Any: ...  # a loss for each row of the table, and its class
-
-
-def _class_of(row):
-    """The class of a row: cross_entropy becomes CrossEntropy, and short words are abbreviations: mse becomes MSE."""
-    words = row.name.split("_")
-    name = "".join(word.upper() if len(word) < 4 and word != "log" else word.title() for word in words)
-    standards = loss_checks.as_parameters(row, (), {})
-    lines = [f"    {one.name} : {_kind_of(one)}, {standards[one.name]} if not given" for one in row.parameters]
-    doc = "\n".join(
-        [
-            f"{'Of each row' if row.by_rows else 'Mean over the outputs'}: {row.formula}.",
-            "\n    Parameters\n    ----------",
-            *lines,
-            "    mask_nan : bool",
-            "        Whether a target that is NaN is a missing one, which counts nothing.\n",
-        ]
-    )
-    body = {"row": row, "__doc__": doc, "__module__": __name__, "__signature__": _Signature()}
-    return type(name, (Loss,), body)
-
-
-def _kind_of(parameter):
-    vectors = {"each output": "float, or one for each output", "heads": "float or list of float", "flag": "bool"}
-    return vectors.get(parameter.kind, "float")
-
-
-for _row in _engine.LOSSES.values():
-    _made = _class_of(_row)
-    globals()[_made.__name__], globals()[_row.name] = _made, _made()
-
-NAMES = (*_engine.LOSSES, *(cls.__name__ for cls in Loss.classes.values()))

@@ -1,0 +1,52 @@
+"""The losses: a class and a function for each entry of the engine's table, made here in a loop.
+
+`table.pyi` lists them for editors and type checkers; `docs/write_stubs.py` writes it.
+"""
+
+from fastbp import _engine
+from fastbp.losses import loss_checks
+from fastbp.losses.loss import Loss
+
+
+class _Signature:
+    """Of a loss's class, from its row: made when somebody asks, since `inspect` is slow to load."""
+
+    def __get__(self, loss, cls):
+        from inspect import Parameter, Signature
+
+        parameters = [
+            Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, default=value)
+            for name, value in loss_checks.as_parameters(cls.row, (), {}).items()
+        ]
+        return Signature([*parameters, Parameter("mask_nan", Parameter.KEYWORD_ONLY, default=False)])
+
+
+def _class_of(row):
+    """The class of a row: cross_entropy becomes CrossEntropy, and short words are abbreviations: mse becomes MSE."""
+    words = row.name.split("_")
+    name = "".join(word.upper() if len(word) < 4 and word != "log" else word.title() for word in words)
+    standards = loss_checks.as_parameters(row, (), {})
+    lines = [f"    {one.name} : {_kind_of(one)}, {standards[one.name]} if not given" for one in row.parameters]
+    doc = "\n".join(
+        [
+            f"{'Of each row' if row.by_rows else 'Mean over the outputs'}: {row.formula}.",
+            "\n    Parameters\n    ----------",
+            *lines,
+            "    mask_nan : bool",
+            "        Whether a target that is NaN is a missing one, which counts nothing.\n",
+        ]
+    )
+    body = {"row": row, "__doc__": doc, "__module__": "fastbp.losses", "__signature__": _Signature()}
+    return type(name, (Loss,), body)
+
+
+def _kind_of(parameter):
+    vectors = {"each output": "float, or one for each output", "heads": "float or list of float", "flag": "bool"}
+    return vectors.get(parameter.kind, "float")
+
+
+for _row in _engine.LOSSES.values():
+    _made = _class_of(_row)
+    globals()[_made.__name__], globals()[_row.name] = _made, _made()
+
+NAMES = (*_engine.LOSSES, *(cls.__name__ for cls in Loss.classes.values()))
