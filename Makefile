@@ -1,0 +1,58 @@
+# The developer's commands, each by itself: `make help` lists them. They work in the environment at hand, which
+# `make setup` fills; nox, which makes one for each, would build the engine in each.
+PYTHON ?= python
+WORK ?= build/work
+ISA = $(shell $(PYTHON) -c "from fastbp._engine import cpu; print(*cpu.supported()[1:])")
+
+.PHONY: help setup engine lint typing build docs benchmarks tests tests-minimum
+
+help:           ## this list
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:[^#]*##/:/'
+
+setup:          ## everything a developer needs, and fastbp from these sources
+	$(PYTHON) -m pip install --upgrade "pip>=25.1"
+	$(PYTHON) -m pip install --group dev
+	$(PYTHON) -m pip install --no-build-isolation -e ".[test]"
+
+engine:         ## compile what has changed in src/fastbp/_engine; FASTBP_VARIANTS=avx2 for one instruction set only
+	$(PYTHON) setup.py build_ext --inplace -j2
+
+lint:           ## ruff, its format, cython-lint
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	cython-lint src/fastbp/_engine
+
+typing:         ## mypy, and the stubs of the compiled modules against these
+	$(PYTHON) -m mypy
+	@mkdir -p $(WORK) && echo 'fastbp\._engine\.\w+(\.\w+)?\.__\w+__' >$(WORK)/made_by_cython
+	MYPYPATH=src $(PYTHON) -m mypy.stubtest --ignore-disjoint-bases --allowlist $(WORK)/made_by_cython \
+	    $$(cd src && find fastbp/_engine -name '*.pyi' | sed 's/\.pyi$$//; s,/,.,g')
+
+build:          ## compile without a warning; sdist, wheel from it, and its size
+	@mkdir -p $(WORK)
+	CFLAGS="-Wall -Wextra" $(PYTHON) setup.py build_ext --build-temp $(WORK)/temp --build-lib $(WORK)/warnings -j2 --force \
+	    >$(WORK)/build.log 2>&1 || { cat $(WORK)/build.log; exit 1; }
+	@! grep -E "warning:|performance hint" $(WORK)/build.log
+	$(PYTHON) -m build --outdir $(WORK)/dist . >$(WORK)/wheel.log 2>&1 || { cat $(WORK)/wheel.log; exit 1; }
+	@size=$$(stat -c %s $(WORK)/dist/*.whl); echo "wheel: $$size bytes"; [ $$size -lt 2000000 ]
+
+docs:           ## whether generated pages and stubs are current
+	@mkdir -p $(WORK)
+	$(PYTHON) docs/write_tables.py $(WORK)/tables.md
+	@cmp $(WORK)/tables.md docs/tables.md || { echo "run: $(PYTHON) docs/write_tables.py"; exit 1; }
+	@$(PYTHON) docs/write_stubs.py --check || { echo "run: $(PYTHON) docs/write_stubs.py"; exit 1; }
+
+benchmarks:     ## instructions of a training step, and the time of an import
+	$(PYTHON) -m benchmarks.instructions
+	$(PYTHON) -m benchmarks.imports
+
+tests:          ## the whole suite, and whole nets under each other instruction set
+	for isa in $(ISA); do FASTBP_ISA=$$isa $(PYTHON) -m pytest -q \
+	    tests/network/test_graph.py tests/training/test_training.py tests/training/test_against_torch.py || exit 1; done
+	$(PYTHON) -m pytest
+
+tests-minimum:  ## the suite with the oldest versions that pyproject.toml promises, in an environment of its own
+	rm -rf $(WORK)/minimum
+	$(PYTHON) -m venv $(WORK)/minimum
+	$(WORK)/minimum/bin/pip install --quiet -c tests/minimum.txt ".[test,onnx]"
+	$(WORK)/minimum/bin/python -m pytest -q -W ignore::DeprecationWarning

@@ -1,0 +1,54 @@
+"""What the engine gives to the folders above: the one list of it. `fastbp._lazy` reads it."""
+
+from fastbp._engine import functional as functional
+from fastbp._engine.chain import Chain as Chain
+from fastbp._engine.derivatives import (
+    parameter_second as parameter_second,
+    pull as pull,
+    push as push,
+    rows_gradients as rows_gradients,
+    second as second,
+    vjp as vjp,
+    weight_products as weight_products,
+)
+from fastbp._engine.dict_row import DictRow as DictRow
+from fastbp._engine.fast_activation import Function as Function
+from fastbp._engine.fast_path import FastPath as FastPath
+from fastbp._engine.figures import (
+    FIGURES as FIGURES,
+    describe as describe,
+    slope_bounds as slope_bounds,
+    tensor_gradients as tensor_gradients,
+    values as values,
+)
+from fastbp._engine.functional import first_nonfinite as first_nonfinite, first_outside as first_outside, loss as loss
+from fastbp._engine.locked_passes import (
+    forward_kept as forward_kept,
+    gradient_of as gradient_of,
+    predict_fit as predict_fit,
+    train as train,
+    updated as updated,
+)
+from fastbp._engine.loss_term import Term as Term
+from fastbp._engine.program import Program as Program
+from fastbp._engine.sources import Source as Source, SparseSource as SparseSource
+from fastbp._engine.tables import (
+    ACTIVATIONS as ACTIVATIONS,
+    CONSTRAINTS as CONSTRAINTS,
+    LOSSES as LOSSES,
+    OPS as OPS,
+    RULES as RULES,
+    SOURCES as SOURCES,
+    Activation as Activation,
+    Loss as Loss,
+    Parameter as Parameter,
+    Rule as Rule,
+    Setting as Setting,
+)
+from fastbp._engine.tangent_graph import (
+    NoTangentRule as NoTangentRule,
+    one_hidden_layer as one_hidden_layer,
+    tangent as tangent,
+)
+from fastbp._engine.threads import Lock as Lock
+from fastbp._engine.variant import isa as isa
