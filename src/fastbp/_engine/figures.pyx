@@ -19,7 +19,7 @@ cdef Activation shaped(const Op* op) noexcept:
     return row
 
 
-def describe(Program program, double[:, ::1] out, bint inputs=False):
+def describe(Program program, out, bint inputs=False):
     """A row of FIGURES for each op, of the last pass over training rows.
 
     Saturated and dead are shares, of the numbers and of the columns, or NaN where the activation can be neither; the
@@ -27,13 +27,14 @@ def describe(Program program, double[:, ::1] out, bint inputs=False):
     op has one of its own: dZ.  The norms of the weights are NaN without weights; all is NaN before a
     pass, and the gradient where none was wanted: `inputs` says that the pass went down to the inputs.
     """
-    cdef Py_ssize_t k, row = 0, N = program.plan.rows, size
+    cdef Py_ssize_t k, N = program.plan.rows, size
     cdef const Node* node
     cdef Activation f
     cdef double[4] sums
     cdef double count
+    cdef double* figures = <double*> address(out, len(out) * len(FIGURES) * sizeof(double))
     if N == 0:
-        out[:, :] = NAN
+        out[...] = NAN
         return
     for k, spec in enumerate(program.specs):
         if spec.kind == "fan_out":
@@ -41,16 +42,16 @@ def describe(Program program, double[:, ::1] out, bint inputs=False):
         node, f = program.plan.nodes + k, shaped(&program.plan.nodes[k].op)
         count = <double> N * node.op.Y.width
         program.plan.kernels.describe(&node.op.Y, N, f.low, f.high, sums)
-        out[row, 0], out[row, 1] = sums[0] / count, sqrt(max(0, sums[1] / count - (sums[0] / count) ** 2))
-        out[row, 2] = sums[2] / count if f.low < f.high else NAN
-        out[row, 3] = sums[3] / <double> node.op.Y.width if f.dies else NAN
-        out[row, 4] = NAN
+        figures[0], figures[1] = sums[0] / count, sqrt(max(0, sums[1] / count - (sums[0] / count) ** 2))
+        figures[2] = sums[2] / count if f.low < f.high else NAN
+        figures[3] = sums[3] / <double> node.op.Y.width if f.dies else NAN
+        figures[4] = NAN
         if inputs or node.trains:
-            out[row, 4] = sqrt(program.plan.kernels.squares_of(&node.op.dY, N) / count)
+            figures[4] = sqrt(program.plan.kernels.squares_of(&node.op.dY, N) / count)
         size = node.weight_rows * node.weight_columns
-        out[row, 5] = sqrt(program.plan.kernels.sum_of_squares(node.op.W, size)) if node.weights >= 0 else NAN
-        out[row, 6] = sqrt(program.plan.kernels.sum_of_squares(node.op.dW, size)) if node.weights >= 0 else NAN
-        row += 1
+        figures[5] = sqrt(program.plan.kernels.sum_of_squares(node.op.W, size)) if node.weights >= 0 else NAN
+        figures[6] = sqrt(program.plan.kernels.sum_of_squares(node.op.dW, size)) if node.weights >= 0 else NAN
+        figures += len(FIGURES)
 
 
 def slope_bounds(Program program):
