@@ -4,6 +4,7 @@ README.md in this folder says how a training step runs through these files.
 """
 
 from fastbp._engine import functional
+from fastbp._engine.batches import Batches
 from fastbp._engine.chain import Chain
 from fastbp._engine.derivatives import (
     parameter_second,
@@ -48,6 +49,7 @@ __all__ = [
     "RULES",
     "SOURCES",
     "Activation",
+    "Batches",
     "Chain",
     "DictRow",
     "FastPath",

@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from fastbp._engine.chain import Chain
+from fastbp._engine.batches import Batches
 from fastbp._engine.loss_term import Term
 from fastbp._engine.sources import Source
 from fastbp._engine.threads import Lock
@@ -45,9 +45,7 @@ class Program:
     def guard(self, lock: Lock) -> None: ...
     def forward_kept(self, xs: _Sources, training: bool, threads: int) -> tuple[np.ndarray, ...]: ...
     def predict_fit(self, xs: _Sources, threads: int) -> tuple[tuple[np.ndarray, ...], bool]: ...
-    def train(
-        self, data: Sequence[Any], plan: Sequence[Any], first: int, rest: Sequence[Any], threads: int
-    ) -> tuple[int, int]: ...
+    def train(self, batches: Batches, threads: int) -> tuple[int, int]: ...
     def gradient_of(
         self, xs: _Sources, ts: _Arrays, weights: np.ndarray | None, terms: Sequence[Term], threads: int
     ) -> float: ...
@@ -65,22 +63,4 @@ class Program:
         training: bool,
         threads: int = 1,
     ) -> float: ...
-    def run(
-        self,
-        xs: _Sources,
-        ts: _Arrays,
-        weights: np.ndarray | None,
-        terms: Sequence[Term],
-        chain: Chain,
-        lrs: float | np.ndarray,
-        order: np.ndarray | None,
-        batch_size: int,
-        first: int,
-        last: int,
-        seconds: float,
-        batch_losses: np.ndarray,
-        outs: _Arrays | None,
-        seed: int,
-        step: int,
-        threads: int = 1,
-    ) -> tuple[int, int]: ...
+    def run(self, batches: Batches, seed: int, step: int, threads: int = 1) -> tuple[int, int]: ...

@@ -293,12 +293,16 @@ class Network:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Every parameter by its full name, such as "dense_1.W": live views."""
-        return {name: self.params[part].reshape(shape) for name, (part, shape) in self.slices.items()}
+        return self.named(self.params)
+
+    def named(self, params: np.ndarray) -> dict[str, np.ndarray]:
+        """The parts of a vector like `params` by the full names of the parameters: views."""
+        return {name: params[part].reshape(shape) for name, (part, shape) in self.slices.items()}
 
     def snapshot(self) -> tuple[dict[str, np.ndarray], int]:
         """Copies of what `arrays` gives, and `draws`, as they are between two steps of whoever trains the network."""
-        params, _, draws = self.programs.snapshot()
-        return {name: params[part].reshape(shape) for name, (part, shape) in self.slices.items()}, draws
+        params, draws = self.programs.snapshot()
+        return self.named(params), draws
 
     def config(self) -> dict:
         """The graph and all settings, as JSON has them; without the parameters."""

@@ -54,6 +54,7 @@ class OnPlateau(Schedule):
     """
 
     MODES = ("rel", "abs")
+    by_count = False
 
     def __init__(
         self,
