@@ -44,6 +44,16 @@ def test_on_plateau_is_that_of_torch(settings: dict) -> None:
     assert len(seen) > 3
 
 
+def test_on_plateau_never_raises_the_rate() -> None:
+    """As in torch, where the least rate is above the present one."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1e-3)
+    ours, theirs = s.OnPlateau(1e-3, patience=0, min_lr=0.1), T.ReduceLROnPlateau(optimizer, patience=0, min_lr=0.1)
+    for value in (1.0, 1.0, 1.0):
+        ours.see(value)
+        theirs.step(value)
+    assert ours(0) == optimizer.param_groups[0]["lr"] == 1e-3
+
+
 def net_of(dtype: str = "float64") -> fb.Sequential:
     return fb.Sequential(fb.Input(3), fb.Dense(5, "tanh"), fb.Dense(2), dtype=dtype, seed=1)
 
