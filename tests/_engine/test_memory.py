@@ -72,8 +72,8 @@ def test_a_run_holds_nothing_however_many_steps() -> None:
     def run(batch_size: int) -> None:
         batches = -(-ROWS // batch_size)
         term = _engine.Term("float32", "cross_entropy")
-        data, plan = ((X,), (y,), (weights,)), ((term,), chain, 1e-3, order, batch_size)
-        assert programs.run(data, plan, 0, batches, 0.0, losses, outs) == (batches, 0)
+        data = ((X,), (y,), (weights,), (term,), chain, 1e-3, order, batch_size, 0, batches, 0.0, losses, outs)
+        assert programs.run(_engine.Batches(*data)) == (batches, 0)
 
     run(ROWS)
     run(1)

@@ -34,19 +34,22 @@ class Bench:
         self.losses = np.full(8, -1.0)
 
     def run(self, first: int, last: int, lrs=0.1, outs=None, step: int = 0, seconds: float = 0.0, size: int = 5):
-        data = (
-            (self.X,),
-            (self.t,),
-            None,
-            (_engine.Term(self.X.dtype, "cross_entropy"),),
-            self.chain,
-            lrs,
-            self.order,
-            size,
-            first,
-            last,
+        batches = _engine.Batches(
+            xs=(self.X,),
+            ts=(self.t,),
+            weights=None,
+            terms=(_engine.Term(self.X.dtype, "cross_entropy"),),
+            chain=self.chain,
+            rates=lrs,
+            order=self.order,
+            size=size,
+            first=first,
+            last=last,
+            seconds=seconds,
+            losses=self.losses,
+            outs=outs,
         )
-        return self.program.run(*data, seconds, self.losses, outs, 7, step)
+        return self.program.run(batches, 7, step)
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.3])

@@ -7,7 +7,7 @@ import pytest
 
 from fastbp import ModelFormatError
 from fastbp.data import encoding
-from fastbp.data.encoding import Encoding, Number, Text, hold_out, prepare
+from fastbp.data.encoding import Encoding, Number, Text, prepare
 
 # Fitting the encoding
 
@@ -159,37 +159,6 @@ def test_tables_that_cannot_be_learned_from(reader, read, text, options, words):
     with pytest.raises(ValueError, match=words) as caught:
         prepare(read(text), "y", **options)
     assert "\n" not in str(caught.value)
-
-
-# Holding rows out
-
-
-def test_the_same_seed_holds_out_the_same_rows():
-    groups = np.arange(200) % 3
-    first, again, other = (hold_out(groups, 0.2, seed)[1] for seed in (5, 5, 6))
-    assert np.array_equal(first, again)
-    assert not np.array_equal(first, other)
-
-
-@pytest.mark.parametrize("fraction", [0.01, 0.2, 0.5, 0.9, 0.99])
-@pytest.mark.parametrize("sizes", [(50,), (30, 60, 10), (2, 2, 2, 2, 2), (1, 1, 40), (1, 2)])
-def test_each_group_gives_its_share_and_keeps_a_row(sizes, fraction):
-    groups = np.random.default_rng(1).permutation(np.repeat(np.arange(len(sizes)), sizes))
-    for seed in range(5):
-        train, held_out = hold_out(groups, fraction, seed)
-        assert sorted([*train, *held_out]) == list(range(len(groups)))
-        spare = len(groups) - len(sizes)
-        assert len(held_out) == min(max(1, round(fraction * len(groups))), spare)
-        assert set(groups[train]) == set(groups)
-        share = len(held_out) / spare
-        for group, size in enumerate(sizes):
-            assert abs((groups[held_out] == group).sum() - share * (size - 1)) <= 1
-
-
-def test_every_row_is_held_out_by_some_seed():
-    groups = np.repeat([0, 1], 10)
-    seen = {int(row) for seed in range(100) for row in hold_out(groups, 0.2, seed)[1]}
-    assert seen == set(range(20))
 
 
 # The encoding in the model file

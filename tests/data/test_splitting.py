@@ -9,6 +9,7 @@ import scipy.sparse
 from sklearn.model_selection import KFold, StratifiedKFold
 
 import fastbp as fb
+from fastbp.data.splitting import hold_out
 from nets import OPTIMIZERS, small_data, small_net
 
 
@@ -200,3 +201,34 @@ def test_bad_splits_are_clear_errors(case: str) -> None:
     with pytest.raises(error) as caught:
         call()
     assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+# Holding rows out
+
+
+def test_the_same_seed_holds_out_the_same_rows():
+    groups = np.arange(200) % 3
+    first, again, other = (hold_out(groups, 0.2, seed)[1] for seed in (5, 5, 6))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("fraction", [0.01, 0.2, 0.5, 0.9, 0.99])
+@pytest.mark.parametrize("sizes", [(50,), (30, 60, 10), (2, 2, 2, 2, 2), (1, 1, 40), (1, 2)])
+def test_each_group_gives_its_share_and_keeps_a_row(sizes, fraction):
+    groups = np.random.default_rng(1).permutation(np.repeat(np.arange(len(sizes)), sizes))
+    for seed in range(5):
+        train, held_out = hold_out(groups, fraction, seed)
+        assert sorted([*train, *held_out]) == list(range(len(groups)))
+        spare = len(groups) - len(sizes)
+        assert len(held_out) == min(max(1, round(fraction * len(groups))), spare)
+        assert set(groups[train]) == set(groups)
+        share = len(held_out) / spare
+        for group, size in enumerate(sizes):
+            assert abs((groups[held_out] == group).sum() - share * (size - 1)) <= 1
+
+
+def test_every_row_is_held_out_by_some_seed():
+    groups = np.repeat([0, 1], 10)
+    seen = {int(row) for seed in range(100) for row in hold_out(groups, 0.2, seed)[1]}
+    assert seen == set(range(20))

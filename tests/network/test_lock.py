@@ -115,6 +115,37 @@ os._exit(0)
     assert python("-c", code).stdout == "True\n"
 
 
+@pytest.mark.parametrize("how", ["save", "pickle"])
+def test_a_trainer_stored_beside_its_fit_is_of_one_step(how: str, tmp_path) -> None:
+    """The gradient is the same in each step, so that all numbers follow from how many steps there were."""
+    net = fb.Sequential(fb.Input(512), fb.Dense(512, weights="zeros", biases="zeros"), dtype="float32", seed=0)
+    rows, stop, move = np.ones((64, 512), np.float32), threading.Event(), 2.0**-10
+    trainer = fb.Trainer(net, "mae", fb.SGD(512 * move, ema=0.5))
+    X, y = (np.tile(part, (10, 1)) for part in (rows, 1e9 * rows))
+
+    def train() -> None:
+        while not stop.is_set():
+            trainer.fit(X, y, epochs=1, batch_size=64)
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    try:
+        for k in range(40):
+            if how == "save":
+                trainer.save(tmp_path / "it.safetensors")
+                other = fb.Trainer.load(tmp_path / "it.safetensors")
+            else:
+                other = pickle.loads(pickle.dumps(trainer))
+            steps = other.chain.t
+            np.testing.assert_array_equal(other.net.params, np.float32(steps * move), f"{how} {k}")
+            np.testing.assert_allclose(other.chain.states[-1], (steps - 1 + 0.5**steps) * move, 0, move / 4)
+            assert other.net.draws == steps
+    finally:
+        stop.set()
+        thread.join(20)
+    assert trainer.chain.t > 40
+
+
 @pytest.mark.parametrize("how", ["save", "copy", "pickle"])
 def test_what_is_stored_beside_a_fit_is_of_one_step(how: str, tmp_path) -> None:
     """Each update adds the same number to every parameter, so parameters of two steps differ among themselves."""

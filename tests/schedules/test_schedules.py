@@ -44,6 +44,16 @@ def test_on_plateau_is_that_of_torch(settings: dict) -> None:
     assert len(seen) > 3
 
 
+def test_on_plateau_never_raises_the_rate() -> None:
+    """As in torch, where the least rate is above the present one."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1e-3)
+    ours, theirs = s.OnPlateau(1e-3, patience=0, min_lr=0.1), T.ReduceLROnPlateau(optimizer, patience=0, min_lr=0.1)
+    for value in (1.0, 1.0, 1.0):
+        ours.see(value)
+        theirs.step(value)
+    assert ours(0) == optimizer.param_groups[0]["lr"] == 1e-3
+
+
 def net_of(dtype: str = "float64") -> fb.Sequential:
     return fb.Sequential(fb.Input(3), fb.Dense(5, "tanh"), fb.Dense(2), dtype=dtype, seed=1)
 
@@ -161,3 +171,66 @@ def test_what_is_wrong_is_refused_when_it_is_made(make, error: type, parts: list
         make()
     for part in parts:
         assert part in str(raised.value)
+
+
+@pytest.fixture
+def counts() -> list[int]:
+    return []
+
+
+@pytest.fixture
+def kept(counts):
+    """A function of the count that keeps what it was called with."""
+    return lambda t: counts.append(t) or rate(t)
+
+
+def squares(Y, t, weights=None):
+    return float(np.mean((Y - t) ** 2)), 2 * (Y - t) / Y.size
+
+
+def steps(trainer: fb.Trainer, **settings) -> None:
+    X, y = (np.asarray(part, np.float32) for part in DATA)
+    for _ in range(8):
+        trainer.step(X, y.reshape(len(X), -1), **settings)
+
+
+def slices(trainer: fb.Trainer) -> None:
+    """A fit that leaves the engine after each batch, and after each third."""
+    for every in (1, 3):
+        watch = fb.LambdaCallback(every=every, on_batch_end=lambda *_: None)
+        trainer.fit(*DATA, epochs=1, batch_size=6, callbacks=[watch])
+
+
+def by_hand(trainer: fb.Trainer) -> None:
+    for _ in range(8):
+        trainer.optimizer.step(trainer.net)
+
+
+WAYS = {
+    "steps": steps,
+    "steps with weights": lambda trainer: steps(trainer, sample_weight=np.ones(len(DATA[0]))),
+    "fit": lambda trainer: trainer.fit(*DATA, epochs=2, batch_size=6),
+    "fit by batches": slices,
+    "streams": lambda trainer: trainer.fit([(DATA[0][:6], DATA[1][:6])] * 4, epochs=2),
+    "loops by hand": by_hand,
+}
+
+
+@pytest.mark.parametrize("loss", ["mse", squares])
+@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("way", WAYS)
+def test_a_function_is_called_once_a_step(way: str, accumulate: int, loss, kept, counts) -> None:
+    trainer = fb.Trainer(net_of(), loss, fb.SGD(lr=kept, accumulate=accumulate))
+    WAYS[way](trainer)
+    assert trainer.chain.t == 8
+    assert counts == list(range(8 // accumulate))
+    assert trainer.optimizer.lr == rate(8 // accumulate - 1)
+
+
+@pytest.mark.parametrize("loss", ["mse", squares])
+def test_a_function_of_the_epoch_is_called_once_an_epoch(loss, kept, counts) -> None:
+    trainer = fb.Trainer(net_of(), loss, fb.SGD(lr=s.Function(kept, per="epoch")))
+    trainer.fit(*DATA, epochs=3, batch_size=6)
+    assert counts == [0, 1, 2]
+    steps(trainer)
+    assert counts == [0, 1, 2, 3]

@@ -1,6 +1,7 @@
 """What the engine gives to the folders above: the one list of it. `fastbp._lazy` reads it."""
 
 from fastbp._engine import functional as functional
+from fastbp._engine.batches import Batches as Batches
 from fastbp._engine.chain import Chain as Chain
 from fastbp._engine.derivatives import (
     parameter_second as parameter_second,

@@ -5,14 +5,13 @@ from typing import Any
 
 import numpy as np
 
+from fastbp._engine.batches import Batches
 from fastbp._engine.loss_term import Term
 from fastbp._engine.program import Program, _Arrays, _Sources
 
 def forward_kept(program: Program, xs: _Sources, training: bool, threads: int) -> tuple[np.ndarray, ...]: ...
 def predict_fit(program: Program, xs: _Sources, threads: int) -> tuple[tuple[np.ndarray, ...], bool]: ...
-def train(
-    program: Program, data: Sequence[Any], plan: Sequence[Any], first: int, rest: Sequence[Any], threads: int
-) -> tuple[int, int]: ...
+def train(program: Program, batches: Batches, threads: int) -> tuple[int, int]: ...
 def gradient_of(
     program: Program, xs: _Sources, ts: _Arrays, weights: np.ndarray | None, terms: Sequence[Term], threads: int
 ) -> float: ...

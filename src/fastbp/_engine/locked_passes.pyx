@@ -19,11 +19,11 @@ def predict_fit(Program program, xs, int threads):
     return program.predict(xs, threads), program.plan.unfit
 
 
-def train(Program program, data, plan, Py_ssize_t first, rest, int threads):
+def train(Program program, batches, int threads):
     """`run` with the program's own seed; (next batch, status)."""
     program.pending = 0
-    batch, status = program.run(*data, *plan, first, *rest, program.seed, program.draws, threads)
-    program.draws += batch - first
+    batch, status = program.run(batches, program.seed, program.draws, threads)
+    program.draws += batch - batches.first
     return batch, status
 
 

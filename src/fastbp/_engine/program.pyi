@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from fastbp._engine.chain import Chain
+from fastbp._engine.batches import Batches
 from fastbp._engine.loss_term import Term
 from fastbp._engine.sources import Source
 from fastbp._engine.threads import Lock
@@ -56,22 +56,4 @@ class Program:
         training: bool,
         threads: int = 1,
     ) -> float: ...
-    def run(
-        self,
-        xs: _Sources,
-        ts: _Arrays,
-        weights: np.ndarray | None,
-        terms: Sequence[Term],
-        chain: Chain,
-        lrs: float | np.ndarray,
-        order: np.ndarray | None,
-        batch_size: int,
-        first: int,
-        last: int,
-        seconds: float,
-        batch_losses: np.ndarray,
-        outs: _Arrays | None,
-        seed: int,
-        step: int,
-        threads: int = 1,
-    ) -> tuple[int, int]: ...
+    def run(self, batches: Batches, seed: int, step: int, threads: int = 1) -> tuple[int, int]: ...

@@ -406,24 +406,26 @@ cdef class Program:
         self.raise_failed()
         return loss
 
-    def run(self, xs, ts, weights, terms, Chain chain, lrs, order, Py_ssize_t batch_size, Py_ssize_t first,
-            Py_ssize_t last, double seconds, double[::1] batch_losses, outs, uint64_t seed, uint64_t step,
-            int threads=1):
-        """Trains batches first ... last - 1; returns (next batch, status) as `batch` has it."""
-        cdef Py_ssize_t n = len(xs[0]), total = len(order) if order is not None else n, k = first
-        cdef bint one_rate = not isinstance(lrs, np.ndarray), direct
-        cdef double rate = lrs if one_rate else 0
-        cdef const double[::1] rates = None if one_rate else lrs
+    def run(self, batches, uint64_t seed, uint64_t step, int threads=1):
+        """Trains `Batches`, first ... last - 1; returns (next batch, status) as `batch` has it."""
+        cdef Chain chain = batches.chain
+        cdef Py_ssize_t k = batches.first, first = k, last = batches.last, batch_size = batches.size
+        cdef object order = batches.order, rates = batches.rates
+        cdef Py_ssize_t n = len(batches.xs[0]), total = len(order) if order is not None else n
+        cdef bint one_rate = not isinstance(rates, np.ndarray), direct
+        cdef double rate = rates if one_rate else 0, seconds = batches.seconds
+        cdef const double[::1] each = None if one_rate else rates
+        cdef double[::1] losses = batches.losses
         cdef int status = 0, most
         cdef double begun
         self.plan.order = NULL
         if order is not None:
             self.plan.order = <const int64_t*> address(order, total * sizeof(int64_t))
         self.reserve(min(batch_size, total))
-        attach_training(self, xs, ts, weights, terms, n)
-        if outs is not None:
-            attach_rows(self, self.plan.sinks, self.plan.n_sinks, outs, total)
-        self.plan.outputs_wanted = outs is not None
+        attach_training(self, batches.xs, batches.ts, batches.weights, batches.terms, n)
+        if batches.outs is not None:
+            attach_rows(self, self.plan.sinks, self.plan.n_sinks, batches.outs, total)
+        self.plan.outputs_wanted = batches.outs is not None
         most = self.claim(threads, min(batch_size, total))
         direct = self.plan.all_dense and self.plan.all_plain and order is None
         with nogil:
@@ -431,8 +433,8 @@ cdef class Program:
             while k < last:
                 self.plan.first = k * batch_size
                 self.plan.rows = min(batch_size, total - self.plan.first)
-                status = self.batch(chain, rate if one_rate else rates[k], seed, step + <uint64_t> (k - first),
-                                    direct, threads, most, &batch_losses[k])
+                status = self.batch(chain, rate if one_rate else each[k], seed, step + <uint64_t> (k - first),
+                                    direct, threads, most, &losses[k])
                 if status:
                     break
                 k += 1

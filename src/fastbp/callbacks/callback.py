@@ -123,9 +123,10 @@ class TerminateOnNaN(Callback):
 
 
 class Callbacks:
-    """The callbacks of one fit, called in order, those that are late after the others."""
+    """The callbacks of one fit, called in order with its trainer, those that are late after the others."""
 
-    def __init__(self, callbacks: Callback | Sequence[Callback]):
+    def __init__(self, trainer: Any, callbacks: Callback | Sequence[Callback]):
+        self._trainer = trainer
         self._callbacks = sorted(checks.instances(callbacks, Callback, "callbacks"), key=lambda each: each.late)
         self._by_batch = [each for each in self._callbacks if each.every and _overrides(each, "on_batch_end")]
         self._stride = math.gcd(*(callback.every for callback in self._by_batch))
@@ -136,17 +137,17 @@ class Callbacks:
         """How many of the batches left in an epoch may pass before somebody wants to be called."""
         return min(left, self._stride - self.batches % self._stride) if self._stride else left
 
-    def batches_done(self, trainer: Any, count: int, last: int, loss: float) -> None:
+    def batches_done(self, count: int, last: int, loss: float) -> None:
         """Tell those who want to know of the last of so many batches."""
         self.batches += count
         due = [callback for callback in self._by_batch if self.batches % callback.every == 0]
-        self.call("on_batch_end", trainer, last, {"loss": float(loss)}, callbacks=due)
+        self.call("on_batch_end", last, {"loss": float(loss)}, callbacks=due)
 
     def call(self, hook: str, *args: Any, callbacks: Sequence[Callback] | None = None) -> bool:
-        """Call a hook of all; whether one of them returned True, which stops the fit."""
+        """Call a hook of all with the trainer and these; whether one of them returned True, which stops the fit."""
         said = False
         for callback in self._callbacks if callbacks is None else callbacks:
-            answer = getattr(callback, hook)(*args)
+            answer = getattr(callback, hook)(self._trainer, *args)
             said |= isinstance(answer, (bool, np.bool_)) and bool(answer)
             self.stopped |= said
         return said

@@ -1,5 +1,7 @@
 """LearningRateFinder: one fit with a learning rate that rises from batch to batch, and what the loss did."""
 
+from typing import Any
+
 import numpy as np
 
 from fastbp._typing import Axes
@@ -49,20 +51,10 @@ class LearningRateFinder(Callback):
         self.steps = checks.positive_int(steps, "steps", low=2)
         self.too_much = checks.in_range(too_much, "too_much", 1.0)
         self.lrs = self.losses = np.empty(0)
-        self._before: dict = {}
+        self._before: Any = None  # the state of the trainer before the fit
 
     def on_train_begin(self, trainer, history):
-        net, chain, optimizer = trainer.net, trainer.chain, trainer.optimizer
-        self._before = {
-            "params": net.params.copy(),
-            "states": chain.states.copy(),
-            "t": chain.t,
-            "loss": chain.loss,
-            "lr": optimizer.schedule or optimizer.lr,
-            "epoch": optimizer.epoch,
-            "draws": net.draws,
-            "rng": trainer.rng.bit_generator.state,
-        }
+        self._before = trainer.state()
         self._rates = np.geomspace(self.low, self.high, self.steps)
         self.lrs = self.losses = np.empty(0)
         trainer.optimizer.lr = self._rates[0]
@@ -79,15 +71,9 @@ class LearningRateFinder(Callback):
         return True
 
     def on_close(self, trainer):
-        if self._before:
-            net, chain, before = trainer.net, trainer.chain, self._before
-            net.params = before["params"]
-            chain.states[...] = before["states"]
-            chain.t, chain.loss = before["t"], before["loss"]
-            trainer.optimizer.lr, trainer.optimizer.epoch = before["lr"], before["epoch"]
-            net.programs.draws = before["draws"]
-            trainer.rng.bit_generator.state = before["rng"]
-            self._before = {}
+        if self._before is not None:
+            trainer.go_to(self._before)
+            self._before = None
 
     @property
     def smoothed(self) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 from fastbp.callbacks.callback import Callback
 from fastbp.callbacks.history import History
 from fastbp.inputs import checks
-from fastbp.schedules.plateau import MODES, Plateau
+from fastbp.schedules.plateau import MODES, FallingRate, Plateau, monitored
 
 AUTO = ("auto", *MODES)
 
@@ -35,9 +35,7 @@ class Watch(Callback):
 
     def on_train_begin(self, trainer: Any, history: History) -> bool | None:
         """Before the first epoch."""
-        name = self.monitor
-        if name == "val_loss" and name not in history.history:
-            name = "loss"
+        name = monitored(self.monitor, history.history)
         self._name = checks.one_of(name, "monitor", history.history)
         self.plateau.start(trainer.mode_of(name) if self.mode == "auto" else self.mode)
         return None
@@ -181,11 +179,10 @@ class ReduceLROnPlateau(Watch):
         cooldown: int = 0,
         min_lr: float = 0.0,
     ):
-        super().__init__(monitor, mode, Plateau(patience, min_delta, cooldown=cooldown))
-        self.factor = checks.in_range(factor, "factor", 0.0, 1.0)
-        if not self.factor:
+        self.rate = FallingRate(factor, patience, min_delta, cooldown=cooldown, min_lr=min_lr)
+        if not self.rate.factor:
             raise ValueError("factor must be above 0, got 0.0")
-        self.min_lr = checks.in_range(min_lr, "min_lr", 0.0)
+        super().__init__(monitor, mode, self.rate)
 
     def on_train_begin(self, trainer, history):
         if trainer.optimizer.schedule is not None:
@@ -194,5 +191,4 @@ class ReduceLROnPlateau(Watch):
 
     def on_epoch_end(self, trainer, epoch, logs):
         if self.see(logs):
-            lr = trainer.optimizer.lr
-            trainer.optimizer.lr = min(lr, max(lr * self.factor, self.min_lr))
+            trainer.optimizer.lr = self.rate.lowered(trainer.optimizer.lr)

@@ -14,7 +14,7 @@ from fastbp.callbacks.stopping import EarlyStopping
 from fastbp.cli import losses, outputs, tables
 from fastbp.cli.options import command, named, positive, share, usage_error, whole, widths
 from fastbp.cli.outputs import Output
-from fastbp.data import encoding, labels
+from fastbp.data import encoding, labels, splitting
 from fastbp.data.encoding import Encoding, Number, Prepared, Text
 from fastbp.layers.dense import Dense, Dropout
 from fastbp.layers.node import Input
@@ -199,7 +199,7 @@ def _digits(validation: float, seed: int) -> Prepared:
     X, y = datasets.digits()
     features = tuple(Number(f"pixel_{k}", 0.0, float(datasets.DIGITS_LEVELS)) for k in range(X.shape[1]))
     digits = Text("digit", tuple(str(digit) for digit in range(10)))
-    return Prepared(Encoding(features, digits), X, y, *encoding.hold_out(y, validation, seed))
+    return Prepared(Encoding(features, digits), X, y, *splitting.hold_out(y, validation, seed))
 
 
 def _write_report(arguments, data, net, history, loss, results, score):

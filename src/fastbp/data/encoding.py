@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastbp.data import labels, number_text
+from fastbp.data import labels, number_text, splitting
 from fastbp.data.csv_file import Table, TableWarning, quoted
 from fastbp.data.number_text import PLAIN, Form
 from fastbp.errors import ModelFormatError
@@ -338,7 +338,7 @@ def _target(table, name, form, links, validation, seed):
     if len(set(every)) == 1:
         raise table.error(0, name, f"the target is {table.columns[name][0]!r} in every row: nothing to learn")
     if form is not None:
-        train, held_out = hold_out(np.zeros(len(table), dtype=np.int64), share, seed)
+        train, held_out = splitting.hold_out(np.zeros(len(table), dtype=np.int64), share, seed)
         column = Number.fit(name, every[train], form, links[1] or "identity")
         return column, column.standardise(table, every), train, held_out
     column = Text.fit(table, name, list(set(every)), links[0] or "softmax")
@@ -349,7 +349,7 @@ def _target(table, name, form, links, validation, seed):
             "takes numbers as numbers)"
         )
     y = _targets_of(table, column)
-    return column, y, *hold_out(y, share, seed)
+    return column, y, *splitting.hold_out(y, share, seed)
 
 
 def _targets_of(table, column):
@@ -363,45 +363,6 @@ def _targets_of(table, column):
         fault = f"{every[new]!r} is no class of the training rows: {quoted(column.values)}"
         raise table.error(new, column.name, fault)
     return np.array([number[label] for label in every], dtype=np.int64)
-
-
-def hold_out(groups: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Choose rows to hold out, the same share of each group as nearly as can be.
-
-    Parameters
-    ----------
-    groups : numpy.ndarray
-        Shape (rows,): the number of each row's group. Each group keeps a row to train on.
-    fraction : float
-        Share of the rows, 0 <= fraction < 1; above 0 it means one row at least.
-    seed : int
-        Of the choice.
-
-    Returns
-    -------
-    train, held_out : numpy.ndarray
-        Row numbers, ascending.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from fastbp.data.encoding import hold_out
-    >>> train, held_out = hold_out(np.array([0, 0, 0, 0, 1, 1, 1, 1]), 0.25, seed=0)
-    >>> len(train), len(held_out)
-    (6, 2)
-    """
-    rows = len(groups)
-    if fraction == 0:
-        return np.arange(rows), np.arange(0)
-    order = np.random.default_rng(seed).permutation(rows)
-    order = order[np.argsort(groups[order], kind="stable")]
-    spare = order[1:][groups[order[1:]] == groups[order[:-1]]]  # without the first of each group
-    if not spare.size:
-        raise ValueError(f"{rows} rows are too few to hold some out (--validation 0 trains on all)")
-    wanted = min(max(1, round(fraction * rows)), spare.size)
-    # Evenly spaced over the rows sorted by group, so that each group gives its share.
-    held_out = np.sort(spare[((np.arange(wanted) + 0.5) * spare.size / wanted).astype(np.int64)])
-    return np.setdiff1d(np.arange(rows), held_out), held_out
 
 
 def _fit_feature(table: Table, name: str, train: np.ndarray, as_text: bool) -> Number | Text:

@@ -66,12 +66,48 @@ class Split:
             held = np.concatenate([part[len(part) - n :] for part, n in zip(parts, _shares(parts, count), strict=True)])
         else:
             held = order[rows - count :]
-        mask = np.zeros(rows, bool)
-        mask[held] = True
-        return np.flatnonzero(~mask), np.flatnonzero(mask)
+        return _both(held, rows)
 
     def __repr__(self):
         return f"Split({self.share}, seed={self.seed}, stratify={self.stratify})"
+
+
+def hold_out(groups: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Choose rows to hold out as the command line does: by groups, each of which keeps a row to train on.
+
+    `Split` holds out the nearest whole share of each class instead, all of a class that is small enough.
+
+    Parameters
+    ----------
+    groups : ndarray of shape (rows,)
+        The number of each row's group.
+    share : float
+        Of the rows, 0 <= share < 1; above 0 it means one row at least.
+    seed : int
+        Of the choice.
+
+    Returns
+    -------
+    train, held : ndarray of int64
+        Row numbers, rising.
+
+    Examples
+    --------
+    >>> train, held = hold_out(np.array([0, 0, 0, 0, 1, 1, 1, 1]), 0.25, seed=0)
+    >>> len(train), len(held)
+    (6, 2)
+    """
+    rows = len(groups)
+    if share == 0:
+        return np.arange(rows), np.arange(0)
+    order = np.random.default_rng(seed).permutation(rows)
+    order = order[np.argsort(groups[order], kind="stable")]
+    spare = order[1:][groups[order[1:]] == groups[order[:-1]]]  # without the first of each group
+    if not spare.size:
+        raise ValueError(f"{rows} rows are too few to hold some out (--validation 0 trains on all)")
+    wanted = min(max(1, round(share * rows)), spare.size)
+    # Evenly spaced over the rows sorted by group, so that each group gives its share.
+    return _both(spare[((np.arange(wanted) + 0.5) * spare.size / wanted).astype(np.int64)], rows)
 
 
 class Parted(NamedTuple):
@@ -164,6 +200,13 @@ def take_rows(A: Any, index: np.ndarray | slice) -> Any:
     if hasattr(A, "iloc"):
         return A.iloc[index]
     return (A if hasattr(A, "shape") else np.asarray(A))[index]
+
+
+def _both(held, rows):
+    """The rows that are not held, and those that are, both rising."""
+    mask = np.zeros(rows, bool)
+    mask[held] = True
+    return np.flatnonzero(~mask), np.flatnonzero(mask)
 
 
 def _stratified(labels, k, rng):

@@ -52,8 +52,7 @@ def check_gradients(
     >>> check_gradients(net, [[1.0, 2.0]], [0.5]) < 1e-5
     True
     """
-    arrays = {name: view.astype(np.float64) for name, view in net.arrays().items()}
-    copy = Network.from_config({**net.config(), "dtype": "float64"}, arrays)
+    copy = net.in_double()
     objective = Objective(loss, copy)
     xs = tuple(np.array(x) for x in copy.as_inputs(X))
     ts = objective.targets(y, len(xs[0]))

@@ -30,15 +30,26 @@ class Saved(NamedTuple):
     metadata: dict[str, str]
 
 
-def save(path: str | os.PathLike, net: Network, arrays: dict, metadata: dict | None, functions: bool = False) -> None:
-    """Write a network, with arrays and metadata added; functions are named, or refused."""
+def save(
+    path: str | os.PathLike,
+    net: Network,
+    arrays: dict,
+    metadata: dict | None,
+    functions: bool = False,
+    params: np.ndarray | None = None,
+) -> None:
+    """Write a network, with arrays and metadata added; functions are named, or refused.
+
+    The parameters are those of now, if they are not given.
+    """
     for layer in net.layers:
         if not layer.storable and not functions:
             raise TypeError(f"{layer!r} is made of Python functions, which a file cannot hold")
     own = {"format": FORMAT, "fastbp.version": VERSION, GRAPH: encoded(net.config())}
     metadata = dict(metadata or {})
     checks.distinct([*own, *metadata], "the metadata key")
-    safetensors.write(path, {**net.snapshot()[0], **arrays}, {**own, **metadata})
+    own_arrays = net.snapshot()[0] if params is None else net.named(params)
+    safetensors.write(path, {**own_arrays, **arrays}, {**own, **metadata})
 
 
 def load(path: str | os.PathLike) -> Saved:

@@ -61,9 +61,12 @@ class Programs:
         last = (kind, parents, output, offsets, {**settings, "activation": activation})
         return Inference((widths, [*ops[:-1], last], inputs, outputs), self.params, self.grads, self._lock)
 
-    def snapshot(self, *others: np.ndarray) -> tuple:
-        """Copies of params and of other arrays, and `draws`: as they are between two steps, whoever trains."""
-        return self._lock.call(_copies, self, others)
+    def snapshot(self, chain: _engine.Chain | None = None) -> tuple:
+        """Copies of params, and `draws`, as they are between two steps of whoever trains; after them what a chain has.
+
+        That are a copy of its states, its steps and its last loss.
+        """
+        return self._lock.call(_snapshot, self, chain)
 
     @property
     def seed(self) -> int:
@@ -105,12 +108,9 @@ class Programs:
             return None
         return _engine.FastPath(self._training, self._lock, self.params.dtype, terms[0], chain)
 
-    def run(self, data: tuple, plan: tuple, first: int, *rest, threads: int | None = None) -> tuple[int, int]:
-        """Train batches from `first` on; the next one (or the bad one), and the status.
-
-        `data`, `plan` and `rest` are what `_engine.Program.run` takes before and after it.
-        """
-        return self._lock.call(_engine.train, self._training, data, plan, first, rest, for_engine(threads))
+    def run(self, batches: _engine.Batches, threads: int | None = None) -> tuple[int, int]:
+        """Train; the next batch (or the bad one), and the status."""
+        return self._lock.call(_engine.train, self._training, batches, for_engine(threads))
 
     def loss_and_gradient(self, xs, ts, weights, terms, threads: int | None = None) -> float:
         """The loss without dropout; fills grads."""
@@ -160,5 +160,6 @@ class Programs:
         self._spans = [span for span in spans if span[0] < span[1]] if kept else None
 
 
-def _copies(programs, others):
-    return programs.params.copy(), [array.copy() for array in others], programs.draws
+def _snapshot(programs, chain):
+    own = programs.params.copy(), programs.draws
+    return own if chain is None else (*own, chain.states.copy(), chain.t, chain.loss)

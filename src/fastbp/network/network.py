@@ -293,12 +293,16 @@ class Network:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Every parameter by its full name, such as "dense_1.W": live views."""
-        return {name: self.params[part].reshape(shape) for name, (part, shape) in self.slices.items()}
+        return self.named(self.params)
+
+    def named(self, params: np.ndarray) -> dict[str, np.ndarray]:
+        """The parts of a vector like `params` by the full names of the parameters: views."""
+        return {name: params[part].reshape(shape) for name, (part, shape) in self.slices.items()}
 
     def snapshot(self) -> tuple[dict[str, np.ndarray], int]:
         """Copies of what `arrays` gives, and `draws`, as they are between two steps of whoever trains the network."""
-        params, _, draws = self.programs.snapshot()
-        return {name: params[part].reshape(shape) for name, (part, shape) in self.slices.items()}, draws
+        params, draws = self.programs.snapshot()
+        return self.named(params), draws
 
     def config(self) -> dict:
         """The graph and all settings, as JSON has them; without the parameters."""
@@ -329,6 +333,11 @@ class Network:
     def copy(self) -> "Network":
         """An independent network with the same graph, parameters and dropout masks to come."""
         return unpickled(type(self), self.config(), *self.snapshot())
+
+    def in_double(self) -> "Network":
+        """A copy in float64, for methods that live on small differences."""
+        arrays = {name: array.astype(np.float64) for name, array in self.snapshot()[0].items()}
+        return Network.from_config({**self.config(), "dtype": "float64"}, arrays)
 
     def __reduce__(self):
         return unpickled, (type(self), self.config(), *self.snapshot())

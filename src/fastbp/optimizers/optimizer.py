@@ -106,12 +106,17 @@ class Optimizer(Registered):
         schedule = shapes.as_schedule(lr)
         self._lr = schedule(0) if schedule else checks.in_range(lr, "lr", 0.0)
         self.schedule = schedule
+        self._count = 0  # of a step or an epoch: that which the schedule gave `_lr` for
 
     def rates(self, done: int, first: int, last: int) -> np.ndarray:
-        """An array with the learning rates of batches at first ... last - 1, after so many before them."""
-        counts = (done + np.arange(last - first)) // self.settings["accumulate"]
-        rates = np.empty(last)
-        rates[first:] = self._lr if self.schedule is None else self.schedule.at(counts)
+        """An array with the learning rates of batches first ... last - 1, after so many batches; `lr` is the first."""
+        rates, schedule = np.full(last, self.next_rate(done)), self.schedule
+        if schedule is not None and self.by_steps:
+            size = self.settings["accumulate"]
+            steps = (done + np.arange(last - first)) // size - done // size
+            if steps[-1]:
+                later = schedule.at(done // size + np.arange(1, steps[-1] + 1))
+                rates[first:] = np.append(self._lr, later)[steps]
         return rates
 
     @property
@@ -120,10 +125,18 @@ class Optimizer(Registered):
         return self.schedule is not None and self.schedule.per == "step"
 
     def next_rate(self, done: int) -> float:
-        """The learning rate of the batch after so many, which becomes `lr`."""
-        if self.schedule is not None:
-            self._lr = self.schedule(done // self.settings["accumulate"] if self.by_steps else self.epoch)
+        """The learning rate of the batch after so many, which becomes `lr`; a schedule is asked once for a count."""
+        schedule = self.schedule
+        if schedule is not None:
+            count = done // self.settings["accumulate"] if self.by_steps else self.epoch
+            if count != self._count or not schedule.by_count:
+                self.take_rate(done, schedule(count))
         return self._lr
+
+    def take_rate(self, done: int, rate: float) -> None:
+        """Say which learning rate the batch after so many has had."""
+        self._lr = float(rate)
+        self._count = done // self.settings["accumulate"] if self.by_steps else self.epoch
 
     def end_epoch(self, logs: Mapping[str, float], known: Container[str] | None = None) -> None:
         """Count an epoch, for schedules that go by them; `fit` does. `known` are names that some epochs only have."""

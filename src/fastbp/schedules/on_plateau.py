@@ -1,23 +1,12 @@
 """OnPlateau: the schedule that looks at a number of the training, and the only one with a state."""
 
-import math
 from collections.abc import Container, Mapping
 
 import numpy as np
 
 from fastbp.inputs import checks
-from fastbp.schedules.plateau import Plateau
+from fastbp.schedules.plateau import FallingRate, monitored
 from fastbp.schedules.schedule import PER, Schedule, rate
-
-
-class _Relative(Plateau):
-    """PyTorch's measure of what is better: by a share of the best, or by a difference."""
-
-    relative = True
-
-    def _better(self, value, than):
-        margin = self.min_delta * (abs(than) if self.relative else 1)
-        return self._sign * (than - value) > (0 if math.isinf(than) else margin)
 
 
 class OnPlateau(Schedule):
@@ -54,6 +43,7 @@ class OnPlateau(Schedule):
     """
 
     MODES = ("rel", "abs")
+    by_count = False
 
     def __init__(
         self,
@@ -82,8 +72,10 @@ class OnPlateau(Schedule):
             mode=mode,
             monitor=monitor,
         )
-        self._plateau = _Relative(patience + 1, threshold, mode, cooldown)
-        self._plateau.relative = threshold_mode == "rel"
+        relative = threshold_mode == "rel"
+        self._plateau = FallingRate(
+            factor, patience + 1, threshold, mode, cooldown=cooldown, min_lr=min_lr, relative=relative
+        )
         self._now = float(lr)
         if state is not None:
             self._plateau.restore(dict(state))
@@ -95,12 +87,12 @@ class OnPlateau(Schedule):
     def see(self, value: float) -> None:
         """Take the number of an epoch."""
         if self._plateau.see(float(value)):
-            self._now = max(self._now * self.settings["factor"], self.settings["min_lr"])
+            self._now = self._plateau.lowered(self._now)
 
     def see_logs(self, logs: Mapping[str, float], known: Container[str] | None = None) -> None:
         """Take the number it monitors, if this epoch has it; `known` are names that other epochs have."""
-        name, known = self.settings["monitor"], logs if known is None else known
-        name = "loss" if name == "val_loss" and name not in known else name
+        known = logs if known is None else known
+        name = monitored(self.settings["monitor"], known)
         if name in logs or name not in known:
             self.see(logs[checks.one_of(name, "monitor", logs)])
 

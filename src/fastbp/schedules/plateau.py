@@ -4,10 +4,16 @@ A value counts as better by more than `min_delta`, as in Keras. NaN is never bet
 """
 
 import math
+from collections.abc import Container
 
 from fastbp.inputs import checks
 
 MODES = {"min": 1.0, "max": -1.0}
+
+
+def monitored(name: str, known: Container[str]) -> str:
+    """The number that a name stands for: "val_loss" means "loss" where there is no validation data."""
+    return "loss" if name == "val_loss" and name not in known else name
 
 
 class Plateau:
@@ -90,3 +96,40 @@ class Plateau:
 
     def _better(self, value, than):
         return self._sign * (than - value) > self.min_delta
+
+
+class FallingRate(Plateau):
+    """A learning rate that is multiplied by a factor at each plateau, and does not fall below a smallest one.
+
+    Parameters
+    ----------
+    factor : float
+    min_lr : float
+    relative : bool
+        Whether `min_delta` is a share of the best value, as in PyTorch, or a difference.
+    """
+
+    def __init__(
+        self,
+        factor: float,
+        patience: int,
+        min_delta: float,
+        mode: str = "min",
+        *,
+        cooldown: int = 0,
+        min_lr: float = 0.0,
+        relative: bool = False,
+    ):
+        super().__init__(patience, min_delta, mode, cooldown)
+        self.factor = checks.in_range(factor, "factor", 0.0, 1.0)
+        self.min_lr = checks.in_range(min_lr, "min_lr", 0.0)
+        self.relative = relative
+
+    def lowered(self, lr: float) -> float:
+        """The rate after a plateau."""
+        return min(lr, max(lr * self.factor, self.min_lr))
+
+    def _better(self, value, than):
+        if not self.relative:
+            return super()._better(value, than)
+        return self._sign * (than - value) > (0 if math.isinf(than) else self.min_delta * abs(than))

@@ -1,6 +1,6 @@
 """Schedule: what all schedules of learning rates are; a row of `schedules.py` is a subclass."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -26,6 +26,7 @@ class Schedule(Registered):
     """
 
     classes = Registry("schedule", "schedule")
+    by_count: ClassVar[bool] = True  # whether the count alone says the rate, so that it is asked once for each
 
     def __init__(self, per: str, **settings: object):
         self.per = checks.one_of(per, "per", PER)

@@ -23,6 +23,7 @@ from fastbp.sklearn.callbacks import Teller
 from fastbp.sklearn.network import Runtime
 from fastbp.sklearn.targets import Target
 from fastbp.training.fit import Fit
+from fastbp.training.state import State
 from fastbp.training.trainer import Trainer
 
 ALMOST_1 = math.nextafter(1, 0)  # scikit-learn lets momentum be 1
@@ -39,15 +40,15 @@ def trainer_of(runtime: Runtime, target: Target, optimizer: Optimizer) -> Traine
 
 
 def memory_of(trainer: Trainer) -> dict:
-    """What the next call of `partial_fit` goes on from, in plain numbers and arrays."""
-    return {"lr": trainer.optimizer.lr, "steps": trainer.chain.t, "states": trainer.chain.states.copy()}
+    """What the next call of `partial_fit` goes on from, beside the parameters, in plain numbers and arrays."""
+    return {name: value for name, value in vars(trainer.state()).items() if name != "params"}
 
 
 def remember(trainer: Trainer, memory: dict) -> None:
-    """Go on from what `memory_of` gave."""
-    if memory["states"].shape == trainer.chain.states.shape:
-        trainer.optimizer.lr, trainer.chain.t = memory["lr"], memory["steps"]
-        trainer.chain.states[...] = memory["states"]
+    """Go on from what `memory_of` gave, if the estimator's network and optimizer are still such."""
+    state = State(params=trainer.net.params, **memory)
+    if state.fits(trainer.runner):
+        trainer.go_to(state)
 
 
 class Rate:
@@ -119,11 +120,13 @@ class Stochastic:
         self.say = _printed if est.verbose else _silent
         self.offsets = target.offsets(data.ts[0]) if target.offset else None
         names = ["loss", *(["val_loss", "val_score"] if held else [])]
-        callbacks = Callbacks(() if est.callbacks is None else est.callbacks)
+        callbacks = Callbacks(self.trainer, () if est.callbacks is None else est.callbacks)
         size = _batch_size(est.batch_size, data.rows)
         history = History(names)
         history.params = {"epochs": est.max_iter, "batch_size": size, "rows": data.rows}
-        self.fit = Fit(self.trainer, data, None, size, est.shuffle, callbacks, history, est.n_threads)
+        self.fit = Fit(
+            self.trainer.runner, self.trainer.rng, data, None, size, est.shuffle, callbacks, history, est.n_threads
+        )
 
     def epochs(self, count: int, teller: Teller) -> None:
         """Train so many epochs, or fewer."""
@@ -132,8 +135,8 @@ class Stochastic:
         if est.early_stopping:
             self._begin_to_score()
         with contextlib.ExitStack() as end:
-            end.callback(self.fit.callbacks.call, "on_close", self.trainer)
-            stop = self.fit.callbacks.call("on_train_begin", self.trainer, self.fit.history)
+            end.callback(self.fit.callbacks.call, "on_close")
+            stop = self.fit.callbacks.call("on_train_begin", self.fit.history)
             try:
                 while not stop and est.n_iter_ < count:
                     if est.shuffle:
@@ -148,7 +151,7 @@ class Stochastic:
                 warnings.warn("Training interrupted by user.", stacklevel=6)
             if est.early_stopping and (stop or count > 1):
                 self.runtime.net.params = est._best_params
-            self.fit.callbacks.call("on_train_end", self.trainer, self.fit.history)
+            self.fit.callbacks.call("on_train_end", self.fit.history)
 
     def _begin_to_score(self):
         """Fills what a start without early stopping has left empty."""
@@ -161,7 +164,7 @@ class Stochastic:
     def _epoch(self, order):
         """One epoch; whether to stop."""
         est, callbacks, epoch = self.est, self.fit.callbacks, self.est.n_iter_
-        if callbacks.call("on_epoch_begin", self.trainer, epoch):
+        if callbacks.call("on_epoch_begin", epoch):
             return True
         loss, stop = self._batches(epoch, order)
         est.n_iter_ += 1
@@ -173,7 +176,7 @@ class Stochastic:
         self.fit.history.add(logs, 0.0, self.data.rows)
         self._count_improvements()
         self.rate.epoch_done(est.t_)
-        stop = callbacks.call("on_epoch_end", self.trainer, epoch, logs) or stop
+        stop = callbacks.call("on_epoch_end", epoch, logs) or stop
         if est._no_improvement_count > est.n_iter_no_change:
             what = "Validation score" if est.early_stopping else "Training loss"
             why = f"{what} did not improve more than tol={est.tol:f} for {est.n_iter_no_change} consecutive epochs."

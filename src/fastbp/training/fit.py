@@ -13,8 +13,10 @@ import numpy as np
 from fastbp.callbacks.callback import Callbacks
 from fastbp.callbacks.history import History
 from fastbp.data.batches import Data
+from fastbp.data.streams import Stream
 from fastbp.errors import DAMAGE, DivergenceError, ModelFormatError
 from fastbp.inputs import checks
+from fastbp.training.batch_runner import BatchRunner
 
 SLICE = 0.05  # seconds in the engine without a look at signals; Ctrl-C feels immediate below 0.1
 
@@ -31,9 +33,10 @@ class Fit:
 
     def __init__(
         self,
-        trainer: Any,
+        runner: BatchRunner,
+        rng: np.random.Generator,
         data: Data,
-        validation: Data | None,
+        validation: Data | Stream | None,
         batch_size: int,
         shuffle: bool,
         callbacks: Callbacks,
@@ -41,7 +44,8 @@ class Fit:
         threads: int | None,
         validation_freq: int = 1,
     ):
-        self.trainer = trainer
+        self.runner = runner
+        self.rng = rng
         self.data = data
         self.validation = validation
         self.validation_freq = validation_freq
@@ -62,48 +66,47 @@ class Fit:
         """Go through the data until there are so many epochs, or until a callback stops it."""
         call = self.callbacks.call
         try:
-            call("on_train_begin", self.trainer, self.history)
+            call("on_train_begin", self.history)
             if position is not None:
                 self._go_to(position)
             try:
                 while (self._skip or not self.callbacks.stopped) and len(self.history.epoch) < count:
                     self._epoch(len(self.history.epoch))
             except DivergenceError as error:
-                if not call("on_divergence", self.trainer, error):
+                if not call("on_divergence", error):
                     raise
-            call("on_train_end", self.trainer, self.history)
+            call("on_train_end", self.history)
         finally:
-            call("on_close", self.trainer)
+            call("on_close")
 
     def _epoch(self, epoch):
-        if self.callbacks.call("on_epoch_begin", self.trainer, epoch) and not self._skip:
+        if self.callbacks.call("on_epoch_begin", epoch) and not self._skip:
             return
         begin = time.perf_counter()
-        trainer = self.trainer
-        self._rng_before = trainer.rng.bit_generator.state
+        self._rng_before = self.rng.bit_generator.state
         logs, done = self.trained(epoch)
         if self.validation is not None and (epoch + 1) % self.validation_freq == 0:
-            values = trainer.evaluate_data(self.validation, self.threads)
+            values = self.runner.evaluated(self.validation, self.threads)
             logs |= {f"val_{name}": value for name, value in values.items()}
         self.history.add(logs, time.perf_counter() - begin, done)
         self._batch = 0
-        trainer.optimizer.end_epoch(logs, self.history.history)
-        self.callbacks.call("on_epoch_end", trainer, epoch, logs)
+        self.runner.optimizer.end_epoch(logs, self.history.history)
+        self.callbacks.call("on_epoch_end", epoch, logs)
 
     def trained(self, epoch: int) -> tuple[dict[str, float], int]:
         """Go through the rows once; the loss and metrics of the epoch, and the rows done."""
-        order = self.trainer.rng.permutation(self.data.rows) if self.shuffle else None
+        order = self.rng.permutation(self.data.rows) if self.shuffle else None
         loss, done = self.batches(epoch, order)
         if self._outs is None:
             return {"loss": loss}, done
         seen, outs = self.data.take(order, slice(done), inputs=False), tuple(out[:done] for out in self._outs)
-        return {"loss": loss, **self.trainer.measure(seen.ts, outs, seen.weights)}, done
+        return {"loss": loss, **self.runner.measured(seen.ts, outs, seen.weights)}, done
 
     def batches(self, epoch: int, order: np.ndarray | None) -> tuple[float, int]:
         """The batches of an epoch, until a callback stops the fit; their mean loss, and the rows done."""
         losses, sizes, callbacks = self._losses, self._sizes, self.callbacks
-        if self.trainer.metrics and not self._skip:
-            self._outs = self.trainer.new_outputs(self.data.rows)
+        if self.runner.metrics and not self._skip:
+            self._outs = self.runner.new_outputs(self.data.rows)
         self._batch, self._skip = self._skip, 0
 
         def where(batch):
@@ -111,11 +114,21 @@ class Fit:
 
         while self._batch < len(sizes) and not callbacks.stopped:
             first, last = self._batch, self._batch + callbacks.until_next(len(sizes) - self._batch)
-            what = (self.data, order, self.batch_size, first, last, SLICE, losses, self._outs)
-            batch = self._batch = self.trainer.run(*what, where=where, threads=self.threads)
-            callbacks.batches_done(self.trainer, batch - first, batch - 1, losses[batch - 1])
+            batch = self._batch = self.runner.run(
+                self.data,
+                losses,
+                size=self.batch_size,
+                order=order,
+                first=first,
+                last=last,
+                seconds=SLICE,
+                outs=self._outs,
+                where=where,
+                threads=self.threads,
+            )
+            callbacks.batches_done(batch - first, batch - 1, losses[batch - 1])
             rows = int(self._starts[batch - 1] + sizes[batch - 1])
-            callbacks.call("on_tick", self.trainer, rows, {"loss": float(losses[batch - 1])})
+            callbacks.call("on_tick", rows, {"loss": float(losses[batch - 1])})
         batch, done = self._batch, sizes[: self._batch].sum()
         return float((losses[:batch] * sizes[:batch]).sum() / done), int(done)
 
@@ -137,7 +150,7 @@ class Fit:
             "batch": self._batch,
             "batches": self.callbacks.batches,
             "stopped": self.callbacks.stopped,
-            "rng": self._rng_before if self._batch else self.trainer.rng.bit_generator.state,
+            "rng": self._rng_before if self._batch else self.rng.bit_generator.state,
             "history": history.history,
             "seconds": history.seconds,
             "samples": history.samples,
@@ -155,7 +168,7 @@ class Fit:
         """Take up what there was of the epoch."""
         batch = state["batch"]
         done = self._sizes[:batch].sum()
-        self._outs = self.trainer.new_outputs(self.data.rows) if self.trainer.metrics else None
+        self._outs = self.runner.new_outputs(self.data.rows) if self.runner.metrics else None
         self._losses[:batch] = checks.as_stored(arrays["fit.losses"], self._losses[:batch], "fit.losses")
         for k, out in enumerate(self._outs or ()):
             name = f"fit.outputs.{k}"
@@ -182,7 +195,7 @@ class Fit:
                 what = f"{type(error).__name__}: {error}"
                 raise ModelFormatError(f"the checkpoint does not hold what there was of the epoch: {what}") from error
         self._skip = batch
-        self.trainer.rng.bit_generator.state = state["rng"]
+        self.rng.bit_generator.state = state["rng"]
         self.callbacks.restore(state["callbacks"], arrays)
         self.callbacks.batches = checks.as_count(state["batches"], "batches")
         self.callbacks.stopped = checks.as_bool(state["stopped"], "stopped")

@@ -98,7 +98,8 @@ def minimize(
     (True, True)
     """
     method = checks.one_of(method, "method", METHODS)
-    work = _in_double(checks.instance(net, Network, "net"))
+    checks.instance(net, Network, "net")
+    work = net if net.dtype == np.float64 else net.in_double()
     objective = Objective(loss, work)
     xs = work.as_inputs(X)
     ts = objective.targets(y, len(xs[0]))
@@ -130,14 +131,6 @@ class _Watch:
         self.history.append(float(loss))
         iteration = len(self.history) - 1
         return bool(self._callback and iteration and self._callback(iteration, float(loss)) is True)
-
-
-def _in_double(net):
-    """The network, or a copy of it in float64."""
-    if net.dtype == np.float64:
-        return net
-    arrays = {name: array.astype(np.float64) for name, array in net.arrays().items()}
-    return Network.from_config({**net.config(), "dtype": "float64"}, arrays)
 
 
 def _by_scipy(net, objective, xs, ts, weights, method, max_iter, tol, watch):

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from fastbp._engine import Chain, DictRow
+from fastbp._engine import DictRow
 from fastbp.inputs import checks
 from fastbp.losses.loss import Loss
-from fastbp.network.growing import copy_states, grown
+from fastbp.network.growing import grown
 from fastbp.network.network import Network
 
 NOTHING: Mapping = MappingProxyType({})
@@ -24,22 +24,32 @@ SLACK = 8  # an input grows by its width over this, if no more is needed
 
 
 class Online:
-    """A trainer's features and labels, and the way of a dict into its net."""
+    """A network's features and labels, and the way of a dict into it.
 
-    def __init__(self, trainer: Any, columns: Mapping = NOTHING, labels: Mapping = NOTHING):
-        net, loss = trainer.net, trainer.objective.losses[0]
+    `step` trains it on a batch; `move_to` goes on with the network that it has grown to.
+    """
+
+    def __init__(
+        self,
+        net: Network,
+        loss: Any,
+        step: Callable[..., float],
+        move_to: Callable[[Network], None],
+        columns: Mapping = NOTHING,
+        labels: Mapping = NOTHING,
+    ):
         if len(net.inputs) != 1 or len(net.outputs) != 1:
             raise ValueError(f"learn_one wants a net of one input and one output, got {net!r}")
         if not isinstance(loss, Loss):
             raise ValueError(f"learn_one wants a loss of fastbp's own, got {loss!r}")
-        self.trainer = trainer
+        self._net, self._step, self._move_to = net, step, move_to
         self.columns: dict[Hashable, int] = dict(columns)
         self.labels: dict[Hashable, int] | None = dict(labels) if loss.row.labels else None
         self.binary = loss.takes_shares and not loss.row.labels
         self._attach()
 
     def _attach(self):
-        net = self.trainer.net
+        net = self._net
         self._width, self._units = net.inputs[0].width, net.outputs[0].width
         self._plain = self._units == 1 or self.labels is not None
         target = np.zeros((1, self._units), net.dtype) if self.labels is None else np.zeros(1, np.int64)
@@ -57,7 +67,7 @@ class Online:
             self._row.fill(x)
             self._row.target[...] = y if self.labels is None else self.labels[y]
         try:
-            self.trainer.step(self._row.row, self._row.target, threads=1)
+            self._step(self._row.row, self._row.target, threads=1)
         except ValueError:  # names a row and a column, where a feature has a name
             _checked(x)
             self._checked_target(y)
@@ -71,7 +81,7 @@ class Online:
         except (TypeError, ValueError, OverflowError):
             _checked(x)
             raise
-        Y = self.trainer.net.predict(self._row.row, threads=1)
+        Y = self._net.predict(self._row.row, threads=1)
         return Y[0]
 
     def value(self, x: Any) -> Any:
@@ -97,13 +107,21 @@ class Online:
         weights = np.exp(Y[: len(self.labels)] - Y[: len(self.labels)].max(initial=-np.inf))
         return dict(zip(self.labels, (weights / weights.sum()).tolist(), strict=True))
 
+    def names(self) -> dict[str, list]:
+        """Features and labels in their order, as JSON has them."""
+        names = {"features": list(self.columns), "labels": list(self.labels or ())}
+        for name in [*names["features"], *names["labels"]]:
+            if not isinstance(name, (str, int, float)):
+                raise TypeError(f"a file holds features and labels that are strings or numbers, got {name!r}")
+        return names
+
     def _checked_target(self, y):
         if self.labels is not None:
             if not isinstance(y, Hashable) or y is None or y != y:
                 raise TypeError(f"y must be a label, got {y!r}")
             return y
         if self._units > 1:
-            return checks.as_shaped(y, (self._units,), self.trainer.net.dtype, "y")
+            return checks.as_shaped(y, (self._units,), self._net.dtype, "y")
         return _number(y, "y")
 
     def _make_room(self, features, y):
@@ -113,7 +131,8 @@ class Online:
         units = 0 if self.labels is None else len(self.labels) + len(label) - self._units
         if inputs > 0 or units > 0:
             wider = self._width + max(inputs, self._width // SLACK) if inputs > 0 else self._width
-            self.trainer.move_to(grown(self.trainer.net, wider, self._units + max(units, 0)))
+            self._net = grown(self._net, wider, self._units + max(units, 0))
+            self._move_to(self._net)
         self.columns.update({feature: len(self.columns) + k for k, feature in enumerate(features)})
         if label:
             self.labels[y] = len(self.labels)
@@ -121,111 +140,15 @@ class Online:
             self._attach()
 
 
-class OneByOne:
-    """What a trainer can do with one row at a time, as River's models do it."""
-
-    net: Network
-    chain: Chain
-    _take: Callable[[Network], None]
-    _online: Online | None = None
-
-    @property
-    def _one(self):
-        if self._online is None:
-            self._online = Online(self)
-        return self._online
-
-    def learn_one(self, x: Mapping[Any, Any], y: Any) -> None:
-        """Train on one row, a dict of features as River has it.
-
-        Features take the columns of X in the order in which they come, labels the classes. When there are none left,
-        the net grows: `net` is then another network with the same numbers in its corner, and with new weights that
-        start as their initializer says and optimizer state 0; outputs of rows without what is new stay as they were.
-        A feature that a row does not have is 0. One thread at a time may call it.
-
-        Parameters
-        ----------
-        x : dict from feature to number
-        y : label, bool or number
-            A label of any kind for a loss of classes, a bool or 0 and 1 for `binary_cross_entropy`, else a number; an
-            array of them for several outputs.
-
-        Raises
-        ------
-        DivergenceError
-            If the loss or the update is not finite.
-
-        Examples
-        --------
-        >>> from fastbp import Dense, Input, Sequential, Trainer
-        >>> trainer = Trainer(Sequential(Input(1), Dense(1), seed=0), "cross_entropy", "sgd")
-        >>> for word, label in [("rain", "wet"), ("sun", "dry")] * 50:
-        ...     trainer.learn_one({word: 1.0}, label)
-        >>> trainer.predict_one({"rain": 1.0}), trainer.net["dense_1"].W.shape
-        ('wet', (2, 2))
-        """
-        online = self._online
-        (self._one if online is None else online).learn(x, y)
-
-    def predict_one(self, x: Mapping[Any, Any]) -> Any:
-        """The output for one row: the likeliest label (None if there is none), a bool, a number, or an array of them.
-
-        Parameters
-        ----------
-        x : dict from feature to number
-            Features that `learn_one` has not seen do not count.
-
-        Returns
-        -------
-        label, bool, float or ndarray of shape (outputs,)
-        """
-        return self._one.value(x)
-
-    def predict_proba_one(self, x: Mapping[Any, Any]) -> dict[Any, float]:
-        """The probability of each label that was seen; of False and True for one logit.
-
-        Parameters
-        ----------
-        x : dict from feature to number
-
-        Returns
-        -------
-        dict from label to float
-        """
-        return self._one.shares(x)
-
-    def move_to(self, net: Network) -> None:
-        """Go on with a network that this one has grown to, with the state of the optimizer."""
-        old, chain = self.net, self.chain
-        self._take(net)
-        copy_states(old, chain.states, net, self.chain.states)
-        self.chain.t = chain.t
-
-    def online_state(self) -> dict | None:
-        """Features and labels in their order, as JSON has them; None if no row has come."""
-        if self._online is None:
-            return None
-        names = {"features": list(self._online.columns), "labels": list(self._online.labels or ())}
-        for name in [*names["features"], *names["labels"]]:
-            if not isinstance(name, (str, int, float)):
-                raise TypeError(f"a file holds features and labels that are strings or numbers, got {name!r}")
-        return names
-
-    def restore_online(self, state: dict | None) -> None:
-        """Go on with the features and labels of a file."""
-        online = None
-        if state is not None:
-            room = {"features": self.net.inputs[0].width, "labels": self.net.outputs[0].width}
-            online = Online(self, *(_numbered(state[what], what, most) for what, most in room.items()))
-        self._online = online
-
-
-def _numbered(names, what, most):
-    """The place of each name, of which the engine has so many and no more."""
-    checks.distinct(names, f"one of the {what}")
-    if len(names) > most:
-        raise ValueError(f"{len(names)} {what} do not fit a net with room for {most}")
-    return {name: k for k, name in enumerate(names)}
+def numbered(names: Mapping, net: Network) -> list[dict[Hashable, int]]:
+    """The places of features and of labels, as `Online.names` gives them, in a net that has room for so many."""
+    places = []
+    for what, most in (("features", net.inputs[0].width), ("labels", net.outputs[0].width)):
+        checks.distinct(names[what], f"one of the {what}")
+        if len(names[what]) > most:
+            raise ValueError(f"{len(names[what])} {what} do not fit a net with room for {most}")
+        places.append({name: k for k, name in enumerate(names[what])})
+    return places
 
 
 def _checked(x):

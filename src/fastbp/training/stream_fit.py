@@ -6,6 +6,7 @@ import numpy as np
 
 from fastbp.data.streams import NO_ROWS, Augmented, Slices, Stream, joined
 from fastbp.inputs import checks
+from fastbp.training.batch_runner import BatchRunner
 from fastbp.training.fit import Fit, Position
 
 
@@ -24,8 +25,8 @@ class StreamFit(Fit):
     not train on them: the source and the generators are then where they were.
     """
 
-    def __init__(self, trainer: Any, stream: Stream | Slices | Augmented, *rest: Any):
-        super().__init__(trainer, NO_ROWS, *rest)
+    def __init__(self, runner: BatchRunner, rng: np.random.Generator, stream: Stream | Slices | Augmented, *rest: Any):
+        super().__init__(runner, rng, NO_ROWS, *rest)
         self._stream = stream
         self._source = stream.batches if isinstance(stream, Augmented) else stream
         self._done: list[Done] = []
@@ -33,7 +34,7 @@ class StreamFit(Fit):
 
     def trained(self, epoch: int) -> tuple[dict[str, float], int]:
         """Go through the batches of an epoch; its loss and metrics, and the rows done."""
-        trainer, callbacks = self.trainer, self.callbacks
+        runner, callbacks = self.runner, self.callbacks
         stored, self._stored, self._skip, self._batch, self._done = self._stored, [], 0, 0, []
         total, rows, seen = 0.0, 0, []
         for batch in self._stream.epoch():
@@ -41,24 +42,23 @@ class StreamFit(Fit):
             done = self._again(batch, stored[self._batch]) if again else self._step(batch, epoch)
             self._done.append(done)
             self._batch, total, rows = self._batch + 1, total + done.loss * done.rows, rows + done.rows
-            if trainer.metrics:
+            if runner.metrics:
                 seen.append((batch, done.outs))
             if not again:
-                callbacks.batches_done(trainer, 1, self._batch - 1, done.loss)
-                callbacks.call("on_tick", trainer, rows, {"loss": done.loss})
+                callbacks.batches_done(1, self._batch - 1, done.loss)
+                callbacks.call("on_tick", rows, {"loss": done.loss})
             if self._batch >= len(stored) and callbacks.stopped:
                 break
         if self._batch < len(stored):
             raise ValueError(f"the batches ended after {self._batch}; the checkpoint was written after {len(stored)}")
         self.history.params["batches"] = self._batch
-        return {"loss": total / rows, **(trainer.measure(*joined(seen)) if seen else {})}, rows
+        return {"loss": total / rows, **(runner.measured(*joined(seen)) if seen else {})}, rows
 
     def _step(self, batch, epoch):
-        outs = self.trainer.new_outputs(batch.rows) if self.trainer.metrics else ()
+        outs = self.runner.new_outputs(batch.rows) if self.runner.metrics else ()
         where = f"epoch {epoch + 1}, batch {self._batch + 1}"
         loss = np.empty(1)
-        what = (batch, None, batch.rows, 0, 1, 0.0, loss, outs or None)
-        self.trainer.run(*what, where=lambda _: where, threads=self.threads)
+        self.runner.run(batch, loss, size=batch.rows, outs=outs or None, where=lambda _: where, threads=self.threads)
         return Done(batch.rows, float(loss[0]), outs)
 
     def _again(self, batch, stored):
@@ -103,8 +103,8 @@ class StreamFit(Fit):
         if rows.min() < 1:
             raise ValueError(f"a batch of {rows.min()} rows")
         outs = tuple(
-            _stored(arrays, f"fit.outputs.{k}", (int(rows.sum()), node.width), self.trainer.net.dtype)
-            for k, node in enumerate(self.trainer.net.outputs if self.trainer.metrics else ())
+            _stored(arrays, f"fit.outputs.{k}", (int(rows.sum()), node.width), self.runner.net.dtype)
+            for k, node in enumerate(self.runner.net.outputs if self.runner.metrics else ())
         )
         ends = np.cumsum(rows)
         self._stored = [

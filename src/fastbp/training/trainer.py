@@ -1,15 +1,14 @@
 """Trainer: a network, what it is trained for, and the state of its optimizer and shuffling.
 
-Every step, of a loop by hand or of a fit, goes through `run`: one call into the engine for many batches, or
-one batch in Python where a loss is written in Python. Keras's `compile` was rejected: it is a second
+What it does stands in the modules beside it: batches in `batch_runner.py`, fits in `fit.py` and `stream_fit.py`, rows
+that come one at a time in `one_by_one.py`, files in `trainer_file.py`. Keras's `compile` was rejected: it is a second
 constructor, and a model that is not compiled yet is half a model.
 """
 
-import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -20,23 +19,25 @@ from fastbp.callbacks.progress import ProgressBar
 from fastbp.data import splitting
 from fastbp.data.batches import Data
 from fastbp.data.splitting import Split
-from fastbp.data.streams import Augmented, Slices, Stream, joined
+from fastbp.data.streams import Augmented, Slices
 from fastbp.inputs import checks
-from fastbp.inputs.array_sources import refuse_unfit
+from fastbp.network.growing import copy_states
 from fastbp.network.network import Network
 from fastbp.optimizers import optimizer as optimizers
+from fastbp.training import trainer_file, training_data
+from fastbp.training.batch_runner import BatchRunner
 from fastbp.training.fit import Fit, Position
 from fastbp.training.measuring import resolve_metrics
 from fastbp.training.objective import Objective
-from fastbp.training.one_by_one import OneByOne
+from fastbp.training.one_by_one import Online, numbered
+from fastbp.training.state import State
 from fastbp.training.stream_fit import StreamFit
-from fastbp.training.trainer_file import Resumable
-from fastbp.training.training_data import Intake
 
-UNFIT = 4  # the engine's word for a batch that was not finite
+# What a trainer has made of the rest, and makes anew when it is copied.
+MADE = {"runner", "objective", "metrics", "chain", "_fast_path", "_fit", "online"}
 
 
-class Trainer(Intake, OneByOne, Resumable):
+class Trainer:
     """Trains a network and keeps what training needs from one call to the next.
 
     Parameters
@@ -83,14 +84,14 @@ class Trainer(Intake, OneByOne, Resumable):
         self.pending: Position | None = None
         self._fit: Fit | None = None
         self._loss = np.empty(1)
-        self._placed: tuple = ()
+        self.online: Online | None = None
 
     def _take(self, net):
         self.net: Network = net
         self.objective = Objective(self.recipe["loss"], net, self._loss_weights)
         self.metrics = resolve_metrics(self.recipe["metrics"], self.objective)
-        self._tried = None
-        self.chain = self.optimizer.chain_for(net)
+        self.runner = BatchRunner(net, self.objective, self.metrics, self.optimizer)
+        self.chain = self.runner.chain
         self._fast_path = net.programs.fast_path(self.objective.terms, self.chain)
 
     def step(self, X: Arrays, y: Arrays, sample_weight: WeightsOf = None, *, threads: int | None = None) -> float:
@@ -120,12 +121,12 @@ class Trainer(Intake, OneByOne, Resumable):
             if type(done) is float:
                 return done
             if done is not None:
-                raise self._diverged(done[1], done[0], self.chain.t + (done[1] == 1))
+                raise self.runner.diverged(done[1], done[0], self.chain.t + (done[1] == 1))
         xs = net.as_sources(X)
         rows = len(xs[0])
         ts = self.objective.targets(y, rows)
         weights = self.objective.weights(sample_weight, ts)
-        self.run(Data(xs, ts, weights), None, rows, 0, 1, 0.0, self._loss, None, threads=threads)
+        self.runner.run(Data(xs, ts, weights), self._loss, size=rows, threads=threads)
         return float(self._loss[0])
 
     def fit(
@@ -212,13 +213,15 @@ class Trainer(Intake, OneByOne, Resumable):
         if validation_split is not None:
             parts = splitting.part(validation_split, X, y, sample_weight, validation_data)
             X, y, sample_weight, validation_data = parts
-        data = self._training_data(X, y, sample_weight, class_weight, check_finite, steps_per_epoch)
-        validation = self._validation(validation_data, check_finite, validation_steps)
+        check = self.runner.checked
+        data = training_data.to_train_on(check, X, y, sample_weight, class_weight, check_finite, steps_per_epoch)
+        validation = training_data.to_validate_on(check, validation_data, check_finite, validation_steps)
         epochs = checks.positive_int(epochs, "epochs")
         batch_size = checks.positive_int(batch_size, "batch_size")
         validation_freq = checks.positive_int(validation_freq, "validation_freq")
         threads = checks.as_threads(threads)
-        callbacks = Callbacks([*checks.instances(callbacks, Callback, "callbacks"), *[ProgressBar()] * bool(progress)])
+        callbacks = checks.instances(callbacks, Callback, "callbacks")
+        told = Callbacks(self, [*callbacks, *[ProgressBar()] * bool(progress)])
         names = ["loss", *self.metrics]
         history = History(names if validation is None else [*names, *(f"val_{name}" for name in names)])
         if seed is not None:
@@ -226,12 +229,13 @@ class Trainer(Intake, OneByOne, Resumable):
         rows = data.rows if isinstance(data, Data) else None
         if augment is not None:
             slices = Slices(data, batch_size, shuffle, self.rng) if isinstance(data, Data) else data
-            check = partial(self._checked, None, check_finite)
+            check = partial(check, check_finite=check_finite)
             data = Augmented(slices, checks.as_callable(augment, "augment"), self.rng, check)
         history.params = {"epochs": epochs, "batch_size": batch_size, "rows": rows}
         kind: type = Fit if isinstance(data, Data) else StreamFit
-        fit = kind(self, data, validation, batch_size, shuffle, callbacks, history, threads, validation_freq)
-        position = self.resumed(resume, fit.check)
+        what = (data, validation, batch_size, shuffle, told, history, threads, validation_freq)
+        fit = kind(self.runner, self.rng, *what)
+        position = trainer_file.resumed(self, resume, fit.check)
         self._fit = fit
         try:
             fit.epochs(epochs, position)
@@ -256,7 +260,8 @@ class Trainer(Intake, OneByOne, Resumable):
         -------
         dict from str to float
         """
-        return self.evaluate_data(self._training_data(X, y, sample_weight, None, True, None))
+        data = training_data.to_train_on(self.runner.checked, X, y, sample_weight, None, True, None)
+        return self.runner.evaluated(data)
 
     def mode_of(self, name: str) -> str:
         """Whether less ("min") or more ("max") of a number in the history is better."""
@@ -267,78 +272,179 @@ class Trainer(Intake, OneByOne, Resumable):
         """Where the fit that is under way is."""
         return None if self._fit is None else self._fit.position()
 
-    def run(
-        self,
-        data: Data,
-        order: np.ndarray | None,
-        batch_size: int,
-        first: int,
-        last: int,
-        seconds: float,
-        losses: np.ndarray,
-        outs: tuple[np.ndarray, ...] | None,
-        where: Callable[[int], str] | None = None,
-        threads: int | None = None,
-    ) -> int:
-        """Train on batches first ... last - 1 of checked data; the first batch that was not done.
+    # One row at a time
 
-        Comes back after about so many seconds (0: when all is done). Writes each batch's loss, and outputs if
-        they are wanted.
+    def learn_one(self, x: Mapping[Any, Any], y: Any) -> None:
+        """Train on one row, a dict of features as River has it.
+
+        Features take the columns of X in the order in which they come, labels the classes. When there are none left,
+        the net grows: `net` is then another network with the same numbers in its corner, and with new weights that
+        start as their initializer says and optimizer state 0; outputs of rows without what is new stay as they were.
+        A feature that a row does not have is 0. One thread at a time may call it.
+
+        Parameters
+        ----------
+        x : dict from feature to number
+        y : label, bool or number
+            A label of any kind for a loss of classes, a bool or 0 and 1 for `binary_cross_entropy`, else a number; an
+            array of them for several outputs.
+
+        Raises
+        ------
+        DivergenceError
+            If the loss or the update is not finite.
+
+        Examples
+        --------
+        >>> from fastbp import Dense, Input, Sequential, Trainer
+        >>> trainer = Trainer(Sequential(Input(1), Dense(1), seed=0), "cross_entropy", "sgd")
+        >>> for word, label in [("rain", "wet"), ("sun", "dry")] * 50:
+        ...     trainer.learn_one({word: 1.0}, label)
+        >>> trainer.predict_one({"rain": 1.0}), trainer.net["dense_1"].W.shape
+        ('wet', (2, 2))
         """
-        before = self.chain.t
-        if self.objective.terms is None:
-            batch, status = self._batch_in_python(data, order, batch_size, first, losses, outs, threads)
-        else:
-            plan = (self.objective.terms, self.chain, self._rates(first, last), order, batch_size)
-            batch, status = self.net.programs.run(data, plan, first, last, seconds, losses, outs, threads=threads)
-            self.optimizer.next_rate(max(self.chain.t - 1, 0))
-        if status == UNFIT:
-            refuse_unfit(data.xs, order, slice(batch * batch_size, (batch + 1) * batch_size))
-        if status:
-            place = "" if where is None else f" ({where(batch)})"
-            raise self._diverged(status, losses[batch], before + batch - first + 1, place)
-        return batch
+        online = self.online
+        (self._rows if online is None else online).learn(x, y)
 
-    def _rates(self, first, last):
-        """The learning rates of batches first ... last - 1: one, or an array that is made once for an epoch."""
-        if not self.optimizer.by_steps:
-            return self.optimizer.next_rate(self.chain.t)
-        place = (self.optimizer.schedule, self.chain.t - first, last)
-        if self._placed != place:
-            self._placed, self._planned = place, self.optimizer.rates(self.chain.t, first, last)
-        return self._planned
+    def predict_one(self, x: Mapping[Any, Any]) -> Any:
+        """The output for one row: the likeliest label (None if there is none), a bool, a number, or an array of them.
 
-    def _diverged(self, status, loss, step, where=""):
-        what = f"the loss became {loss}" if status == 1 else "the update was not finite"
-        return self.optimizer.diverged(f"{what} at step {step}{where}")
+        Parameters
+        ----------
+        x : dict from feature to number
+            Features that `learn_one` has not seen do not count.
 
-    def _batch_in_python(self, data, order, batch_size, batch, losses, outs, threads):
-        programs = self.net.programs
-        rows = slice(batch * batch_size, (batch + 1) * batch_size)
-        xs, ts, weights = data.take(order, rows)
-        ys = programs.forward(xs, True, threads)
-        losses[batch], dys = self.objective(ys, ts, weights)
-        if not math.isfinite(losses[batch]):
-            return batch, 1
-        if outs is not None:
-            for out, y in zip(outs, ys, strict=True):
-                out[rows] = y
-        programs.backward(dys, False, threads)
-        fine = programs.update(self.chain, self.optimizer.next_rate(self.chain.t), float(losses[batch]))
-        return (batch + 1, 0) if fine else (batch, 2)
+        Returns
+        -------
+        label, bool, float or ndarray of shape (outputs,)
+        """
+        return self._rows.value(x)
 
-    def evaluate_data(self, data: Data | Stream, threads: int | None = None) -> dict[str, float]:
-        """Loss and metrics of checked data."""
-        batches = [data] if isinstance(data, Data) else data.epoch()
-        ts, ys, weights = joined([(batch, self.net.programs.predict(batch.xs, threads)) for batch in batches])
-        value, _ = self.objective(ys, ts, weights)
-        return {"loss": value, **self.measure(ts, ys, weights)}
+    def predict_proba_one(self, x: Mapping[Any, Any]) -> dict[Any, float]:
+        """The probability of each label that was seen; of False and True for one logit.
 
-    def measure(self, ts: tuple, ys: tuple, weights: tuple | None) -> dict[str, float]:
-        """Metrics of targets and outputs."""
-        seen = self.objective.seen(ts, ys, weights) if self.metrics else ()
-        return {name: metric.of(*seen[metric.output]) for name, metric in self.metrics.items()}
+        Parameters
+        ----------
+        x : dict from feature to number
 
-    def new_outputs(self, rows: int) -> tuple[np.ndarray, ...]:
-        """Memory for the outputs of so many rows."""
-        return tuple(np.empty((rows, node.width), self.net.dtype) for node in self.net.outputs)
+        Returns
+        -------
+        dict from label to float
+        """
+        return self._rows.shares(x)
+
+    @property
+    def _rows(self):
+        if self.online is None:
+            self.online = self._new_online()
+        return self.online
+
+    def _new_online(self, *known):
+        return Online(self.net, self.objective.losses[0], self.step, self._move_to, *known)
+
+    def _move_to(self, net):
+        """Go on with a network that this one has grown to, with the state of the optimizer."""
+        old, chain = self.net, self.chain
+        self._take(net)
+        copy_states(old, chain.states, net, self.chain.states)
+        self.chain.t = chain.t
+
+    def online_of(self, names: dict | None) -> Online | None:
+        """The features and labels that a file has, None for None."""
+        return None if names is None else self._new_online(*numbered(names, self.net))
+
+    # Files and copies
+
+    def save(self, path: str | os.PathLike, metadata: dict[str, str] | None = None) -> None:
+        """Write the network and all that training needs to go on exactly.
+
+        Parameters
+        ----------
+        path : str or path-like
+            A .safetensors file.
+        metadata : dict from str to str, optional
+            More to keep in the file.
+
+        Raises
+        ------
+        TypeError
+            If a loss or a metric is a Python function, which a file cannot hold.
+        """
+        trainer_file.save(path, self, metadata, functions=False)
+
+    def checkpoint(self, path: str | os.PathLike) -> None:
+        """Write what `restore` reads: as `save`, but Python functions are named, not refused.
+
+        Parameters
+        ----------
+        path : str or path-like
+            A .safetensors file.
+        """
+        trainer_file.save(path, self, None, functions=True)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> Self:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        ModelFormatError
+            If the file is damaged or holds no trainer.
+        """
+        return trainer_file.load(cls, path)
+
+    def restore(self, path: str | os.PathLike) -> None:
+        """Go on from a file: parameters, optimizer, learning rate, random numbers become those that it holds.
+
+        Parameters
+        ----------
+        path : str or path-like
+            What `save` or `checkpoint` wrote, of the same network, loss, metrics and optimizer.
+
+        Raises
+        ------
+        ValueError
+            If it is of another network or training; the message says where they differ first.
+        ModelFormatError
+            If the file is damaged or holds no trainer.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from fastbp import Dense, Input, Sequential, Trainer
+        >>> one, other = (Trainer(Sequential(Input(2), Dense(width))) for width in (3, 4))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = f"{folder}/it.safetensors"
+        ...     one.save(path)
+        ...     other.restore(path)  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        ...
+        ValueError: ...it.safetensors holds another network: units of node dense_1 is 3 there and 4 here
+        """
+        trainer_file.restore(path, self)
+
+    def state(self) -> State:
+        """What the training goes on from, as it is between two steps of whoever trains."""
+        return State.of(self.runner, self.rng)
+
+    def go_to(self, state: State) -> None:
+        """Go on from a state of this training, or of one like it."""
+        state.put(self.runner, self.rng)
+
+    def __getstate__(self):
+        online = self.online
+        return {
+            **{name: value for name, value in vars(self).items() if name not in MADE},
+            "pending": self.position() or self.pending,
+            "state": self.state(),
+            "known": None if online is None else (online.columns, online.labels or {}),
+        }
+
+    def __setstate__(self, kept):
+        rest = dict(kept)
+        state, known = rest.pop("state"), rest.pop("known")
+        vars(self).update(rest)
+        self._fit = None
+        self._take(self.net)
+        self.go_to(state)
+        self.online = None if known is None else self._new_online(*known)

@@ -4,14 +4,12 @@ A file that is loaded makes a new trainer; one that is restored into a trainer m
 and optimizer, and says where it is not. Losses and metrics that are Python functions are only named in a file.
 """
 
-import math
 import os
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from fastbp._engine import Chain
 from fastbp.errors import DAMAGE, ModelFormatError
 from fastbp.files import model_file, safetensors
 from fastbp.inputs import checks
@@ -20,155 +18,61 @@ from fastbp.metrics.metric import METRICS, Metric
 from fastbp.network.network import Network
 from fastbp.optimizers import optimizer as optimizers
 from fastbp.schedules.shapes import Function, as_schedule
+from fastbp.training.batch_runner import BatchRunner
 from fastbp.training.fit import Position
+from fastbp.training.objective import Objective
 from fastbp.training.one_by_one import Online
+from fastbp.training.state import STATES, State
 
-STATES = "optimizer.states"
 STATE = "fastbp.trainer"
 FIT = "fastbp.fit"
 FUNCTION = "python function"
-MADE = ("objective", "metrics", "chain", "_fast_path", "_fit", "_online")  # what a trainer has made of the rest
 
 
-class Resumable:
-    """What keeps a trainer: files, and by `pickle` and `copy.deepcopy` copies that go on with the same bits."""
+class Training(Protocol):
+    """What of a trainer a file is made of."""
 
     net: Network
-    chain: Chain
+    objective: Objective
     optimizer: optimizers.Optimizer
+    recipe: dict[str, Any]
+    runner: BatchRunner
+
+    online: Online | None
     pending: Position | None
-    position: Callable[[], Position | None]
-    _take: Callable[[Network], None]
-    _fit: Any
-    _online: Online | None
 
-    def save(self, path: str | os.PathLike, metadata: dict[str, str] | None = None) -> None:
-        """Write the network and all that training needs to go on exactly.
+    def state(self) -> State:
+        """What the training goes on from."""
 
-        Parameters
-        ----------
-        path : str or path-like
-            A .safetensors file.
-        metadata : dict from str to str, optional
-            More to keep in the file.
+    def go_to(self, state: State) -> None:
+        """Go on from there."""
 
-        Raises
-        ------
-        TypeError
-            If a loss or a metric is a Python function, which a file cannot hold.
-        """
-        save(path, self, metadata, functions=False)
+    def position(self) -> Position | None:
+        """Where the fit is that is under way."""
 
-    def checkpoint(self, path: str | os.PathLike) -> None:
-        """Write what `restore` reads: as `save`, but Python functions are named, not refused.
-
-        Parameters
-        ----------
-        path : str or path-like
-            A .safetensors file.
-        """
-        save(path, self, None, functions=True)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike) -> Self:
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        ModelFormatError
-            If the file is damaged or holds no trainer.
-        """
-        return load(cls, path)
-
-    def restore(self, path: str | os.PathLike) -> None:
-        """Go on from a file: parameters, optimizer, learning rate, random numbers become those that it holds.
-
-        Parameters
-        ----------
-        path : str or path-like
-            What `save` or `checkpoint` wrote, of the same network, loss, metrics and optimizer.
-
-        Raises
-        ------
-        ValueError
-            If it is of another network or training; the message says where they differ first.
-        ModelFormatError
-            If the file is damaged or holds no trainer.
-
-        Examples
-        --------
-        >>> import tempfile
-        >>> from fastbp import Dense, Input, Sequential, Trainer
-        >>> one, other = (Trainer(Sequential(Input(2), Dense(width))) for width in (3, 4))
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = f"{folder}/it.safetensors"
-        ...     one.save(path)
-        ...     other.restore(path)  # doctest: +ELLIPSIS
-        Traceback (most recent call last):
-        ...
-        ValueError: ...it.safetensors holds another network: units of node dense_1 is 3 there and 4 here
-        """
-        restore(path, self)
-
-    def resumed(self, resume: bool | str | os.PathLike, check: Callable[[Position], None]) -> Position | None:
-        """Where a fit goes on, with all put back to what it was there; nothing changes if `check` raises."""
-
-        def check_place(position: Position | None) -> None:
-            if position is None:
-                raise ValueError("there is no fit to resume: the checkpoint was not written within one")
-            check(position)
-
-        if resume is True:
-            check_place(self.pending)
-        elif resume is not False:
-            restore(resume, self, check_place)
-        position, self.pending = self.pending if resume is not False else None, None
-        return position
-
-    def __getstate__(self):
-        online, chain = self._online, self.chain
-        return {
-            **{name: value for name, value in vars(self).items() if name not in MADE},
-            "pending": self.position() or self.pending,
-            "chain": (chain.states, chain.t, chain.loss, self.optimizer.epoch),
-            "online": None if online is None else (online.columns, online.labels or {}),
-        }
-
-    def __setstate__(self, state):
-        kept = dict(state)
-        states, steps, loss, epoch = kept.pop("chain")
-        online = kept.pop("online")
-        vars(self).update(kept)
-        self._fit = None
-        self._take(self.net)
-        self.chain.states[...] = states
-        self.chain.t, self.chain.loss, self.optimizer.epoch = steps, loss, epoch
-        self._online = None if online is None else Online(self, *online)
+    def online_of(self, names: dict | None) -> Online | None:
+        """The features and labels that a file has."""
 
 
-def save(path: str | os.PathLike, trainer: Any, metadata: dict[str, str] | None, functions: bool) -> None:
+T = TypeVar("T", bound=Training)
+
+
+def save(path: str | os.PathLike, trainer: Training, metadata: dict[str, str] | None, functions: bool) -> None:
     """Write a trainer, and where its fit is if one is under way; functions are named, or refused."""
-    state = {
-        **_recipe(trainer, functions),
-        "steps": trainer.chain.t,
-        "epochs": trainer.optimizer.epoch,
-        "batch_loss": None if math.isnan(trainer.chain.loss) else trainer.chain.loss,
-        "draws": trainer.net.draws,
-        "rng": trainer.rng.bit_generator.state,
-    }
-    online = trainer.online_state()
+    now, online = trainer.state(), trainer.online
+    state = {**_recipe(trainer, functions), **now.numbers()}
     if online is not None:
-        state["online"] = online
-    arrays = {STATES: trainer.chain.states} if trainer.chain.states.size else {}
+        state["online"] = online.names()
+    arrays = {STATES: now.states} if now.states.size else {}
     metadata = {**(metadata or {}), STATE: model_file.encoded(state)}
     position = trainer.position()
     if position is not None:
         metadata[FIT] = model_file.encoded(position.state)
         arrays.update(position.arrays)
-    model_file.save(path, trainer.net, arrays, metadata, functions)
+    model_file.save(path, trainer.net, arrays, metadata, functions, now.params)
 
 
-def load(cls: type, path: str | os.PathLike) -> Any:
+def load(cls: Callable[..., T], path: str | os.PathLike) -> T:
     """A new trainer of the class from a file."""
     net, arrays, metadata = model_file.load(path)
     try:
@@ -179,14 +83,18 @@ def load(cls: type, path: str | os.PathLike) -> Any:
         shares = _unlisted(state["loss_weights"])
         loss, metrics = _unlisted(_made(state["loss"], Loss.classes)), _made(state["metrics"], METRICS)
         trainer = cls(net, loss, optimizer, loss_weights=shares, metrics=metrics)
-        _take(trainer, state, arrays, _position(metadata, arrays))
+        lr = optimizer.schedule or optimizer.lr
+        now = State.read(state, arrays, trainer.runner, net.params, lr)
+        online = trainer.online_of(state.get("online"))
+        trainer.go_to(now)
+        trainer.online, trainer.pending = online, _position(metadata, arrays)
     except (ModelFormatError, *DAMAGE) as error:
         raise ModelFormatError(f"{os.fspath(path)}: no trainer: {error}") from error
     return trainer
 
 
 def restore(
-    path: str | os.PathLike, trainer: Any, check: Callable[[Position | None], None] = lambda position: None
+    path: str | os.PathLike, trainer: Training, check: Callable[[Position | None], None] = lambda position: None
 ) -> None:
     """Put a trainer in the state that a file holds, unless `check` raises at the place of its fit."""
     name, net = checks.as_path(path), trainer.net
@@ -210,17 +118,31 @@ def restore(
         lr = _rate(state["optimizer"]["lr"], trainer.optimizer)
         seed = checks.as_seed(config["seed"])
         position = _position(metadata, arrays)
+        flat = np.concatenate([array.ravel() for array in params.values()]) if params else net.params
+        now = State.read(state, arrays, trainer.runner, flat, lr)
+        online = trainer.online_of(state.get("online"))
     except (ModelFormatError, *DAMAGE) as error:
         raise ModelFormatError(f"{name}: no trainer: {error}") from error
     check(position)
-    try:
-        _take(trainer, state, arrays, position)
-    except (ModelFormatError, *DAMAGE) as error:
-        raise ModelFormatError(f"{name}: no trainer: {error}") from error
-    for key, view in net.arrays().items():
-        view[...] = params[key]
-    trainer.optimizer.lr = lr
+    trainer.go_to(now)
+    trainer.online, trainer.pending = online, position
     net.seed = net.programs.seed = seed
+
+
+def resumed(trainer: Training, resume: bool | str | os.PathLike, check: Callable[[Position], None]) -> Position | None:
+    """Where a fit goes on, with all put back to what it was there; nothing changes if `check` raises."""
+
+    def check_place(position: Position | None) -> None:
+        if position is None:
+            raise ValueError("there is no fit to resume: the checkpoint was not written within one")
+        check(position)
+
+    if resume is True:
+        check_place(trainer.pending)
+    elif resume is not False:
+        restore(resume, trainer, check_place)
+    position, trainer.pending = trainer.pending if resume is not False else None, None
+    return position
 
 
 def _rate(stored, optimizer):
@@ -235,22 +157,6 @@ def _graph(name, metadata):
         return model_file.graph(metadata)
     except ModelFormatError as error:
         raise ModelFormatError(f"{name}: {error}") from error
-
-
-def _take(trainer, state, arrays, position):
-    """What there is beside parameters and settings; nothing changes before all of it is found sound."""
-    chain = trainer.chain
-    states = checks.as_stored(arrays[STATES], chain.states, STATES) if chain.states.size else 0
-    steps, draws, epochs = (checks.as_count(state[name], name) for name in ("steps", "draws", "epochs"))
-    loss = math.nan if state["batch_loss"] is None else checks.in_range(state["batch_loss"], "batch_loss")
-    rng = np.random.default_rng(0)
-    rng.bit_generator.state = state["rng"]
-    trainer.restore_online(state.get("online"))
-    chain.states[...] = states
-    chain.t, chain.loss, trainer.optimizer.epoch = steps, loss, epochs
-    trainer.net.programs.draws = draws
-    trainer.rng.bit_generator.state = rng.bit_generator.state
-    trainer.pending = position
 
 
 def _position(metadata, arrays):

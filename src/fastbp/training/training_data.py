@@ -1,9 +1,11 @@
-"""Intake: what a trainer is given, as checked data: arrays, or streams of batches.
+"""What a trainer is given, as checked data: arrays, or streams of batches.
 
 All of it is checked before anything changes; of a stream the first batch is, with the metrics that are to see it.
 """
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -12,67 +14,61 @@ from fastbp.data.streams import Stream, as_batches, is_batches
 from fastbp.inputs import checks
 from fastbp.losses.loss import Loss
 from fastbp.losses.loss_checks import MISSING
-from fastbp.metrics.metric import Metric
 from fastbp.network.network import Network
-from fastbp.training.measuring import Measured
 from fastbp.training.objective import Objective
 
+Check = Callable[..., Data]  # `checked`, of a network and an objective
 
-class Intake:
-    """The part of a trainer that takes data in."""
 
-    net: Network
-    objective: Objective
-    metrics: dict[str, Measured]
-    _tried: tuple | None = None  # the form of targets that the metrics suit
+def to_train_on(
+    check: Check, X: Any, y: Any, sample_weight: Any, class_weight: Any, check_finite: bool, steps: int | None
+) -> Data | Stream:
+    """Arrays, or without y a stream of batches."""
+    if steps is not None and y is not None:
+        raise ValueError("steps_per_epoch is for batches; of arrays an epoch is all rows")
+    check = partial(check, class_weight=class_weight, check_finite=check_finite)
+    if y is not None or X is None:
+        return check(X, y, sample_weight)
+    if sample_weight is not None:
+        raise ValueError("sample_weight is for arrays; batches are (X, y, sample_weight)")
+    if isinstance(class_weight, str):
+        raise ValueError(f"class_weight {class_weight!r} wants all of y; for batches pass a dict")
+    steps = None if steps is None else checks.positive_int(steps, "steps_per_epoch")
+    return Stream(as_batches(X, "X"), check, steps)
 
-    def _training_data(self, X, y, sample_weight, class_weight, check_finite, steps):
-        """Arrays, or without y a stream of batches."""
-        if steps is not None and y is not None:
-            raise ValueError("steps_per_epoch is for batches; of arrays an epoch is all rows")
-        if y is not None or X is None:
-            return self._data(X, y, sample_weight, class_weight, check_finite)
-        if sample_weight is not None:
-            raise ValueError("sample_weight is for arrays; batches are (X, y, sample_weight)")
-        if isinstance(class_weight, str):
-            raise ValueError(f"class_weight {class_weight!r} wants all of y; for batches pass a dict")
-        steps = None if steps is None else checks.positive_int(steps, "steps_per_epoch")
-        return Stream(as_batches(X, "X"), partial(self._checked, class_weight, check_finite), steps)
 
-    def _validation(self, data, check_finite, steps=None):
-        batches = data is not None and is_batches(data)
-        if steps is not None and not batches:
-            raise ValueError("validation_steps is for validation data in batches; of arrays all rows are evaluated")
-        if data is None:
-            return None
-        if batches:
-            steps = None if steps is None else checks.positive_int(steps, "validation_steps")
-            return Stream(data, partial(self._checked, None, check_finite), steps, "validation ")
-        X, y, weights = checks.as_validation(data)
-        return self._data(X, y, weights, None, check_finite, "validation {}")
+def to_validate_on(check: Check, data: Any, check_finite: bool, steps: int | None) -> Data | Stream | None:
+    """Arrays, or a stream of batches."""
+    batches = data is not None and is_batches(data)
+    if steps is not None and not batches:
+        raise ValueError("validation_steps is for validation data in batches; of arrays all rows are evaluated")
+    if data is None:
+        return None
+    check = partial(check, check_finite=check_finite)
+    if batches:
+        steps = None if steps is None else checks.positive_int(steps, "validation_steps")
+        return Stream(data, check, steps, "validation ")
+    return check(*checks.as_validation(data), "validation {}")
 
-    def _checked(self, class_weight, check_finite, X, y, sample_weight, name):
-        return self._data(X, y, sample_weight, class_weight, check_finite, name)
 
-    def _data(self, X, y, sample_weight=None, class_weight=None, check_finite=True, name="{}"):
-        xs = self.net.as_sources(X, check_finite, name.format("X"))
-        rows = len(xs[0])
-        ts = self.objective.targets(y, rows, name.format("y"))
-        weights = self.objective.weights(sample_weight, ts, name.format("sample_weight"))
-        if class_weight is not None:
-            weights = weighted_by_class(class_weight, self.objective, ts, weights, self.net.dtype)
-        self._try_metrics(ts)
-        return Data(xs, ts, weights)
-
-    def _try_metrics(self, ts):
-        """Raise now, not after an epoch, if a metric does not suit targets of this form."""
-        form = tuple(t.shape[1:] for t in ts)
-        if form == self._tried:
-            return
-        for metric in self.metrics.values():
-            if isinstance(metric.function, Metric):
-                metric.try_on(ts[metric.output], self.net.outputs[metric.output].width)
-        self._tried = form
+def checked(
+    net: Network,
+    objective: Objective,
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    name: str,
+    class_weight: Any,
+    check_finite: bool,
+) -> Data:
+    """Arrays as data of a network and its objective."""
+    xs = net.as_sources(X, check_finite, name.format("X"))
+    rows = len(xs[0])
+    ts = objective.targets(y, rows, name.format("y"))
+    weights = objective.weights(sample_weight, ts, name.format("sample_weight"))
+    if class_weight is not None:
+        weights = weighted_by_class(class_weight, objective, ts, weights, net.dtype)
+    return Data(xs, ts, weights)
 
 
 def weighted_by_class(class_weight, objective: Objective, ts: tuple, weights: tuple | None, dtype: np.dtype) -> tuple:

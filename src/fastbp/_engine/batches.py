@@ -1,0 +1,21 @@
+"""Batches: what `Program.run` trains on, all of it by name."""
+
+from typing import Any, NamedTuple
+
+
+class Batches(NamedTuple):
+    """Batches first ... last - 1 of some rows, what they are trained with, and where their results go."""
+
+    xs: tuple  # an array or a Source for each input
+    ts: tuple
+    weights: tuple | None
+    terms: tuple  # the loss of each output
+    chain: Any
+    rates: Any  # one learning rate for all, or an array with one for each batch at its place
+    order: Any  # of the rows; None for that in which they are
+    size: int  # rows of a batch
+    first: int
+    last: int
+    seconds: float  # after which to come back; 0 for when all is done
+    losses: Any  # an array with a place for each batch
+    outs: tuple | None  # for each output an array with a place for each row, if they are wanted

@@ -1,0 +1,153 @@
+"""BatchRunner: batches of checked data through the engine, and what they are measured by.
+
+Every step, of a loop by hand or of a fit, goes through `run`: one call into the engine for many batches, or one batch
+in Python where a loss is written in Python.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fastbp import _engine
+from fastbp._typing import WeightsOf
+from fastbp.data.batches import Data
+from fastbp.data.streams import Stream, joined
+from fastbp.errors import DivergenceError
+from fastbp.inputs.array_sources import refuse_unfit
+from fastbp.metrics.metric import Metric
+from fastbp.network.network import Network
+from fastbp.optimizers.optimizer import Optimizer
+from fastbp.training import training_data
+from fastbp.training.measuring import Measured
+from fastbp.training.objective import Objective
+
+UNFIT = 4  # the engine's word for a batch that was not finite
+
+
+class BatchRunner:
+    """A network with what it is trained for, by what, and measured by."""
+
+    def __init__(self, net: Network, objective: Objective, metrics: dict[str, Measured], optimizer: Optimizer):
+        self.net, self.objective, self.metrics, self.optimizer = net, objective, metrics, optimizer
+        self.chain = optimizer.chain_for(net)
+        self._planned = np.empty(0)  # learning rates
+        self._place: tuple = ()  # what they are for
+        self._tried: tuple | None = None  # the form of targets that the metrics suit
+
+    def checked(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: WeightsOf = None,
+        name: str = "{}",
+        *,
+        class_weight: Any = None,
+        check_finite: bool = True,
+    ) -> Data:
+        """What a user passes, as data; raises if it or a metric does not suit the network or the loss."""
+        data = training_data.checked(self.net, self.objective, X, y, sample_weight, name, class_weight, check_finite)
+        form = tuple(t.shape[1:] for t in data.ts)
+        if form != self._tried:
+            for metric in self.metrics.values():
+                if isinstance(metric.function, Metric):
+                    metric.try_on(data.ts[metric.output], self.net.outputs[metric.output].width)
+            self._tried = form
+        return data
+
+    def run(
+        self,
+        data: Data,
+        losses: np.ndarray,
+        *,
+        size: int,
+        order: np.ndarray | None = None,
+        first: int = 0,
+        last: int = 1,
+        seconds: float = 0.0,
+        outs: tuple[np.ndarray, ...] | None = None,
+        where: Callable[[int], str] | None = None,
+        threads: int | None = None,
+    ) -> int:
+        """Train on batches first ... last - 1 of so many rows; the first batch that was not done.
+
+        Comes back after about so many seconds (0: when all is done). Writes each batch's loss, and outputs if
+        they are wanted.
+        """
+        before = self.chain.t
+        if self.objective.terms is None:
+            batch, status = self._batch_in_python(data, order, size, first, losses, outs, threads)
+        else:
+            rates = self._rates(first, last)
+            batches = _engine.Batches(
+                xs=data.xs,
+                ts=data.ts,
+                weights=data.weights,
+                terms=self.objective.terms,
+                chain=self.chain,
+                rates=rates,
+                order=order,
+                size=size,
+                first=first,
+                last=last,
+                seconds=seconds,
+                losses=losses,
+                outs=outs,
+            )
+            batch, status = self.net.programs.run(batches, threads)
+            if batch > first and isinstance(rates, np.ndarray):
+                self.optimizer.take_rate(self.chain.t - 1, rates[batch - 1])
+        if status == UNFIT:
+            refuse_unfit(data.xs, order, slice(batch * size, (batch + 1) * size))
+        if status:
+            place = "" if where is None else f" ({where(batch)})"
+            raise self.diverged(status, losses[batch], before + batch - first + 1, place)
+        return batch
+
+    def _rates(self, first, last):
+        """The learning rates of batches first ... last - 1: one, or an array that is made once for an epoch."""
+        if not self.optimizer.by_steps:
+            return self.optimizer.next_rate(self.chain.t)
+        place = (self.optimizer.schedule, self.chain.t - first, last)
+        if self._place != place:
+            if last - first == 1:
+                return self.optimizer.next_rate(self.chain.t)
+            self._place, self._planned = place, self.optimizer.rates(self.chain.t, first, last)
+        return self._planned
+
+    def diverged(self, status: int, loss: float, step: int, where: str = "") -> DivergenceError:
+        """The error for a status of the engine."""
+        what = f"the loss became {loss}" if status == 1 else "the update was not finite"
+        return self.optimizer.diverged(f"{what} at step {step}{where}")
+
+    def _batch_in_python(self, data, order, size, batch, losses, outs, threads):
+        programs = self.net.programs
+        rows = slice(batch * size, (batch + 1) * size)
+        xs, ts, weights = data.take(order, rows)
+        ys = programs.forward(xs, True, threads)
+        losses[batch], dys = self.objective(ys, ts, weights)
+        if not math.isfinite(losses[batch]):
+            return batch, 1
+        if outs is not None:
+            for out, y in zip(outs, ys, strict=True):
+                out[rows] = y
+        programs.backward(dys, False, threads)
+        fine = programs.update(self.chain, self.optimizer.next_rate(self.chain.t), float(losses[batch]))
+        return (batch + 1, 0) if fine else (batch, 2)
+
+    def evaluated(self, data: Data | Stream, threads: int | None = None) -> dict[str, float]:
+        """Loss and metrics of checked data."""
+        batches = [data] if isinstance(data, Data) else data.epoch()
+        ts, ys, weights = joined([(batch, self.net.programs.predict(batch.xs, threads)) for batch in batches])
+        value, _ = self.objective(ys, ts, weights)
+        return {"loss": value, **self.measured(ts, ys, weights)}
+
+    def measured(self, ts: tuple, ys: tuple, weights: tuple | None) -> dict[str, float]:
+        """Metrics of targets and outputs."""
+        seen = self.objective.seen(ts, ys, weights) if self.metrics else ()
+        return {name: metric.of(*seen[metric.output]) for name, metric in self.metrics.items()}
+
+    def new_outputs(self, rows: int) -> tuple[np.ndarray, ...]:
+        """Memory for the outputs of so many rows."""
+        return tuple(np.empty((rows, node.width), self.net.dtype) for node in self.net.outputs)

@@ -1,0 +1,92 @@
+"""State: what a training goes on from, of one step. Pickles, files, the rate finder and the estimators use it."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from fastbp.inputs import checks
+from fastbp.schedules.schedule import Schedule
+from fastbp.training.batch_runner import BatchRunner
+
+STATES = "optimizer.states"  # the array's name in a file
+
+
+@dataclass
+class State:
+    """Parameters, the optimizer's state, counts, learning rate and generators.
+
+    Attributes
+    ----------
+    params : ndarray
+    draws : int
+        Forward passes in training, which number the dropout masks.
+    states : ndarray
+        What the optimizer's rules keep.
+    steps : int
+        Batches that were trained on.
+    batch_loss : float
+        The loss of the last; NaN before there is one.
+    epochs : int
+    lr : float or Schedule
+    rng : dict
+        The state of the generator that shuffles.
+    """
+
+    params: np.ndarray
+    draws: int
+    states: np.ndarray
+    steps: int
+    batch_loss: float
+    epochs: int
+    lr: float | Schedule
+    rng: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, runner: BatchRunner, rng: np.random.Generator) -> Self:
+        """The state now: between two steps, whoever trains the network."""
+        optimizer = runner.optimizer
+        params, draws, states, steps, loss = runner.net.programs.snapshot(runner.chain)
+        lr = optimizer.schedule or optimizer.lr
+        return cls(params, draws, states, steps, loss, optimizer.epoch, lr, rng.bit_generator.state)
+
+    def put(self, runner: BatchRunner, rng: np.random.Generator) -> None:
+        """Go on from here."""
+        net, chain, optimizer = runner.net, runner.chain, runner.optimizer
+        net.params[...] = self.params
+        net.programs.draws = self.draws
+        chain.states[...] = self.states
+        chain.t, chain.loss = self.steps, self.batch_loss
+        if self.lr is not optimizer.schedule:
+            optimizer.lr = self.lr
+        optimizer.epoch = self.epochs
+        rng.bit_generator.state = self.rng
+
+    def fits(self, runner: BatchRunner) -> bool:
+        """Whether an optimizer of this kind has kept it, for a network of this size."""
+        return self.states.shape == runner.chain.states.shape
+
+    def numbers(self) -> dict[str, Any]:
+        """What of it a file has as JSON, beside the settings and the arrays."""
+        return {
+            "steps": self.steps,
+            "epochs": self.epochs,
+            "batch_loss": None if math.isnan(self.batch_loss) else self.batch_loss,
+            "draws": self.draws,
+            "rng": self.rng,
+        }
+
+    @classmethod
+    def read(
+        cls, numbers: Mapping[str, Any], arrays: Mapping[str, Any], runner: BatchRunner, params: Any, lr: Any
+    ) -> Self:
+        """The state of a file, for a runner; raises if what is there is not sound."""
+        own = runner.chain.states
+        states = checks.as_stored(arrays[STATES], own, STATES) if own.size else own.copy()
+        steps, draws, epochs = (checks.as_count(numbers[name], name) for name in ("steps", "draws", "epochs"))
+        loss = math.nan if numbers["batch_loss"] is None else checks.in_range(numbers["batch_loss"], "batch_loss")
+        rng = np.random.default_rng(0)
+        rng.bit_generator.state = numbers["rng"]
+        return cls(params, draws, states, steps, loss, epochs, lr, rng.bit_generator.state)
