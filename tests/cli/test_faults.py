@@ -106,7 +106,7 @@ def test_predictions_that_fail_leave_the_old_ones(capsys, flowers, tmp_path, mon
     trained(capsys, flowers, "--target", "kind", "--epochs", 1)
     (tmp_path / "out.csv").write_text("prediction\nold\n")
 
-    def full(*_):
+    def full(*_, **more):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(safetensors.os, "replace", full)
