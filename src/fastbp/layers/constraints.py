@@ -1,7 +1,7 @@
-"""Constraints: what holds for the weights of a layer after each update.
+"""Constraints: conditions that the weights of a layer satisfy after each update.
 
-A row of the engine's table with a class that carries its number. Regularisation by a penalty belongs to the
-optimizers; a constraint is exact.
+Each class names an entry of the engine's table and holds its number. Regularization by a penalty is a setting of the
+optimizers; a constraint holds exactly.
 """
 
 from typing import ClassVar
@@ -10,7 +10,7 @@ from fastbp.inputs import checks
 
 
 class Constraint:
-    """Base of the constraints; `kind` names the engine's row."""
+    """Base of the constraints; `kind` names the entry of the engine's table."""
 
     kind: ClassVar[str]
     limit: float = 0.0
@@ -36,7 +36,7 @@ class Constraint:
 
 
 class NonNegative(Constraint):
-    """Weights below 0 become 0.
+    """Sets weights below 0 to 0 after each update.
 
     Examples
     --------
@@ -48,11 +48,12 @@ class NonNegative(Constraint):
 
 
 class MaxNorm(Constraint):
-    """The weights that lead to one output have a Euclidean norm of at most `limit`. Srivastava et al. 2014.
+    """Limits the Euclidean norm of the weights of each output to `limit`. Srivastava et al. 2014.
 
     Parameters
     ----------
-    limit : float
+    limit : float, default=3.0
+        The largest norm allowed; weights of a larger one are scaled down.
 
     Examples
     --------
@@ -70,7 +71,7 @@ class MaxNorm(Constraint):
 
 
 def resolve(constraint) -> Constraint | None:
-    """The constraint itself, that of a name with its defaults, or that which `settings` describe."""
+    """A constraint from a name (with its defaults), from what `settings` returned, or the constraint itself."""
     if constraint is None or isinstance(constraint, Constraint):
         return constraint
     if isinstance(constraint, dict):
