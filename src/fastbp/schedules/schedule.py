@@ -1,4 +1,4 @@
-"""Schedule: what all schedules of learning rates are; a row of `schedules.py` is a subclass."""
+"""Schedule: the base class of the learning rate schedules."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -11,12 +11,14 @@ PER = ("step", "epoch")
 
 
 class Schedule:
-    """Base of the schedules: a subclass names its settings and has `at`, a formula over an array of counts.
+    """Base of the schedules: a subclass passes its settings on and implements `at`, a formula over an array of counts.
 
     Parameters
     ----------
     per : {"step", "epoch"}
-        What is counted, from 0: steps of the optimizer, or epochs of `fit`. Every schedule takes it.
+        What is counted, from 0: steps of the optimizer, or epochs of `fit`.
+    **settings
+        The settings of the subclass, by name.
 
     Examples
     --------
@@ -44,7 +46,7 @@ class Schedule:
         return float(self.at(np.array([t]))[0])
 
     def config(self) -> dict:
-        """Name and settings, as JSON has them."""
+        """Name and settings, JSON-serializable."""
         stored = {name: v.config() if isinstance(v, Schedule) else v for name, v in self.settings.items()}
         return {"schedule": type(self).__name__.lower(), "per": self.per, **stored}
 
