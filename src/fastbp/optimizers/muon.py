@@ -1,4 +1,4 @@
-"""Muon: orthogonalised momentum for weight matrices."""
+"""Muon: orthogonalized momentum for weight matrices."""
 
 from typing import Unpack
 
@@ -8,34 +8,39 @@ from fastbp.optimizers.settings import Common, Rate
 
 
 class Muon(Optimizer):
-    """Momentum made orthogonal, for matrices; Adam for the other parameters. Jordan et al. 2024.
+    """Orthogonalized momentum for matrices, Adam for the other parameters. Jordan et al. 2024.
 
     The direction of a matrix is u = momentum * v + (1 - momentum) * g with v = momentum * v + (1 - momentum) * g, or v
-    itself without `nesterov`. Some steps of Newton and Schulz bring its singular values near 1, and p -= lr * u, times
-    what `adjust_lr_fn` says. A step costs about 10 products of the size of W for each of `ns_steps`.
+    itself without `nesterov`. Newton-Schulz iterations bring the singular values of u near 1, and p -= lr * u, times
+    the factor of `adjust_lr_fn`. A step costs about 10 matrix products of the size of W for each of `ns_steps`.
 
     Parameters
     ----------
-    lr : float
-    weight_decay : float
-        Decoupled: p *= 1 - lr * weight_decay first.
-    momentum : float
-    nesterov : bool
-    ns_coefficients : tuple of three floats
-        a, b, c of x = a * x + (b * s + c * s @ s) @ x with s = x @ x.T.
-    eps : float
-        The least norm by which u is divided.
-    ns_steps : int
-    adjust_lr_fn : {"original", "match_rms_adamw"}
-        A factor of max(1, outputs / inputs) ** 0.5, or of 0.2 * max(inputs, outputs) ** 0.5, with which steps are as
+    lr : float, Schedule or function, default=1e-3
+        The learning rate: a number, a schedule, or a function of the step.
+    weight_decay : float, default=0.1
+        Decoupled weight decay: p *= 1 - lr * weight_decay before the step.
+    momentum : float, default=0.95
+        Decay rate of the running mean v of g.
+    nesterov : bool, default=True
+        Whether to use Nesterov momentum.
+    ns_coefficients : tuple of three floats, default=(3.4445, -4.775, 2.0315)
+        a, b, c of an iteration x = a * x + (b * s + c * s @ s) @ x with s = x @ x.T.
+    eps : float, default=1e-7
+        Lower bound of the norm by which u is divided.
+    ns_steps : int, default=5
+        Number of Newton-Schulz iterations.
+    adjust_lr_fn : {"original", "match_rms_adamw"}, default="original"
+        A factor of lr: max(1, outputs / inputs) ** 0.5, or 0.2 * max(inputs, outputs) ** 0.5, which makes steps as
         long as those of AdamW.
-    aux_lr_scale : float
-        A factor of lr for the parameters that are no matrices.
-    aux_betas : tuple of two floats
-    aux_eps : float
-        Adam's for these.
+    aux_lr_scale : float, default=1.0
+        Factor of lr for the parameters that are not matrices.
+    aux_betas : tuple of two floats, default=(0.9, 0.95)
+        The betas of Adam for these.
+    aux_eps : float, default=1e-10
+        The eps of Adam for these.
     **common
-        As for `Optimizer`.
+        Settings that every optimizer takes; see `Optimizer`.
 
     Examples
     --------

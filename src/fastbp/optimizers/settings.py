@@ -1,7 +1,7 @@
-"""The settings that every optimizer takes: the table of their defaults and checks, and the engine's rules for them.
+"""The settings that every optimizer takes: defaults and checks, and the engine's update rules for them.
 
-Decay, clipping, accumulation and averages are rules of the chain, and their order is fixed here. Rejected: a list of
-transformations that the user chains, as optax has it. Their order matters, and only one is right.
+Weight decay, clipping, accumulation and averages are update rules of the chain, in an order that is fixed here.
+Rejected: transformations that the user chains, as in optax. Their order matters, and only one is right.
 """
 
 from collections.abc import Callable, Mapping
@@ -31,10 +31,10 @@ class Common(TypedDict, total=False):
     groups: Mapping[str, Mapping[str, float]]
 
 
-# What `groups` may set for some of the parameters, with what holds for the others.
+# What `groups` may set for some of the parameters, with the default of the others (None: the setting of that name).
 OF_GROUPS = {"lr_scale": 1.0, "weight_decay": None, "l1": None, "proximal_l1": None}
 DECOUPLED = "decoupled_weight_decay"
-PENALTIES = ("weight_decay", "l1", "proximal_l1")  # which `decay_biases=False` keeps from biases
+PENALTIES = ("weight_decay", "l1", "proximal_l1")  # which `decay_biases=False` does not apply to biases
 
 
 def _groups(groups) -> dict[str, dict[str, float]]:
@@ -70,7 +70,7 @@ COMMON: dict[str, tuple[object, Callable]] = {
 
 
 def checked(common: Common) -> dict[str, object]:
-    """All of COMMON, as given or by default."""
+    """All settings of COMMON, as given or by default."""
     settings = {name: check(common.get(name, default)) for name, (default, check) in COMMON.items()}
     if settings["ema"] is not None and settings["swa_start"] is not None:
         raise ValueError("ema and swa_start are two averages; an optimizer keeps one")
@@ -78,7 +78,7 @@ def checked(common: Common) -> dict[str, object]:
 
 
 def before(settings: Mapping, own: Mapping, is_matrix: bool, decay: str) -> list[Rule]:
-    """The rules before those that move the parameters; `own` is what OF_GROUPS has for them."""
+    """The update rules before those that move the parameters; `own` has the settings of OF_GROUPS."""
     rules: list[Rule] = []
     if settings["accumulate"] > 1:
         rules.append(("mean_of_batches", (settings["accumulate"],)))
@@ -94,7 +94,7 @@ def before(settings: Mapping, own: Mapping, is_matrix: bool, decay: str) -> list
 
 
 def after(settings: Mapping, own: Mapping, decay: str) -> list[Rule]:
-    """The rules after them."""
+    """The update rules after those that move the parameters."""
     rules: list[Rule] = []
     if own["weight_decay"] and decay == "proximal_decay":
         rules.append((decay, (own["weight_decay"],)))
@@ -108,5 +108,5 @@ def after(settings: Mapping, own: Mapping, decay: str) -> list[Rule]:
 
 
 def of_means(betas: tuple[float, ...], eps: float, count: int = 2) -> dict[str, object]:
-    """The settings that Adam and its like have of their own: how much of their means a step keeps, and eps."""
+    """The settings of Adam and its variants: the decay rates of their means, and eps."""
     return {"betas": checks.fractions(betas, count, "betas"), "eps": checks.in_range(eps, "eps", 0.0)}
