@@ -1,4 +1,4 @@
-"""The three panels of a diagnosis: gradients by layer, shares of dead and saturated units, values."""
+"""Plot of a diagnosis in three panels: gradients by layer, dead and saturated units, activations."""
 
 import numpy as np
 
@@ -6,11 +6,11 @@ from fastbp._optional import package
 from fastbp.plotting.axes import FILLS, open_frame
 from fastbp.plotting.svg import COLORS
 
-BEYOND = 4.0  # the gradients' axis reaches this factor beyond them, so that near-equal ones look it
+BEYOND = 4.0  # margin of the axis of gradients, a factor, so that nearly equal gradients look equal
 
 
 def draw(figures: list, histograms: list, verdict: str, ax=None):
-    """Draw them in three Axes, new ones if none are given; returns these."""
+    """Draw the panels in three Axes, new ones if not given, and return these."""
     if ax is None:
         plt = package("matplotlib.pyplot", "Diagnosis.plot")
         height = max(2.6, 0.24 * len(figures) + 1.2)
