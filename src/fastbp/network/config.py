@@ -1,11 +1,11 @@
-"""The JSON of a network: from a configuration to nodes, and its arrays against what they must be."""
+"""The JSON configuration of a network: creates its nodes, and checks the arrays of a file against it."""
 
 from fastbp.errors import ModelFormatError
 from fastbp.inputs import checks
 from fastbp.layers.layer import Layer
 from fastbp.layers.node import Input
 
-MODELS = "fastbp.model"  # has the classes that a configuration names; it stands above, so it is loaded by its name
+MODELS = "fastbp.model"  # defines the classes that a configuration names; it is above, so it is imported by name
 
 
 def nodes_of(config):
