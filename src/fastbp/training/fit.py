@@ -1,8 +1,8 @@
 """Fit: one call of `Trainer.fit`, epoch by epoch.
 
-An epoch is one call into the engine that comes back every 50 ms, so that progress shows and Ctrl-C works, or
-after each batch where a callback wants that. Metrics of the training data come from the outputs of the
-epoch's own forward passes, as in Keras; a second pass would give cleaner numbers for a third of the time.
+An epoch is one call into the engine that returns every 50 ms, for progress and Ctrl-C, or after each batch if a
+callback asks for it. Metrics of the training data are computed from the outputs of the epoch's own forward passes, as
+in Keras; a second pass would give cleaner numbers for a third more time.
 """
 
 import time

@@ -1,4 +1,4 @@
-"""Metrics of a training: each with the output that it measures."""
+"""The metrics of a training, each with the output that it measures."""
 
 from collections.abc import Callable, Iterable
 from typing import NamedTuple

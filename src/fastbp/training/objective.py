@@ -1,4 +1,4 @@
-"""The objective: what a network is trained for, a loss for each output."""
+"""The objective of a training: a loss for each output."""
 
 import numpy as np
 

@@ -1,9 +1,9 @@
-"""Learning one row at a time, from dicts of features and labels that may be new.
+"""Online learning: one sample at a time, from dicts of features and labels that may be new.
 
-A net has the columns of its input and the classes of its output; features and labels take them in the order in which
-they come, and the net grows when there are none left. To grow is to go on with a new network that has the old one's
-numbers in its corner, since a graph never changes. The input grows by an eighth at least, so that a thousand new
-features are not a thousand networks; classes one by one, since one that nobody has seen would share in the softmax.
+Features and labels are assigned to columns of the input and classes of the output in the order in which they appear;
+the network grows when none are left. Growing means replacing it by a new network that contains the old parameters,
+since a graph is immutable. The input grows by at least an eighth, so that a thousand new features do not create a
+thousand networks; classes grow one by one, since an unseen class would get a share of the softmax.
 """
 
 import math
@@ -20,11 +20,11 @@ from fastbp.network.growing import copy_states, grown
 from fastbp.network.network import Network
 
 NOTHING: Mapping = MappingProxyType({})
-SLACK = 8  # an input grows by its width over this, if no more is needed
+SLACK = 8  # an input grows by at least its width over this
 
 
 class Online:
-    """A trainer's features and labels, and the way of a dict into its net."""
+    """The features and labels of a trainer, and the conversion of dicts to rows."""
 
     def __init__(self, trainer: Any, columns: Mapping = NOTHING, labels: Mapping = NOTHING):
         net, loss = trainer.net, trainer.objective.losses[0]
@@ -46,7 +46,7 @@ class Online:
         self._row = DictRow(self.columns, self.labels, np.zeros((1, self._width), net.dtype), target)
 
     def learn(self, x: Any, y: Any) -> None:
-        """A step on one row."""
+        """Train on one sample."""
         try:
             known = self._plain and self._row.take(x, y)
         except (TypeError, ValueError, OverflowError):
@@ -64,7 +64,7 @@ class Online:
             raise
 
     def predict(self, x: Any) -> np.ndarray:
-        """The outputs of one row, of shape (outputs,); features that are not known do not count."""
+        """The outputs for one sample, of shape (outputs,); unknown features are ignored."""
         x = x if type(x) is dict else _checked(x)
         try:
             self._row.fill(x)
@@ -75,7 +75,7 @@ class Online:
         return Y[0]
 
     def value(self, x: Any) -> Any:
-        """What `predict_one` gives: a number or numbers, the likeliest label, or a bool."""
+        """The result of `predict_one`: a number or numbers, the most likely label, or a bool."""
         Y = self.predict(x)
         if self.labels:
             seen = list(self.labels)
@@ -87,7 +87,7 @@ class Online:
         return float(Y[0]) if self._units == 1 else Y
 
     def shares(self, x: Any) -> dict[Any, float]:
-        """The probability of each label that was seen."""
+        """The probability of each label seen so far."""
         Y = self.predict(x).astype(np.float64)
         if self.binary and self._units == 1:
             share = 1 / (1 + math.exp(-Y[0])) if Y[0] > -700 else 0.0
@@ -107,7 +107,7 @@ class Online:
         return _number(y, "y")
 
     def _make_room(self, features, y):
-        """Columns and a class for what is new, in a larger net if there are none left."""
+        """Assign columns and a class to what is new, growing the network if none are left."""
         label = [] if self.labels is None or y in self.labels else [y]
         inputs = len(self.columns) + len(features) - self._width
         units = 0 if self.labels is None else len(self.labels) + len(label) - self._units
@@ -122,7 +122,7 @@ class Online:
 
 
 class OneByOne:
-    """What a trainer can do with one row at a time, as River's models do it."""
+    """Methods of a trainer for one sample at a time, with the names of River."""
 
     net: Network
     chain: Chain
@@ -136,19 +136,20 @@ class OneByOne:
         return self._online
 
     def learn_one(self, x: Mapping[Any, Any], y: Any) -> None:
-        """Train on one row, a dict of features as River has it.
+        """Train on one sample, a dict of features as in River.
 
-        Features take the columns of X in the order in which they come, labels the classes. When there are none left,
-        the net grows: `net` is then another network with the same numbers in its corner, and with new weights that
-        start as their initializer says and optimizer state 0; outputs of rows without what is new stay as they were.
-        A feature that a row does not have is 0. One thread at a time may call it.
+        Features are assigned to columns of X, and labels to classes, in the order in which they appear. When none are
+        left, the network grows: `net` is replaced by a larger network with the same parameters, new weights from their
+        initializer, and optimizer state 0 for these; outputs for samples without new features do not change.
+        Missing features are 0. This method is not thread-safe.
 
         Parameters
         ----------
         x : dict from feature to number
+            The features of the sample.
         y : label, bool or number
-            A label of any kind for a loss of classes, a bool or 0 and 1 for `binary_cross_entropy`, else a number; an
-            array of them for several outputs.
+            Any hashable label for a classification loss, a bool or 0 and 1 for `binary_cross_entropy`, else a number;
+            an array of them for several outputs.
 
         Raises
         ------
@@ -168,12 +169,12 @@ class OneByOne:
         (self._one if online is None else online).learn(x, y)
 
     def predict_one(self, x: Mapping[Any, Any]) -> Any:
-        """The output for one row: the likeliest label (None if there is none), a bool, a number, or an array of them.
+        """Predict one sample: the most likely label (None before the first), a bool, a number, or an array of them.
 
         Parameters
         ----------
         x : dict from feature to number
-            Features that `learn_one` has not seen do not count.
+            The features of the sample; those that `learn_one` has not seen are ignored.
 
         Returns
         -------
@@ -182,11 +183,12 @@ class OneByOne:
         return self._one.value(x)
 
     def predict_proba_one(self, x: Mapping[Any, Any]) -> dict[Any, float]:
-        """The probability of each label that was seen; of False and True for one logit.
+        """The probability of each label seen so far; of False and True for one logit.
 
         Parameters
         ----------
         x : dict from feature to number
+            The features of the sample; those that `learn_one` has not seen are ignored.
 
         Returns
         -------
@@ -195,14 +197,14 @@ class OneByOne:
         return self._one.shares(x)
 
     def move_to(self, net: Network) -> None:
-        """Go on with a network that this one has grown to, with the state of the optimizer."""
+        """Replace the network by a larger one, keeping the state of the optimizer."""
         old, chain = self.net, self.chain
         self._take(net)
         copy_states(old, chain.states, net, self.chain.states)
         self.chain.t = chain.t
 
     def online_state(self) -> dict | None:
-        """Features and labels in their order, as JSON has them; None if no row has come."""
+        """Features and labels in their order, JSON-serializable; None before the first sample."""
         if self._online is None:
             return None
         names = {"features": list(self._online.columns), "labels": list(self._online.labels or ())}
@@ -212,7 +214,7 @@ class OneByOne:
         return names
 
     def restore_online(self, state: dict | None) -> None:
-        """Go on with the features and labels of a file."""
+        """Restore the features and labels of a file."""
         online = None
         if state is not None:
             room = {"features": self.net.inputs[0].width, "labels": self.net.outputs[0].width}
@@ -221,7 +223,7 @@ class OneByOne:
 
 
 def _numbered(names, what, most):
-    """The place of each name, of which the engine has so many and no more."""
+    """The index of each name; raises if there are more than fit."""
     checks.distinct(names, f"one of the {what}")
     if len(names) > most:
         raise ValueError(f"{len(names)} {what} do not fit a net with room for {most}")

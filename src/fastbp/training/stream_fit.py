@@ -1,4 +1,4 @@
-"""Fits on batches that come: streams, generators, DataLoaders."""
+"""Fits on streams of batches: iterables, generators, DataLoaders."""
 
 from typing import Any, NamedTuple
 
@@ -18,10 +18,10 @@ class Done(NamedTuple):
 
 
 class StreamFit(Fit):
-    """A fit whose data comes in batches.
+    """A fit on a stream of batches.
 
-    Resumed within an epoch it goes through the batches that were done again, the function on each included, but does
-    not train on them: the source and the generators are then where they were.
+    When resumed within an epoch, it iterates over the batches done before, including augmentation, without training on
+    them, so that the source and the generators are in the same state.
     """
 
     def __init__(self, trainer: Any, stream: Stream | Slices | Augmented, *rest: Any):

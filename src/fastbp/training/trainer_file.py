@@ -1,7 +1,7 @@
-"""Files and copies of a trainer: a network, and all that training needs to go on exactly, in the middle of a fit too.
+"""Files and copies of a trainer: its network and all state needed to resume exactly, also within a fit.
 
-A file that is loaded makes a new trainer; one that is restored into a trainer must be of the same network, loss
-and optimizer, and says where it is not. Losses and metrics that are Python functions are only named in a file.
+`load` creates a new trainer from a file; `restore` requires the same network, loss and optimizer, and reports the first
+difference. Losses and metrics that are Python functions are stored by name only.
 """
 
 import math
@@ -31,7 +31,7 @@ MADE = ("objective", "metrics", "chain", "_lane", "_fit", "_online")  # what a t
 
 
 class Resumable:
-    """What keeps a trainer: files, and by `pickle` and `copy.deepcopy` copies that go on with the same bits."""
+    """Methods of a trainer for files, `pickle` and `copy.deepcopy`; training continues from them with the same bits."""
 
     net: Network
     chain: Chain
@@ -43,14 +43,14 @@ class Resumable:
     _online: Online | None
 
     def save(self, path: str | os.PathLike, metadata: dict[str, str] | None = None) -> None:
-        """Write the network and all that training needs to go on exactly.
+        """Save the network and all state needed to resume training exactly.
 
         Parameters
         ----------
         path : str or path-like
             A .safetensors file.
         metadata : dict from str to str, optional
-            More to keep in the file.
+            Further entries of the metadata of the file.
 
         Raises
         ------
@@ -60,7 +60,7 @@ class Resumable:
         save(path, self, metadata, functions=False)
 
     def checkpoint(self, path: str | os.PathLike) -> None:
-        """Write what `restore` reads: as `save`, but Python functions are named, not refused.
+        """Save a checkpoint for `restore`: like `save`, but Python functions are stored by name instead of refused.
 
         Parameters
         ----------
@@ -71,29 +71,29 @@ class Resumable:
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Self:
-        """Read what `save` wrote.
+        """Load a trainer from a file that `save` wrote.
 
         Raises
         ------
         ModelFormatError
-            If the file is damaged or holds no trainer.
+            If the file is damaged or does not hold a trainer.
         """
         return load(cls, path)
 
     def restore(self, path: str | os.PathLike) -> None:
-        """Go on from a file: parameters, optimizer, learning rate, random numbers become those that it holds.
+        """Restore parameters, optimizer state, learning rate and random generators from a file.
 
         Parameters
         ----------
         path : str or path-like
-            What `save` or `checkpoint` wrote, of the same network, loss, metrics and optimizer.
+            A file from `save` or `checkpoint`, of the same network, loss, metrics and optimizer.
 
         Raises
         ------
         ValueError
-            If it is of another network or training; the message says where they differ first.
+            If it is of another network or training; the message names the first difference.
         ModelFormatError
-            If the file is damaged or holds no trainer.
+            If the file is damaged or does not hold a trainer.
 
         Examples
         --------
