@@ -1,4 +1,4 @@
-"""Arrays of other libraries' tensors."""
+"""Conversion of other libraries' tensors to arrays."""
 
 import numpy as np
 

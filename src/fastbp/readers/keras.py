@@ -1,7 +1,7 @@
-"""Keras in: models of dense layers, sequential or functional, of any backend.
+"""`from_keras`: reads sequential and functional Keras 3 models of dense layers, with any backend.
 
-Read by what Keras 3 objects say of themselves, so Keras need not be imported here, but for a file. The graph is walked
-from the outputs back: a tensor knows the operation that made it and the tensors that this was called on.
+It reads the attributes of the Keras objects, so Keras is imported only to load a file. The graph is traversed from the
+outputs back: a tensor knows the operation that created it and its input tensors.
 """
 
 import os
@@ -41,15 +41,15 @@ ACTIVATIONS: dict[str, tuple[str, tuple[float, ...]]] = {
 
 
 def from_keras(model: Any, *, dtype: DTypeLike | None = None) -> Model:
-    """The model that a Keras model is, if it is made of dense layers, activations, normalizations and merges.
+    """Convert a Keras model of dense layers, activations, normalizations and merge layers.
 
     Parameters
     ----------
     model : keras.Sequential, keras.Model, or path of a .keras file
-        Built, so that its inputs have a shape (rows, columns). A file is loaded by Keras, without what it was
-        trained with and without code that the file brings.
+        It must be built, with inputs of shape (rows, columns). A file is loaded by Keras, without its training
+        configuration and without custom code from the file.
     dtype : {"float32", "float64"}, optional
-        That of the weights if not given.
+        dtype of the model; that of the weights if not given.
 
     Returns
     -------

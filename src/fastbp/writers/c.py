@@ -1,8 +1,7 @@
-"""C out: one file of C99 that computes the outputs of one row, with nothing but math.h.
+"""Writer of C: one C99 file that computes the outputs of one row, using only math.h.
 
-What a row needs in between lies on the stack; a buffer is used again once nobody reads it. Whoever has too
-little stack defines PREDICT_STORAGE as `static`. Rejected: a pointer to memory of the caller, which every call
-would carry about.
+Intermediate results are on the stack; a buffer is reused after its last reader. With little stack, define
+PREDICT_STORAGE as `static`. Rejected: a pointer to memory of the caller as an argument of every call.
 """
 
 import os

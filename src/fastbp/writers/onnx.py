@@ -1,4 +1,4 @@
-"""ONNX out: a graph of the standard's operators, through the `onnx` package."""
+"""Writer of ONNX: a graph of standard operators, through the package `onnx`."""
 
 import os
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
-"""PyTorch: what each activation and kind of op is there, and `to_torch`.
+"""Writer of PyTorch modules, with the tables of activations and kinds of op.
 
-The tables are read in both directions: what `to_torch` makes of a row is what `from_torch` takes for it.
-A chain becomes a Sequential, any other graph a `torch.fx.GraphModule`, whose code can be read and saved.
-Rejected: a module class of our own that walks the graph, which PyTorch's exporters could not see through.
+The tables are used in both directions: `from_torch` recognizes what `to_torch` writes. A chain becomes a Sequential,
+any other graph a `torch.fx.GraphModule`, whose code can be read and saved. Rejected: a custom module class that
+traverses the graph, which PyTorch's exporters could not trace.
 """
 
 import functools
