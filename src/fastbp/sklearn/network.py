@@ -1,8 +1,8 @@
 """The network behind an estimator: built from its `coefs_` and `intercepts_`, which become views of it.
 
-An estimator's fitted attributes are the truth, as users of scikit-learn expect: they can be read, changed in
-place, replaced, pickled. The network is what computes them; it is built again when they have been replaced. The
-rejected option, a network that is pickled with the estimator, would have kept two truths.
+The fitted attributes of an estimator are authoritative, as users of scikit-learn expect: they can be read, changed in
+place, replaced and pickled. The network is rebuilt when they have been replaced. Rejected: pickling the network with
+the estimator, which would duplicate the parameters.
 """
 
 from collections.abc import Sequence
@@ -19,12 +19,12 @@ from fastbp.layers.layer import Layer
 from fastbp.layers.node import Input
 from fastbp.model import Sequential
 
-# How scikit-learn calls activations that have another name here.
+# Names of scikit-learn for activations that have another name here.
 SYNONYMS = {"identity": "linear", "logistic": "sigmoid"}
 
 
 class Design(NamedTuple):
-    """What a network is built from, but for its parameters."""
+    """The structure of a network, without its parameters."""
 
     hidden: tuple[str, ...]  # the activation of each hidden layer
     output: str  # what makes predictions of the outputs ...
@@ -34,12 +34,12 @@ class Design(NamedTuple):
 
 
 class Runtime:
-    """A network whose layers hold the numbers of `coefs` and `intercepts`.
+    """A network whose layers hold the values of `coefs` and `intercepts`.
 
     Attributes
     ----------
     net : Sequential
-        Gives what the loss takes: logits, log-rates, values.
+        Computes what the loss takes: logits, log-rates, values.
     coefs, intercepts : list of ndarray
         Live views of its parameters.
     trainer : Trainer or None

@@ -1,8 +1,8 @@
-"""How an estimator's network is trained: epochs of sgd, adam or another optimizer, or L-BFGS through SciPy.
+"""The solvers of the estimators: epochs of sgd, adam or another optimizer, or L-BFGS by SciPy.
 
-The order of random draws, the penalty, the schedules and the rules for stopping are scikit-learn's, so that the
-same `random_state` gives the same numbers; an epoch is one call into the engine. Rejected: stepping in NumPy, as
-scikit-learn does, which takes longer than the arithmetic.
+The order of random draws, the penalty, the schedules and the stopping criteria are those of scikit-learn, so that the
+same `random_state` gives the same results; an epoch is one call into the engine. Rejected: updates in NumPy, as in
+scikit-learn, which take longer than the rest of the arithmetic.
 """
 
 import contextlib

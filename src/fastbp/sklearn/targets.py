@@ -1,4 +1,4 @@
-"""What y is to an estimator: labels, one or several a row, or values; its loss in the engine's terms and its score."""
+"""Targets of the estimators: single labels, multilabel or values; their losses in the engine, and scores."""
 
 import math
 from typing import Any, ClassVar, NamedTuple
