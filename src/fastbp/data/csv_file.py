@@ -1,9 +1,8 @@
-"""Tables: reads a CSV file into columns of text, and tells which of them hold numbers.
+"""Reads a CSV file into columns of text, and determines which of them are numeric.
 
-Both readers, pandas where it is installed and the standard library's csv otherwise, only split the text into
-cells. What a cell means is decided here, by the whole column, so that a file means the same with and without
-pandas. Rejected: the types that pandas guesses, which depend on its version, and on how a file falls into the
-chunks it reads.
+Both parsers, pandas if installed and the standard library's csv otherwise, only split the text into cells. Types are
+decided here, by the whole column, so that the result is the same with and without pandas. Rejected: the type inference
+of pandas, which depends on its version and on the chunks it reads.
 """
 
 import csv

@@ -1,8 +1,8 @@
-"""Losses: (Y, t) -> (value, dY), and the objective that gives each output of a network its loss.
+"""Losses: functions (Y, t) -> (value, dY).
 
-The functions `mse`, `cross_entropy` and so on are the rows of the engine's table with their standard parameters; the
-classes `MSE`, `CrossEntropy` and so on make one with others. Both are made here in a loop: there is no list of them in
-Python. A loss may also be any function (Y, t) -> (value, dY); then a step goes through Python.
+The functions `mse`, `cross_entropy` and so on are the entries of the engine's table with default parameters; the
+classes `MSE`, `CrossEntropy` and so on take others. Both are created here in a loop, without a list of them in Python.
+A loss may also be any function (Y, t) -> (value, dY); then a step goes through Python.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ from fastbp.losses import loss_checks
 
 
 class _Signature:
-    """Of a loss's class, from its row: made when somebody asks, since `inspect` is slow to load."""
+    """The signature of a loss class, created on demand, since importing `inspect` is slow."""
 
     def __get__(self, loss, cls):
         from inspect import Parameter, Signature
@@ -31,17 +31,17 @@ class _Signature:
 
 
 class Loss:
-    """Base of the losses: a row of the engine's table with its parameters.
+    """Base of the losses: an entry of the engine's table with its parameters.
 
-    The value is the mean of the rows' losses, weighted by `sample_weight` if given; the gradient carries the 1/N.
-    A loss times a number is the loss with that weight in a sum.
+    The value is the mean of the samples' losses, weighted by `sample_weight` if given; the gradient contains the factor
+    1/N. A loss times a number is the loss with that weight in a sum.
 
     Attributes
     ----------
     settings : mapping
         The parameters by name, read-only.
     weight : float
-        What the loss is multiplied by.
+        The factor of the loss.
 
     Examples
     --------
@@ -74,17 +74,18 @@ class Loss:
     def __call__(
         self, Y: ArrayLike, t: ArrayLike, sample_weight: ArrayLike | None = None, **settings: Any
     ) -> tuple[float, np.ndarray]:
-        """Loss of outputs Y for targets t.
+        """The loss of outputs Y for targets t, and its gradient.
 
         Parameters
         ----------
         Y : array of shape (rows, outputs)
-            Outputs of the network; logits where the loss has a softmax or sigmoid of its own.
+            Outputs of the network; logits if the loss includes a softmax or sigmoid.
         t : array
-            Class labels (rows,) or values (rows, outputs), as the loss takes them.
+            Class labels (rows,) or values (rows, outputs), depending on the loss.
         sample_weight : array of shape (rows,), or of t's shape, optional
+            Weights of the samples or of single targets; 1 if not given.
         **settings
-            Parameters of the loss, in place of its own.
+            Parameters of the loss for this call.
 
         Returns
         -------
@@ -107,16 +108,16 @@ class Loss:
         return changed
 
     def targets(self, t: ArrayLike, rows: int, width: int, dtype: np.dtype, name: str) -> np.ndarray:
-        """Targets checked, for outputs of this width."""
+        """Targets, checked for outputs of this width."""
         width //= self.outputs_a_target(width)
         return loss_checks.as_targets(t, rows, width, self.row, self.settings["mask_nan"], dtype, name)
 
     def outputs_a_target(self, width: int) -> int:
-        """How many outputs belong to one target."""
+        """Number of outputs per target."""
         return loss_checks.outputs_a_target(self.row, self.settings, width)
 
     def term(self, width: int, dtype: np.dtype) -> _engine.Term:
-        """The loss as the engine wants it, for outputs of this width."""
+        """The engine's form of the loss, for outputs of this width."""
         heads, column, numbers = self.outputs_a_target(width), None, []
         for parameter in self.row.parameters:
             value = self.settings[parameter.name]
@@ -128,7 +129,7 @@ class Loss:
         return _engine.Term(dtype, self.row.name, numbers, column, heads, self.weight, skips_nan)
 
     def _term_again(self, width, dtype):
-        """The term of the last call where it fits: to make it takes longer than a small loss itself."""
+        """The term of the last call if it fits, since creating one takes longer than computing a small loss."""
         key, (last, term) = (width, dtype, self.weight), self._last
         if key != last:
             term = self.term(width, dtype)
@@ -141,7 +142,7 @@ class Loss:
         return (self.row.low, self.row.high) == (0, 1)
 
     def config(self) -> dict:
-        """Name and settings, as JSON has them."""
+        """Name and settings, JSON-serializable."""
         return {"name": self.row.name, "weight": self.weight, **self.settings}
 
     def __mul__(self, weight):
@@ -171,19 +172,39 @@ if TYPE_CHECKING:
     def __getattr__(name: str) -> Any: ...  # a loss for each row of the table, and its class
 
 
+# What the parameters of losses do; a parameter of one name does the same in every loss that has it.
+MEANINGS = {
+    "alpha": "Factor of the positive targets, 1 - alpha that of the negative ones; or a factor of each class.",
+    "class_weight": "Factor of the loss of each class.",
+    "delta": "The |d| above which the loss is linear instead of quadratic.",
+    "eps": "Added to a mean, or lower bound of a variance, so that no logarithm or quotient is infinite.",
+    "expectiles": "The expectile of each output, in 0 ... 1; 0.5 is the mean.",
+    "gamma": "Exponent of the focus on samples that are predicted badly; 0 is the cross entropy.",
+    "label_smoothing": "Fraction of each target that is spread evenly over the classes.",
+    "log_input": "Whether the outputs are logarithms of the mean.",
+    "log_variance": "Whether the second half of the outputs are logarithms of the variance.",
+    "pos_weight": "Factor of the positive targets.",
+    "power": "Exponent p of the variance as a function of the mean: 1 < p < 2 for amounts with zeros.",
+    "quantiles": "The quantile of each output, in 0 ... 1; 0.5 is the median.",
+}
+
+
 def _class_of(row):
-    """The class of a row: cross_entropy becomes CrossEntropy, and short words are abbreviations: mse becomes MSE."""
+    """The class of an entry: cross_entropy becomes CrossEntropy; short words are abbreviations: mse becomes MSE."""
     words = row.name.split("_")
     name = "".join(word.upper() if len(word) < 4 and word != "log" else word.title() for word in words)
     standards = loss_checks.as_parameters(row, (), {})
-    lines = [f"    {one.name} : {_kind_of(one)}, {standards[one.name]} if not given" for one in row.parameters]
+    lines = [
+        f"    {one.name} : {_kind_of(one)}, default={standards[one.name]}\n        {MEANINGS[one.name]}"
+        for one in row.parameters
+    ]
     doc = "\n".join(
         [
             f"{'Of each row' if row.by_rows else 'Mean over the outputs'}: {row.formula}.",
             "\n    Parameters\n    ----------",
             *lines,
-            "    mask_nan : bool",
-            "        Whether a target that is NaN is a missing one, which counts nothing.\n",
+            "    mask_nan : bool, default=False",
+            "        Whether NaN marks a missing target, which has no loss and no gradient.\n",
         ]
     )
     body = {"row": row, "__doc__": doc, "__module__": __name__, "__signature__": _Signature()}
@@ -203,7 +224,7 @@ NAMES = (*_engine.LOSSES, *(cls.__name__ for cls in Loss.classes.values()))
 
 
 def resolve(loss: str | dict | Callable) -> Callable:
-    """The loss for a name or for what `config()` gave, or the function itself."""
+    """The loss from a name or from what `config()` returned, or the function itself."""
     if isinstance(loss, str):
         return globals()[checks.one_of(loss, "loss", _engine.LOSSES)]
     if isinstance(loss, dict):
@@ -214,12 +235,12 @@ def resolve(loss: str | dict | Callable) -> Callable:
 
 
 def from_config(config: dict) -> Loss:
-    """The loss that `config()` describes.
+    """The loss from what `config()` returned.
 
     Parameters
     ----------
     config : dict
-        As `Loss.config` gives it.
+        As returned by `Loss.config`.
 
     Returns
     -------
