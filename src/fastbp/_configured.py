@@ -1,8 +1,8 @@
-"""Configured: a function of one of Python's tables together with its settings.
+"""Configured: a function of a table, such as a metric or an initializer, with its settings.
 
-A row of a table has the defaults; called with settings it gives itself with these, checked at once, so that a
-mistake raises where it is made and not in training. Rejected: a class for each function, as Keras has them, for
-what is one formula.
+The entry of the table has the defaults; called with settings it returns a copy with these, checked at once, so that a
+mistake raises where it is made and not in training. Rejected: a class for each function, as in Keras, for what is one
+formula.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,14 +18,14 @@ class Configured:
     Parameters
     ----------
     function : function
-        Its keyword-only arguments are settings, with their defaults.
+        Its keyword-only arguments are the settings, with their defaults.
     rules : dict from str to function
-        For each setting the check (value, name) -> value.
+        A check (value, name) -> value for each setting.
     given : mapping
-        The settings that are not left at their defaults.
+        The settings that differ from the defaults.
     """
 
-    common: ClassVar[dict] = {}  # settings that functions of a kind have besides, with their defaults
+    common: ClassVar[dict] = {}  # further settings that all functions of a kind have, with their defaults
 
     def __init__(self, function: Any, rules: dict[str, Callable], given: Mapping):
         self.function = function
@@ -40,7 +40,7 @@ class Configured:
         return {**(self.function.__kwdefaults__ or {}), **self.common, **self.given}
 
     def configured(self, *values: Any, **settings: Any) -> Self:
-        """The same function with these settings, checked."""
+        """The function with these settings, checked."""
         known = list(self.rules)
         if len(values) > len(known):
             raise TypeError(f"{self.__name__} has {len(known)} settings, got {len(values)}")

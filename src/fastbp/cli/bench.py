@@ -1,7 +1,7 @@
-"""`fastbp bench`: training steps of small nets on this machine, ours and the same steps elsewhere.
+"""`fastbp bench`: times training steps of small networks on this machine, here and in other libraries.
 
-Times on a shared machine say little alone, so all take turns, and what counts is the ratio of each turn: the table
-shows its median and middle half. All must first come to the same parameters.
+Absolute times on a shared machine say little, so the libraries take turns and the ratio of each turn counts: the table
+shows its median and interquartile range. All must first compute the same parameters.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""What all commands share: a parser that says what is wrong in one line, and the kinds of arguments."""
+"""Shared by all commands: an argument parser with one-line errors, and argument types."""
 
 import argparse
 import os

@@ -1,8 +1,8 @@
-"""Model files: which arrays and which metadata a safetensors file of fastbp holds.
+"""Model files: the arrays and metadata in a safetensors file of fastbp.
 
-The arrays are the parameters by their full names, "dense_1.W" as (inputs, outputs); the graph is JSON in the
-metadata. Whoever has more to keep, a trainer or a table's encoding, adds arrays and metadata of its own.
-Nothing in a file is run, and nothing is allocated from what it claims before that is compared with its size.
+The arrays are the parameters by their full names, "dense_1.W" as (inputs, outputs); the graph is JSON in the metadata.
+Trainers and encodings of tables add their own arrays and metadata. Loading runs no code from a file, and compares sizes
+that it claims with its actual size before allocating memory.
 """
 
 import os

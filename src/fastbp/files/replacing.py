@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Atomic writing of files."""
 
 import contextlib
 import os
@@ -10,7 +10,7 @@ from fastbp.inputs import checks
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
-    """Open a file for writing that takes the place of what is at `path` once it is whole, or not at all."""
+    """Open a file for writing that replaces `path` atomically when it is complete."""
     target = os.path.realpath(checks.as_path(path))
     if os.path.exists(target) and not os.path.isfile(target):
         with open(target, "wb") as file:  # a device or a pipe (a folder raises here): nothing to move onto

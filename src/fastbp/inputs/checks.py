@@ -1,9 +1,9 @@
-"""Every check of what a user passes in: one function a kind of thing, one clear error a fault.
+"""Input validation: one function per kind of argument, one clear error per fault.
 
-A check returns its argument in the form the engine wants, untouched and uncopied where it has that form
-already. An error names the thing, what it got and what it wanted. Nothing below checks, nothing above
-repeats. Rejected: checks next to their use, which drift apart in wording and strictness, and a
-schema library, which would be a dependency and cost more than a training step of one row.
+A check returns its argument in the form that the engine needs, without a copy if it already has that form. An error
+names the argument, what it got and what it expected. The engine below checks nothing; the folders above do not repeat
+a check. Rejected: checks next to their use, which drift apart in wording and strictness, and a schema library, a
+dependency that would cost more than a training step of one row.
 """
 
 import math
