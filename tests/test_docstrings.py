@@ -174,5 +174,7 @@ def test_a_missing_description_and_a_wrong_default_are_found() -> None:
         "lr does not say that its default is 0.1",
         "seed does not say that its default is None",
     ]
-    assert states('"a" or "b", default="a"; it', "a") and states("default=1/3; it", 1 / 3)
-    assert not states("default=True", False) and states("default=(0.5, 1.2)", (0.5, 1.2))
+    assert states('"a" or "b", default="a"; it', "a")
+    assert states("default=1/3; it", 1 / 3)
+    assert not states("default=True", False)
+    assert states("default=(0.5, 1.2)", (0.5, 1.2))
