@@ -1,7 +1,7 @@
 """Who `fastbp bench` compares with: the same training step in NumPy, PyTorch, JAX and scikit-learn.
 
-A row of PEERS is loaded when it is asked for. All start from the same parameters and are checked to come to the same.
-What a whole study needs (more cases, compilers, peak of the machine) is in the source tree: `python -m benchmarks`.
+A peer is imported on demand. All start from the same parameters and must compute the same results. More cases,
+compilers and the peak of the machine are in the source tree: `python -m benchmarks`.
 """
 
 import os

@@ -37,7 +37,7 @@ def _to_c(net: Any, path: str, target) -> bool:
 
 
 class Format(NamedTuple):
-    """A format: the ending of its files, what it is, and what writes it and says whether it gives probabilities."""
+    """A format: file extension, description, and a writer that returns whether the outputs are probabilities."""
 
     ending: str
     words: str

@@ -38,7 +38,7 @@ def command(commands, name: str, function: Callable, text: str, *examples: str) 
 
 
 def named(table: Iterable[str], text: str) -> dict:
-    """What makes an option take a name of a table: the choices and the help that lists them."""
+    """Arguments of an option that takes a name of a table: the choices, and a help text that lists them."""
     choices = sorted(table)
     return {"choices": choices, "metavar": "NAME", "help": f"{text}; one of {', '.join(choices)}"}
 

@@ -22,7 +22,7 @@ STARTS = ("weights", "biases")  # settings of layers that training leaves behind
 
 
 class Saved(NamedTuple):
-    """What a file holds: a network, and what was added to it."""
+    """The contents of a model file: a network, and further arrays and metadata."""
 
     net: Network
     arrays: dict[str, np.ndarray]
@@ -60,7 +60,7 @@ def graph(metadata: dict[str, str]) -> dict:
 
 
 def difference(there: dict, here: dict) -> str | None:
-    """Where two configurations first describe different networks, in words; start values do not count."""
+    """The first difference between two configurations of networks, as text; initial values do not count."""
     if there.get("dtype") != here["dtype"]:
         return f"dtype is {there.get('dtype')} there and {here['dtype']} here"
     for one, other in zip_longest(_described(there), _described(here)):

@@ -103,7 +103,7 @@ def as_threads(threads) -> int | None:
 
 
 def thread_count(threads) -> int:
-    """A number of threads, or so many as there can be if it is larger."""
+    """A number of threads, limited to the maximum of the engine."""
     return min(positive_int(threads, "threads"), MOST_THREADS)
 
 
@@ -358,7 +358,7 @@ def as_validation(data, name: str = "validation_data") -> tuple:
 
 
 def as_loss_result(result, shape: tuple[int, ...], dtype: np.dtype, name: str) -> tuple[float, ndarray]:
-    """What a loss written in Python gave: its value and the gradient of the output."""
+    """The result of a loss in Python, checked: its value and the gradient of the output."""
     if not isinstance(result, (list, tuple)) or len(result) != 2:
         raise TypeError(f"loss {name} must return (value, dY), got {_kind(result)}")
     value, dY = result

@@ -39,7 +39,7 @@ class DerivativePrograms:
             return _engine.vjp(self._inference, xs, dys, for_engine(threads))
 
     def jvp(self, xs: tuple, directions: tuple, threads: int | None = None) -> tuple:
-        """How the outputs move along directions of the inputs."""
+        """Directional derivatives of the outputs along directions of the inputs."""
         with self._lock:
             program, _ = self._tangents(False)
             return program.predict((*xs, *directions), for_engine(threads))[len(self._graph[3]) :]

@@ -180,7 +180,7 @@ class Optimizer:
         return own["lr_scale"] * own_scale, [*before, *rules, *after]
 
     def _of_parameter(self, name, is_matrix):
-        """What OF_GROUPS has, for one parameter."""
+        """The settings of OF_GROUPS for one parameter."""
         own = {key: value if value is not None else self.settings[key] for key, value in OF_GROUPS.items()}
         own |= self.settings["groups"].get(name.rpartition(".")[0], {})
         if not (is_matrix or self.settings["decay_biases"]):

@@ -25,7 +25,7 @@ class At:
 
 @dataclass(frozen=True)
 class Unread:
-    """A value that no layer can stand for; the error if somebody wants it."""
+    """A value that no layer can represent; using it raises the error."""
 
     error: ValueError
 

@@ -293,7 +293,7 @@ class Of(NamedTuple):
 
 
 class Spelled:
-    """What values of a graph were computed from, as far as formulas go."""
+    """The operations and operands of the values of a graph, as far as formulas need them."""
 
     def __init__(self) -> None:
         self._calls: dict[Hashable, tuple[str, tuple]] = {}

@@ -203,7 +203,7 @@ class MultilayerPerceptron(FeatureNames, TransformerMixin, CallbackSupport, Base
         return self
 
     def _refuse_for_lbfgs(self, held):
-        """What needs epochs of batches."""
+        """Refuse options that need epochs of batches."""
         if is_stochastic(self):
             return
         dropout = self.dropout if np.any(self.dropout) else None
@@ -280,7 +280,7 @@ class MultilayerPerceptron(FeatureNames, TransformerMixin, CallbackSupport, Base
         return runtime
 
     def _design(self, seed):
-        """What shapes the network; a seed for its masks is drawn if none is given and there are any."""
+        """The structure of the network; with dropout a seed is drawn if none is given."""
         layers = len(self.coefs_) - 1
         activations = self.__dict__.get("_activations") or as_activations(self.activation, layers)
         dropout = as_dropout(self.dropout, layers)

@@ -68,7 +68,7 @@ class Runtime:
         self.trainer: Any = None
 
     def holds(self, coefs: Sequence[np.ndarray], intercepts: Sequence[np.ndarray]) -> bool:
-        """Whether these are its own views, and nobody has put other arrays in their place."""
+        """Whether these are its own views, not replaced by other arrays."""
         for mine, theirs in ((self.coefs, coefs), (self.intercepts, intercepts)):
             if len(mine) != len(theirs):
                 return False
@@ -96,7 +96,7 @@ class Runtime:
         return np.exp(Z, out=Z) if self.output == "exp" else _engine.functional.activation_forward(Z, self.output, 0.0)
 
     def hidden(self, X: np.ndarray) -> np.ndarray:
-        """What the last hidden layer gives for checked rows."""
+        """The activations of the last hidden layer for checked rows."""
         for layer, W, b in zip(self.dense[:-1], self.coefs, self.intercepts, strict=False):
             X = dense_forward(X, W, b, layer.function)
         return X

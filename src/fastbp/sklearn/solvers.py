@@ -39,12 +39,12 @@ def trainer_of(runtime: Runtime, target: Target, optimizer: Optimizer) -> Traine
 
 
 def memory_of(trainer: Trainer) -> dict:
-    """What the next call of `partial_fit` goes on from, in plain numbers and arrays."""
+    """The state from which the next `partial_fit` continues, as numbers and arrays."""
     return {"lr": trainer.optimizer.lr, "steps": trainer.chain.t, "states": trainer.chain.states.copy()}
 
 
 def remember(trainer: Trainer, memory: dict) -> None:
-    """Go on from what `memory_of` gave."""
+    """Restore what `memory_of` returned."""
     if memory["states"].shape == trainer.chain.states.shape:
         trainer.optimizer.lr, trainer.chain.t = memory["lr"], memory["steps"]
         trainer.chain.states[...] = memory["states"]
@@ -69,7 +69,7 @@ class Rate:
         return self._optimizer.lr
 
     def epoch_done(self, samples: int) -> None:
-        """So many rows have been seen since training began."""
+        """Set the number of samples seen since training began."""
         if self.mode == "invscaling":
             self._optimizer.lr = float(self._first) / (samples + 1) ** self._power
 
@@ -125,7 +125,7 @@ class Stochastic:
         self.fit = Fit(self.trainer, data, None, size, est.shuffle, callbacks, history, est.n_threads)
 
     def epochs(self, count: int, teller: Teller) -> None:
-        """Train so many epochs, or fewer."""
+        """Train for this number of epochs, or fewer."""
         est, order = self.est, np.arange(self.data.rows)
         est.n_iter_ = 0
         if est.early_stopping:

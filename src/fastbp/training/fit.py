@@ -20,14 +20,14 @@ SLICE = 0.05  # seconds in the engine without a look at signals; Ctrl-C feels im
 
 
 class Position(NamedTuple):
-    """Where a fit is: what JSON has of it, and arrays by name."""
+    """The position of a fit: a JSON-serializable state, and arrays by name."""
 
     state: dict[str, Any]
     arrays: dict[str, np.ndarray]
 
 
 class Fit:
-    """What a fit goes through, whom it tells, and how far it is."""
+    """A fit: its data, its callbacks and its progress."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Fit:
         self._rng_before: dict = {}
 
     def epochs(self, count: int, position: Position | None = None) -> None:
-        """Go through the data until there are so many epochs, or until a callback stops it."""
+        """Train until the history has `count` epochs, or until a callback stops the fit."""
         call = self.callbacks.call
         try:
             call("on_train_begin", self.trainer, self.history)
@@ -91,7 +91,7 @@ class Fit:
         self.callbacks.call("on_epoch_end", trainer, epoch, logs)
 
     def trained(self, epoch: int) -> tuple[dict[str, float], int]:
-        """Go through the rows once; the loss and metrics of the epoch, and the rows done."""
+        """Train for one epoch; return its loss and metrics, and the number of rows done."""
         order = self.trainer.rng.permutation(self.data.rows) if self.shuffle else None
         loss, done = self.batches(epoch, order)
         if self._outs is None:
@@ -100,7 +100,7 @@ class Fit:
         return {"loss": loss, **self.trainer.measure(seen.ts, outs, seen.weights)}, done
 
     def batches(self, epoch: int, order: np.ndarray | None) -> tuple[float, int]:
-        """The batches of an epoch, until a callback stops the fit; their mean loss, and the rows done."""
+        """Train on the batches of an epoch, until a callback stops the fit; return the mean loss and the rows done."""
         losses, sizes, callbacks = self._losses, self._sizes, self.callbacks
         if self.trainer.metrics and not self._skip:
             self._outs = self.trainer.new_outputs(self.data.rows)
@@ -122,11 +122,11 @@ class Fit:
     # Where it is
 
     def _setting(self):
-        """What must be the same for the rest of an epoch."""
+        """The settings that must not change when an epoch is resumed."""
         return {"rows": self.data.rows, "batch_size": self.batch_size, "shuffle": bool(self.shuffle)}
 
     def position(self) -> Position:
-        """Where the fit is now, for a file."""
+        """The current position of the fit, for a checkpoint."""
         callbacks, arrays = self.callbacks.state()
         history = self.history
         state = {
@@ -146,13 +146,13 @@ class Fit:
         return Position(state, {**arrays, **self._within()} if self._batch else arrays)
 
     def _within(self):
-        """What there is of the epoch, as arrays."""
+        """The results of the unfinished epoch, as arrays."""
         done = self._sizes[: self._batch].sum()
         outs = {f"fit.outputs.{k}": out[:done] for k, out in enumerate(self._outs or ())}
         return {"fit.losses": self._losses[: self._batch], **outs}
 
     def _go_within(self, state, arrays):
-        """Take up what there was of the epoch."""
+        """Restore the results of the unfinished epoch."""
         batch = state["batch"]
         done = self._sizes[:batch].sum()
         self._outs = self.trainer.new_outputs(self.data.rows) if self.trainer.metrics else None
@@ -162,7 +162,7 @@ class Fit:
             out[:done] = checks.as_stored(arrays[name], out[:done], name)
 
     def check(self, position: Position) -> None:
-        """Raise if this fit cannot go on from there; nothing has changed then."""
+        """Raise if this fit cannot resume from there; nothing has changed then."""
         state = position.state
         self.history.check(state["history"])
         for name, here in self._setting().items() if state["batch"] else ():

@@ -79,7 +79,7 @@ def _named(metrics):
 
 
 def _meaning(loss):
-    """What a loss takes outputs for."""
+    """How a loss interprets outputs."""
     known = isinstance(loss, Loss)
     return {
         "logits": known and (loss.takes_shares or loss.row.whole),

@@ -70,7 +70,7 @@ class Objective:
         return tuple(None if w is None else check(w, t, self._dtype, name) for w, t, name in parts)
 
     def seen(self, ts: tuple, ys: tuple, weights: tuple | None) -> list[tuple]:
-        """What metrics see of each output: the rows whose targets are known, with a weight for each or None."""
+        """The data for the metrics of each output: the rows with known targets, and their weights or None."""
         seen = []
         for k, (loss, t, Y) in enumerate(zip(self.losses, ts, ys, strict=True)):
             w = None if weights is None else weights[k]

@@ -75,7 +75,7 @@ class StreamFit(Fit):
         return self._source.setting()
 
     def position(self) -> Position:
-        """Where the fit is now, for a file."""
+        """The current position of the fit, for a checkpoint."""
         state, arrays = super().position()
         return Position({**state, "place": self._source.place(self._batch > 0)}, arrays)
 
@@ -88,7 +88,7 @@ class StreamFit(Fit):
         }
 
     def check(self, position: Position) -> None:
-        """Raise if this fit cannot go on from there; nothing has changed then."""
+        """Raise if this fit cannot resume from there; nothing has changed then."""
         super().check(position)
         if position.state["batch"] and self._source.once:
             raise ValueError(

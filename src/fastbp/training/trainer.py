@@ -277,7 +277,7 @@ class Trainer(Intake, OneByOne, Resumable):
         return "min" if metric is None else getattr(metric.function, "mode", "min")
 
     def position(self) -> Position | None:
-        """Where the fit that is under way is."""
+        """The position of the current fit, if any."""
         return None if self._fit is None else self._fit.position()
 
     def run(
@@ -293,9 +293,9 @@ class Trainer(Intake, OneByOne, Resumable):
         where: Callable[[int], str] | None = None,
         threads: int | None = None,
     ) -> int:
-        """Train on batches first ... last - 1 of checked data; the first batch that was not done.
+        """Train on batches first ... last - 1 of checked data; return the first batch that was not done.
 
-        Comes back after about so many seconds (0: when all is done). Writes each batch's loss, and outputs if
+        Returns after about `seconds` (0: when all is done). Writes each batch's loss, and outputs if
         they are wanted.
         """
         before = self.chain.t
@@ -353,5 +353,5 @@ class Trainer(Intake, OneByOne, Resumable):
         return {name: metric.of(*seen[metric.output]) for name, metric in self.metrics.items()}
 
     def new_outputs(self, rows: int) -> tuple[np.ndarray, ...]:
-        """Memory for the outputs of so many rows."""
+        """Allocate arrays for the outputs of this number of rows."""
         return tuple(np.empty((rows, node.width), self.net.dtype) for node in self.net.outputs)

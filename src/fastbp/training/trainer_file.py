@@ -111,7 +111,7 @@ class Resumable:
         restore(path, self)
 
     def resumed(self, resume: bool | str | os.PathLike, check: Callable[[Position], None]) -> Position | None:
-        """Where a fit goes on, with all put back to what it was there; nothing changes if `check` raises."""
+        """Restore the state of a checkpoint and return the position of its fit; nothing changes if `check` raises."""
 
         def check_place(position: Position | None) -> None:
             if position is None:
@@ -237,7 +237,7 @@ def _graph(name, metadata):
 
 
 def _take(trainer, state, arrays, position):
-    """What there is beside parameters and settings; nothing changes before all of it is found sound."""
+    """Restore the state other than parameters and settings; nothing changes before all of it is validated."""
     chain = trainer.chain
     states = checks.as_stored(arrays[STATES], chain.states, STATES) if chain.states.size else 0
     steps, draws, epochs = (checks.as_count(state[name], name) for name in ("steps", "draws", "epochs"))

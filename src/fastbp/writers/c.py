@@ -22,7 +22,7 @@ KEYWORDS = (
 
 
 def write(net: Network, path: str | os.PathLike, name: str) -> None:
-    """What `Model.to_c` does."""
+    """The implementation of `Model.to_c`."""
     text = source(net, name)
     with safetensors.replacing(path) as file:
         file.write(text.encode("ascii"))
@@ -148,7 +148,7 @@ class _Writer:
         return lines
 
     def taken(self, free: list[int], width: int) -> int:
-        """A buffer that nobody reads, the best of those there are, or a new one."""
+        """An unused buffer, the best fit, or a new one."""
         if not free:
             self.sizes.append(width)
             return len(self.sizes) - 1

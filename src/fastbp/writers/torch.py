@@ -130,7 +130,7 @@ def _scaled(X, scale):
 
 
 def to_torch(net: Network):
-    """What `Model.to_torch` gives."""
+    """The implementation of `Model.to_torch`."""
     torch = _optional.package("torch", "to_torch")
     found = steps.require(net, FORM, KINDS, ACTIVATIONS, IMPOSSIBLE)
     inputs, outputs = steps.ends(net)
@@ -205,7 +205,7 @@ class _Writer:
 
 
 def _turned(step: Step, array):
-    """A parameter as PyTorch has it: its weights are (outputs, inputs)."""
+    """A parameter in the layout of PyTorch, whose weights are (outputs, inputs)."""
     return array.T if step.kind == "dense" else array
 
 

@@ -239,7 +239,7 @@ def _dropout(node, x, ratio=None, training=None):
 
 
 def _shape(node, x):
-    """Shapes have -1 for the number of rows, which nobody knows."""
+    """In shapes the batch size, which is unknown, is -1."""
     return np.array([-1, node.draft.width(x.number)]) if isinstance(x, At) else None
 
 

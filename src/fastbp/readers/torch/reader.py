@@ -177,7 +177,7 @@ def _name(node) -> str:
 
 
 def known() -> list[str]:
-    """What can be read, for error messages."""
+    """The supported names, for error messages."""
     rows = [row.module or name for name, row in ACTIVATIONS.items() if name in OWN]
     return [*MODULES, *rows, *FUNCTIONS]
 
@@ -260,7 +260,7 @@ class _Reader:
         return number(as_array(value)) if hasattr(value, "detach") else value
 
     def function(self, name: str, args: tuple, kwargs: dict):
-        """What a function, an operator or a method gives."""
+        """The value of a function, an operator or a method."""
         if name in FUNCTIONS:
             return call(self.draft, name, args, kwargs)
         activation = BY_FUNCTION.get(name.replace("_", ""))
@@ -272,7 +272,7 @@ class _Reader:
         return None
 
     def called(self, module, path: str, args: tuple):
-        """What a module gives."""
+        """The value of a module."""
         if len(args) != 1 or not isinstance(args[0], At) or not type(module).__module__.startswith("torch.nn"):
             return None
         x = args[0].number
