@@ -11,10 +11,10 @@ from fastbp.network.network import Network
 
 
 class Objective:
-    """What a network is trained for: a loss for each output; the sum of them, each times its weight, is minimised.
+    """The objective of a training: the weighted sum of a loss for each output, which is minimized.
 
-    `terms` holds the losses as the engine takes them if it has them all, else None; `lane` is the engine's short way to
-    the gradient of a batch that needs no conversion, where there is one.
+    `terms` holds the losses in the engine's form if it has them all, else None; `lane` is the engine's fast path to the
+    gradient of a batch that needs no conversion, if there is one.
     """
 
     def __init__(self, loss: LossLike, net: Network, loss_weights: WeightsLike = None):
