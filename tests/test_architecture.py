@@ -1,7 +1,7 @@
 """The shape of the library: imports point down, names are listed once, importing it is cheap.
 
 Everything is read from the sources with ast, so lazy imports inside functions count too; a new module fails
-until it has been given a floor here.
+until its folder has a place in ORDER.
 """
 
 import ast

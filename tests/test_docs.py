@@ -60,7 +60,10 @@ def test_the_tables_have_every_row(python, tmp_path: Path) -> None:
     done = python(str(DOCS / "write_tables.py"), str(tmp_path / "tables.md"))
     assert done.returncode == 0, done.stderr
     names = set(re.findall(r"^\| `(\w+)` \|", (tmp_path / "tables.md").read_text(encoding="utf-8"), re.MULTILINE))
-    assert {*_engine.ACTIVATIONS, *_engine.LOSSES, *fb.__all__} - {"__version__"} <= names
+    assert {*_engine.ACTIVATIONS, *_engine.LOSSES, *fb.__all__, *fb.schedules.__all__} - {
+        "__version__",
+        "Schedule",
+    } <= names
 
 
 def test_the_table_of_gates_names_what_exists() -> None:

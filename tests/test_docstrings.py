@@ -4,19 +4,23 @@ That the examples in them run, `test_readme.py` sees to.
 """
 
 import inspect
+import math
+import re
+from fractions import Fraction
 
 import pytest
 
 from public import NAMES, functions_of, public_things
 
 validation = pytest.importorskip("numpydoc.validate")
+NumpyDocString = pytest.importorskip("numpydoc.docscrape").NumpyDocString
 
 OFF = {
     "ES01": "one line is enough where it says all",
     "GL08": "a method that overrides one has its docstring; test_architecture.py looks for those that lack one",
     "PR03": "parameters of one type stand in one line: lr, eps : float",
     "PR04": "the type of several parameters may be said once, with what explains them",
-    "PR07": "a name that says all has no description",
+    "PR07": "test_parameters_are_described_with_their_defaults asks for more",
     "PR08": "a description may begin with a letter of a formula",
     "RT02": "several values that are returned may share a line",
     "RT03": "shape and dtype say what is returned",
@@ -85,3 +89,93 @@ def bad(X: int) -> int:
 def test_bad_form_is_found() -> None:
     codes = {code for code, _ in validation.validate(f"{__name__}.bad")["errors"]}
     assert {"PR01", "PR02", "RT01", "EX01"} <= codes - OFF.keys()
+
+
+def read_number(text: str) -> float:
+    """The number that a text such as 1e-3, 1/3 or 2**30 stands for; NaN if it is none."""
+    base, _, power = text.strip().rstrip(".").partition("**")
+    try:
+        return float(Fraction(base)) ** float(power or 1)
+    except (ValueError, ZeroDivisionError):
+        return math.nan
+
+
+def states(text: str, default: object) -> bool:
+    """Whether a type or description names this default."""
+    if default is None or default != default:  # nothing, or NaN
+        return "optional" in text or "None" in text
+    found = re.findall(r"default=((?:\([^)]*\)|\[[^]]*\]|\"[^\"]*\"|[^,;])+)", text)
+    number = isinstance(default, (int, float)) and not isinstance(default, bool)
+    wanted = re.sub("'", '"', repr(default))
+    return any(read_number(one) == default if number else one.rstrip(". ") == wanted for one in found)
+
+
+def parameters_of(thing: object) -> tuple[dict[str, str], dict[str, object]]:
+    """The text about each documented parameter, and the default of each that the signature has."""
+    doc = NumpyDocString(inspect.getdoc(thing) or "")
+    texts = {}
+    for names, kind, lines in doc["Parameters"]:
+        text = " ".join(lines).strip()
+        for name in names.split(","):
+            texts[name.strip().lstrip("*")] = f"{kind}; {text}" if text else ""
+    try:
+        signature = inspect.signature(thing).parameters.values()
+    except ValueError:  # an exception's
+        return texts, {}
+    return texts, {p.name: p.default for p in signature if p.default is not inspect.Parameter.empty}
+
+
+def undescribed(thing: object, elsewhere: dict[str, object]) -> list[str]:
+    """What is missing: a description, or a default; "As for `Trainer`" is a description if `Trainer` has one."""
+    faults = []
+    texts, defaults = parameters_of(thing)
+    if inspect.isclass(thing) and "PR01" not in due(thing, False):
+        faults += [f"{name} is not documented" for name in defaults if name not in texts]
+    for name, text in texts.items():
+        asked = re.search(r"As for `([\w.]+)`", text)
+        if not text:
+            faults.append(f"{name} has no description")
+        elif asked and asked[1] in elsewhere:
+            theirs, known = parameters_of(elsewhere[asked[1]])
+            if name not in theirs:
+                faults.append(f"{name} is not explained by {asked[1]}")
+            elif name in defaults and not states(text, defaults[name]) and defaults[name] != known.get(name, object()):
+                faults.append(f"{name} has another default than in {asked[1]}: {defaults[name]!r}")
+        elif name in defaults and not states(text, defaults[name]):
+            faults.append(f"{name} does not say that its default is {defaults[name]!r}")
+    return faults
+
+
+DESCRIBED = THINGS | {path_of(thing): thing for _, thing in public_things() if inspect.isclass(thing)}
+BY_NAME = {path.rpartition(".")[2]: thing for path, thing in DESCRIBED.items() if inspect.isclass(thing)}
+BY_NAME |= {thing.__qualname__: thing for thing in DESCRIBED.values()}
+
+
+@pytest.mark.parametrize("path", sorted(DESCRIBED))
+def test_parameters_are_described_with_their_defaults(path: str) -> None:
+    assert not undescribed(DESCRIBED[path], BY_NAME)
+
+
+def vague(net: int, lr: float = 0.1, seed: int | None = None) -> None:
+    """Train.
+
+    Parameters
+    ----------
+    net : int
+    lr : float, default=0.2
+        The learning rate.
+    seed : int
+        The seed.
+    """
+
+
+def test_a_missing_description_and_a_wrong_default_are_found() -> None:
+    assert undescribed(vague, {}) == [
+        "net has no description",
+        "lr does not say that its default is 0.1",
+        "seed does not say that its default is None",
+    ]
+    assert states('"a" or "b", default="a"; it', "a")
+    assert states("default=1/3; it", 1 / 3)
+    assert not states("default=True", False)
+    assert states("default=(0.5, 1.2)", (0.5, 1.2))

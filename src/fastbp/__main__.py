@@ -1,4 +1,4 @@
-"""`python -m fastbp`: the command line without its script on the path."""
+"""`python -m fastbp`: the command line."""
 
 import sys
 

@@ -111,14 +111,14 @@ class Configured(Described):
     Parameters
     ----------
     function : function
-        Its keyword-only arguments are settings, with their defaults.
+        Its keyword-only arguments are the settings, with their defaults.
     rules : dict from str to function
-        For each setting the check (value, name) -> value.
+        A check (value, name) -> value for each setting.
     given : mapping
-        The settings that are not left at their defaults.
+        The settings that differ from the defaults.
     """
 
-    common: ClassVar[dict] = {}  # settings that functions of a kind have besides, with their defaults
+    common: ClassVar[dict] = {}  # further settings that all functions of a kind have, with their defaults
 
     def __init__(self, function: Any, rules: dict[str, Callable], given: Mapping):
         self.function = function
@@ -141,7 +141,7 @@ class Configured(Described):
         return dict(self.given)
 
     def configured(self, *values: Any, **settings: Any) -> Self:
-        """The same function with these settings, checked."""
+        """The function with these settings, checked."""
         known = list(self.rules)
         if len(values) > len(known):
             raise TypeError(f"{self.__name__} has {len(known)} settings, got {len(values)}")

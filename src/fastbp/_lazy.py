@@ -1,7 +1,7 @@
-"""Public names, loaded when they are first touched: the one list of them is a package's `__init__.pyi`.
+"""Lazy imports: public names are loaded on first access, and listed once, in the package's `__init__.pyi`.
 
-Type checkers and editors read that file, `attach` reads it for the interpreter, documentation and tests read what
-`attach` made of it. Its lines are `from fastbp.module import Name as Name`, in parentheses where they are long.
+Type checkers and editors read that file, `attach` reads it for the interpreter, documentation and tests read the result
+of `attach`. Its lines are `from fastbp.module import Name as Name`, in parentheses where they are long.
 Rejected: the package `lazy-loader`, which parses the stub by `ast` and costs more than it saves here.
 """
 
@@ -15,7 +15,7 @@ _IMPORT = re.compile(r"^from (\S+) import (?:\(([^)]*)\)|(.*))$", re.MULTILINE)
 
 
 def origins(stub: str) -> dict[str, str]:
-    """Public names that the text of a stub lists, each with the module that has it."""
+    """The public names in the text of a stub, each with its module."""
     found = {}
     for module, long, short in _IMPORT.findall(stub):
         for line in (long or short).split(","):

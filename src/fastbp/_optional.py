@@ -1,8 +1,8 @@
-"""Packages that fastbp can use and does not need: loaded when wanted, or an error that says how to get them."""
+"""Optional dependencies: imported on first use, with an error that says how to install them."""
 
 from importlib import import_module
 
-DISTRIBUTIONS = {"sklearn": "scikit-learn"}  # what pip calls packages that have another name there
+DISTRIBUTIONS = {"sklearn": "scikit-learn"}  # names on PyPI that differ from the import
 
 
 def package(name: str, who: str):

@@ -1,6 +1,6 @@
-"""Names for annotations: what a user may pass where arrays, a loss or metrics are wanted, and what he gets.
+"""Type aliases for annotations: arguments that are arrays, losses or metrics, and results.
 
-They are for type checkers alone. At run time each is Any, because `numpy.typing` costs a fifth of `import fastbp`
+They are for type checkers only. At run time each is Any, because `numpy.typing` costs a fifth of `import fastbp`
 and matplotlib and pandas are optional.
 """
 

@@ -1,8 +1,8 @@
-"""Activation functions: a name of the engine's table with values for the parameters that it has there.
+"""Activation functions: an entry of the engine's table with values of its parameters.
 
-Wherever an `activation` is wanted, a name will do, and so will what the functions of this module give, one for each row
-of the table: `leaky_relu(0.1)`. They are made from the table when they are first asked for; those with
-parameters are names of the package too. Names of other libraries, such as "swish", are synonyms in the table.
+An `activation` argument takes a name or the result of a function of this module, such as `leaky_relu(0.1)`; there is
+one for each entry of the table, created on first use. Those with parameters are also names of the package. Names of
+other libraries, such as "swish", are synonyms in the table.
 """
 
 import numbers
@@ -22,19 +22,21 @@ _ELSEWHERE = {"prelu": "the layer fastbp.PReLU()", "glu": "the block fastbp.GLU(
 
 
 class ActivationFunction:
-    """A row of the table with its parameters: for `Dense(activation=...)`, or to be called on an array.
+    """An activation with its parameters: for `Dense(activation=...)`, or to be called on an array.
 
     Parameters
     ----------
     name : str
-        Name or synonym of a row.
+        Name or synonym of an activation.
     *parameters : float
-        All that it has, in their order; its own values if none are given.
+        All of its parameters in order; its defaults if none are given.
 
     Attributes
     ----------
     name : str
+        The name in the engine's table.
     parameters : tuple of float
+        The values of its parameters.
 
     Examples
     --------
@@ -62,16 +64,16 @@ class ActivationFunction:
         self.compiled = Function(*self._key)
 
     def settings(self) -> dict[str, Any]:
-        """What the engine's ops call it by."""
+        """The settings of an op of the engine with this activation."""
         return dict(zip(("activation", "alpha", "beta"), self._key, strict=True))
 
     def label(self) -> str:
-        """The name, and the parameters where they are not the row's own."""
+        """The name, with the parameters if they are not the defaults."""
         own = tuple(each.value for each in ACTIVATIONS[self.name].parameters)
         return self.name if self.parameters == own else f"{self.name}({', '.join(f'{p:g}' for p in self.parameters)})"
 
     def __call__(self, Z: ArrayLike, *, out: np.ndarray | None = None) -> np.ndarray:
-        """f(Z), as `functional.activation_forward` gives it."""
+        """Compute f(Z), as `functional.activation_forward` does."""
         Y = self.compiled.forward(Z, out)
         if Y is None:
             Z = checks.as_floats(Z, "Z")
@@ -79,7 +81,7 @@ class ActivationFunction:
         return Y
 
     def vjp(self, dY: ArrayLike, Z: ArrayLike, Y: ArrayLike, *, out: np.ndarray | None = None) -> np.ndarray:
-        """Give dZ = dY f'(Z) for Y = f(Z), as `functional.activation_backward` does."""
+        """Compute dZ = dY f'(Z) for Y = f(Z), as `functional.activation_backward` does."""
         dZ = self.compiled.backward(dY, Z, Y, out)
         if dZ is None:
             Z = checks.as_floats(Z, "Z")
@@ -102,7 +104,7 @@ class ActivationFunction:
 
 
 def resolve(activation: str | ActivationFunction, alpha: float | list[float] | None = None) -> ActivationFunction:
-    """The function for a name or a function; alpha has its parameter, or all of them in a list.
+    """The activation from a name, with its parameter or a list of them as alpha, or the function itself.
 
     Examples
     --------
@@ -144,7 +146,7 @@ def _value(row, parameter: Setting, value):
 
 
 def _maker(row):
-    """The function of a row: its parameters under their names, and what it is."""
+    """The function of an entry, with a signature and a docstring."""
     from inspect import Parameter as Argument, Signature
 
     kind = Argument.POSITIONAL_OR_KEYWORD
@@ -156,7 +158,7 @@ def _maker(row):
         bound.apply_defaults()
         return ActivationFunction(row.name, *bound.args)
 
-    listed = "".join(f"{p.name} : float\n    {p.value:g} if not given.\n" for p in row.parameters)
+    listed = "".join(f"{p.name} : float, default={p.value!r}\n    In the formula above.\n" for p in row.parameters)
     make.__name__ = make.__qualname__ = row.name
     make.__signature__ = signature
     make.__doc__ = (

@@ -1,8 +1,8 @@
-"""Data sets that come with the package, and those in the text files of FANN.
+"""Data sets included in the package, and a reader for the text files of FANN.
 
-The digits are carried as a compressed `.npz` of bytes, 45 kB, so that a machine without a network can train
-on real data. Rejected: downloading on first use, which makes tests depend on a server. `digits.txt` beside it
-names the authors and the licence.
+The digits are a compressed `.npz` of 45 kB, so that a machine without network access can train on real data.
+Rejected: downloading on first use, which makes tests depend on a server. `digits.txt` names the authors and the
+licence.
 """
 
 import os
@@ -24,16 +24,16 @@ def digits(dtype: "np.typing.DTypeLike" = "float32") -> tuple[np.ndarray, np.nda
 
     Parameters
     ----------
-    dtype : dtype-like
-        A floating dtype for the images.
+    dtype : dtype-like, default="float32"
+        Floating-point dtype of the images.
 
     Returns
     -------
     X : numpy.ndarray
-        Shape (1797, 64): an image a row, its pixels row by row from the top left; the counts divided by 16,
-        so 0 is blank paper and 1 full ink.
+        Shape (1797, 64): one image per row, its pixels row by row from the top left; the counts divided by 16, so 0
+        is blank paper and 1 full ink.
     y : numpy.ndarray
-        Shape (1797,), int64: the digit that was written, 0 ... 9.
+        Shape (1797,), int64: the digits, 0 ... 9.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def digits(dtype: "np.typing.DTypeLike" = "float32") -> tuple[np.ndarray, np.nda
 def read_fann(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
     """Read a .train or .data file of FANN, the Fast Artificial Neural Network library.
 
-    The first line has the number of pairs, of inputs and of outputs; then come the numbers of each pair, its inputs
+    The first line has the numbers of samples, inputs and outputs; then follow the values of each sample, its inputs
     first.
 
     Parameters

@@ -1,12 +1,12 @@
-"""The two errors of fastbp's own; everything else is a ValueError, TypeError, KeyError or RuntimeError.
+"""The two exceptions of fastbp; everything else is a ValueError, TypeError, KeyError or RuntimeError.
 
-Each is also of a built-in type, so a caller may catch what he would catch from NumPy. A common base class
-was rejected: nothing would be done with it.
+Each is a subclass of a built-in exception, so callers can catch what they would catch from NumPy. Rejected: a common
+base class, which nothing would use.
 """
 
 
 class ModelFormatError(ValueError):
-    """A model file, or a model's configuration, is damaged or is not one.
+    """A model file or a configuration is damaged or invalid.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""The engine's kernels one by one, for loops written by hand: forward stands next to its backward.
+"""The engine's kernels as functions, for custom training loops: each forward function and its backward.
 
-Arrays of float32 are computed in float32, all others in float64. Every call gives new arrays, or fills those that an
-activation is given as `out`; a network is faster, because it keeps its own.
+float32 arrays are computed in float32, all others in float64. Every call returns new arrays, unless `out` is given;
+a network is faster, because it reuses its own.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from fastbp.activations import ActivationFunction
 from fastbp.inputs import checks
 
 _kernels = _engine.functional
-_SEEN: dict[str, ActivationFunction] = {}  # by name: to look one up anew takes as long as a small call
+_SEEN: dict[str, ActivationFunction] = {}  # by name; a lookup takes as long as a small call
 
 
 def dense_forward(
@@ -27,12 +27,15 @@ def dense_forward(
     Parameters
     ----------
     X : array of shape (rows, inputs)
+        The inputs.
     W : array of shape (inputs, outputs)
+        The weights.
     b : array of shape (outputs,), optional
-    activation : str or ActivationFunction
+        The biases; zero if not given.
+    activation : str or ActivationFunction, default="linear"
         f, or its name.
     alpha : float or list, optional
-        Its parameter, or all of them, where it has any.
+        Parameter of an activation given by name, or a list of all of them; its own defaults if not given.
 
     Returns
     -------
@@ -56,18 +59,20 @@ def dense_backward(
     activation: str | ActivationFunction = "linear",
     alpha: float | list[float] | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Gradients of `dense_forward`: dX = dZ W', dW = X' dZ, db = the sum of dZ's rows, with dZ = f'(Z) dY.
+    """Gradients of `dense_forward`: dX = dZ W', dW = X' dZ, db = column sums of dZ, with dZ = f'(Z) dY.
 
     Parameters
     ----------
     dY : array of shape (rows, outputs)
         Gradient of the loss with respect to Y.
     X, W, b
-        As given to `dense_forward`.
+        The arguments of `dense_forward`.
     Y : array of shape (rows, outputs)
-        What it gave.
-    activation, alpha
-        As given to it.
+        The result of `dense_forward`.
+    activation : str or ActivationFunction, default="linear"
+        The activation of `dense_forward`.
+    alpha : float or list, optional
+        The alpha of `dense_forward`.
 
     Returns
     -------
@@ -97,12 +102,13 @@ def activation_forward(
     Parameters
     ----------
     Z : array of shape (rows, width)
+        The pre-activations.
     activation : str or ActivationFunction
         f, or its name.
     alpha : float or list, optional
-        Its parameter, or all of them, where it has any.
+        Parameter of an activation given by name, or a list of all of them; its own defaults if not given.
     out : ndarray of shape (rows, width), optional
-        Where Y goes, in place of a new array; may be Z.
+        Where to store Y; may be Z for in-place computation. A new array if not given.
 
     Returns
     -------
@@ -134,13 +140,15 @@ def activation_backward(
     dY : array of shape (rows, width)
         Gradient of the loss with respect to Y.
     Z
-        As given to `activation_forward`.
+        The argument of `activation_forward`.
     Y : array of shape (rows, width)
-        What it gave.
-    activation, alpha
-        As given to it.
+        The result of `activation_forward`.
+    activation : str or ActivationFunction
+        The activation of `activation_forward`.
+    alpha : float or list, optional
+        The alpha of `activation_forward`.
     out : ndarray of shape (rows, width), optional
-        Where dZ goes, in place of a new array; may be dY.
+        Where to store dZ; may be dY for in-place computation. A new array if not given.
 
     Returns
     -------

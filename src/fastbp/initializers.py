@@ -1,8 +1,8 @@
-"""How parameters start: functions (shape, rng) -> float64 array, and the table of them by name.
+"""Weight initializers: functions (shape, rng) -> float64 array, and the table of them by name.
 
-Everything is drawn in float64 from one NumPy generator, so a float32 and a float64 net of the same seed
-start from the same weights. Shapes are (inputs, outputs), so fan-in comes first. The normal distributions of the
-glorot, he and lecun families are not truncated, as in PyTorch; Keras truncates.
+All draws are in float64 from one NumPy generator, so float32 and float64 networks of the same seed start from the same
+weights. Shapes are (inputs, outputs), so fan-in comes first. The normal distributions of the glorot, he and lecun
+families are not truncated, as in PyTorch; Keras truncates them.
 """
 
 import math
@@ -23,7 +23,7 @@ INITIALIZERS = Registry("initializer", "initializer")
 
 
 class Initializer(Configured):
-    """A row of the table: called with a shape and a generator it draws; called with settings it takes these.
+    """An initializer: called with a shape and a generator it draws values; called with settings it returns a copy.
 
     Examples
     --------
@@ -43,13 +43,13 @@ class Initializer(Configured):
     def __call__(self, *values: float | str, **settings: float | str) -> "Initializer": ...
 
     def __call__(self, *arguments: Any, **settings: Any) -> "np.ndarray | Initializer":
-        """Draw, or take settings."""
+        """Draw initial values, or return the initializer with these settings."""
         if len(arguments) == 2 and isinstance(arguments[1], np.random.Generator) and not settings:
             return self.function(*arguments, **self.settings)
         return self.configured(*arguments, **settings)
 
     def configured(self, *values: Any, **settings: Any) -> Self:
-        """The same with these settings, checked; a first draw finds those that do not go together."""
+        """The initializer with these settings, checked; a test draw finds incompatible ones."""
         new = super().configured(*values, **settings)
         new((1, 1), np.random.default_rng(0))
         return new
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
 
 
 def _row(*synonyms, **rules):
-    """Register a function under its name and the names that PyTorch and Keras have for it."""
+    """Register a function under its name and its names in PyTorch and Keras."""
 
     def add(function: Callable) -> Initializer:
         row = Initializer(function, rules, {})
@@ -90,19 +90,19 @@ def _fan(value, name):
 
 @_row()
 def zeros(shape, rng):
-    """Nothing but 0."""
+    """All zeros."""
     return np.zeros(shape)
 
 
 @_row()
 def ones(shape, rng):
-    """Nothing but 1."""
+    """All ones."""
     return np.ones(shape)
 
 
 @_row(value=checks.in_range)
 def constant(shape, rng, *, value=0.0):
-    """Nothing but `value`."""
+    """All `value`."""
     return np.full(shape, value)
 
 
@@ -116,16 +116,16 @@ def uniform(shape, rng, *, low=-0.05, high=0.05):
 
 @_row("random_normal", mean=checks.in_range, std=_not_negative)
 def normal(shape, rng, *, mean=0.0, std=0.05):
-    """Normal of this mean and standard deviation."""
+    """Normal with mean `mean` and standard deviation `std`."""
     return rng.normal(mean, std, shape)
 
 
 @_row("trunc_normal", mean=checks.in_range, std=_not_negative, cut=_cut)
 def truncated_normal(shape, rng, *, mean=0.0, std=0.05, cut=2.0):
-    """Normal, drawn again where it is further than `cut` standard deviations from the mean; cut >= 0.5.
+    """Normal, redrawn where it is more than `cut` standard deviations from the mean; cut >= 0.5.
 
-    `std` is that of the normal distribution before the cut, as in PyTorch and Keras; at cut = 2 the numbers drawn
-    have 0.88 of it.
+    `std` is the standard deviation before truncation, as in PyTorch and Keras; at cut = 2 that of the result is 0.88
+    times as large.
     """
     Z = rng.standard_normal(shape)
     while (outside := np.abs(Z) > cut).any():
@@ -149,7 +149,7 @@ def glorot_normal(shape, rng, *, gain=1.0):
 def he_uniform(shape, rng, *, alpha=0.0, fan="in"):
     """Uniform of variance 2 / ((1 + alpha**2) * inputs), for a leaky relu of slope alpha; He et al. 2015.
 
-    With fan="out" the outputs stand for the inputs.
+    With fan="out" the variance depends on the number of outputs instead.
     """
     return _uniform(shape, rng, 2 / ((1 + alpha**2) * shape[FANS[fan]]))
 
@@ -158,7 +158,7 @@ def he_uniform(shape, rng, *, alpha=0.0, fan="in"):
 def he_normal(shape, rng, *, alpha=0.0, fan="in"):
     """Normal of variance 2 / ((1 + alpha**2) * inputs), for a leaky relu of slope alpha; He et al. 2015.
 
-    With fan="out" the outputs stand for the inputs.
+    With fan="out" the variance depends on the number of outputs instead.
     """
     return _normal(shape, rng, 2 / ((1 + alpha**2) * shape[FANS[fan]]))
 
@@ -177,9 +177,9 @@ def lecun_normal(shape, rng):
 
 @_row(gain=checks.in_range)
 def orthogonal(shape, rng, *, gain=1.0):
-    """`gain` times a matrix with orthonormal columns, or rows if these are fewer; Saxe et al. 2014.
+    """`gain` times a random matrix with orthonormal columns, or rows if these are fewer; Saxe et al. 2014.
 
-    Uniform over all such matrices: the Q of a normal matrix, with the signs that make the diagonal of R positive.
+    Uniformly distributed: the Q of a normal matrix, with signs that make the diagonal of R positive.
     """
     inputs, outputs = _matrix(shape, "orthogonal")
     Q, R = np.linalg.qr(rng.standard_normal((max(inputs, outputs), min(inputs, outputs))))
@@ -195,9 +195,9 @@ def identity(shape, rng, *, gain=1.0):
 
 @_row(sparsity=_share, std=_not_negative)
 def sparse(shape, rng, *, sparsity=0.9, std=0.01):
-    """Normal of deviation `std`, with the same share of zeros in the weights of each output; Martens 2010.
+    """Normal with standard deviation `std`, and a fraction `sparsity` of zeros per output; Martens 2010.
 
-    Of n weights of an output ceil(sparsity * n) are 0.
+    Of the n weights of an output ceil(sparsity * n) are 0.
     """
     inputs, outputs = _matrix(shape, "sparse")
     W = rng.normal(0.0, std, shape)
@@ -208,7 +208,7 @@ def sparse(shape, rng, *, sparsity=0.9, std=0.01):
 
 
 def resolve(start: str | Draw | ArrayLike, what: str = "initializer") -> Draw:
-    """The function for a name, a function, or an array (or one number) of start values.
+    """The initializer from a name, a function, or an array (or number) of initial values.
 
     Examples
     --------

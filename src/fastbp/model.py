@@ -1,8 +1,7 @@
-"""Model and Sequential: a network that trains, evaluates and saves itself; and `load`.
+"""Model and Sequential: networks with methods for training, evaluation and files; and `load`.
 
-All of it is the floors below put together. `fit` makes a Trainer for the call, so the optimizer's state ends
-with it; who wants to keep that keeps a Trainer. Rejected: training in Network itself, which would turn the
-floors upside down.
+`fit` creates a Trainer for each call, so the state of an optimizer given by name ends with the call; keep a Trainer to
+keep it. Rejected: training in Network itself, which would invert the imports.
 """
 
 import os
@@ -68,9 +67,9 @@ class Model(Network):
         validation_steps: int | None = None,
         validation_freq: int = 1,
     ) -> History:
-        """Train with a new `Trainer`, which explains the parameters.
+        """Train the model; `Trainer` and `Trainer.fit` describe the parameters.
 
-        An Optimizer that is passed here keeps its state for the next call; a name starts a new one.
+        An Optimizer passed here keeps its state for the next call; a name creates a new one.
 
         Returns
         -------
@@ -116,13 +115,18 @@ class Model(Network):
         metrics: MetricsLike = (),
         sample_weight: WeightsOf = None,
     ) -> dict[str, float]:
-        """Loss and metrics, without dropout.
+        """Compute the loss and metrics, without dropout.
 
         Parameters
         ----------
-        X, y : arrays, or tuples of them; or as X alone an iterable of batches
-        loss, loss_weights, metrics, sample_weight
+        X : array of shape (rows, inputs), or a tuple of them
+            The inputs; or, without y, an iterable of batches, as for `fit`.
+        y : array of labels or values, or a tuple of them, optional
+            The targets; a tuple for several outputs.
+        loss, loss_weights, metrics
             As for `Trainer`.
+        sample_weight
+            As for `Trainer.fit`.
 
         Returns
         -------
@@ -140,13 +144,16 @@ class Model(Network):
     def value_and_grad(
         self, theta: ArrayLike, X: Arrays, y: Arrays, loss: LossLike = "mse", loss_weights: WeightsLike = None
     ) -> tuple[float, np.ndarray]:
-        """The loss at parameters theta, without dropout, and its gradient, for `scipy.optimize`.
+        """The loss at parameters theta and its gradient, without dropout, for `scipy.optimize`.
 
         Parameters
         ----------
         theta : array of shape (n,)
-            Becomes `params`.
-        X, y : arrays, or tuples of them
+            The parameters, which are copied to `params`.
+        X : array of shape (rows, inputs), or a tuple of them
+            The inputs; a tuple for several.
+        y : array of labels or values, or a tuple of them
+            The targets; a tuple for several outputs.
         loss, loss_weights
             As for `Trainer`.
 
@@ -172,7 +179,7 @@ class Model(Network):
         return value, self.grads.astype(np.float64)
 
     def _objective_for(self, loss, loss_weights):
-        """The last one, if that was for the same loss: a minimiser asks a thousand times."""
+        """The last objective, if it was for the same loss: an optimizer of SciPy calls a thousand times."""
         known = isinstance(loss, (str, Loss)) and loss_weights is None
         if self._asked is None or not known or self._asked[0] != loss:
             self._asked = loss if known else None, Objective(loss, self, loss_weights)
@@ -184,8 +191,9 @@ class Model(Network):
         Parameters
         ----------
         path : str or path-like
+            The file to write.
         metadata : dict from str to str, optional
-            More to keep in the file.
+            Further entries of the metadata of the file.
 
         Examples
         --------
@@ -201,23 +209,24 @@ class Model(Network):
         model_file.save(path, self, {}, metadata)
 
     def to_c(self, path: str | os.PathLike[str], *, name: str = "predict") -> None:
-        """Write the model as one file of C99: a function that computes the outputs of one row.
+        """Export the model as one C99 file: a function that computes the outputs of one row.
 
         `void predict(const float *x, float *y)`, with double for a float64 model, and with x1, x2 ..., y1, y2 ... for
-        several inputs and outputs. It allocates nothing and needs math.h alone, so it fits a microcontroller or a
-        plug-in. What it needs in between lies on the stack: `-DPREDICT_STORAGE=static` puts it into static memory.
-        The parameters are written with all their digits.
+        several inputs and outputs. It allocates nothing and needs only math.h, so it suits microcontrollers and
+        plug-ins. Intermediate results are on the stack, or with `-DPREDICT_STORAGE=static` in static memory. The
+        parameters are written with all their digits.
 
         Parameters
         ----------
         path : str or path-like
-        name : str
-            Of the function.
+            The file to write.
+        name : str, default="predict"
+            Name of the function.
 
         Raises
         ------
         ValueError
-            If a layer has no counterpart, or the name is no identifier of C.
+            If a layer has no counterpart, or the name is not a C identifier.
 
         Examples
         --------
@@ -239,20 +248,21 @@ class Model(Network):
         labels: Sequence[int] | Sequence[str] | None = None,
         zipmap: bool = False,
     ) -> None:
-        """Write the model to an ONNX file, which onnxruntime and others run; the number of rows is free.
+        """Export the model to an ONNX file, for onnxruntime and others; the batch size is dynamic.
 
         Parameters
         ----------
         path : str or path-like
-        opset : int
-            Version of the standard's operators, 13 or later.
+            The file to write.
+        opset : int, default=17
+            ONNX opset version, 13 or later.
         labels : list of int or str, optional
-            The classes, where the output is one column for each (or one column, and two classes): then the file
-            has the outputs "label" (rows,) and "probabilities" (rows, classes) as skl2onnx writes them. A softmax
-            or sigmoid at the end is taken for what it is; without it the output is taken for logits.
-        zipmap : bool
-            With labels: the outputs are "output_label" and "output_probability", a list of dicts, as skl2onnx has
-            it unless told otherwise.
+            The class labels, for an output with one column per class (or one column and two classes): the file then
+            has the outputs "label" (rows,) and "probabilities" (rows, classes), as from skl2onnx. An output without a
+            final softmax or sigmoid is taken as logits. The raw outputs are exported if not given.
+        zipmap : bool, default=False
+            With labels: name the outputs "output_label" and "output_probability", the latter a list of dicts, which
+            is the default of skl2onnx.
 
         Raises
         ------
@@ -263,8 +273,8 @@ class Model(Network):
 
         Notes
         -----
-        The parameters and the arithmetic have the model's dtype. In float64 functions are written as formulas
-        where onnxruntime has the operator in float32 alone; `gelu` takes its erf in float32 there.
+        Parameters and arithmetic have the dtype of the model. In float64, functions that onnxruntime implements only
+        in float32 are written as formulas; `gelu` computes erf in float32 there.
 
         Examples
         --------
@@ -279,12 +289,12 @@ class Model(Network):
         onnx_writer.write(self, path, opset, labels, zipmap)
 
     def to_torch(self) -> Any:
-        """The model as a module of PyTorch, in evaluation mode, with copies of the parameters.
+        """Convert the model to a PyTorch module, in evaluation mode, with copies of the parameters.
 
         Returns
         -------
         torch.nn.Sequential for a chain of layers that torch.nn has, else torch.fx.GraphModule
-            Of the model's dtype; frozen layers do not require gradients. Several outputs come as a tuple.
+            With the dtype of the model; frozen layers do not require gradients. Several outputs are a tuple.
 
         Raises
         ------
@@ -309,12 +319,14 @@ class Model(Network):
 
 
 class Sequential(Model):
-    """A stack: an input and layers one after the other.
+    """A linear stack of layers.
 
     Parameters
     ----------
     first : Input
+        The input.
     *layers : Layer, block or Model
+        Called one after the other.
     dtype, seed, name
         As for `Model`.
 
@@ -348,7 +360,7 @@ class Sequential(Model):
 
 
 def load(path: str | os.PathLike) -> Model:
-    """Read a model from a file that `Model.save` or `Trainer.save` wrote.
+    """Load a model from a file that `Model.save` or `Trainer.save` wrote.
 
     Parameters
     ----------
@@ -362,7 +374,7 @@ def load(path: str | os.PathLike) -> Model:
     Raises
     ------
     ModelFormatError
-        If the file is damaged or is not one.
+        If the file is damaged or not a model file.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""How many threads the engine may use.
+"""The number of threads that the engine may use.
 
-Every result is the same to the last bit whatever the number, so it is a matter of speed alone: unless told
-otherwise the engine uses more than one where that has proved faster, up to a limit.
+Results do not depend on it, to the last bit; it only affects speed. By default the engine uses several threads where
+that has proved faster, up to this limit.
 """
 
 import math
@@ -13,14 +13,14 @@ from fastbp.inputs import checks
 VARIABLES = ("FASTBP_NUM_THREADS", "OMP_NUM_THREADS")
 CGROUP = "/sys/fs/cgroup"
 
-_limit: int | None = None  # found out on first use
+_limit: int | None = None  # determined on first use
 
 
 def get_num_threads() -> int:
-    """The most threads that a call without `threads` uses.
+    """The maximum number of threads of a call without `threads`.
 
-    It is what `set_num_threads` said, else the environment variable FASTBP_NUM_THREADS, else OMP_NUM_THREADS,
-    else the number of processors that the process may use: its affinity and the quota of its control group.
+    It is set by `set_num_threads`, else by the environment variable FASTBP_NUM_THREADS, else by OMP_NUM_THREADS, else
+    by the number of processors available to the process: its affinity and the quota of its control group.
 
     Returns
     -------
@@ -44,12 +44,12 @@ def get_num_threads() -> int:
 
 
 def set_num_threads(threads: int | None) -> None:
-    """Limit the threads of calls without `threads`, for the whole process.
+    """Set the maximum number of threads of calls without `threads`, for the whole process.
 
     Parameters
     ----------
     threads : int or None
-        None forgets what was set and looks at the environment and the machine again.
+        The limit; None restores the default from the environment and the machine.
 
     Examples
     --------
@@ -64,7 +64,7 @@ def set_num_threads(threads: int | None) -> None:
 
 
 def for_engine(threads: int | None) -> int:
-    """What the engine takes: so many, or a choice of its own up to -threads."""
+    """The engine's argument: a number of threads, or minus the limit for a choice of the engine."""
     if threads is None:
         return -(_limit or get_num_threads())
     return checks.thread_count(threads)
@@ -87,7 +87,7 @@ def _affinity():
 
 
 def _quota():
-    """Processors that a control group's quota comes to, rounded up; infinity without one."""
+    """The processors that the quota of a control group amounts to, rounded up; infinity without one."""
     for quota, period in _quotas():
         try:
             microseconds, of = int(quota), int(period)
@@ -99,7 +99,7 @@ def _quota():
 
 
 def _quotas():
-    """(quota, period) in microseconds, as version 2 of control groups writes them and version 1."""
+    """(quota, period) in microseconds, from version 2 and version 1 of control groups."""
     for group in (_own_group(), ""):
         parts = _words(CGROUP, group, "cpu.max")
         if len(parts) == 2:

@@ -1,4 +1,4 @@
-"""The engine's program itself, as the floors above call it: slices of an epoch, rates, outputs, status.
+"""The engine's program itself, as the folders above call it: slices of an epoch, rates, outputs, status.
 
 What a network or a trainer shows of it is tested there; here is what they rely on and do not show.
 """

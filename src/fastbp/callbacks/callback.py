@@ -1,8 +1,8 @@
-"""Callbacks: code of the user's at the turns of a fit.
+"""Callback: the base class of the callbacks, and the list of them that a fit calls.
 
-A hook that returns True stops the fit. A fit leaves the engine for `on_batch_end` only if a callback overrides
-it, and then as often as the callback's `every` says; else it comes back once an epoch, or every 50 ms, which is
-when `on_tick` is called. There is no other way into a fit: progress, stopping, checkpoints and logs are callbacks.
+A hook that returns True stops the fit. A fit leaves the engine for `on_batch_end` only if a callback overrides it,
+and then every `every` batches; otherwise it returns to Python once an epoch, or every 50 ms, when `on_tick` is
+called. Progress, early stopping, checkpoints and logs are all callbacks.
 """
 
 import math
@@ -17,7 +17,7 @@ from fastbp.inputs import checks
 
 
 class Callback:
-    """Base of the callbacks; override what you need. A hook that returns True stops the fit.
+    """Base of the callbacks: override the hooks you need. A hook that returns True stops the fit.
 
     Examples
     --------
@@ -26,39 +26,39 @@ class Callback:
     ...         return logs["loss"] < 0.1
     """
 
-    every: int = 1  # batches of the fit from one call of on_batch_end to the next; 0 for no call
-    late: bool = False  # whether it wants to be called after the others, and know whether they stop the fit
+    every: int = 1  # number of batches between two calls of on_batch_end; 0 for no call
+    late: bool = False  # whether it is called after the others, whose effects it stores
 
     def on_train_begin(self, trainer: Any, history: History) -> bool | None:
-        """Before the first epoch."""
+        """Called before the first epoch."""
 
     def on_train_end(self, trainer: Any, history: History) -> None:
-        """After the last epoch, also if a hook stopped the fit; not after an exception."""
+        """Called after the last epoch, also if a hook stopped the fit; not after an exception."""
 
     def on_epoch_begin(self, trainer: Any, epoch: int) -> bool | None:
-        """Before an epoch; they count from 0."""
+        """Called before each epoch; epochs count from 0."""
 
     def on_epoch_end(self, trainer: Any, epoch: int, logs: dict[str, float]) -> bool | None:
-        """After an epoch, with its loss, metrics and validation."""
+        """Called after each epoch, with its loss, metrics and validation results."""
 
     def on_batch_end(self, trainer: Any, batch: int, logs: dict[str, float]) -> bool | None:
-        """After a batch (or `every` so many of the fit), with its loss; they count from 0 in each epoch."""
+        """Called after each batch, or every `every` batches, with its loss; batches count from 0 in each epoch."""
 
     def on_tick(self, trainer: Any, rows: int, logs: dict[str, float]) -> bool | None:
-        """Now and then, with the rows of the epoch that are done and the loss of the last batch."""
+        """Called about every 50 ms, with the number of samples done in the epoch and the loss of the last batch."""
 
     def on_divergence(self, trainer: Any, error: DivergenceError) -> bool | None:
-        """When a loss or an update is not finite; True ends the fit in peace, else the error is raised."""
+        """Called when a loss or an update is not finite; return True to end the fit without the error."""
 
     def on_close(self, trainer: Any) -> None:
-        """At the very end, whatever it was: files can be closed."""
+        """Called at the end in any case, also after an exception: close files here."""
 
     def state(self) -> dict[str, Any]:
-        """What a resumed fit wants to know: numbers and strings as JSON has them, and arrays."""
+        """The state for checkpoints: JSON-serializable values and arrays."""
         return {}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on from what `state` gave; called after `on_train_begin` of a resumed fit."""
+        """Restore what `state` returned; called after `on_train_begin` of a resumed fit."""
 
 
 HOOKS = [name for name in vars(Callback) if name.startswith("on_")]
@@ -69,10 +69,10 @@ class LambdaCallback(Callback):
 
     Parameters
     ----------
-    every : int
-        Batches from one call of `on_batch_end` to the next.
+    every : int, default=1
+        Number of batches from one call of `on_batch_end` to the next.
     **hooks : function
-        By the names of a Callback's hooks, with their arguments.
+        Functions by the names of the hooks of Callback, with their arguments.
 
     Examples
     --------
@@ -94,14 +94,14 @@ class LambdaCallback(Callback):
 
 
 class TerminateOnNaN(Callback):
-    """Ends a fit in peace when a loss or an update is not finite; the parameters are the last finite ones.
+    """Ends a fit without an error when a loss or an update is not finite; the parameters are the last finite ones.
 
-    Without it the fit raises a DivergenceError. The epoch that was not finished is not in the history.
+    Without it the fit raises a DivergenceError. The unfinished epoch is not in the history.
 
     Attributes
     ----------
     error : DivergenceError or None
-        What happened.
+        The error that ended the last fit, if any.
 
     Examples
     --------
@@ -134,7 +134,7 @@ class Callbacks:
         self.stopped = False
 
     def until_next(self, left: int) -> int:
-        """How many of the batches left in an epoch may pass before somebody wants to be called."""
+        """How many of the remaining batches of an epoch to run before the next call of a callback."""
         return min(left, self._stride - self.batches % self._stride) if self._stride else left
 
     def batches_done(self, count: int, last: int, loss: float) -> None:
@@ -153,7 +153,7 @@ class Callbacks:
         return said
 
     def state(self) -> tuple[list, dict[str, np.ndarray]]:
-        """The states of all: what JSON has, class by class, and arrays by name."""
+        """The states of all callbacks: JSON-serializable ones with their classes, and arrays by name."""
         states, arrays = [], {}
         for k, callback in enumerate(self._callbacks):
             state = callback.state()
@@ -164,7 +164,7 @@ class Callbacks:
         return states, arrays
 
     def restore(self, states: list, arrays: dict[str, np.ndarray]) -> None:
-        """Give each callback what one of its class had; one that is new starts anew."""
+        """Restore each callback from the state of one of its class; a new callback starts afresh."""
         left = list(enumerate(states))
         for callback in self._callbacks:
             match = next((entry for entry in left if entry[1][0] == type(callback).__name__), None)

@@ -1,4 +1,4 @@
-"""ModelCheckpoint: writes files while a fit goes on, from which it can be resumed exactly or the best net loaded."""
+"""ModelCheckpoint: saves checkpoints during a fit, to resume it exactly or to load the best network."""
 
 import contextlib
 import math
@@ -16,29 +16,30 @@ FIELD = r"[\w+%, -]+(?:\.[\w+%, -]+)*"  # what a field can become: a number, no 
 
 
 class ModelCheckpoint(Watch):
-    """Writes the trainer to a file each so many epochs or batches, or when a number is better than ever.
+    """Saves a checkpoint every few epochs or batches, or whenever a monitored quantity improves.
 
-    A file takes its place whole, so a crash in the middle of writing leaves the last one. It holds the network, the
-    optimizer's state, the learning rate, the random generators, the history, the states of the callbacks and the
-    place within the epoch: `fit(resume=path)` goes on with the same bits as if nothing had happened, and
+    Files are written atomically, so a crash while writing leaves the last one intact. A checkpoint holds the network,
+    the optimizer's state, the learning rate, the random generators, the history, the states of the callbacks and the
+    position within the epoch: `fit(resume=path)` continues with the same bits as an uninterrupted fit, and
     `fastbp.load` reads the network.
 
     Parameters
     ----------
     path : str or path-like
-        A .safetensors file. May have fields: {epoch}, {batch} (both from 1, as Keras counts them), {step} and, after
+        A .safetensors file. It may contain the fields {epoch}, {batch} (both from 1, as in Keras), {step} and, after
         an epoch, the names in the history, as in "net-{epoch:03d}-{val_loss:.4f}.safetensors".
-    monitor : str
-        The number of which the best is kept; "val_loss" means "loss" where there is no validation data.
-    save_best_only : bool
-        Whether to write only where the number is better than ever.
-    mode : {"auto", "min", "max"}
-        What better is; "auto" asks the metric, and takes "min" for a loss.
-    every : int
-        How many epochs or batches lie between two looks.
-    unit : {"epochs", "batches"}
-    min_delta : float
-        How much better counts as better.
+    monitor : str, default="val_loss"
+        Name of the quantity for `save_best_only`; "val_loss" means "loss" without validation data.
+    save_best_only : bool, default=False
+        Whether to save only when the monitored quantity improves.
+    mode : {"auto", "min", "max"}, default="auto"
+        Whether lower or higher values are better; "auto" decides by the metric, "min" for a loss.
+    every : int, default=1
+        Number of epochs or batches from one checkpoint to the next.
+    unit : {"epochs", "batches"}, default="epochs"
+        The unit of `every`.
+    min_delta : float, default=0.0
+        The smallest change that counts as an improvement.
     keep : int, optional
         How many files to keep, where their names differ; older ones are deleted. All if not given. A fit that is
         resumed deletes only what has a name that `path` can give.
@@ -46,7 +47,7 @@ class ModelCheckpoint(Watch):
     Attributes
     ----------
     last : str or None
-        The file that was written last.
+        The last file written.
 
     Examples
     --------
@@ -61,7 +62,7 @@ class ModelCheckpoint(Watch):
     [0, 1, 2, 3, 4]
     """
 
-    late = True  # its file holds the states of the others after the same epoch
+    late = True  # its file holds the states of the other callbacks after the same epoch
 
     def __init__(
         self,
@@ -134,7 +135,7 @@ class ModelCheckpoint(Watch):
 
 
 def _fields(path):
-    """The fields of a path, which must be plain names."""
+    """The format fields of a path, which must be plain names."""
     try:
         fields = [field for _, field, _, _ in string.Formatter().parse(path) if field is not None]
     except ValueError as error:

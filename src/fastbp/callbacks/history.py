@@ -1,4 +1,4 @@
-"""History: what a fit leaves behind, in lists of one number an epoch, as Keras has it."""
+"""History: the losses and metrics of a fit, one number per epoch, as in Keras."""
 
 import math
 from collections.abc import Iterable
@@ -16,14 +16,14 @@ class History:
     Attributes
     ----------
     history : dict from str to list of float
-        "loss", the metrics, and both with "val_" before them if there was validation data: NaN for epochs that
-        `validation_freq` left out.
+        "loss" and the metrics, and both with the prefix "val_" if there is validation data: NaN for epochs that
+        `validation_freq` skipped.
     epoch : list of int
-        Numbers of the epochs, from 0 on.
+        Numbers of the epochs, from 0.
     seconds : float
-        Wall time of the epochs, validation included.
+        Wall time of the epochs, including validation.
     samples : int
-        Rows trained on, counted once an epoch.
+        Number of samples trained on, counted in each epoch.
     params : dict
         The "epochs", "batch_size" and "rows" of the fit.
 
@@ -44,11 +44,11 @@ class History:
 
     @property
     def samples_per_second(self) -> float:
-        """Rows trained on in a second."""
+        """Training throughput: samples per second."""
         return self.samples / self.seconds if self.seconds else 0.0
 
     def add(self, logs: dict[str, float], seconds: float, samples: int) -> None:
-        """Add an epoch; what its logs do not have is NaN."""
+        """Add an epoch; names that its logs lack become NaN."""
         self.epoch.append(len(self.epoch))
         for name, values in self.history.items():
             values.append(logs.get(name, math.nan))
@@ -56,26 +56,26 @@ class History:
         self.samples += samples
 
     def check(self, history: Iterable[str]) -> None:
-        """Raise if another history has other numbers."""
+        """Raise if another history has other names."""
         if list(history) != list(self.history):
             raise ValueError(
                 f"the history has {', '.join(history)} in the checkpoint and {', '.join(self.history)} here"
             )
 
     def restore(self, history: dict[str, list[float]], seconds: float, samples: int) -> None:
-        """Take over what another history of the same numbers has."""
+        """Restore the values of another history of the same names."""
         self.check(history)
         self.history = {name: [float(value) for value in values] for name, values in history.items()}
         self.epoch = list(range(len(self.history["loss"])))
         self.seconds, self.samples = float(seconds), int(samples)
 
     def to_frame(self) -> DataFrame:
-        """The history as a pandas DataFrame, a row an epoch.
+        """The history as a pandas DataFrame, one row per epoch.
 
         Returns
         -------
         pandas.DataFrame
-            A row an epoch.
+            One row per epoch.
 
         Raises
         ------
@@ -86,14 +86,14 @@ class History:
         return pandas.DataFrame(self.history, index=pandas.Index(self.epoch, name="epoch"))
 
     def plot(self, *names: str, ax: Axes | None = None) -> Axes:
-        """Draw the losses, or the numbers of these names, against the epochs.
+        """Plot the losses, or the quantities of these names, against the epochs.
 
         Parameters
         ----------
         *names : str
-            "loss" and, where there is validation data, "val_loss" if not given.
+            What to plot; "loss" and, with validation data, "val_loss" if not given.
         ax : Axes, optional
-            New if not given.
+            Where to draw; new Axes if not given.
 
         Returns
         -------
@@ -117,13 +117,13 @@ class History:
         return html.titled(title, self.chart(), html.table(*self.table()))
 
     def table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]], str]:
-        """The heads of the columns, a row for each number, and "<" or ">" for the side that each column keeps to."""
+        """The column headings, a row for each quantity, and the alignment of each column."""
         heads = ("", "last", "lowest", "at epoch", "highest", "at epoch")
         rows = [(name, f"{_last(values):.4g}", *self._best(name)) for name, values in self.history.items() if values]
         return heads, rows, "<>>>>>"
 
     def chart(self) -> str:
-        """The losses as an SVG element, which needs no matplotlib."""
+        """The losses as an SVG element, without matplotlib."""
         from fastbp.plotting import svg
 
         losses = {name: self.history[name] for name in ("loss", "val_loss") if name in self.history}
@@ -142,5 +142,5 @@ class History:
 
 
 def _last(values):
-    """The last number that there is."""
+    """The last value that is not NaN."""
     return next((value for value in reversed(values) if value == value), math.nan)

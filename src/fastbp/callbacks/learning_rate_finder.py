@@ -1,4 +1,4 @@
-"""LearningRateFinder: one fit with a learning rate that rises from batch to batch, and what the loss did."""
+"""LearningRateFinder: the learning rate range test, a fit whose learning rate rises from batch to batch."""
 
 from typing import Any
 
@@ -8,29 +8,31 @@ from fastbp._typing import Axes
 from fastbp.callbacks.callback import Callback
 from fastbp.inputs import checks
 
-WINDOW = 5  # batches on either side that a smoothed loss is a mean of
-ENOUGH = 2 * WINDOW  # batches, below which no slope can be told
+WINDOW = 5  # batches on either side over which the loss is smoothed
+ENOUGH = 2 * WINDOW  # batches needed to estimate a slope
 
 
 class LearningRateFinder(Callback):
-    """Tries learning rates from `low` to `high`, one a batch, and then puts everything back as it was.
+    """Tries learning rates from `low` to `high`, one per batch, and then restores the initial state.
 
-    The loss falls where the rate is large enough to get on, and rises where it is too large; between the two lies a
-    good one. Smith 2017, section 3.3. Give the fit epochs enough for all batches: it stops by itself.
+    The loss falls where the rate is large enough to make progress and rises where it is too large; a good rate lies
+    between. Smith 2017, section 3.3. Give the fit enough epochs for all batches: it stops by itself.
 
     Parameters
     ----------
-    low, high : float
-        The first learning rate and the last; they rise by a constant factor.
-    steps : int
-        How many to try.
-    too_much : float
-        The fit stops when a loss is so many times the lowest smoothed one.
+    low : float, default=1e-6
+        The first learning rate.
+    high : float, default=10.0
+        The last learning rate; each is a constant factor above the one before.
+    steps : int, default=100
+        Number of learning rates.
+    too_much : float, default=4.0
+        The fit stops when a loss exceeds the lowest smoothed loss by this factor.
 
     Attributes
     ----------
     lrs, losses : ndarray
-        Of each batch.
+        Learning rate and loss of each batch.
 
     Examples
     --------
@@ -77,7 +79,7 @@ class LearningRateFinder(Callback):
 
     @property
     def smoothed(self) -> np.ndarray:
-        """The mean of the losses around each batch, those above the first ones cut off."""
+        """The smoothed losses, those above the first ones clipped."""
         window = np.hanning(2 * WINDOW + 3)[1:-1]
         losses = np.minimum(self.losses, np.mean(self.losses[:WINDOW]))
         weights = np.convolve(np.ones(len(losses)), window, "full")[WINDOW : WINDOW + len(losses)]
@@ -85,7 +87,7 @@ class LearningRateFinder(Callback):
 
     @property
     def suggestion(self) -> float:
-        """The learning rate at which the smoothed loss falls steepest, before its lowest."""
+        """The learning rate at which the smoothed loss falls fastest, before its minimum."""
         return float(self.lrs[self._steepest()])
 
     def _steepest(self):
@@ -96,12 +98,12 @@ class LearningRateFinder(Callback):
         return int(np.gradient(smoothed, np.log(self.lrs))[:before].argmin())
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the losses against the learning rates, with the suggestion.
+        """Plot the losses against the learning rates, with the suggestion.
 
         Parameters
         ----------
         ax : Axes, optional
-            New if not given.
+            Where to draw; new Axes if not given.
 
         Returns
         -------

@@ -1,8 +1,8 @@
-"""Callbacks that write the numbers of a fit down: into files, and into TensorBoard, MLflow, Weights & Biases.
+"""Callbacks that log a fit: to CSV and JSON files, TensorBoard, MLflow and Weights & Biases.
 
-What they are given to write to is duck-typed: whatever has the one method that is called. The package itself is
-imported only where nothing is given. Each epoch is an entry, with the learning rate after it; the loss of single
-batches is written only where `batches` asks for it, because it takes the fit out of the engine.
+The target of a logger is duck-typed: any object with the one method that is called. The package itself is imported
+only if no target is given. Each epoch is an entry, with the learning rate after it; the loss of single batches is
+logged only if `batches` is given, because it takes the fit out of the engine.
 """
 
 import math
@@ -15,19 +15,19 @@ from fastbp.inputs import checks
 
 
 class Logger(Callback):
-    """Base of the loggers: what is common to them.
+    """Base of the loggers.
 
     Parameters
     ----------
     batches : int, optional
-        Batches from one entry of the loss of a batch to the next; no such entries if not given.
+        Number of batches from one logged batch loss to the next; none are logged if not given.
     """
 
     def __init__(self, batches: int | None = None):
         self.every = 0 if batches is None else checks.positive_int(batches, "batches")
 
     def write(self, values: dict[str, float], epoch: int | None, step: int) -> None:
-        """Write an entry: of an epoch, or of the batch of this training step, where `epoch` is None."""
+        """Write an entry: of an epoch, or of a training step if `epoch` is None."""
         raise NotImplementedError
 
     def on_epoch_end(self, trainer, epoch, logs):
@@ -38,9 +38,9 @@ class Logger(Callback):
 
 
 class FileLogger(Logger):
-    """Base of those that write a text file, a line an entry. Each line is in the file before the fit goes on."""
+    """Base of the loggers to text files, one line per entry, which is flushed before the fit continues."""
 
-    heads = 0  # lines before the first entry
+    heads = 0  # number of header lines
 
     def __init__(self, path: str | os.PathLike[str], append: bool = False, batches: int | None = None):
         super().__init__(batches)
@@ -65,7 +65,7 @@ class FileLogger(Logger):
         self._keep = self._lines = checks.as_count(state["lines"], "lines")
 
     def add(self, line: str, head: str = "") -> None:
-        """Add a line, after a head where there is none yet."""
+        """Append a line, after the header if the file is new."""
         if self._file is None:
             old = self._old_lines()
             if head and old and old[0] != head:
@@ -79,7 +79,7 @@ class FileLogger(Logger):
         self._lines += 1
 
     def _old_lines(self):
-        """What stays of the file: all, or the lines that a resumed fit had written by then."""
+        """The lines to keep: all, or those that a resumed fit had written by its checkpoint."""
         if self._keep == 0 or not os.path.exists(self.path):
             return []
         with open(self.path, encoding="utf-8", newline="") as file:
@@ -88,17 +88,18 @@ class FileLogger(Logger):
 
 
 class CSVLogger(FileLogger):
-    """Writes a CSV file with a line an epoch: epoch, the numbers of the history, lr.
+    """Logs each epoch to a CSV file: epoch, the quantities of the history, lr.
 
-    Epochs that `validation_freq` left out have empty cells. A resumed fit takes the lines after its checkpoint back.
+    Epochs that `validation_freq` skips have empty cells. A resumed fit removes the lines after its checkpoint.
 
     Parameters
     ----------
     path : str or path-like
-    separator : str
-        Between the columns.
-    append : bool
-        Whether to go on with a file that is there; else it is written anew.
+        The file to write.
+    separator : str, default=","
+        The column separator.
+    append : bool, default=False
+        Whether to append to an existing file instead of overwriting it.
 
     Examples
     --------
@@ -132,18 +133,19 @@ class CSVLogger(FileLogger):
 
 
 class JSONLogger(FileLogger):
-    """Writes a file with a JSON object a line: of an epoch, or of a batch.
+    """Logs each epoch, and batches if wanted, as one JSON object per line (JSON Lines).
 
-    An epoch has "epoch", "step", the numbers of the history and "lr"; a batch has "step" and "batch_loss". What is not
-    finite is null. A resumed fit takes the lines after its checkpoint back.
+    An epoch has "epoch", "step", the quantities of the history and "lr"; a batch has "step" and "batch_loss". Values
+    that are not finite are null. A resumed fit removes the lines after its checkpoint.
 
     Parameters
     ----------
     path : str or path-like
-    append : bool
-        Whether to go on with a file that is there; else it is written anew.
+        The file to write.
+    append : bool, default=False
+        Whether to append to an existing file instead of overwriting it.
     batches : int, optional
-        Batches from one entry of the loss of a batch to the next; no such entries if not given.
+        Number of batches from one logged batch loss to the next; none are logged if not given.
 
     Examples
     --------
@@ -166,10 +168,10 @@ class JSONLogger(FileLogger):
 
 
 class ServiceLogger(Logger):
-    """Base of those that write to an object of another package, given or made when a fit begins."""
+    """Base of the loggers to an object of another package, given or created when a fit begins."""
 
-    method = ""  # which the object must have
-    what = ""  # what the object is called
+    method = ""  # the method that the object must have
+    what = ""  # the name of the object in messages
 
     def __init__(self, target: Any, batches: int | None):
         super().__init__(batches)
@@ -179,11 +181,11 @@ class ServiceLogger(Logger):
         self._target = target
 
     def open(self) -> Any:
-        """A new object, from the package."""
+        """Create the object with the package."""
         raise NotImplementedError
 
     def close(self, target: Any) -> None:
-        """Be done with an object of our own."""
+        """Close an object that `open` created."""
 
     def on_train_begin(self, trainer, history):
         self._target = self.open() if self._given is None else self._given
@@ -195,17 +197,17 @@ class ServiceLogger(Logger):
 
 
 class TensorBoardLogger(ServiceLogger):
-    """Writes scalars for TensorBoard: the numbers of an epoch by the epoch, "batch_loss" by the step.
+    """Logs scalars to TensorBoard: the quantities of an epoch by the epoch, "batch_loss" by the step.
 
     Parameters
     ----------
     writer : object, optional
-        With `add_scalar(name, value, step)`, such as a SummaryWriter of torch or tensorboardX; one of the package
-        tensorboard if not given.
-    folder : str or path-like
-        Where that one writes.
+        An object with `add_scalar(name, value, step)`, such as a SummaryWriter of torch or tensorboardX; a writer of
+        the package tensorboard if not given.
+    folder : str or path-like, default="logs"
+        Directory of the writer of the package tensorboard.
     batches : int, optional
-        Batches from one entry of the loss of a batch to the next; no such entries if not given.
+        Number of batches from one logged batch loss to the next; none are logged if not given.
 
     Raises
     ------
@@ -243,7 +245,7 @@ class TensorBoardLogger(ServiceLogger):
 
 
 class RunLogger(ServiceLogger):
-    """Base of those whose object is a run."""
+    """Base of the loggers whose object is a run."""
 
     what = "run"
 
@@ -252,14 +254,14 @@ class RunLogger(ServiceLogger):
 
 
 class MlflowLogger(RunLogger):
-    """Writes metrics to MLflow: the numbers of an epoch by the epoch, "batch_loss" by the step.
+    """Logs metrics to MLflow: the quantities of an epoch by the epoch, "batch_loss" by the step.
 
     Parameters
     ----------
     run : object, optional
-        With `log_metrics(values, step=step)`; the module mlflow with its active run if not given.
+        An object with `log_metrics(values, step=step)`; the module mlflow with its active run if not given.
     batches : int, optional
-        Batches from one entry of the loss of a batch to the next; no such entries if not given.
+        Number of batches from one logged batch loss to the next; none are logged if not given.
 
     Raises
     ------
@@ -288,14 +290,14 @@ class MlflowLogger(RunLogger):
 
 
 class WandbLogger(RunLogger):
-    """Writes to Weights & Biases: all by the training step, epochs with their "epoch".
+    """Logs to Weights & Biases by the training step; entries of epochs contain "epoch".
 
     Parameters
     ----------
     run : object, optional
-        With `log(values, step=step)`; a new run of wandb's, `wandb.init()`, if not given.
+        An object with `log(values, step=step)`; a new run, `wandb.init()`, if not given.
     batches : int, optional
-        Batches from one entry of the loss of a batch to the next; no such entries if not given.
+        Number of batches from one logged batch loss to the next; none are logged if not given.
 
     Raises
     ------

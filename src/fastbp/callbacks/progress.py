@@ -1,7 +1,7 @@
-"""ProgressBar: shows where a fit is, as a tqdm bar, a refreshing line or a line an epoch.
+"""ProgressBar: shows the progress of a fit, as a tqdm bar, an updated line or one line per epoch.
 
-All write to standard error, so that standard output stays the program's. tqdm is looked for only when progress is
-shown to a person, because importing it costs more than many a fit; in a pipe or a file a bar would be a mess.
+All write to standard error, which leaves standard output to the program. tqdm is imported only in a terminal or
+notebook, because that takes longer than many fits; pipes and files get plain lines.
 """
 
 import sys
@@ -11,11 +11,11 @@ from fastbp.callbacks.callback import Callback
 from fastbp.inputs import checks
 from fastbp.plotting import text
 
-REFRESH = 0.1  # seconds between two looks of a line; faster cannot be read
+REFRESH = 0.1  # seconds between two updates of a line; faster cannot be read
 
 
 class Lines:
-    """A line an epoch, for pipes and files. The others override what they do differently."""
+    """One line per epoch, for pipes and files; base of the others."""
 
     def __init__(self, params: dict):
         self.epochs, self.rows = params["epochs"], params["rows"]
@@ -26,22 +26,22 @@ class Lines:
         self.epoch = epoch
 
     def show(self, rows: int, logs: dict[str, float]) -> None:
-        """So many rows of the epoch are done; the loss of the last batch."""
+        """Show the number of samples done in the epoch and the loss of the last batch."""
 
     def end(self, logs: dict[str, float], samples_per_second: float) -> None:
         """The epoch is done."""
         sys.stderr.write(f"{self.title()}  {text.logs(logs)}  {samples_per_second:,.0f} samples/s\n")
 
     def close(self) -> None:
-        """The fit is over, done or not."""
+        """The fit has ended, completed or not."""
 
     def title(self) -> str:
-        """Where the fit is, in words."""
+        """The number of the epoch, as text."""
         return f"epoch {self.epoch + 1}/{self.epochs}"
 
 
 class Line(Lines):
-    """One line that is written over and over, for a terminal or a notebook."""
+    """One line that is updated in place, for a terminal or a notebook."""
 
     def __init__(self, params):
         super().__init__(params)
@@ -73,7 +73,7 @@ class Line(Lines):
 
 
 class Bar(Lines):
-    """A tqdm bar over the rows of all epochs."""
+    """A tqdm bar over the samples of all epochs."""
 
     def __init__(self, params):
         from tqdm.auto import tqdm
@@ -100,13 +100,13 @@ KINDS = {"bar": Bar, "line": Line, "lines": Lines}
 
 
 class ProgressBar(Callback):
-    """Shows where a fit is, on standard error; `fit(progress=True)` is the same.
+    """Shows the progress of a fit on standard error; `fit(progress=True)` adds one.
 
     Parameters
     ----------
-    kind : {"auto", "bar", "line", "lines"}
-        A bar of tqdm's, one line that is written over and over, or a line an epoch. "auto" is a bar (a line where
-        tqdm is not installed) in a terminal or a notebook, and else lines.
+    kind : {"auto", "bar", "line", "lines"}, default="auto"
+        A tqdm bar, one line updated in place, or one line per epoch. "auto" is a bar in a terminal or a notebook (a
+        line if tqdm is not installed), and lines elsewhere.
 
     Examples
     --------

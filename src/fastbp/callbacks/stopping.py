@@ -1,4 +1,4 @@
-"""Callbacks that watch a number of the history: early stopping, and a learning rate that falls on a plateau."""
+"""EarlyStopping and ReduceLROnPlateau: callbacks that monitor a quantity of the history."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ AUTO = ("auto", *MODES)
 
 
 class Watch(Callback):
-    """Base of the callbacks that watch a number.
+    """Base of the callbacks that monitor a quantity.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class Watch(Callback):
 
     @property
     def best(self) -> float:
-        """The best value; infinite before there is one."""
+        """The best value so far; infinite before the first."""
         return self.plateau.best
 
     def on_train_begin(self, trainer: Any, history: History) -> bool | None:
@@ -41,7 +41,7 @@ class Watch(Callback):
         return None
 
     def see(self, logs: dict[str, float]) -> bool:
-        """Whether the number in the logs makes a plateau; an epoch that was not validated has none."""
+        """Record the monitored quantity; return whether it is on a plateau. Epochs without validation do not count."""
         if self._name not in logs:
             self.plateau.improved = False
             return False
@@ -55,31 +55,31 @@ class Watch(Callback):
 
 
 class EarlyStopping(Watch):
-    """Stops when a number has not got better for some epochs.
+    """Stops training when a monitored quantity has stopped improving.
 
     Parameters
     ----------
-    monitor : str
-        Name of the number in the history; "val_loss" means "loss" where there is no validation data.
-    patience : int
-        Epochs to wait for a better one.
-    min_delta : float
-        How much better counts as better.
-    mode : {"auto", "min", "max"}
-        What better is; "auto" asks the metric, and takes "min" for a loss.
-    restore_best : bool
-        Whether the parameters of the best epoch are put back at the end.
+    monitor : str, default="val_loss"
+        Name of the quantity in the history; "val_loss" means "loss" without validation data.
+    patience : int, default=5
+        Number of epochs without improvement after which training stops.
+    min_delta : float, default=0.0
+        The smallest change that counts as an improvement.
+    mode : {"auto", "min", "max"}, default="auto"
+        Whether lower or higher values are better; "auto" decides by the metric, "min" for a loss.
+    restore_best : bool, default=False
+        Whether to restore the parameters of the best epoch at the end.
     baseline : float, optional
-        The patience ends, too, unless the number gets better than this.
-    start_from_epoch : int
-        The first epoch that is looked at.
+        If given, training also stops unless the quantity becomes better than this within the patience.
+    start_from_epoch : int, default=0
+        The first epoch that counts.
 
     Attributes
     ----------
     best : float
         The best value.
     best_epoch : int
-        Its epoch, -1 before there is one.
+        Epoch of the best value; -1 before the first.
 
     Examples
     --------
@@ -139,24 +139,24 @@ class EarlyStopping(Watch):
 
 
 class ReduceLROnPlateau(Watch):
-    """Multiplies the learning rate by a factor when a number has not got better for some epochs.
+    """Reduces the learning rate when a monitored quantity has stopped improving.
 
     Parameters
     ----------
-    monitor : str
-        Name of the number in the history; "val_loss" means "loss" where there is no validation data.
-    factor : float
-        What the learning rate is multiplied by, 0 < factor < 1.
-    patience : int
-        Epochs to wait for a better one, as `EarlyStopping` counts them.
-    min_delta : float
-        How much better counts as better.
-    mode : {"auto", "min", "max"}
-        What better is; "auto" asks the metric, and takes "min" for a loss.
-    cooldown : int
-        Epochs after a reduction that are not counted.
-    min_lr : float
-        The learning rate does not fall below this.
+    monitor : str, default="val_loss"
+        Name of the quantity in the history; "val_loss" means "loss" without validation data.
+    factor : float, default=0.1
+        Factor of the learning rate, 0 < factor < 1.
+    patience : int, default=10
+        Number of epochs without improvement after which the rate is reduced.
+    min_delta : float, default=0.0001
+        The smallest change that counts as an improvement.
+    mode : {"auto", "min", "max"}, default="auto"
+        Whether lower or higher values are better; "auto" decides by the metric, "min" for a loss.
+    cooldown : int, default=0
+        Number of epochs after a reduction that are not counted.
+    min_lr : float, default=0.0
+        Lower bound of the learning rate.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The command line; `__main__.py` and the command `fastbp` call `main`."""
+"""The command line interface; `__main__.py` and the command `fastbp` call `main`."""
 
 from fastbp.cli.main import main
 

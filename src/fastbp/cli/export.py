@@ -1,7 +1,7 @@
-"""`fastbp export`: the net of a model file in another format.
+"""`fastbp export`: converts the network of a model file to another format.
 
-A row of KNOWN is a format, and one that a Model can write is offered. The encoding of a table stays behind, since it
-reads text and the formats take numbers alone; what goes in and comes out is said.
+KNOWN lists the formats; those that a Model can write are offered. The encoding of a table is not exported, since it
+reads text and the formats take only numbers; the command prints the inputs and outputs.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""What a result depends on besides the data: versions, the machine, the engine's variant, threads."""
+"""The environment of a result: versions, machine, instruction set of the engine, threads."""
 
 import platform
 

@@ -1,7 +1,8 @@
-"""The command line: `fastbp train`, `predict`, `inspect`, `export`, `bench`, `info`; each in a module cli_*.
+"""The command line: `fastbp train`, `predict`, `inspect`, `export`, `bench`, `info`; each in its own module.
 
 Results go to standard output, progress and errors to standard error, an error as one line. Exit codes: 0,
-1 (the run failed), 2 (usage). Plain argparse; a package for commands was rejected, since NumPy must be enough.
+1 (the run failed), 2 (usage). Rejected: a package for command lines, since
+NumPy must be the only dependency.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""What all commands share: a parser that says what is wrong in one line, and the kinds of arguments."""
+"""Shared by all commands: an argument parser with one-line errors, and argument types."""
 
 import argparse
 import csv
@@ -38,7 +38,7 @@ def command(commands, name: str, function: Callable, text: str, *examples: str) 
 
 
 def named(table: Iterable[str], text: str) -> dict:
-    """What makes an option take a name of a table: the choices and the help that lists them."""
+    """Arguments of an option that takes a name of a table: the choices, and a help text that lists them."""
     choices = sorted(table)
     return {"choices": choices, "metavar": "NAME", "help": f"{text}; one of {', '.join(choices)}"}
 

@@ -1,7 +1,7 @@
-"""The report on a training: one HTML page that holds everything, needs no network and runs no script.
+"""The HTML report on a training: one self-contained page without scripts.
 
-It is put together from tables and charts that notebooks show too. The page forbids itself scripts and anything from
-elsewhere (its content security policy), beyond escaping every text: a file of data is not to be trusted.
+It consists of the tables and charts that notebooks show too. Data files are not trusted: all text is escaped, and the
+content security policy of the page forbids scripts and external resources.
 """
 
 import hashlib

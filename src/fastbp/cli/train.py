@@ -1,4 +1,4 @@
-"""`fastbp train`: a net for a CSV file, or for the digits that come with the package."""
+"""`fastbp train`: trains a network on a CSV file, or on the digits that come with the package."""
 
 import argparse
 import json

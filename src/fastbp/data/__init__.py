@@ -1,1 +1,1 @@
-"""Rows before a training: CSV files, their encoding, splits, batches, streams."""
+"""Data before training: CSV files, their encoding, splits, batches, streams."""

@@ -1,7 +1,7 @@
-"""Data in rows: batches for a loop by hand, and the checked arrays that a trainer goes through.
+"""Mini-batches: `batches` for custom training loops, and the checked arrays that a trainer iterates over.
 
-Both are put in order by the same draw, `permutation(rows)` of NumPy's generator, so a loop by hand sees the
-batches that `fit` sees.
+Both are shuffled by the same draw, `permutation(rows)` of a NumPy generator, so a custom loop sees the batches that
+`fit` sees.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from fastbp.inputs import checks
 
 
 class Data(NamedTuple):
-    """Checked arrays: one for each input, one for each output, and weights for each or None."""
+    """Checked arrays: one for each input, one for each output, and sample weights or None."""
 
     xs: tuple[np.ndarray | Source, ...]
     ts: tuple[np.ndarray, ...]
@@ -23,16 +23,16 @@ class Data(NamedTuple):
 
     @property
     def row_weights(self) -> np.ndarray | None:
-        """Those of the rows of a net with one output, or None."""
+        """The sample weights of a network with one output, or None."""
         return None if self.weights is None else self.weights[0]
 
     @property
     def rows(self) -> int:
-        """How many there are."""
+        """Number of rows."""
         return len(self.xs[0])
 
     def take(self, order: np.ndarray | None, rows: slice, inputs: bool = True) -> "Data":
-        """The rows at these positions of the order; None is the order they are in."""
+        """The rows at these positions of the order; None for the given order."""
         weights = None if self.weights is None else take(self.weights, order, rows)
         return Data(take(self.xs, order, rows) if inputs else (), take(self.ts, order, rows), weights)
 
@@ -52,21 +52,21 @@ def batches(
     shuffle: bool = True,
     drop_last: bool = False,
 ) -> Iterator[tuple[OneOrMore, OneOrMore]]:
-    """Go once through the rows of X and y.
+    """Iterate once over mini-batches of X and y.
 
     Parameters
     ----------
     X, y : array, or a tuple of them
-        With one number of rows.
+        Arrays with the same number of rows.
     batch_size : int
-        Rows of a batch; the last one has what is left.
+        Number of rows of a batch; the last one has the rest.
     seed : int or numpy.random.Generator, optional
-        Of the order, `numpy.random.default_rng(seed).permutation(rows)`; a generator goes on from where it
-        is. Drawn if not given.
-    shuffle : bool
-        Whether to draw an order at all.
-    drop_last : bool
-        Whether to leave out a last batch with fewer rows.
+        Seed of the order, `numpy.random.default_rng(seed).permutation(rows)`; a generator continues its stream.
+        Random if not given.
+    shuffle : bool, default=True
+        Whether to shuffle the rows.
+    drop_last : bool, default=False
+        Whether to drop an incomplete last batch.
 
     Returns
     -------

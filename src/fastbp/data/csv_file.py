@@ -1,4 +1,4 @@
-"""Tables: reads a CSV file into columns of text, and tells which of them hold numbers.
+"""Reads a CSV file into columns of text, and determines which of them are numeric.
 
 A plain file, one row a line and no quotes, is split as a whole; any other goes through the standard library's csv. What
 a cell means is decided afterwards, by the whole column: `number_text` has the rules, `csv_columns` the arrays.

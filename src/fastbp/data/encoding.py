@@ -1,9 +1,8 @@
-"""The encoding of a table: which numbers a net sees for its cells, and what the net's outputs mean.
+"""The encoding of a table: from its cells to the inputs of a network, and from the outputs to predictions.
 
-Numbers are standardised by mean and standard deviation of the training rows; text becomes one column of zeros
-and ones for each value in the file; the target becomes class numbers or a standardised number. It goes into
-the model file as JSON, so a prediction needs nothing but the model file and new rows. Rejected: a pickled
-pipeline, which runs code when it is read.
+Numeric columns are standardized by mean and standard deviation of the training rows; categorical columns are one-hot
+encoded; the target becomes class indices or a standardized number. The encoding is stored as JSON in the model file, so
+that a prediction needs only the model file and new rows. Rejected: a pickled pipeline, which runs code when loaded.
 """
 
 import json
@@ -265,16 +264,16 @@ def prepare(
         With the target among its columns; all others, but those ignored, are features.
     target : str
         The column to predict.
-    task : {"auto", "classification", "regression"}
+    task : {"auto", "classification", "regression"}, default="auto"
         "auto" is classification for a target of text, and for one of whole numbers if there are at most 20
         different ones and on average at least two rows of each; else regression.
-    missing : {"error", "mean"}
+    missing : {"error", "mean"}, default="error"
         What a gap in a feature of numbers does: raise, or take the mean of the training rows.
     validation : float or Table
         Share of the rows to hold out, 0 <= validation < 1, of each class alike; or a table of such rows.
     seed : int
         Of the choice of these rows.
-    ignore, text : sequence of str
+    ignore, text : sequence of str, default=()
         Columns to leave out, and features to take as text whatever they look like.
     weight : str, optional
         A column of weights of the rows.

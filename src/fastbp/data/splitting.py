@@ -1,7 +1,7 @@
-"""Rows for training and rows for validation: a share that is held out, and folds.
+"""Train/validation splits: a held-out fraction, and folds for cross-validation.
 
-Both are index arrays that depend on the seed alone, so that a split can be repeated. Without a seed the rows stay in
-order: what is held out are the last, as in Keras, and folds are blocks, as in scikit-learn.
+Both are index arrays that depend only on the seed, so that splits are reproducible. Without a seed the rows stay in
+order: the last ones are held out, as in Keras, and folds are consecutive, as in scikit-learn.
 """
 
 import math
@@ -15,16 +15,16 @@ from fastbp.inputs import checks, other_packages
 
 
 class Split:
-    """A share of the rows that `fit(validation_split=)` holds out.
+    """A train/validation split, for `fit(validation_split=)`.
 
     Parameters
     ----------
     share : float
-        Of the rows, 0 < share < 1; rounded up to whole rows.
+        Fraction of the rows to hold out, 0 < share < 1; rounded up to whole rows.
     seed : int, optional
-        Draws the rows; the last are taken if not given.
-    stratify : bool
-        Whether each class, or each value of y, is held out by its share.
+        Seed of the random choice; the last rows are held out if not given.
+    stratify : bool, default=False
+        Whether both parts have the same proportions of the classes, or values of y.
 
     Examples
     --------
@@ -43,14 +43,14 @@ class Split:
         self.stratify = checks.as_bool(stratify, "stratify")
 
     def indices(self, rows: int, y: ArrayLike | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Numbers of the rows to train on and of those held out, both rising.
+        """Indices of the rows to train on and of those held out, both ascending.
 
         Parameters
         ----------
         rows : int
-            How many there are.
+            Number of rows.
         y : array, optional
-            Labels, to stratify by.
+            Labels, for `stratify`.
 
         Returns
         -------
@@ -111,7 +111,7 @@ def hold_out(groups: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, n
 
 
 class Parted(NamedTuple):
-    """What a fit trains on, and its validation data."""
+    """The training part of the data, and the validation data."""
 
     X: Any
     y: Any
@@ -120,7 +120,7 @@ class Parted(NamedTuple):
 
 
 def part(split: float | Split, X: Any, y: Any, sample_weight: Any, validation_data: Any) -> Parted:
-    """X, y and weights in two: for training and for validation."""
+    """Split X, y and sample weights into training and validation data."""
     if y is None or validation_data is not None:
         raise ValueError("validation_split wants X and y as arrays, and no validation_data")
     split = split if isinstance(split, Split) else Split(split)
@@ -140,25 +140,25 @@ def part(split: float | Split, X: Any, y: Any, sample_weight: Any, validation_da
 def kfold(
     X: Arrays, y: Arrays | None = None, k: int = 5, seed: int | None = None, stratify: bool = False
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Go through k folds of the rows: each row is in the test part of one.
+    """Iterate over k folds for cross-validation: each row is in the test part of one fold.
 
     Parameters
     ----------
     X : array, or a tuple of them
-        What has the rows.
+        The rows to split; only their number matters.
     y : array, optional
-        Labels, to stratify by.
-    k : int
-        How many folds, at least 2.
+        Labels, for `stratify`.
+    k : int, default=5
+        Number of folds, at least 2.
     seed : int, optional
-        Draws the folds; they are blocks of rows in order if not given.
-    stratify : bool
-        Whether each fold has its share of each class, to within one row.
+        Seed of the random assignment; folds are consecutive rows if not given.
+    stratify : bool, default=False
+        Whether each fold has the same proportions of the classes, to within one row.
 
     Returns
     -------
     iterator of (train, test)
-        Numbers of rows, both rising.
+        Row indices, both ascending.
 
     Examples
     --------
@@ -181,7 +181,7 @@ def kfold(
 
 
 def count_rows(A: Any, name: str = "X") -> int:
-    """How many rows an array has, or the first of a tuple of them."""
+    """Number of rows of an array, or of the first of a tuple."""
     A = A[0] if isinstance(A, tuple) and A else A
     shape = getattr(A, "shape", None)
     if shape == () or not (shape or hasattr(A, "__len__")):
@@ -190,7 +190,7 @@ def count_rows(A: Any, name: str = "X") -> int:
 
 
 def take_rows(A: Any, index: np.ndarray | slice) -> Any:
-    """These rows of an array, a frame, a sparse array, or of a tuple of them; None for None."""
+    """These rows of an array, data frame, sparse array, or of each of a tuple; None for None."""
     if A is None:
         return None
     if isinstance(A, tuple):

@@ -1,7 +1,7 @@
-"""Data that comes in batches: from an iterable of the user's, or from arrays through a function that changes them.
+"""Streaming data: batches from a user's iterable, or from arrays through an augmentation function.
 
-A batch is checked when it comes, and then is a step like any other: the bits are those of the same rows in arrays.
-Rejected: to collect an epoch's batches in arrays first, which is what an iterable is there to avoid.
+Each batch is checked when it arrives and trained on like any other: the bits are those of the same rows in arrays.
+Rejected: collecting the batches of an epoch in arrays first, which is what an iterable is meant to avoid.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,7 +17,7 @@ NO_ROWS = Data((np.empty((0, 1)),), (), None)
 
 
 def as_batches(X: Any, name: str) -> Iterable[Any]:
-    """An iterable of batches, which stands where X and y are arrays elsewhere."""
+    """X checked to be an iterable of batches, when y is not given."""
     if hasattr(X, "shape") or isinstance(X, (str, bytes, Mapping)) or not isinstance(X, Iterable):
         raise TypeError(f"y is None, and {name} no iterable of batches (X, y) but {type(X).__name__}")
     return X
@@ -34,7 +34,7 @@ def is_batches(data: Any) -> bool:
 class Stream:
     """The batches of an iterable, epoch by epoch.
 
-    With `steps` so many are one; the next epoch of a training goes on there, a validation begins again if it can.
+    With `steps` an epoch has that many batches; the next training epoch continues there, validation restarts if it can.
     """
 
     def __init__(self, batches: Iterable[Any], check: Check, steps: int | None = None, prefix: str = ""):
@@ -48,19 +48,19 @@ class Stream:
 
     @property
     def once(self) -> bool:
-        """Whether the iterable can be gone through only once."""
+        """Whether the iterable can be iterated over only once."""
         return isinstance(self._batches, Iterator)
 
     def setting(self) -> dict:
-        """What must be the same for the rest of an epoch."""
+        """The settings that must not change when an epoch is resumed."""
         return {"steps_per_epoch": self._steps}
 
     def place(self, within: bool) -> int:
-        """How many batches the iterable had given, since it was last begun, now or before the epoch."""
+        """Number of batches taken since the iterable was last started, now or before the epoch."""
         return self._begun if within else self._taken
 
     def go_to(self, place: int) -> None:
-        """Go on after so many batches of the iterable, where it can be begun again."""
+        """Continue after this number of batches of the iterable, if it can be restarted."""
         if self.once:
             return
         self._going_on, self._taken = iter(self._batches), place
@@ -86,7 +86,7 @@ class Stream:
             )
 
     def _some(self, steps):
-        """The next batches; an iterable that ends begins again if it can."""
+        """The next batches; an exhausted iterable is restarted if possible."""
         for _ in range(steps):
             for _ in range(2):
                 item = next(self._going_on, self)
@@ -100,7 +100,7 @@ class Stream:
 
 
 class Slices(NamedTuple):
-    """The rows of checked arrays in batches, in an order of its own for each epoch."""
+    """Mini-batches of checked arrays, shuffled for each epoch."""
 
     data: Data
     batch_size: int
@@ -109,15 +109,15 @@ class Slices(NamedTuple):
     once: bool = False
 
     def setting(self) -> dict:
-        """What must be the same for the rest of an epoch."""
+        """The settings that must not change when an epoch is resumed."""
         return {"rows": self.data.rows, "batch_size": self.batch_size, "shuffle": bool(self.shuffle)}
 
     def place(self, within: bool) -> int:
-        """Each epoch begins at the beginning."""
+        """Each epoch starts from the beginning."""
         return 0
 
     def go_to(self, place: int) -> None:
-        """Nothing to do: the generator of the order has been put back."""
+        """Nothing to do: the random generator has been restored."""
 
     def epoch(self) -> Iterator[Data]:
         """Batches, which are copies."""
@@ -128,7 +128,7 @@ class Slices(NamedTuple):
 
 
 class Augmented(NamedTuple):
-    """Batches changed by a function (X, y, rng) -> (X, y) and checked again."""
+    """Batches changed by an augmentation function (X, y, rng) -> (X, y) and checked again."""
 
     batches: Stream | Slices
     augment: Callable[..., Any]

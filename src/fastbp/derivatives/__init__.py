@@ -1,4 +1,4 @@
-"""Derivatives of a network: Jacobians, Hessians, gradients of single rows, finite differences."""
+"""Derivatives of a network: Jacobians, Hessians, per-sample gradients, gradient checks."""
 
 from fastbp._lazy import attach as _attach
 

@@ -1,4 +1,4 @@
-"""Gradients by the parameters: of each row by itself, and checked against finite differences."""
+"""Per-sample gradients: the gradient of each sample's loss with respect to the parameters."""
 
 import numpy as np
 
@@ -11,15 +11,20 @@ from fastbp.network.network import Network
 def per_sample_gradients(
     net: Network, X: Arrays, y: Arrays, loss: LossLike = "mse", *, threads: int | None = None
 ) -> np.ndarray:
-    """The gradient of each row's own loss by all parameters; their mean is the gradient of the batch.
+    """The gradient of each sample's loss with respect to all parameters; their mean is the batch gradient.
 
     Parameters
     ----------
     net : Network
-    X, y : arrays, or tuples of them
-    loss : str or function, or a tuple of them
-        As for `Trainer`; a function's gradient is taken as that of a mean over the rows.
+        The network to differentiate.
+    X : array of shape (rows, inputs), or a tuple of them
+        The inputs; a tuple for several.
+    y : array of labels or values, or a tuple of them
+        The targets; a tuple for several outputs.
+    loss : str or function, or a tuple of them, default="mse"
+        A name in `fastbp.losses`, a loss, or a function (Y, t) -> (value, dY) that averages over the rows.
     threads : int, optional
+        Number of threads of the engine, which chooses if not given.
 
     Returns
     -------
@@ -42,7 +47,7 @@ def per_sample_gradients(
 def per_sample_gradient_norms(
     net: Network, X: Arrays, y: Arrays, loss: LossLike = "mse", *, threads: int | None = None
 ) -> np.ndarray:
-    """The Euclidean norm of each row of `per_sample_gradients`, without storing these.
+    """The Euclidean norm of each row of `per_sample_gradients`, without storing the gradients.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Gradients against finite differences: whether a derivative is right."""
+"""Gradient check: backpropagation against finite differences."""
 
 import numpy as np
 
@@ -18,22 +18,25 @@ def check_gradients(
     samples: int = 100,
     seed: int = 0,
 ) -> float:
-    """Compare backpropagation with finite differences, block by block of the parameters and for the inputs.
+    """Check the gradients of all parameters and inputs against finite differences.
 
-    A copy in float64 is checked, without dropout. Where a step would cross a kink, as relu has one at 0, the
-    two one-sided differences disagree, and the number is left out.
+    A copy in float64 is checked, without dropout. Entries whose two one-sided differences disagree are skipped, since
+    the step crosses a kink there, such as that of relu at 0.
 
     Parameters
     ----------
     net : Network
+        The network to check; it does not change.
     X, y : arrays, or tuples of them
-        A few rows are enough.
-    loss : str or function, or a tuple of them
-    rtol : float
-        How far a gradient may be off, relative to the largest of its block.
-    samples : int
-        How many numbers of each block are checked, drawn by `seed`.
-    seed : int
+        Inputs and targets; a few rows are enough.
+    loss : str or function, or a tuple of them, default="mse"
+        A name in `fastbp.losses`, a loss, or a function (Y, t) -> (value, dY).
+    rtol : float, default=1e-5
+        Tolerance, relative to the largest gradient of the same array.
+    samples : int, default=100
+        Number of entries of each array that are checked.
+    seed : int, default=0
+        Seed of the choice of these entries.
 
     Returns
     -------
@@ -43,7 +46,7 @@ def check_gradients(
     Raises
     ------
     ValueError
-        For the first block that is off: its name, the place, both numbers.
+        If a gradient is wrong; the message names the array, the entry and both values.
 
     Examples
     --------

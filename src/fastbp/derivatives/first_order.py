@@ -1,9 +1,8 @@
-"""Derivatives of a network by its inputs: Jacobians, and products with them.
+"""Derivatives of a network with respect to its inputs: Jacobians, and products with them.
 
-All are of the network at work: dropout is off, and BatchNorm takes its running averages. `net.grads` and what
-a backward pass needs stay as they are. The engine goes backward from each output where there are fewer of them
-than inputs, else forward along each input, over a graph of tangents. Rejected: a tape, which would record at run
-time what the graph says already.
+All are of the network at inference: dropout is off, and BatchNorm uses its running averages. `net.grads` and the state
+of a pending backward pass do not change. The engine uses reverse mode if there are fewer outputs than inputs, else
+forward mode, over a graph of tangents. Rejected: a tape, which would record at run time what the graph already says.
 """
 
 from typing import Any
@@ -19,23 +18,25 @@ MODES = ("auto", "forward", "reverse")
 
 
 def jacobian(net: Network, X: Arrays, *, mode: str = "auto", threads: int | None = None) -> OneOrMore:
-    """The derivative of each output by each input, row by row.
+    """Jacobian: the derivative of each output with respect to each input, for every row.
 
     Parameters
     ----------
     net : Network
-    X : array of shape (rows, inputs), or of one row (inputs,), or a tuple of them for several inputs
-    mode : {"auto", "forward", "reverse"}
-        Forward goes along each input, reverse back from each output. "auto" takes the fewer; of a net with one
-        hidden layer it forms the whole at once.
+        The network to differentiate.
+    X : array of shape (rows, inputs), or (inputs,), or a tuple of them
+        The points: one per row, or a single one; a tuple for several inputs.
+    mode : {"auto", "forward", "reverse"}, default="auto"
+        Forward mode makes one pass per input, reverse mode one per output. "auto" takes the fewer; for a network with
+        one hidden layer it computes the whole Jacobian at once.
     threads : int, optional
-        Of the engine; it chooses if not given.
+        Number of threads of the engine, which chooses if not given.
 
     Returns
     -------
     ndarray of shape (rows, outputs, inputs)
-        Without rows for one row; for several outputs or inputs a tuple over the outputs of tuples over the
-        inputs.
+        (outputs, inputs) for a single point. For several outputs or inputs, a tuple over the outputs of tuples over
+        the inputs.
 
     Examples
     --------
@@ -64,14 +65,18 @@ def jacobian(net: Network, X: Arrays, *, mode: str = "auto", threads: int | None
 
 
 def vjp(net: Network, X: Arrays, V: Arrays, *, threads: int | None = None) -> OneOrMore:
-    """The product of row vectors V with the Jacobian: the gradient of the inputs for gradients V of the outputs.
+    """Vector-Jacobian product: the gradient of the inputs for gradients V of the outputs.
 
     Parameters
     ----------
     net : Network
+        The network to differentiate.
     X : array of shape (rows, inputs), or (inputs,), or a tuple of them
+        The points: one per row, or a single one; a tuple for several inputs.
     V : array of shape (rows, outputs), or (outputs,), or a tuple of them
+        One vector per row; a tuple for several outputs.
     threads : int, optional
+        Number of threads of the engine, which chooses if not given.
 
     Returns
     -------
@@ -91,13 +96,18 @@ def vjp(net: Network, X: Arrays, V: Arrays, *, threads: int | None = None) -> On
 
 
 def jvp(net: Network, X: Arrays, U: Arrays, *, threads: int | None = None) -> OneOrMore:
-    """The product of the Jacobian with column vectors U: how the outputs move when the inputs move along U.
+    """Jacobian-vector product: the directional derivative of the outputs along U.
 
     Parameters
     ----------
     net : Network
-    X, U : arrays of shape (rows, inputs), or (inputs,), or tuples of them
+        The network to differentiate.
+    X : array of shape (rows, inputs), or (inputs,), or a tuple of them
+        The points: one per row, or a single one; a tuple for several inputs.
+    U : array of the shape of X, or a tuple of them
+        One direction per row.
     threads : int, optional
+        Number of threads of the engine, which chooses if not given.
 
     Returns
     -------
@@ -125,19 +135,22 @@ def input_gradient(
     output: int | None = None,
     threads: int | None = None,
 ) -> np.ndarray:
-    """The gradient of one output, or of each row's own loss, by the inputs: which of them matter (saliency).
+    """The gradient of one output, or of each sample's loss, with respect to the inputs (saliency).
 
     Parameters
     ----------
     net : Network
-        With one output if no loss is given.
+        The network to differentiate; with a single output if no loss is given.
     X : array of shape (rows, inputs), or (inputs,), or a tuple of them
+        The points: one per row, or a single one; a tuple for several inputs.
     y : array of labels or values, optional
-        Where a loss is given.
+        The targets, with a loss.
     loss : str or function, optional
+        The loss to differentiate; the output itself if not given.
     output : int, optional
-        Which column of the output; each row's largest if neither it nor a loss is given.
+        The column of the output to differentiate; the largest of each row if neither it nor a loss is given.
     threads : int, optional
+        Number of threads of the engine, which chooses if not given.
 
     Returns
     -------
@@ -165,19 +178,21 @@ def input_gradient(
 
 
 def log_abs_det_jacobian(net: Network, X: ArrayLike, *, threads: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Sign and logarithm of the size of the Jacobian's determinant: how the net changes volume at each row.
+    """Sign and logarithm of the absolute value of the Jacobian determinant, as for normalizing flows.
 
     Parameters
     ----------
     net : Network
-        With one input and one output of the same width.
+        A network with one input and one output of the same width.
     X : array of shape (rows, inputs), or (inputs,)
+        The points: one per row, or a single one.
     threads : int, optional
+        Number of threads of the engine, which chooses if not given.
 
     Returns
     -------
     sign, logabsdet : ndarray of shape (rows,)
-        As `numpy.linalg.slogdet` has them: a density p(y) at y = net(x) is p(x) / exp(logabsdet).
+        As from `numpy.linalg.slogdet`: the density p(x) becomes p(x) / exp(logabsdet) at y = net(x).
 
     Examples
     --------
@@ -196,7 +211,7 @@ def log_abs_det_jacobian(net: Network, X: ArrayLike, *, threads: int | None = No
 
 
 def rows_of(net, X):
-    """X checked, and whether it is one row without an axis for it."""
+    """X checked, and whether it is a single point without an axis of rows."""
     checks.instance(net, Network, "net")
     parts = X if isinstance(X, tuple) else (X,)
     if len(parts) != len(net.inputs):
@@ -208,7 +223,7 @@ def rows_of(net, X):
 
 
 def single(net, X):
-    """The same for a net of one input and one output."""
+    """`rows_of` for a network of one input and one output."""
     xs, one = rows_of(net, X)
     only(net.inputs, "input", "this derivative")
     only(net.outputs, "output", "this derivative")
@@ -216,14 +231,14 @@ def single(net, X):
 
 
 def only(nodes, what, who):
-    """The one node that there is."""
+    """The single node; raises if there are several."""
     if len(nodes) != 1:
         raise ValueError(f"{who} wants a net with one {what}, got {len(nodes)}")
     return nodes[0]
 
 
 def vectors_beside(V, nodes, xs, one, dtype, name):
-    """Vectors beside the rows: one array for each node."""
+    """Vectors that belong to the rows: one array for each node."""
     if one:
         V = tuple(np.asarray(v)[None] for v in V) if isinstance(V, tuple) else np.asarray(V)[None]
     vs = checks.as_batch(V, nodes, dtype, name)
@@ -232,7 +247,7 @@ def vectors_beside(V, nodes, xs, one, dtype, name):
 
 
 def given(arrays, one):
-    """What a user gets: one array or a tuple, with or without an axis for rows."""
+    """The return value: one array or a tuple, with or without an axis of rows."""
     arrays = tuple(array[0] for array in arrays) if one else arrays
     return arrays[0] if len(arrays) == 1 else arrays
 
@@ -246,9 +261,9 @@ def column_of(output, width):
 
 
 def row_losses(net, X, y, loss):
-    """Inputs checked, and what the engine makes each row's gradient of: targets and terms.
+    """Checked inputs, targets and loss terms, from which the engine computes per-sample gradients.
 
-    Of a loss in Python: the gradients of the outputs, and None.
+    For a loss in Python: inputs, gradients of the outputs, and None.
     """
     xs, _ = rows_of(net, X)
     objective = Objective(loss, net)
@@ -259,6 +274,6 @@ def row_losses(net, X, y, loss):
 
 
 def row_seeds(net, xs, ts, objective):
-    """The gradient of each row's own loss by the outputs."""
+    """The gradient of each sample's loss with respect to the outputs."""
     _, dys = objective(net.programs.predict(xs), ts, None)
     return tuple(dy * net.dtype.type(len(xs[0])) for dy in dys)

@@ -1,7 +1,7 @@
 """Second derivatives of a network: Hessians, and products with them.
 
-Reverse over forward: the backward pass through the graph of tangents gives a row of a Hessian for each
-direction. Differences of gradients were rejected: they lose half of the digits.
+Reverse over forward mode: the backward pass through the graph of tangents gives a row of a Hessian for each
+direction. Rejected: differences of gradients, which lose half of the digits.
 """
 
 import math
@@ -29,25 +29,27 @@ def hessian(
     max_bytes: int = 2**30,
     threads: int | None = None,
 ) -> np.ndarray:
-    """Second derivatives: of one output, or of the loss, by the inputs; or of the loss by the parameters.
+    """Hessian of one output or of the loss by the inputs, or of the loss by the parameters.
 
     Parameters
     ----------
     net : Network
-        With one input and one output.
+        A network with one input and one output.
     X : array of shape (rows, inputs), or (inputs,)
-    y : array of labels or values
-        Where a loss is given.
-    loss : str, optional
-        A name in `fastbp.losses`.
-    output : int
-        Which column of the output, where no loss is given.
-    wrt : {"inputs", "params"}
-        By the inputs, each row has a Hessian of its own (of its own loss); by the parameters there is one, of
-        the mean loss.
-    max_bytes : int
-        What the result may take at most.
+        The points: one per row, or a single one.
+    y : array of labels or values, optional
+        The targets, with a loss.
+    loss : str or Loss, optional
+        A name in `fastbp.losses`, or a loss with parameters; an output is differentiated if not given.
+    output : int, default=0
+        The column of the output to differentiate, without a loss.
+    wrt : {"inputs", "params"}, default="inputs"
+        With respect to the inputs there is a Hessian for each row (of its own loss); with respect to the parameters
+        there is one, of the mean loss.
+    max_bytes : int, default=2**30
+        The largest size of the result, in bytes.
     threads : int, optional
+        Number of threads of the engine, which chooses if not given.
 
     Returns
     -------
@@ -97,13 +99,14 @@ def hvp(
     wrt: str = "inputs",
     threads: int | None = None,
 ) -> np.ndarray:
-    """The product of a `hessian` with vectors, without the Hessian.
+    """Hessian-vector product: the product of `hessian` with V, without forming the Hessian.
 
     Parameters
     ----------
     net, X, y, loss, output, wrt, threads
         As for `hessian`.
     V : array of shape (rows, inputs), or (inputs,); or (params,)
+        The vectors: of the shape of X, or of `net.params` with wrt="params".
 
     Returns
     -------

@@ -1,1 +1,1 @@
-"""Model files: safetensors, read without trust and written whole or not at all. Nothing here is public."""
+"""Model files: safetensors, validated when read and written atomically. Private."""

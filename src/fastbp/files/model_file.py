@@ -1,8 +1,8 @@
-"""Model files: which arrays and which metadata a safetensors file of fastbp holds.
+"""Model files: the arrays and metadata in a safetensors file of fastbp.
 
-The arrays are the parameters by their full names, "dense_1.W" as (inputs, outputs); the graph is JSON in the
-metadata. Whoever has more to keep, a trainer or a table's encoding, adds arrays and metadata of its own.
-Nothing in a file is run, and nothing is allocated from what it claims before that is compared with its size.
+The arrays are the parameters by their full names, "dense_1.W" as (inputs, outputs); the graph is JSON in the metadata.
+Trainers and encodings of tables add their own arrays and metadata. Loading runs no code from a file, and compares sizes
+that it claims with its actual size before allocating memory.
 """
 
 import os
@@ -23,7 +23,7 @@ STARTS = ("weights", "biases")  # settings of layers that training leaves behind
 
 
 class Saved(NamedTuple):
-    """What a file holds: a network, and what was added to it."""
+    """The contents of a model file: a network, and further arrays and metadata."""
 
     net: Network
     arrays: dict[str, np.ndarray]
@@ -72,7 +72,7 @@ def graph(metadata: dict[str, str]) -> dict:
 
 
 def difference(there: dict, here: dict) -> str | None:
-    """Where two configurations first describe different networks, in words; start values do not count."""
+    """The first difference between two configurations of networks, as text; initial values do not count."""
     if there.get("dtype") != here["dtype"]:
         return f"dtype is {there.get('dtype')} there and {here['dtype']} here"
     for one, other in zip_longest(_described(there), _described(here)):

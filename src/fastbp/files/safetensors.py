@@ -1,8 +1,8 @@
 """The safetensors file format: named arrays and string metadata in one file.
 
-A file is eight bytes of header length, a JSON header, then the arrays one after another. The reader takes
-nothing on trust: what the header claims is checked against the file's size before memory is allocated for it,
-and a file that is wrong in any way raises `ModelFormatError`. Rejected: the `safetensors` package, a second
+A file is eight bytes of header length, a JSON header, then the arrays one after another. The reader does
+not trust the file: sizes in the header are compared with the size of the file before memory is allocated, and any
+fault raises `ModelFormatError`. Rejected: the `safetensors` package, a second
 run-time dependency for these lines; pickle, which runs code.
 
 The format: https://github.com/huggingface/safetensors#format
@@ -49,10 +49,10 @@ class _Entry(NamedTuple):
 
 
 def write(path: str | os.PathLike, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
-    """Write arrays and metadata to a safetensors file, or leave what was there.
+    """Write arrays and metadata to a safetensors file atomically.
 
-    The file is written under another name and then moved into place, so whoever reads `path` finds the old
-    file or the new one, whole.
+    The file is written under another name and then moved into place, so readers of `path` find either the complete old
+    file or the complete new one.
 
     Parameters
     ----------

@@ -1,1 +1,1 @@
-"""Checks of what users pass, and arrays of other packages. Nothing here is public."""
+"""Input validation, and arrays of other packages. Private."""

@@ -1,8 +1,8 @@
-"""What X may come as in training, prediction and evaluation, where a copy of the whole may be more than memory holds.
+"""Sources of X that are not copied: arrays of any dtype and layout, memory-mapped files, sparse matrices.
 
-The engine reads rows of any dtype and any strides where they lie, and casts them batch by batch. An array in memory
-is looked through once, before anything starts. A mapped file is looked through as its batches are read, since reading
-all of it first would read all of it twice. A sparse X is read in compressed form (CSR).
+The engine reads rows of any dtype and strides in place and casts them batch by batch. An array in memory is checked
+once, before anything starts. A memory-mapped file is checked batch by batch, since checking all of it first would read
+it twice. A sparse X is read in compressed form (CSR).
 """
 
 import numpy as np

@@ -1,9 +1,9 @@
-"""Every check of what a user passes in: one function a kind of thing, one clear error a fault.
+"""Input validation: one function per kind of argument, one clear error per fault.
 
-A check returns its argument in the form the engine wants, untouched and uncopied where it has that form
-already. An error names the thing, what it got and what it wanted. Nothing below checks, nothing above
-repeats. Rejected: checks next to their use, which drift apart in wording and strictness, and a
-schema library, which would be a dependency and cost more than a training step of one row.
+A check returns its argument in the form that the engine needs, without a copy if it already has that form. An error
+names the argument, what it got and what it expected. The engine below checks nothing; the folders above do not repeat
+a check. Rejected: checks next to their use, which drift apart in wording and strictness, and a schema library, a
+dependency that would cost more than a training step of one row.
 """
 
 import math
@@ -103,7 +103,7 @@ def as_threads(threads) -> int | None:
 
 
 def thread_count(threads) -> int:
-    """A number of threads, or so many as there can be if it is larger."""
+    """A number of threads, limited to the maximum of the engine."""
     return min(positive_int(threads, "threads"), MOST_THREADS)
 
 
@@ -358,7 +358,7 @@ def as_validation(data, name: str = "validation_data") -> tuple:
 
 
 def as_loss_result(result, shape: tuple[int, ...], dtype: np.dtype, name: str) -> tuple[float, ndarray]:
-    """What a loss written in Python gave: its value and the gradient of the output."""
+    """The result of a loss in Python, checked: its value and the gradient of the output."""
     if not isinstance(result, (list, tuple)) or len(result) != 2:
         raise TypeError(f"loss {name} must return (value, dY), got {_kind(result)}")
     value, dY = result

@@ -1,7 +1,6 @@
-"""What other packages hold numbers in, as arrays: tensors, frames of pandas and polars; and what is sparse.
+"""Conversion of other packages' containers to arrays: tensors, pandas and polars data frames, sparse matrices.
 
-All are known by what they have, a protocol or a method. No package is imported: who passes such a thing has its
-package.
+They are recognized by a protocol or a method, so no package is imported: whoever passes a tensor has imported it.
 """
 
 import numpy as np

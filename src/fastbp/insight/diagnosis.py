@@ -1,6 +1,6 @@
-"""Diagnosis: do gradients reach every layer, and do its units work? Figures of one pass, and what they mean.
+"""Diagnosis: finds vanishing and exploding gradients, dead and saturated units from one pass.
 
-The limits below are conventions: far from what ordinary nets show, so that a verdict is worth reading.
+The limits below are conventions, far from the values of ordinary networks, so that a verdict is significant.
 """
 
 import math
@@ -46,7 +46,7 @@ REMEDIES = {
 
 
 class Figures(NamedTuple):
-    """What a pass showed of one node; NaN where a figure does not apply.
+    """The figures of one node; NaN where one does not apply.
 
     `gradient` is the root mean square of dLoss/dZ; `relative` divides it by that of the last layer; `bound` is
     the largest product of slopes that the activations from here to the output allow; `update` is
@@ -70,7 +70,7 @@ class Figures(NamedTuple):
 
 
 class Diagnosis:
-    """The figures of every node, the verdict on the net, and what to do about it.
+    """The figures of every node, a verdict on the network, and remedies.
 
     Attributes
     ----------
@@ -80,12 +80,14 @@ class Diagnosis:
     cause : str
         "data", "output", "loss", "rate" or "depth"; "" of a healthy net.
     reason : str
-        The figures behind it.
+        The figures behind the verdict.
     remedies : str
+        What to try.
     loss : float
     constant : float
         The loss of the best constant, which knows nothing of the inputs.
     nodes : list of Figures
+        The figures of each node.
     """
 
     ALIGN: ClassVar[str] = "<<>>>>>>><"  # the sides that the columns of `table` keep to
@@ -123,7 +125,7 @@ class Diagnosis:
             self.reason = f"{self.reason}; {cause.name}: {cause.reason}"
 
     def to_dict(self) -> dict:
-        """Everything but the histograms, as JSON has it."""
+        """All but the histograms, JSON-serializable."""
         nodes = [node._asdict() for node in self.nodes]
         return {
             "verdict": self.verdict,
@@ -136,12 +138,12 @@ class Diagnosis:
         }
 
     def to_frame(self) -> DataFrame:
-        """The figures as a pandas DataFrame, a row a node.
+        """The figures as a pandas DataFrame, one row per node.
 
         Returns
         -------
         pandas.DataFrame
-            A row a node.
+            One row per node.
 
         Raises
         ------
@@ -152,12 +154,12 @@ class Diagnosis:
         return pandas.DataFrame([node._asdict() for node in self.nodes]).set_index("name")
 
     def plot(self, ax: Sequence[Axes] | None = None) -> Sequence[Axes]:
-        """Draw gradients by layer, shares of dead and saturated units, and histograms of the activations.
+        """Plot gradients by layer, fractions of dead and saturated units, and histograms of the activations.
 
         Parameters
         ----------
         ax : sequence of three Axes, optional
-            New ones if not given.
+            Where to draw; new Axes if not given.
 
         Returns
         -------
@@ -168,7 +170,7 @@ class Diagnosis:
         return diagnosis.draw(self.nodes, self.histograms, self.verdict, ax)
 
     def table(self) -> list[tuple[str, ...]]:
-        """The heads of the columns, and a row for each node."""
+        """The column headings, and a row for each node."""
         heads = ("node", "op", "mean", "std", "saturated", "dead", "gradient", "relative", "update", "verdict")
         rows: list[tuple[str, ...]] = [heads]
         for node in self.nodes:
@@ -180,7 +182,7 @@ class Diagnosis:
         return rows
 
     def chart(self) -> str:
-        """The gradients by node as an SVG element, which needs no matplotlib."""
+        """The gradients by node as an SVG element, without matplotlib."""
         from fastbp.plotting import svg
 
         names, gradients = [node.name for node in self.nodes], [node.gradient for node in self.nodes]
@@ -209,18 +211,22 @@ class Diagnosis:
 def diagnose(
     net: Network, X: Arrays, y: Arrays, loss: LossLike = "mse", *, lr: float | None = None, max_rows: int = 4096
 ) -> Diagnosis:
-    """Look at one forward and backward pass, without dropout; nothing of the network changes.
+    """Diagnose a network by one forward and backward pass, without dropout; the network does not change.
 
     Parameters
     ----------
     net : Network
-    X, y : arrays, or tuples of them
-    loss : str or function, or a tuple of them
-        As for `Trainer`.
+        The network to diagnose.
+    X : array of shape (rows, inputs), or a tuple of them
+        The inputs; a tuple for several.
+    y : array of labels or values, or a tuple of them
+        The targets; a tuple for several outputs.
+    loss : str or function, or a tuple of them, default="mse"
+        A name in `fastbp.losses`, a loss, or a function (Y, t) -> (value, dY).
     lr : float, optional
-        The learning rate of plain gradient descent, to judge the size of its steps too.
-    max_rows : int
-        Rows looked at, spread evenly over X.
+        The learning rate of plain gradient descent, to judge the size of its steps; not judged if not given.
+    max_rows : int, default=4096
+        The maximum number of rows to use, spread evenly over X.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Explanation: for one row, what every node did with its value and with the gradient that came to it."""
+"""Explanation: the forward and backward pass of one sample, node by node."""
 
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from fastbp.training.objective import Objective
 
 
 class Step(NamedTuple):
-    """One node: its value, the slope of its activation, the gradient that came in, what it sent to each parent."""
+    """One node: its value, the slope of its activation, its gradient, and what it passed to each parent."""
 
     name: str
     op: str
@@ -25,13 +25,14 @@ class Step(NamedTuple):
 
 
 class Explanation:
-    """What happened to one row, node by node; from the outputs back when read as the gradient flows.
+    """The forward and backward pass of one sample, node by node.
 
     Attributes
     ----------
     loss : float
+        The loss of the sample.
     steps : list of Step
-        In the order of the forward pass, inputs included.
+        One per node in the order of the forward pass, including inputs.
     """
 
     def __init__(self, net: Network, loss: float, steps: list[Step]):
@@ -40,11 +41,11 @@ class Explanation:
         self.steps = steps
 
     def to_dict(self) -> dict:
-        """Everything, as JSON has it."""
+        """All of it, JSON-serializable."""
         return {"loss": self.loss, "nodes": [_plain(step) for step in self.steps]}
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the graph with values in the nodes and gradients on the edges. Returns the Axes."""
+        """Plot the graph with values in the nodes and gradients on the edges. Returns the Axes."""
         texts = {
             node: f"{graph.label_of(node)}\ny = {text.numbers(step.value)}"
             for node, step in zip(self.net.nodes, self.steps, strict=True)
@@ -86,15 +87,18 @@ class Explanation:
 
 
 def explain(net: Network, x: Arrays, t: Any, loss: LossLike = "mse") -> Explanation:
-    """Go through one row forward and backward, and say what each node did.
+    """Explain backpropagation on one sample: values, gradients, and what each node passed on.
 
     Parameters
     ----------
     net : Network
+        The network to explain.
     x : array of shape (1, inputs) or (inputs,), or a tuple of them
+        The sample; a tuple for several inputs.
     t : array
-        The row's target, as the loss takes it.
-    loss : str or function, or a tuple of them
+        The target of the sample, as for the loss.
+    loss : str or function, or a tuple of them, default="mse"
+        A name in `fastbp.losses`, a loss, or a function (Y, t) -> (value, dY).
 
     Returns
     -------

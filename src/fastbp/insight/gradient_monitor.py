@@ -1,4 +1,4 @@
-"""GradientMonitor: the figures of `diagnose` through a training, from the passes that training makes anyway."""
+"""GradientMonitor: records the figures of `diagnose` during training, at no extra pass."""
 
 import warnings
 
@@ -15,25 +15,25 @@ DEAD_SHARE = _engine.FIGURES.index("dead")
 
 
 class GradientMonitor(Callback):
-    """Writes down the figures of every node each so many batches, and warns once of each layer that turns ill.
+    """Records the figures of every node every few batches, and warns once of each layer in trouble.
 
-    A resumed fit goes on with the record of the one that it resumes.
+    A resumed fit continues the record of its checkpoint.
 
     Parameters
     ----------
-    every : int
-        Batches from one look to the next.
-    warn : bool
-        Whether to warn when a layer's gradient vanishes or explodes, or most of its units are dead.
+    every : int, default=100
+        Number of batches from one record to the next.
+    warn : bool, default=True
+        Whether to warn when the gradient of a layer vanishes or explodes, or most of its units are dead.
 
     Attributes
     ----------
     names : list of str
         The nodes.
     steps : list of int
-        When it looked, in batches from 1 on.
-    figures : ndarray of shape (looks, nodes, figures)
-        As `fastbp.diagnose` has them: mean, std, saturated, dead, gradient, weight, weight_gradient.
+        The batches of the records, from 1.
+    figures : ndarray of shape (records, nodes, figures)
+        As in `fastbp.diagnose`: mean, std, saturated, dead, gradient, weight, weight_gradient.
 
     Examples
     --------
@@ -55,7 +55,7 @@ class GradientMonitor(Callback):
 
     @property
     def figures(self) -> np.ndarray:
-        """All figures written down."""
+        """All recorded figures."""
         return np.array(self._tables).reshape(-1, len(self.names), len(_engine.FIGURES))
 
     def on_train_begin(self, trainer, history):
@@ -99,7 +99,7 @@ class GradientMonitor(Callback):
             warnings.warn(message, RuntimeWarning, stacklevel=2)
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the gradient of each layer with weights against the batches. Returns the Axes."""
+        """Plot the gradient of each layer with weights against the batches. Returns the Axes."""
         ax = axes_or_new(ax, "GradientMonitor.plot")
         figures = self.figures
         weighted = [k for k in range(len(self.names)) if len(figures) and not np.isnan(figures[0, k, WEIGHT])]

@@ -1,7 +1,7 @@
-"""Blocks: several layers wired into one pattern, called as a layer is.
+"""Blocks: several layers wired into one pattern, called like a layer.
 
-A block makes nodes of layers and gates that exist; a model, its table and its file show these, so a block
-needs nothing from the floors above.
+A block only creates nodes of existing layers and gates. A model, its summary and its file show those nodes, so a
+block needs no support from the folders above.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from fastbp.layers.node import Node
 
 
 class Block:
-    """Base of the blocks: called on a node, it gives one."""
+    """Base of the blocks: called on a node, it returns a node."""
 
     def __call__(self, node: Node) -> Node:
         """The last node of the pattern."""
@@ -30,9 +30,11 @@ class GLU(Block):
     Parameters
     ----------
     units : int
-    activation : str or ActivationFunction
-        f, of the gate.
-    bias : bool
+        Number of outputs.
+    activation : str or ActivationFunction, default="sigmoid"
+        f, the activation of the gate.
+    bias : bool, default=True
+        Whether both layers have biases, b and c.
 
     Examples
     --------
@@ -54,10 +56,10 @@ class Highway(Block):
 
     Parameters
     ----------
-    activation : str or ActivationFunction
-        f.
-    carry : float
-        Start value of -c: the larger, the more of X is carried through at the start.
+    activation : str or ActivationFunction, default="relu"
+        f, the activation of the transformed path.
+    carry : float, default=1.0
+        Initial value of -c: the larger, the more of X passes through unchanged at the start.
 
     Examples
     --------
@@ -83,8 +85,9 @@ class Maxout(Block):
     Parameters
     ----------
     units : int
-    pieces : int
-        How many linear layers.
+        Number of outputs.
+    pieces : int, default=2
+        Number of linear layers.
 
     Examples
     --------
@@ -109,7 +112,7 @@ class Residual(Block):
     Parameters
     ----------
     *layers
-        Layers, blocks or models; the last gives the width of X.
+        Layers, blocks or models, called one after the other; the last must return the width of X.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""Constraints: what holds for the weights of a layer after each update.
+"""Constraints: conditions that the weights of a layer satisfy after each update.
 
-A row of the engine's table with a class that carries its number. Regularisation by a penalty belongs to the
-optimizers; a constraint is exact.
+Each class names an entry of the engine's table and holds its number. Regularization by a penalty is a setting of the
+optimizers; a constraint holds exactly.
 """
 
 from typing import Any, ClassVar
@@ -37,7 +37,7 @@ class Constraint(Registered):
 
 
 class NonNegative(Constraint):
-    """Weights below 0 become 0.
+    """Sets weights below 0 to 0 after each update.
 
     Examples
     --------
@@ -49,11 +49,12 @@ class NonNegative(Constraint):
 
 
 class MaxNorm(Constraint):
-    """The weights that lead to one output have a Euclidean norm of at most `limit`. Srivastava et al. 2014.
+    """Limits the Euclidean norm of the weights of each output to `limit`. Srivastava et al. 2014.
 
     Parameters
     ----------
-    limit : float
+    limit : float, default=3.0
+        The largest norm allowed; weights of a larger one are scaled down.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Dense, Activation, PReLU and Dropout: the layers of a plain net."""
+"""Dense, Activation, PReLU and Dropout: the layers of a plain feed-forward network."""
 
 from typing import ClassVar
 
@@ -23,7 +23,7 @@ class _Activated(Layer):
 
     @property
     def alpha(self) -> float | list[float] | None:
-        """The parameter of f: a list of several, None without."""
+        """The parameter of f; a list if there are several, None if there is none."""
         parameters = list(self.function.parameters)
         return parameters if len(parameters) > 1 else (*parameters, None)[0]
 
@@ -35,27 +35,30 @@ class _Activated(Layer):
 
 
 class Dense(_Activated):
-    """Y = f(X W + b): every output sees every input.
+    """Fully connected layer, Y = f(X W + b).
 
     Parameters
     ----------
     units : int
         Number of outputs.
-    activation : str, ActivationFunction or PReLU
-        f: a name, or what `leaky_relu(0.1)` and its like give. "prelu", or a layer PReLU, becomes a node of its own.
-    bias : bool
-        Whether there is a b.
-    weights, biases : str, function, array or number
-        Start values: an initializer or its name, a function (shape, rng) -> array, or the values. "auto"
-        takes what suits the activation: He normal before relu's family, Glorot uniform else.
+    activation : str, ActivationFunction or PReLU, default="linear"
+        f: a name, or a function with parameters such as `leaky_relu(0.1)`. "prelu", or a layer PReLU, adds a node
+        of its own after this one.
+    bias : bool, default=True
+        Whether the layer has biases b.
+    weights : str, function, array or number, default="auto"
+        Initial values: an initializer or its name, a function (shape, rng) -> array, or the values. "auto" chooses by
+        the activation: He normal for the relu family, Glorot uniform otherwise (docs/tables.md lists all).
+    biases : str, function, array or number, default="zeros"
+        Initial values of b, in the same forms.
     alpha : float or list, optional
-        Parameter of an activation that is given by its name, or all of them.
+        Parameter of an activation given by name, or a list of all of them; its own defaults if not given.
     constraint : str or Constraint, optional
-        What holds for W after each update.
+        Condition that W satisfies after each update, such as "non_negative" or `MaxNorm(2.0)`; none if not given.
     name : str, optional
         Unique in the model; "dense_1" and so on if not given.
-    trainable : bool
-        Whether training moves W and b.
+    trainable : bool, default=True
+        Whether training updates W and b.
 
     Attributes
     ----------
@@ -138,14 +141,14 @@ class Dense(_Activated):
 
 
 class Activation(_Activated):
-    """Y = f(X), element by element (softmax and its like: row by row).
+    """Y = f(X), element by element (softmax and the like: row by row).
 
     Parameters
     ----------
     activation : str or ActivationFunction
         f, or its name.
     alpha : float or list, optional
-        Its parameter, or all of them, where it has any.
+        Its parameter, or a list of all of them; its own defaults if not given.
     name : str, optional
         Unique in the model; "activation_1" and so on if not given.
 
@@ -177,20 +180,20 @@ class Activation(_Activated):
 
 
 class PReLU(Layer):
-    """Y = X where X > 0, else alpha X with an alpha that is learned, for each feature or one for all. He et al. 2015.
+    """Y = X where X > 0, else alpha X with a learned alpha, one per feature or one for all. He et al. 2015.
 
-    `Dense(32, activation="prelu")` is a Dense layer and this one after it.
+    `Dense(32, activation="prelu")` is a Dense layer followed by this one.
 
     Parameters
     ----------
     num_parameters : int, optional
-        1 for one alpha; the width, or nothing, for one each.
-    init : float
-        Start value of alpha.
+        1 for a single alpha; one per feature if not given or the width.
+    init : float, default=0.25
+        Initial value of alpha.
     name : str, optional
         Unique in the model; "prelu_1" and so on if not given.
-    trainable : bool
-        Whether training moves alpha.
+    trainable : bool, default=True
+        Whether training updates alpha.
 
     Attributes
     ----------
@@ -235,15 +238,15 @@ class PReLU(Layer):
 
 
 class Dropout(Layer):
-    """In training, each number is 0 with probability `rate`, else divided by 1 - rate; X elsewhere.
+    """Sets each number to 0 with probability `rate` in training and divides the others by 1 - rate. Srivastava 2014.
 
-    The masks are a function of the model's seed, the training step, the node and the row, so a run can be
-    repeated whatever draws them. Srivastava et al. 2014.
+    At inference it returns X. The masks are a function of the model's seed, the training step, the node, the row and
+    the feature, so a run is reproducible for any number of threads.
 
     Parameters
     ----------
     rate : float
-        Probability of a zero, 0 <= rate < 1.
+        Probability of setting a number to 0, 0 <= rate < 1.
     name : str, optional
         Unique in the model; "dropout_1" and so on if not given.
 

@@ -1,7 +1,8 @@
-"""Embedding: learned rows of a table in place of whole numbers, beside columns that count something.
+"""Embedding: learned vectors for categorical columns, beside numeric ones.
 
-The numbers stand in columns of an Input, whole ones among others, so one X may hold both. They are looked at where X
-is, in `sources.py`. Rejected: an Input of integers, which would split every table into two arrays.
+The category indices are columns of an ordinary Input, so one X holds categorical and numeric columns. They are checked
+where X is read (`inputs/array_sources.py`). Rejected: an Input of integers, which would split every data set into
+two arrays.
 """
 
 from collections.abc import Iterable
@@ -15,28 +16,28 @@ from fastbp.layers.layer import Layer
 from fastbp.layers.merge import Slice
 from fastbp.layers.node import Input, Node
 
-COUNTED = {"float32": 2**24, "float64": 2**53}  # up to where they hold every whole number
+COUNTED = {"float32": 2**24, "float64": 2**53}  # integers that a dtype represents
 
 
 class Embedding(Layer):
-    """Y = W[X], row by row: the table's row for each whole number in X, one after the other.
+    """Y = W[X]: looks up a learned vector for each category index in X, as `torch.nn.Embedding` does.
 
-    It is called on an Input or on columns of one, `x[:, 2]`, whose values are 0 ... rows - 1; anything else is an
-    error when X is passed. Several columns share the table; give each a layer for tables of their own. Every row of W
-    that a batch names gets the sum of the gradients there, all others get 0. PyTorch has it as `torch.nn.Embedding`.
+    It is called on an Input or on columns of one, such as `x[:, 2]`, that hold integers 0 ... rows - 1; any other
+    value raises when X is passed. Several columns share the table; use one layer per column for separate ones. An
+    entry of W that a batch refers to gets the sum of its gradients, all others get 0.
 
     Parameters
     ----------
     rows : int
-        How many values there are.
+        Number of categories.
     width : int
-        Numbers that stand for each.
-    weights : str, function or array
-        Start values: the name of an initializer, a function (shape, rng) -> array, or the values.
+        Length of the vector of each category.
+    weights : str, function or array, default="uniform"
+        Initial values: the name of an initializer, a function (shape, rng) -> array, or the values.
     name : str, optional
         Unique in the model; "embedding_1" and so on if not given.
-    trainable : bool
-        Whether training moves W.
+    trainable : bool, default=True
+        Whether training updates W.
 
     Attributes
     ----------
@@ -72,7 +73,7 @@ class Embedding(Layer):
         self._start = initializers.resolve(weights, "initializer of weights")
 
     def __call__(self, *nodes: Node) -> Node:
-        """The node of the rows that the numbers in some columns of an input name."""
+        """The node of the vectors that some columns of an input look up."""
         for node in nodes:
             if isinstance(node, Node) and _origin(node) is None:
                 raise TypeError(f"{self!r} reads whole numbers from an Input or from columns of one, got {node!r}")
@@ -97,7 +98,7 @@ class Embedding(Layer):
 
 
 def tables_of(inputs: Iterable[Input], nodes: Iterable[Node], dtype: np.dtype) -> list[list[tuple[range, int]]]:
-    """For each input: which of its columns name rows of a table, and how many rows that has."""
+    """For each input: which of its columns index an embedding, and how many categories that has."""
     tables: dict[Node, list[tuple[range, int]]] = {source: [] for source in inputs}
     for node in nodes:
         if not isinstance(node.layer, Embedding):
@@ -111,9 +112,9 @@ def tables_of(inputs: Iterable[Input], nodes: Iterable[Node], dtype: np.dtype) -
 
 
 def limits_of(tables: Iterable[tuple[range, int]], width: int) -> np.ndarray:
-    """Below which number each column of an input must hold whole ones; 0 for any.
+    """The exclusive limit of the integers in each column of an input; 0 for a numeric column.
 
-    Made for an X that is there: a file may claim an input of any width.
+    Allocated for an actual X, because a file may claim an input of any width.
     """
     limits = np.zeros(width)
     for columns, rows in tables:
@@ -123,7 +124,7 @@ def limits_of(tables: Iterable[tuple[range, int]], width: int) -> np.ndarray:
 
 
 def _origin(node):
-    """The input that a node takes columns of, and which; None for a node that computes."""
+    """The input whose columns a node selects, and which; None for a node that computes."""
     parts = []
     while not isinstance(node, Input):
         if not isinstance(node.layer, Slice):

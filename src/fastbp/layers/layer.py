@@ -1,9 +1,9 @@
-"""Layers: what turns the widths of nodes into a width, shapes of parameters and one op of the engine.
+"""Base class of the layers: output width, shapes of the parameters, and one op of the engine.
 
-A layer is a description: it computes nothing. Its parameters live in the vectors of the network built from
-it, and `W`, `b`, `dW`, `db` are views of them. Shapes are fixed when the layer is called, so a mistake
-raises on its own line; lazy building on first data, as Keras has it, was rejected. A layer that is called
-twice has one set of parameters. Adding a layer is adding a class: files find it by its name.
+A layer is a description and computes nothing. Its parameters live in the flat vectors of the network built from
+it; `W`, `b`, `dW`, `db` are views of these. Shapes are fixed when the layer is called, so a mistake raises on the
+line that makes it; lazy building on first data, as in Keras, was rejected. A layer that is called twice shares its
+parameters. To add a layer, add a class: model files find it by its name.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from fastbp.layers.node import Node
 
 
 class View:
-    """A parameter or its gradient on a layer: the live view; assigning copies the numbers into it."""
+    """A parameter of a layer or its gradient, as a live view; assignment copies values into it."""
 
     def __init__(self, name):
         self.name = name
@@ -39,13 +39,13 @@ class View:
 class Layer(Registered):
     """Base of the layers.
 
-    A subclass has `kind`, the engine's op, and `parameters`, the names of its parameters in the order in
-    which the op takes them, for which views are made; and it overrides what is not right for it below.
+    A subclass sets `kind`, the engine's op, and `parameters`, the names of its parameters in the order in which the
+    op takes them, and overrides the methods below whose defaults do not fit. Views are created for the parameters.
     """
 
     classes = Registry("class of layer", "class")
     kind: ClassVar[str]
-    arity: ClassVar[int | None] = 1  # nodes it is called on; None for any number
+    arity: ClassVar[int | None] = 1  # number of nodes it is called on; None for any
     parameters: ClassVar[tuple[str, ...]] = ()
     statistics: ClassVar[tuple[str, ...]] = ()  # those among them that no gradient moves
     storable: ClassVar[bool] = True  # whether a file can hold it
@@ -72,7 +72,7 @@ class Layer(Registered):
 
     @property
     def trainable(self) -> bool:
-        """Whether training moves the parameters; may be changed at any time."""
+        """Whether training updates the parameters; can be changed at any time."""
         return self._trainable
 
     @trainable.setter
@@ -82,7 +82,7 @@ class Layer(Registered):
             self._tell_engine(self._trainable)
 
     def __call__(self, *nodes: Node) -> Node:
-        """The node this layer makes of others."""
+        """Apply the layer to nodes."""
         for node in nodes:
             checks.instance(node, Node, f"what {checks.article(type(self).__name__)} is called on")
         if self.arity not in (None, len(nodes)):
@@ -98,7 +98,7 @@ class Layer(Registered):
         return node
 
     def output_width(self, *widths: int) -> int:
-        """Width of the node made of nodes of these widths."""
+        """Output width for inputs of these widths."""
         return widths[0]
 
     def shapes(self, *widths: int) -> dict[str, tuple[int, ...]]:
@@ -106,11 +106,11 @@ class Layer(Registered):
         return {}
 
     def start(self, rng: "np.random.Generator") -> dict[str, np.ndarray]:
-        """Start value of each parameter, in float64."""
+        """Initial value of each parameter, in float64."""
         return {}
 
     def start_values(self, rng: "np.random.Generator") -> dict[str, np.ndarray]:
-        """`start`, or the parameters of the layer that this is a clone of."""
+        """The values of `start`, or those of the layer that this one is a clone of."""
         return {**self.start(rng), **self._presets}
 
     def clone(self) -> "Layer":
@@ -119,7 +119,7 @@ class Layer(Registered):
         return layer.starting_from({name: (self.views or {})[name] for name in self.fixed_shapes or ()})
 
     def starting_from(self, arrays: dict[str, np.ndarray]) -> "Layer":
-        """Let it start with these parameters instead of those of `start`; gives the layer back."""
+        """Use these initial values instead of those of `start`; returns the layer."""
         self._presets = {name: array.astype(np.float64) for name, array in arrays.items()}
         return self
 
@@ -133,15 +133,15 @@ class Layer(Registered):
         return self.settings()
 
     def settings(self) -> dict:
-        """The constructor's arguments, as JSON has them."""
+        """The constructor's arguments, JSON-serializable."""
         return {"name": self.name, **({"trainable": self.trainable} if self.parameters else {})}
 
     def op(self, number: int, *widths: int) -> dict:
-        """The settings of the engine's op for the node of this number, made of nodes of these widths."""
+        """Settings of the engine's op for the node of this number, with inputs of these widths."""
         return {}
 
     def bind(self, name: str, views: dict[str, np.ndarray], tell_engine: Callable[[bool], None]) -> None:
-        """Give the layer its name, its views into a network's vectors, and whom to tell whether it is trained."""
+        """Set the name, the views into a network's vectors, and the function that freezes the layer in the engine."""
         self.name = name
         self.views = views
         if self.parameters:
@@ -150,7 +150,7 @@ class Layer(Registered):
                 tell_engine(False)
 
     def describe(self) -> str:
-        """What the layer is, in a word or two."""
+        """A short description for summaries."""
         return type(self).__name__
 
     def __repr__(self):

@@ -1,8 +1,8 @@
-"""Gates: layers that merge nodes, and the operators on nodes that stand for them.
+"""Gates: layers that merge, select or rescale nodes.
 
-`h + g`, `h * g`, `fb.maximum(h, g)` make the same nodes as `Add()(h, g)` and so on. A node of width 1 is
-broadcast by a node of its own, so each gate knows one width only. What a gate does with a gradient is in its
-docstring: that pattern is what it is for.
+`h + g`, `h * g`, `fb.maximum(h, g)` create the same nodes as `Add()(h, g)` and so on (`operators.py`). A node of
+width 1 is broadcast by a node of its own, so a gate handles inputs of one width only. The docstring of a gate says
+how it passes the gradient on.
 """
 
 from typing import ClassVar
@@ -13,13 +13,14 @@ from fastbp.layers.node import Node
 
 
 class Broadcast(Layer):
-    """Y[n, j] = X[n, 0]: one column, repeated. Its gradient is the sum of its copies'.
+    """Repeats one column: Y[n, j] = X[n, 0]. Its gradient is the sum of the gradients of the copies.
 
     Parameters
     ----------
     width : int
-        How many columns.
+        Number of columns.
     name : str, optional
+        Unique in the model; "broadcast_1" and so on if not given.
 
     Examples
     --------
@@ -45,13 +46,16 @@ class Broadcast(Layer):
 
 
 class Constant(Layer):
-    """Y = value in every row, whatever the inputs are. It is called on no node.
+    """Y = value in every row, independent of the inputs. It is called without nodes.
 
     Parameters
     ----------
     value : float
-    width : int
+        The value of every entry of Y.
+    width : int, default=1
+        Number of columns.
     name : str, optional
+        Unique in the model; "constant_1" and so on if not given.
 
     Examples
     --------
@@ -78,12 +82,16 @@ class Constant(Layer):
 
 
 class Rescaling(Layer):
-    """Y = scale X + offset, with numbers that are not trained; what `2 * h - 1` makes.
+    """Y = scale X + offset with constants that are not trained; `2 * h - 1` creates it.
 
     Parameters
     ----------
-    scale, offset : float
+    scale : float
+        Factor of X.
+    offset : float, default=0.0
+        Added to the product.
     name : str, optional
+        Unique in the model; "rescaling_1" and so on if not given.
 
     Examples
     --------
@@ -107,13 +115,14 @@ class Rescaling(Layer):
 
 
 class Slice(Layer):
-    """Some columns: Y = X[:, start:stop:step]; what `x[:, 2:5]` makes.
+    """Selects columns: Y = X[:, start:stop:step]; `x[:, 2:5]` creates it.
 
     Parameters
     ----------
     start, stop, step : int, optional
-        As Python's slices have them, negative ones included.
+        As in a Python slice; negative numbers count from the end, and an end not given is open.
     name : str, optional
+        Unique in the model; "slice_1" and so on if not given.
 
     Examples
     --------
@@ -152,12 +161,12 @@ class Slice(Layer):
 
 
 class Merge(Layer):
-    """Base of the gates: called on two nodes or more, of one width or of width 1."""
+    """Base of the gates: called on two or more nodes, of one width or of width 1."""
 
     arity: ClassVar[int | None] = None
 
     def __call__(self, *nodes: Node) -> Node:
-        """The node this gate makes of others; a list of them will do too."""
+        """Apply the gate to nodes, given one by one or in a list."""
         if len(nodes) == 1 and isinstance(nodes[0], (list, tuple)):
             nodes = tuple(nodes[0])
         checks.instances(list(nodes), Node, f"what {self!r} is called on")

@@ -1,8 +1,8 @@
-"""Symbolic nodes: what a layer makes of other nodes, known by width before any number flows.
+"""Symbolic nodes: the outputs of layers in a graph, whose widths are known before any data is.
 
-A node is made after its parents, so its serial number alone gives a topological order, and a cycle cannot
-be built. The order is the one the user wrote, which also numbers the layers' names and orders the draws of
-start values. A depth-first walk was rejected: it orders by accident of the outputs, and recurses.
+A node is created after its parents, so its serial number gives a topological order, and a cycle cannot be built.
+The order is the one the user wrote; it also numbers the layers' names and orders the random draws of the initial
+values. Rejected: a depth-first traversal, which recurses and whose order depends on the outputs.
 """
 
 import itertools
@@ -17,14 +17,14 @@ _serials = itertools.count()
 class Node:
     """The output of a layer applied to parent nodes.
 
-    What a node lacks is looked up in its layer: after a model is built from it, `node.W` is `node.layer.W`.
+    Other attributes are looked up in the layer: after a model is built from it, `node.W` is `node.layer.W`.
 
     Parameters
     ----------
     layer : Layer
-        What computes the node.
+        The layer that computes the node.
     parents : tuple of Node
-        What it is computed from.
+        The nodes it is computed from.
     width : int
         Number of columns.
     """
@@ -46,7 +46,7 @@ class Node:
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
         return getattr(layer, name)
 
-    if TYPE_CHECKING:  # gates.py makes them
+    if TYPE_CHECKING:  # set by operators.py
         __iter__: None
         __array_ufunc__: None
 
@@ -65,7 +65,7 @@ class Node:
 
 
 class Input(Node):
-    """Where rows enter a model.
+    """The input of a model.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ class Input(Node):
     20
     """
 
-    name: str | None = None  # an attribute here, where a computed node asks its layer
+    name: str | None = None  # an attribute here; a computed node asks its layer
 
     def __init__(self, width: int, name: str | None = None):
         super().__init__(None, (), checks.positive_int(width, "the width of an Input"))
@@ -91,7 +91,7 @@ class Input(Node):
 
 
 def topological_order(outputs: Iterable[Node]) -> tuple[Node, ...]:
-    """All nodes that the outputs are computed from, and the outputs, each after its parents."""
+    """The outputs and all nodes they are computed from, each after its parents."""
     found: set[Node] = set()
     pending = list(outputs)
     while pending:
@@ -103,7 +103,7 @@ def topological_order(outputs: Iterable[Node]) -> tuple[Node, ...]:
 
 
 def names_for(things: Iterable) -> dict:
-    """A name for each input and layer: its own, or its class and the first number that is free."""
+    """A name for each input and layer: its own, or its class and the first free number."""
     things = list(things)
     taken = [thing.name for thing in things if thing.name is not None]
     checks.distinct(taken, "the name")

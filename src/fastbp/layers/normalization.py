@@ -1,4 +1,4 @@
-"""Normalization layers: of the features of a row, or of a feature over the rows of a batch."""
+"""Normalization layers: over the features of a sample, or over the samples of a batch."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from fastbp.layers.layer import Layer
 
 
 class _Normalization(Layer):
-    """gamma and beta, and the small number under the root."""
+    """Base of the normalizations: gamma, beta, and eps under the root."""
 
     def __init__(self, eps, affine, name, trainable):
         super().__init__(name, trainable)
@@ -30,11 +30,14 @@ class LayerNorm(_Normalization):
 
     Parameters
     ----------
-    eps : float
-    affine : bool
-        Whether there are gamma and beta.
+    eps : float, default=1e-5
+        Added under the square root.
+    affine : bool, default=True
+        Whether the layer has gamma and beta.
     name : str, optional
-    trainable : bool
+        Unique in the model; "layernorm_1" and so on if not given.
+    trainable : bool, default=True
+        Whether training updates gamma and beta.
 
     Attributes
     ----------
@@ -63,11 +66,14 @@ class RMSNorm(_Normalization):
 
     Parameters
     ----------
-    eps : float
-    affine : bool
-        Whether there is a gamma.
+    eps : float, default=1e-6
+        Added under the square root.
+    affine : bool, default=True
+        Whether the layer has gamma.
     name : str, optional
-    trainable : bool
+        Unique in the model; "rmsnorm_1" and so on if not given.
+    trainable : bool, default=True
+        Whether training updates gamma.
 
     Attributes
     ----------
@@ -94,26 +100,29 @@ class RMSNorm(_Normalization):
 class BatchNorm(_Normalization):
     """Y = gamma (X - mean) / sqrt(variance + eps) + beta, over the rows of a batch. Ioffe and Szegedy 2015.
 
-    Mean and variance are the batch's in training, and running averages of these elsewhere; so too in training
-    when `trainable` is False. As in PyTorch, the batch is divided by its biased variance and the running
-    average takes the unbiased one.
+    Training uses the mean and variance of the batch; inference, and training with `trainable=False`, use running
+    averages. As in PyTorch, the batch is normalized by its biased variance and the running average takes the
+    unbiased one.
 
     Parameters
     ----------
-    momentum : float
-        How far a training step moves the running averages towards the batch's.
-    eps : float
-    affine : bool
-        Whether there are gamma and beta.
+    momentum : float, default=0.1
+        Weight of the batch in the running averages: average += momentum * (batch - average).
+    eps : float, default=1e-5
+        Added under the square root.
+    affine : bool, default=True
+        Whether the layer has gamma and beta.
     name : str, optional
-    trainable : bool
+        Unique in the model; "batchnorm_1" and so on if not given.
+    trainable : bool, default=True
+        Whether training updates gamma and beta; the running averages are frozen with them.
 
     Attributes
     ----------
     gamma, beta, dgamma, dbeta : ndarray of shape (width,)
         Live views.
     mean, variance : ndarray of shape (width,)
-        The running averages: live views, part of `params` that no gradient moves.
+        The running averages: live views of `params`, which no gradient updates.
 
     Examples
     --------

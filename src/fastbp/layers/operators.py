@@ -1,4 +1,4 @@
-"""The operators on nodes, and `maximum` and `minimum`: what `h + g`, `2 * h` and `x[:, 2:5]` make."""
+"""Operators on nodes, such as `h + g`, `2 * h` and `x[:, 2:5]`, and the functions `maximum` and `minimum`."""
 
 import numbers
 
@@ -8,12 +8,12 @@ from fastbp.layers.node import Node
 
 
 def maximum(*nodes: Node | float) -> Node:
-    """The largest of nodes and numbers, element by element.
+    """Elementwise maximum of nodes and numbers.
 
     Parameters
     ----------
     *nodes : Node or float
-        At least one node; widths are equal, or 1.
+        At least one node; all of one width, or of width 1.
 
     Returns
     -------
@@ -29,12 +29,12 @@ def maximum(*nodes: Node | float) -> Node:
 
 
 def minimum(*nodes: Node | float) -> Node:
-    """The smallest of nodes and numbers, element by element.
+    """Elementwise minimum of nodes and numbers.
 
     Parameters
     ----------
     *nodes : Node or float
-        At least one node; widths are equal, or 1.
+        At least one node; all of one width, or of width 1.
 
     Returns
     -------
@@ -62,7 +62,7 @@ def _as_nodes(values, function):
 
 
 def _operator(merge, scale, offset):
-    """An operator on a node: with a node it merges, with a number c it rescales by scale(c) and offset(c)."""
+    """An operator: merges two nodes, or rescales a node by scale(c) and offset(c) for a number c."""
 
     def operate(self, other):
         if isinstance(other, Node):
@@ -107,5 +107,5 @@ OPERATORS = {
     "__iter__": None,  # x[0], x[1] ... are no rows
     "__array_ufunc__": None,  # so that a number of NumPy's on the left leaves the operator to the node
 }
-for name, operator in OPERATORS.items():  # node.py knows no layers: the operators that make some come from here
+for name, operator in OPERATORS.items():  # node.py does not know the layers, so the operators are set here
     setattr(Node, name, operator)

@@ -1,4 +1,4 @@
-"""A layer computed by functions in Python."""
+"""Lambda: a layer computed by Python functions."""
 
 from collections.abc import Callable
 
@@ -9,21 +9,21 @@ from fastbp.layers.layer import Layer
 
 
 class Lambda(Layer):
-    """Y = forward(X), with a backward pass of your own: a layer in NumPy.
+    """A custom layer in NumPy: Y = forward(X), with its own backward pass.
 
-    The functions get the rows of a batch in parts, from any thread, and must treat each row by itself. They
-    are called inside `fit` too. A model with a Lambda cannot be saved in a file; it can be copied, and pickled
-    if its functions can.
+    Both functions are called with parts of a batch, from any thread, and must treat each row independently. A model
+    with a Lambda cannot be saved to a file; it can be copied, and pickled if its functions can.
 
     Parameters
     ----------
     forward : function (X, ...) -> Y
-        From one array (rows, width) for each node that the layer is called on.
+        Takes one array (rows, width) for each node that the layer is called on.
     backward : function (dY, X, ..., Y) -> dX
-        The gradients of the inputs: an array, or a tuple of them for several inputs.
+        Returns the gradients of the inputs: an array, or a tuple of them for several inputs.
     units : int, optional
-        Width of Y; the first input's if not given.
+        Width of Y; that of the first input if not given.
     name : str, optional
+        Unique in the model; "lambda_1" and so on if not given.
 
     Examples
     --------

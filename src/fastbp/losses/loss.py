@@ -20,15 +20,15 @@ from fastbp.losses import loss_checks
 class Loss(Registered):
     """Base of the losses: a row of the engine's table with its parameters.
 
-    The value is the mean of the rows' losses, weighted by `sample_weight` if given; the gradient carries the 1/N.
-    A loss times a number is the loss with that weight in a sum.
+    The value is the mean of the samples' losses, weighted by `sample_weight` if given; the gradient contains the factor
+    1/N. A loss times a number is the loss with that weight in a sum.
 
     Attributes
     ----------
     settings : mapping
         The parameters by name, read-only.
     weight : float
-        What the loss is multiplied by.
+        The factor of the loss.
 
     Examples
     --------
@@ -58,17 +58,18 @@ class Loss(Registered):
     def __call__(
         self, Y: ArrayLike, t: ArrayLike, sample_weight: ArrayLike | None = None, **settings: Any
     ) -> tuple[float, np.ndarray]:
-        """Loss of outputs Y for targets t.
+        """The loss of outputs Y for targets t, and its gradient.
 
         Parameters
         ----------
         Y : array of shape (rows, outputs)
-            Outputs of the network; logits where the loss has a softmax or sigmoid of its own.
+            Outputs of the network; logits if the loss includes a softmax or sigmoid.
         t : array
-            Class labels (rows,) or values (rows, outputs), as the loss takes them.
+            Class labels (rows,) or values (rows, outputs), depending on the loss.
         sample_weight : array of shape (rows,), or of t's shape, optional
+            Weights of the samples or of single targets; 1 if not given.
         **settings
-            Parameters of the loss, in place of its own.
+            Parameters of the loss for this call.
 
         Returns
         -------
@@ -85,16 +86,16 @@ class Loss(Registered):
         return _engine.loss(term, Y, t, sample_weight)
 
     def targets(self, t: ArrayLike, rows: int, width: int, dtype: np.dtype, name: str) -> np.ndarray:
-        """Targets checked, for outputs of this width."""
+        """Targets, checked for outputs of this width."""
         width //= self.outputs_a_target(width)
         return loss_checks.as_targets(t, rows, width, self.row, self.settings["mask_nan"], dtype, name)
 
     def outputs_a_target(self, width: int) -> int:
-        """How many outputs belong to one target."""
+        """Number of outputs per target."""
         return loss_checks.outputs_a_target(self.row, self.settings, width)
 
     def term(self, width: int, dtype: np.dtype) -> _engine.Term:
-        """The loss as the engine wants it, for outputs of this width."""
+        """The engine's form of the loss, for outputs of this width."""
         heads, column, numbers = self.outputs_a_target(width), None, []
         for parameter in self.row.parameters:
             value = self.settings[parameter.name]
@@ -106,7 +107,7 @@ class Loss(Registered):
         return _engine.Term(dtype, self.row.name, numbers, column, heads, self.weight, skips_nan)
 
     def _term_again(self, width, dtype):
-        """The term of the last call where it fits: to make it takes longer than a small loss itself."""
+        """The term of the last call if it fits, since creating one takes longer than computing a small loss."""
         key, (last, term) = (width, dtype, self.weight), self._last
         if key != last:
             term = self.term(width, dtype)

@@ -1,7 +1,7 @@
-"""Checks of what losses are given: their parameters, targets and weights.
+"""Checks of the arguments of losses: parameters, targets and sample weights.
 
-What `checks.py` is for all else, and written in the same way. Ranges come from the table of losses, where the number
-next to an open end stands for it.
+The counterpart of `inputs/checks.py`, written in the same way. Ranges come from the table of losses, where an open end
+is the adjacent floating-point number.
 """
 
 import math
@@ -22,7 +22,7 @@ MISSING = -1  # as a class label
 
 
 def as_parameters(loss: Loss, values: Sequence, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """All parameters of a row of the table by name, those that are not given with their standard."""
+    """All parameters of a loss by name, with defaults for those not given."""
     known = {parameter.name: parameter for parameter in loss.parameters}
     if len(values) > len(known):
         raise TypeError(f"{loss.name} has {len(known)} parameters, got {len(values)}")
@@ -68,7 +68,7 @@ def _within(low, high):
 
 
 def outputs_a_target(loss: Loss, settings: Mapping[str, Any], width: int) -> int:
-    """How many outputs belong to one target; raises if the width is no multiple of it."""
+    """Number of outputs per target; raises if the width is not a multiple of it."""
     lists = [settings[one.name] for one in loss.parameters if one.kind == "heads"]
     heads = loss.heads * math.prod(np.size(one) for one in lists)
     if width % heads:
@@ -77,7 +77,7 @@ def outputs_a_target(loss: Loss, settings: Mapping[str, Any], width: int) -> int
 
 
 def as_column(value: Any, width: int, parameter: Parameter, name: str) -> ndarray:
-    """A number for each output."""
+    """One number per output."""
     if parameter.kind == "heads":
         return np.tile(value, width // np.size(value))
     if np.ndim(value) and len(value) != width:
@@ -89,9 +89,9 @@ def as_column(value: Any, width: int, parameter: Parameter, name: str) -> ndarra
 
 
 def as_targets(t, rows: int, width: int, loss: Loss, mask_nan: bool, dtype: np.dtype, name: str = "y") -> ndarray:
-    """The targets of a row of the loss table.
+    """Targets checked for a loss.
 
-    Class labels come back as int64 (rows,), missing ones as -1; values as (rows, width) of the dtype.
+    Class labels are returned as int64 (rows,), missing ones as -1; values as (rows, width) of the dtype.
     """
     array = checks.as_numbers(t, name)
     checks.same_rows(array, rows, name)
@@ -108,7 +108,7 @@ def as_targets(t, rows: int, width: int, loss: Loss, mask_nan: bool, dtype: np.d
 
 
 def as_weights(weights, t: ndarray, dtype: np.dtype, name: str = "sample_weight") -> ndarray:
-    """A weight for each row, or for each value of the targets t: finite, not negative, not all zero."""
+    """Weights per row or per value of the targets t: finite, not negative, not all zero."""
     array = checks.as_numbers(weights, name)
     return checks.as_weights(array, t.shape if array.shape == t.shape else t.shape[:1], dtype, name)
 

@@ -1,7 +1,7 @@
-"""Metric: a number that says how good outputs are, and how it reads outputs. `metrics` fills the table.
+"""Metric: a function of targets and outputs with settings, and how it interprets outputs; `metrics.py` has the table.
 
-A metric of classes reads outputs as the loss does: logits where the loss has a softmax or sigmoid of its own,
-probabilities else. A trainer knows which; by hand the outputs are logits.
+A classification metric interprets outputs like the loss: as logits if the loss includes a softmax or sigmoid, else as
+probabilities. A trainer knows which; in direct calls outputs are logits.
 """
 
 from collections.abc import Callable
@@ -17,14 +17,14 @@ METRICS = Registry("metric", "metric", functions=True)
 
 
 class Metric(Configured):
-    """A row of the table: called with targets and outputs it measures; called with settings it takes these.
+    """A metric: called with targets and outputs it returns a number; called with settings it returns a copy.
 
     Besides its own settings a metric has
 
-    - `weighted`: whether the weights of the rows count in training and evaluation; not by default, as in Keras;
-    - `name`: what it is shown by;
-    - `logits`: whether outputs are logits or probabilities; what the loss takes them for, by hand logits;
-    - `multilabel`: whether each output is a question of its own; what the loss takes them for, by hand not.
+    - `weighted`: whether sample weights count in training and evaluation; False by default, as in Keras;
+    - `name`: the name in histories;
+    - `logits`: whether outputs are logits or probabilities; decided by the loss, True in direct calls;
+    - `multilabel`: whether each output is a label of its own; decided by the loss, False in direct calls.
 
     Examples
     --------
@@ -40,12 +40,12 @@ class Metric(Configured):
 
     @property
     def mode(self) -> str:
-        """Whether less ("min") or more ("max") of it is better."""
+        """Whether lower ("min") or higher ("max") values are better."""
         return self.function.mode
 
     @property
     def name(self) -> str:
-        """What it is shown by: the name that was given, or its own with what was set."""
+        """The name in histories: the setting `name`, or its own name with the other settings."""
         parts = [name if value is True else str(value) for name, value in self.given.items() if value is not False]
         return self.given.get("name") or "_".join([self.__name__, *parts])
 
@@ -64,14 +64,14 @@ class Metric(Configured):
         sample_weight: ArrayLike | None = None,
         **settings: Any,
     ) -> float | Self:
-        """Measure, or take settings."""
+        """Compute the metric, or return it with these settings."""
         metric = self.configured(**settings) if settings else self
         return metric if y is None or output is None else metric.measure(y, output, sample_weight)
 
     def measure(
         self, y: ArrayLike, output: ArrayLike, weights: ArrayLike | None = None, meaning: dict | None = None
     ) -> float:
-        """The number; `meaning` is `logits` and `multilabel` as the loss has them, where nothing else was given."""
+        """Compute the metric; `meaning` has `logits` and `multilabel` from the loss, unless they were set."""
         y, output = checks.as_scores(y, output)
         if weights is not None:
             weights = checks.as_weights(weights, (len(y),), np.dtype(np.float64))
@@ -85,7 +85,7 @@ METRICS.base = Metric
 
 
 def row(mode: str, reads: Callable, **rules: Callable) -> Callable[[Callable], Metric]:
-    """Register a function of what `reads` makes of targets and outputs, and of weights, under its name."""
+    """Register a function of weights and of what `reads` returns for targets and outputs, under its name."""
     every = {"weighted": checks.as_bool, "name": checks.as_name, "logits": checks.as_bool, "multilabel": checks.as_bool}
 
     def add(function: Any) -> Metric:
@@ -96,7 +96,7 @@ def row(mode: str, reads: Callable, **rules: Callable) -> Callable[[Callable], M
     return add
 
 
-# What metrics make of (y, output, logits, multilabel)
+# How metrics interpret (y, output, logits, multilabel)
 
 
 def values(y, Y, logits, multilabel):
@@ -107,13 +107,13 @@ def values(y, Y, logits, multilabel):
 
 
 def bits(y, Y, logits, multilabel):
-    """Yes or no for each output, true and predicted."""
+    """Binary targets and predictions for each output."""
     y, Y = values(y, Y, logits, multilabel)
     return y > 0.5, np.greater(Y, 0.0 if logits else 0.5)
 
 
 def decisions(y, Y, logits, multilabel):
-    """Labels, true and predicted, and the number of classes; or yes and no for each output, and 0."""
+    """True and predicted labels and the number of classes; or binary ones for each output, and 0."""
     if multilabel and Y.shape[1] > 1:
         return *bits(y, Y, logits, multilabel), 0
     if Y.shape[1] == 1:
@@ -123,17 +123,17 @@ def decisions(y, Y, logits, multilabel):
 
 
 def scores(y, Y, logits, multilabel):
-    """Labels (or yes and no for each output), and what grows with the probability of each class or output."""
+    """Labels (or binary targets for each output), and scores that grow with the probability of each."""
     y_or_bits, _, classes = decisions(y, Y, logits, multilabel)
     Y = Y.astype(np.float64)
     return y_or_bits, log_softmax(Y) if logits and classes and Y.shape[1] > 1 else Y
 
 
 def log_probabilities(y, Y, logits, multilabel):
-    """Shares of the classes, and logs of the probabilities, each row's adding up to 1.
+    """Target probabilities of the classes, and logarithms of the predicted ones.
 
-    Yes and no of an output are two classes; then each output is a row. Probabilities are kept from 0 by the last
-    place of their dtype, as in scikit-learn.
+    A binary output has two classes; then each output is a row. Probabilities are clipped by the machine epsilon of
+    their dtype, as in scikit-learn.
     """
     eps = np.finfo(Y.dtype).eps
     if multilabel or Y.shape[1] == 1:
@@ -145,7 +145,7 @@ def log_probabilities(y, Y, logits, multilabel):
 
 
 def log_softmax(Z: np.ndarray) -> np.ndarray:
-    """Logs of the softmax of each row."""
+    """Logarithm of the softmax of each row."""
     Z = Z - Z.max(axis=1, keepdims=True)
     return Z - np.log(np.exp(Z).sum(axis=1, keepdims=True))
 

@@ -1,8 +1,7 @@
 """Metrics: functions (y, output) -> float, and the table of them by name.
 
-A metric says by `mode` whether more of it is better, which early stopping reads. Numbers are those of
-scikit-learn, silently where it warns: 0 for a quotient without a denominator, NaN where there is no answer.
-A metric of a user's is any function of the two arrays.
+`mode` says whether higher values are better, for early stopping. Values are those of scikit-learn, without its
+warnings: 0 for a quotient with denominator 0, NaN if undefined. A custom metric is any function of the two arrays.
 """
 
 from typing import NamedTuple
@@ -36,7 +35,7 @@ def _average_of_classes(value, name):
 
 @row("max", decisions)
 def accuracy(true, predicted, classes, weights):
-    """Share of rows whose greatest output is the label's; of outputs on the right side, if each is a question.
+    """Fraction of samples whose largest output is that of the label; for multilabel outputs, of correct outputs.
 
     Examples
     --------
@@ -48,7 +47,7 @@ def accuracy(true, predicted, classes, weights):
 
 @row("max", bits)
 def binary_accuracy(true, predicted, weights):
-    """Share of outputs on the right side: of 0 for logits, of 0.5 for probabilities; y holds 0 or 1.
+    """Fraction of outputs on the correct side of the threshold, 0 for logits, 0.5 for probabilities; y is 0 or 1.
 
     Examples
     --------
@@ -60,7 +59,7 @@ def binary_accuracy(true, predicted, weights):
 
 @row("max", decisions)
 def balanced_accuracy(true, predicted, classes, weights):
-    """Mean over the classes that occur of the share of their rows that is found; Brodersen et al. 2010.
+    """Mean recall over the classes that occur; Brodersen et al. 2010.
 
     Examples
     --------
@@ -74,7 +73,7 @@ def balanced_accuracy(true, predicted, classes, weights):
 
 @row("max", scores, k=checks.positive_int)
 def top_k_accuracy(true, Y, weights, *, k=5):
-    """Share of rows whose label is among the k greatest outputs; of outputs that are the same the later leads.
+    """Fraction of samples whose label is among the k largest outputs; of equal outputs the later one ranks first.
 
     Examples
     --------
@@ -91,10 +90,10 @@ def top_k_accuracy(true, Y, weights, *, k=5):
 
 @row("max", decisions, average=_average)
 def precision(true, predicted, classes, weights, *, average="auto"):
-    """Share of what is said to be of a class that is.
+    """Precision: the fraction of the predictions of a class that are correct.
 
-    `average` is "binary" (of class 1), "macro" (mean over the classes that occur), "micro" (all decisions in one
-    heap), "weighted" (by the rows of each class), or "auto": binary for two classes, else macro.
+    `average` is "binary" (class 1), "macro" (mean over the classes that occur), "micro" (over all decisions),
+    "weighted" (mean weighted by class frequency), or "auto": binary for two classes, else macro.
 
     Examples
     --------
@@ -107,7 +106,7 @@ def precision(true, predicted, classes, weights, *, average="auto"):
 
 @row("max", decisions, average=_average)
 def recall(true, predicted, classes, weights, *, average="auto"):
-    """Share of a class that is found; `average` as for precision.
+    """Recall: the fraction of the samples of a class that are found; `average` as for precision.
 
     Examples
     --------
@@ -120,7 +119,7 @@ def recall(true, predicted, classes, weights, *, average="auto"):
 
 @row("max", decisions, average=_average)
 def f1(true, predicted, classes, weights, *, average="auto"):
-    """Harmonic mean of precision and recall, 2 both / (true + predicted); `average` as for precision.
+    """F1 score: harmonic mean of precision and recall; `average` as for precision.
 
     Examples
     --------
@@ -136,10 +135,10 @@ def f1(true, predicted, classes, weights, *, average="auto"):
 
 @row("max", scores, average=_average_of_classes)
 def roc_auc(true, Y, weights, *, average="macro"):
-    """Probability that a row of a class has a greater output for it than a row of another; half for the same.
+    """Area under the ROC curve: the probability that a sample of a class scores higher than one of another; ties half.
 
-    Of two classes it is that of class 1; of more, each against the rest, with the mean ("macro"), the mean weighted
-    by the classes' rows ("weighted"), or all in one heap ("micro"). NaN if a class has all rows or none.
+    Of class 1 for two classes; for more, one versus rest, with their mean ("macro"), their mean weighted by class
+    frequency ("weighted"), or over all decisions ("micro"). NaN if a class has all samples or none.
 
     Examples
     --------
@@ -160,7 +159,7 @@ def roc_auc(true, Y, weights, *, average="macro"):
 
 @row("min", log_probabilities)
 def log_loss(shares, logs, weights):
-    """Mean of -log of the probability of what is true, the loss cross_entropy or binary_cross_entropy.
+    """Log loss: the mean negative log-likelihood, equal to cross_entropy or binary_cross_entropy.
 
     Examples
     --------
@@ -177,7 +176,7 @@ def log_loss(shares, logs, weights):
 
 @row("min", values)
 def mae(y, Y, weights):
-    """Mean of |output - y|.
+    """Mean absolute error: mean of |output - y|.
 
     Examples
     --------
@@ -189,7 +188,7 @@ def mae(y, Y, weights):
 
 @row("min", values)
 def mse(y, Y, weights):
-    """Mean of (output - y)**2.
+    """Mean squared error: mean of (output - y)**2.
 
     Examples
     --------
@@ -201,7 +200,7 @@ def mse(y, Y, weights):
 
 @row("min", values)
 def rmse(y, Y, weights):
-    """Square root of the mean of (output - y)**2; the mean over the outputs.
+    """Root mean squared error, averaged over the outputs.
 
     Examples
     --------
@@ -213,7 +212,7 @@ def rmse(y, Y, weights):
 
 @row("min", values)
 def mape(y, Y, weights):
-    """Mean of |output - y| / |y|: a share, not a percentage; huge where y is 0.
+    """Mean absolute percentage error: mean of |output - y| / |y|, as a fraction; huge where y is 0.
 
     Examples
     --------
@@ -227,7 +226,7 @@ def mape(y, Y, weights):
 def r2(y, Y, weights):
     """Coefficient of determination, 1 - residual / total sum of squares; the mean over the outputs.
 
-    An output whose targets are all the same counts 1 if it is met exactly and 0 if not. NaN for one row.
+    A constant output counts 1 if it is predicted exactly and 0 if not. NaN for a single sample.
 
     Examples
     --------

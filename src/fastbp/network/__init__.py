@@ -1,1 +1,1 @@
-"""The graph with its parameters, and the engine's programs compiled from it. Nothing here is public."""
+"""The graph with its parameters, and the engine's programs compiled from it. Private."""

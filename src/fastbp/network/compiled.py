@@ -1,8 +1,8 @@
-"""A network at work: its two vectors, its compiled programs, and the lock around them.
+"""The compiled programs of a network, its two parameter vectors, and the lock around them.
 
-Training and inference have a program each, so that a predict between forward and backward does no harm.
-One thread at a time is inside; another waits. Everything here takes arrays that are checked already: the
-network above checks for users, the trainer checks a whole data set once. Without `threads` the engine chooses.
+Training and inference have a program each, so that a predict between forward and backward does no harm. The lock
+makes calls thread-safe: one thread at a time. All arrays are checked already: by the network for users, by the trainer
+once for a whole data set. Without `threads` the engine chooses.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ from fastbp.threads import for_engine
 
 
 class Inference:
-    """A program for predictions, of a graph (widths, ops, inputs, outputs) over a network's live parameters."""
+    """A program for inference, from a graph (widths, ops, inputs, outputs) and a network's live parameters."""
 
     def __init__(self, graph: tuple[list, list, list, list], params, grads, lock: _engine.Lock):
         self.program = _engine.Program(params.dtype.name, *graph, params, grads)
@@ -55,7 +55,7 @@ class Programs:
         self.derivatives = DerivativePrograms(graph, self.params, self._inference.program, self._lock)
 
     def ending_in(self, activation: str) -> Inference:
-        """Predictions of the network with an activation after its last layer, a linear one."""
+        """Inference with another activation of the last layer, which is linear."""
         widths, ops, inputs, outputs = self._graph
         kind, parents, output, offsets, settings = ops[-1]
         last = (kind, parents, output, offsets, {**settings, "activation": activation})
@@ -70,7 +70,7 @@ class Programs:
 
     @property
     def seed(self) -> int:
-        """Of the dropout masks."""
+        """Seed of the dropout masks."""
         return self._training.seed
 
     @seed.setter
@@ -79,7 +79,7 @@ class Programs:
 
     @property
     def draws(self) -> int:
-        """How many forward passes in training there were: the number of the next dropout masks."""
+        """Number of forward passes in training so far, which selects the dropout masks."""
         return self._training.draws
 
     @draws.setter
@@ -88,7 +88,7 @@ class Programs:
 
     @property
     def pending(self) -> int:
-        """Rows of the forward pass that a backward pass may follow, 0 for none."""
+        """Number of rows of the forward pass that a backward pass may follow; 0 for none."""
         return self._training.pending
 
     def forward(self, xs: tuple, training: bool, threads: int | None = None) -> tuple:
@@ -102,7 +102,7 @@ class Programs:
     def fast_path(self, terms: tuple | None, chain=None) -> _engine.FastPath | None:
         """For steps, or without a chain gradients, of X and y that need no conversion, checked on the way.
 
-        None for several inputs or outputs, or a loss written in Python.
+        None for several inputs or outputs, or a loss in Python.
         """
         if len(self._graph[2]) > 1 or len(self._graph[3]) > 1 or terms is None:
             return None
@@ -117,7 +117,7 @@ class Programs:
         return self._lock.call(_engine.gradient_of, self._training, xs, ts, weights, terms, for_engine(threads))
 
     def figures(self, ops: int) -> np.ndarray:
-        """The engine's figures of each op, of the last training pass."""
+        """The engine's figures of each op in the last training pass."""
         table = np.empty((ops, len(_engine.FIGURES)))
         with self._lock:
             _engine.describe(self._training, table)
@@ -129,7 +129,7 @@ class Programs:
         return self._lock.call(_engine.updated, self._training, self._update, arguments)
 
     def set_trainable(self, tensors: frozenset[int], parts: list, trainable: bool) -> None:
-        """Whether training moves these parts of the parameters, of the layer that gives these tensors."""
+        """Set whether training updates these parts of the parameters, of the layer that computes these tensors."""
         with self._lock:
             self._frozen.pop(tensors, None)
             if not trainable:
@@ -141,19 +141,19 @@ class Programs:
             self._find_spans()
 
     def fix(self, parts: list) -> None:
-        """Says which parts of the parameters no optimizer ever moves."""
+        """Set the parts of the parameters that no optimizer updates."""
         self._fixed = parts
         self._find_spans()
 
     def trained(self) -> np.ndarray:
-        """Which of the parameters an optimizer moves."""
+        """Mask of the parameters that an optimizer updates."""
         moves = np.zeros(self.params.size, bool)
         for start, stop in [(0, moves.size)] if self._spans is None else self._spans:
             moves[start:stop] = True
         return moves
 
     def _find_spans(self):
-        """What an optimizer moves: None for all."""
+        """The spans that an optimizer updates; None for all."""
         kept = sorted([*self._fixed, *(part for parts in self._frozen.values() for part in parts)])
         ends = [0, *(end for part in kept for end in part), self.params.size]
         spans = list(zip(ends[::2], ends[1::2], strict=True))

@@ -1,6 +1,6 @@
-"""The programs that compute derivatives of a network's outputs, compiled when first wanted.
+"""The programs that compute derivatives of a network's outputs, compiled on first use.
 
-They are others than training's, so that `grads` and what a backward pass needs stay as they are.
+They are separate from those of training, so that `grads` and the state of a pending backward pass do not change.
 """
 
 import numpy as np

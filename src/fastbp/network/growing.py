@@ -1,4 +1,4 @@
-"""A network whose first layer has got more inputs."""
+"""Growing networks: a copy with more inputs or outputs, for learning one sample at a time."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from fastbp.network.network import Network
 
 
 def grown(net: Network, inputs: int, units: int) -> Network:
-    """A network like this one with a wider input or output: old numbers stay, new ones start as initializers say."""
+    """A copy with a wider input or output: old parameters stay, new ones are drawn by the initializers."""
     config, output = net.config(), net.outputs[0]
     config["nodes"][config["inputs"][0]]["width"] = inputs
     if units != output.width:
@@ -23,7 +23,7 @@ def grown(net: Network, inputs: int, units: int) -> Network:
 
 
 def copy_states(net: Network, states: np.ndarray, new: Network, new_states: np.ndarray) -> None:
-    """The state of an optimizer for a network that has grown; that of new parameters stays 0."""
+    """Copy the optimizer's state to a network that has grown; the state of new parameters is 0."""
     for name, (part, shape) in net.slices.items():
         new_part, new_shape = new.slices[name]
         for old, grown_state in zip(states, new_states, strict=True):

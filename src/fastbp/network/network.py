@@ -1,8 +1,8 @@
-"""Network: a graph of nodes with its parameters; computes forward and backward, trains nothing.
+"""Network: a graph of nodes with its parameters; computes forward and backward passes, does not train.
 
 The graph is immutable; the parameters are one flat vector, and those of a layer are views into it. Copying,
-pickling and files all go through `config()` and `arrays()`, so there is one way to write a network down.
-Training sits floors above and only adds methods: a network can be understood without it.
+pickling and files all use `config()` and `arrays()`, so there is one serialization. Training is in folders above,
+which a network does not know.
 """
 
 import math
@@ -31,24 +31,25 @@ class Network:
     Parameters
     ----------
     inputs : Input or list of Input
-        Where rows enter.
+        The inputs, one or several.
     outputs : Node or list of Node
-        What is given out.
-    dtype : {"float32", "float64"}
-        Of parameters, gradients and all arrays given out.
+        The outputs, one or several.
+    dtype : {"float32", "float64"}, default="float32"
+        dtype of parameters, gradients and all results.
     seed : int, optional
-        Of the start values, the dropout masks and, unless told otherwise, the shuffling. Drawn if not given.
+        Seed of the initial values, the dropout masks and, unless a trainer has its own, the shuffling. Random if not
+        given.
     name : str, optional
-        Shown by `summary`.
+        Name in `summary`; that of the class if not given.
 
     Attributes
     ----------
     params, grads : ndarray of shape (n,)
-        All parameters and their gradients: flat, live. `slices` has the (slice, shape) of each by its full name.
+        All parameters and their gradients, flat and live. `slices` has the (slice, shape) of each by its full name.
     inputs, outputs, nodes : tuple of Node
         Nodes in topological order.
     layers : tuple of Layer
-        Each once, in the order they were applied.
+        Each layer once, in the order of application.
     """
 
     classes: ClassVar[Registry] = Registry("class of model", "class")
@@ -130,12 +131,12 @@ class Network:
                 for part, _ in [self.slices[f"{names[layer]}.{name}"] for name in layer.statistics]
             ]
         )
-        # One input of any numbers, the usual case, takes a shorter way through the checks.
+        # One input without embeddings, the usual case, takes a shorter way through the checks.
         self._input_width = self.inputs[0].width if len(self.inputs) == 1 and not self._tables[0] else None
 
     @property
     def params(self) -> np.ndarray:
-        """All parameters, flat and live; assigning copies the numbers into them."""
+        """All parameters, flat and live; assignment copies values into them."""
         return self.programs.params
 
     @params.setter
@@ -150,19 +151,19 @@ class Network:
 
     @property
     def draws(self) -> int:
-        """Forward passes in training so far, which number the dropout masks."""
+        """Number of forward passes in training so far, which selects the dropout masks."""
         return self.programs.draws
 
     def __call__(self, *nodes: Node) -> Node | tuple[Node, ...]:
-        """Use the network as a layer: its nodes again, on other inputs, in a graph that becomes another model.
+        """Use the network as a layer of another model: repeat its nodes on other inputs.
 
-        The layers are new ones that start with the present parameters; this network stays as it is. Calls
-        before the other model is built share their layers, and so their parameters.
+        The layers are new and start with the current parameters; this network does not change. Calls before the other
+        model is built share their layers and parameters.
 
         Parameters
         ----------
         *nodes : Node
-            One for each input, of its width.
+            One node for each input, of its width.
 
         Returns
         -------
@@ -198,11 +199,12 @@ class Network:
 
         Parameters
         ----------
-        X : array of shape (rows, inputs), or a tuple of them for several inputs
-        training : bool
-            Whether dropout is on, and BatchNorm takes the statistics of these rows.
-        check_finite : bool
-            Whether a NaN or infinity in X is an error.
+        X : array of shape (rows, inputs), or a tuple of them
+            The inputs; a tuple for several.
+        training : bool, default=True
+            Whether dropout is on and BatchNorm uses the statistics of this batch.
+        check_finite : bool, default=True
+            Whether a NaN or infinity in X raises.
 
         Returns
         -------
@@ -212,14 +214,14 @@ class Network:
         return ys[0] if len(ys) == 1 else ys
 
     def backward(self, dY: Arrays, accumulate: bool = False) -> OneOrMore:
-        """Compute all gradients from those of the outputs of the last `forward`.
+        """Compute all gradients from those of the outputs, for the last `forward`.
 
         Parameters
         ----------
         dY : array of shape (rows, outputs), or a tuple of them for several outputs
             Gradient of the loss with respect to the output.
-        accumulate : bool
-            Add to `grads` what is else written over it.
+        accumulate : bool, default=False
+            Whether to add to `grads` instead of overwriting it.
 
         Returns
         -------
@@ -229,7 +231,7 @@ class Network:
         Raises
         ------
         RuntimeError
-            If no `forward` came before, or a training step has used its memory since.
+            Without a `forward` before it, or if a training step has used its memory since.
 
         Examples
         --------
@@ -251,15 +253,16 @@ class Network:
         return dxs[0] if len(dxs) == 1 else dxs
 
     def predict(self, X: Arrays, *, check_finite: bool = True, threads: int | None = None) -> OneOrMore:
-        """Compute the outputs as in use, without dropout, and without touching what `backward` needs.
+        """Compute the outputs for inference: without dropout, and without changing what `backward` needs.
 
         Parameters
         ----------
-        X : array of shape (rows, inputs), or a tuple of them for several inputs
-        check_finite : bool
-            Whether a NaN or infinity in X is an error.
+        X : array of shape (rows, inputs), or a tuple of them
+            The inputs; a tuple for several.
+        check_finite : bool, default=True
+            Whether a NaN or infinity in X raises.
         threads : int, optional
-            Of the engine; it chooses if not given.
+            Number of threads of the engine, which chooses if not given.
 
         Returns
         -------
@@ -310,14 +313,14 @@ class Network:
 
     @staticmethod
     def from_config(config: dict, arrays: dict[str, np.ndarray] | None = None) -> "Network":
-        """The network that `config` describes, of the class it names.
+        """Create a network from a configuration, of the class that it names.
 
         Parameters
         ----------
         config : dict
-            As `config()` gives it.
+            As returned by `config()`.
         arrays : dict from str to ndarray, optional
-            The parameters, as `arrays()` gives them; drawn anew if not given.
+            The parameters, as returned by `arrays()`; new initial values if not given.
 
         Returns
         -------
@@ -326,7 +329,7 @@ class Network:
         Raises
         ------
         ModelFormatError
-            If it describes none, or the arrays are not the ones it wants.
+            If the configuration is invalid or the arrays do not fit it.
         """
         return built(Network.classes, config, arrays)
 
@@ -347,7 +350,7 @@ class Network:
         return layers[checks.one_of(name, "layer", layers, KeyError)]
 
     def table(self) -> list:
-        """A title, the heads of the columns, and a row for each node: name, op, width, parameters, parents."""
+        """A title, the column headings, and a row for each node: name, op, width, parameters, parents."""
         return summary.table(self)
 
     def summary(self) -> str:
@@ -359,7 +362,7 @@ class Network:
         return graph.to_dot(self)
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the graph with matplotlib: names, ops, widths. Returns the Axes."""
+        """Plot the graph with matplotlib: names, ops, widths. Returns the Axes."""
         return graph.draw(self, ax)
 
     def _repr_html_(self):

@@ -1,4 +1,4 @@
-"""The table of a network's nodes: as rows for whoever shows it, and as text."""
+"""The summary of a network: a table of its nodes, as rows and as text."""
 
 import math
 
@@ -8,7 +8,7 @@ HEADS = ("node", "op", "width", "parameters", "parents")
 
 
 def table(net) -> list:
-    """A title, the heads of the columns, and a row for each node."""
+    """A title, the column headings, and a row for each node."""
     rows = [f"{net.name}: {len(net.nodes)} nodes, {net.params.size:,} parameters, {net.dtype}", HEADS]
     counted = set()
     for node in net.nodes:
@@ -27,7 +27,7 @@ def table(net) -> list:
 
 
 def to_text(net) -> str:
-    """The table in columns."""
+    """The table as aligned text."""
     title, *rows = table(net)
     return "\n".join([title.rstrip(), *text.columns(rows, "<<>><")])
 

@@ -1,4 +1,4 @@
-"""Adam and its kin: steps by the first and second moment of the gradient."""
+"""Adam and its variants: steps by the first and second moments of the gradient."""
 
 from typing import Unpack
 
@@ -8,23 +8,26 @@ from fastbp.optimizers.settings import Common, Rate, of_means
 
 
 class Adam(Optimizer):
-    """Adam: steps of about lr, scaled by running means of g and g**2. Kingma and Ba 2015, algorithm 1.
+    """Adam: the running mean of the gradient over the root of that of its square. Kingma and Ba 2015, algorithm 1.
 
     Parameters
     ----------
-    lr, eps : float
-    betas : tuple of two floats
-        How much of the means of g and g**2 a step keeps.
-    weight_decay : float
-        Coupled (g + weight_decay * p); AdamW has it decoupled.
-    amsgrad : bool
-        Whether the largest mean of g**2 so far stands in the place of the present one (Reddi et al. 2018).
-    eps_hat : bool
-        Whether eps is what their section 2 calls epsilon hat: added to the root of the mean of g**2 before the
-        bias of its start is corrected, as scikit-learn and Keras do. With b1, b2 the betas and m, v the means:
+    lr : float, Schedule or function, default=1e-3
+        The learning rate: a number, a schedule, or a function of the step.
+    betas : tuple of two floats, default=(0.9, 0.999)
+        Decay rates of the running means of g and g**2.
+    eps : float, default=1e-8
+        Added to the root in the denominator.
+    weight_decay : float, default=0.0
+        Coupled weight decay, g + weight_decay * p; that of AdamW is decoupled.
+    amsgrad : bool, default=False
+        Whether to use the largest mean of g**2 so far instead of the current one (Reddi et al. 2018).
+    eps_hat : bool, default=False
+        Whether eps is the epsilon hat of their section 2, added to the root of the mean of g**2 before the bias
+        correction, as in scikit-learn and Keras. With b1, b2 the betas and m, v the means:
         p -= lr * sqrt(1 - b2**t) / (1 - b1**t) * m / (sqrt(v) + eps).
     **common
-        As for `Optimizer`.
+        Settings that every optimizer takes; see `Optimizer`.
 
     Examples
     --------
@@ -63,13 +66,18 @@ class AdamW(Adam):
 
     Parameters
     ----------
-    lr, eps, weight_decay : float
-    betas : tuple of two floats
-        How much of the means of g and g**2 a step keeps.
-    amsgrad, eps_hat : bool
+    lr : float, Schedule or function, default=1e-3
+        The learning rate: a number, a schedule, or a function of the step.
+    betas : tuple of two floats, default=(0.9, 0.999)
+        Decay rates of the running means of g and g**2.
+    eps : float, default=1e-8
+        Added to the root in the denominator.
+    weight_decay : float, default=0.01
+        Decoupled weight decay.
+    amsgrad, eps_hat : bool, default=False
         As for `Adam`.
     **common
-        As for `Optimizer`.
+        Settings that every optimizer takes; see `Optimizer`.
 
     Examples
     --------
@@ -93,17 +101,20 @@ class AdamW(Adam):
 
 
 class Adamax(Optimizer):
-    """Adam with a running maximum of abs(g) in the place of the mean of g**2. Kingma and Ba 2015, algorithm 2.
+    """Adam with a running maximum of abs(g) instead of the mean of g**2. Kingma and Ba 2015, algorithm 2.
 
     Parameters
     ----------
-    lr, eps : float
-    betas : tuple of two floats
-        How much of the mean of g and of the maximum a step keeps.
-    weight_decay : float
-        Coupled (g + weight_decay * p).
+    lr : float, Schedule or function, default=2e-3
+        The learning rate: a number, a schedule, or a function of the step.
+    betas : tuple of two floats, default=(0.9, 0.999)
+        Decay rates of the running mean of g and of the running maximum.
+    eps : float, default=1e-8
+        Added to the root in the denominator.
+    weight_decay : float, default=0.0
+        Coupled weight decay, g + weight_decay * p.
     **common
-        As for `Optimizer`.
+        Settings that every optimizer takes; see `Optimizer`.
 
     Examples
     --------
@@ -126,18 +137,22 @@ class Adamax(Optimizer):
 
 
 class NAdam(Optimizer):
-    """Adam with Nesterov's look ahead, and a momentum that grows from half of the first beta to it. Dozat 2016.
+    """Adam with Nesterov momentum, which grows from half of the first beta to all of it. Dozat 2016.
 
     Parameters
     ----------
-    lr, eps : float
-    betas : tuple of two floats
-        As for `Adam`.
-    weight_decay : float
-    momentum_decay : float
-        How fast the momentum grows: 1 - 0.96**(t * momentum_decay) / 2 of the first beta at step t.
+    lr : float, Schedule or function, default=2e-3
+        The learning rate: a number, a schedule, or a function of the step.
+    betas : tuple of two floats, default=(0.9, 0.999)
+        Decay rates of the running means of g and g**2.
+    eps : float, default=1e-8
+        Added to the root in the denominator.
+    weight_decay : float, default=0.0
+        Coupled weight decay, g + weight_decay * p.
+    momentum_decay : float, default=0.004
+        How fast the momentum grows: at step t it is the first beta times 1 - 0.96**(t * momentum_decay) / 2.
     **common
-        As for `Optimizer`.
+        Settings that every optimizer takes; see `Optimizer`.
 
     Examples
     --------
@@ -168,16 +183,20 @@ class NAdam(Optimizer):
 
 
 class RAdam(Optimizer):
-    """Adam that moves by momentum alone until the mean of g**2 is of enough steps to be trusted. Liu et al. 2020.
+    """Rectified Adam: steps by momentum alone while the variance of the mean of g**2 is too large. Liu et al. 2020.
 
     Parameters
     ----------
-    lr, eps : float
-    betas : tuple of two floats
-        As for `Adam`.
-    weight_decay : float
+    lr : float, Schedule or function, default=1e-3
+        The learning rate: a number, a schedule, or a function of the step.
+    betas : tuple of two floats, default=(0.9, 0.999)
+        Decay rates of the running means of g and g**2.
+    eps : float, default=1e-8
+        Added to the root in the denominator.
+    weight_decay : float, default=0.0
+        Coupled weight decay, g + weight_decay * p.
     **common
-        As for `Optimizer`.
+        Settings that every optimizer takes; see `Optimizer`.
 
     Examples
     --------
@@ -200,17 +219,20 @@ class RAdam(Optimizer):
 
 
 class Adan(Optimizer):
-    """Adam with Nesterov's look ahead, from the differences of gradients. Xie et al. 2022, as in the authors' code.
+    """Adaptive Nesterov momentum, from the differences of gradients. Xie et al. 2022, as in the authors' code.
 
     Parameters
     ----------
-    lr, eps : float
-    betas : tuple of three floats
-        How much of the means of g, of its differences d, and of (g + b2 * d)**2 a step keeps.
-    weight_decay : float
-        Decoupled, and proximal: p /= 1 + lr * weight_decay last.
+    lr : float, Schedule or function, default=1e-3
+        The learning rate: a number, a schedule, or a function of the step.
+    betas : tuple of three floats, default=(0.98, 0.92, 0.99)
+        Decay rates of the running means of g, of its differences d, and of (g + b2 * d)**2.
+    eps : float, default=1e-8
+        Added to the root in the denominator.
+    weight_decay : float, default=0.0
+        Decoupled and proximal weight decay: p /= 1 + lr * weight_decay after the step.
     **common
-        As for `Optimizer`.
+        Settings that every optimizer takes; see `Optimizer`.
 
     Examples
     --------

@@ -1,6 +1,6 @@
-"""Optimizers that scale the step of each parameter by the squares of its gradients; those with momentum: `adam.py`.
+"""RMSprop, Adagrad and Adadelta: optimizers that scale the step of each parameter by its squared gradients.
 
-Names, defaults and forms are those of PyTorch, where PyTorch has them.
+Names, defaults and formulas are those of PyTorch.
 """
 
 from typing import Unpack
@@ -11,21 +11,24 @@ from fastbp.optimizers.settings import Common, Rate
 
 
 class RMSprop(Optimizer):
-    """The gradient over the root of its mean square: p -= lr * g / (sqrt(v) + eps). Tieleman and Hinton 2012.
+    """The gradient over the root of its running mean square: p -= lr * g / (sqrt(v) + eps). Tieleman and Hinton 2012.
 
     Parameters
     ----------
-    lr, eps : float
-    alpha : float
-        How much of the mean of g**2 a step keeps.
-    weight_decay : float
-        Coupled (g + weight_decay * p).
-    momentum : float
-        Of the scaled gradients.
-    centered : bool
-        Whether g is scaled by its variance, the mean square without the square of the mean (Graves 2013).
+    lr : float, Schedule or function, default=1e-2
+        The learning rate: a number, a schedule, or a function of the step.
+    alpha : float, default=0.99
+        Decay rate of the running mean of g**2.
+    eps : float, default=1e-8
+        Added to the root in the denominator.
+    weight_decay : float, default=0.0
+        Coupled weight decay, g + weight_decay * p.
+    momentum : float, default=0.0
+        Momentum of the scaled gradients.
+    centered : bool, default=False
+        Whether to scale by the variance of g instead of its mean square (Graves 2013).
     **common
-        As for `Optimizer`.
+        Settings that every optimizer takes; see `Optimizer`.
 
     Examples
     --------
@@ -64,16 +67,18 @@ class Adagrad(Optimizer):
 
     Parameters
     ----------
-    lr : float
-    lr_decay : float
-        At step t, lr is lr / (1 + (t - 1) * lr_decay).
-    weight_decay : float
-        Coupled (g + weight_decay * p).
-    initial_accumulator_value : float
-        Where the sums start.
-    eps : float
+    lr : float, Schedule or function, default=1e-2
+        The learning rate: a number, a schedule, or a function of the step.
+    lr_decay : float, default=0.0
+        The rate of step t is lr / (1 + (t - 1) * lr_decay).
+    weight_decay : float, default=0.0
+        Coupled weight decay, g + weight_decay * p.
+    initial_accumulator_value : float, default=0.0
+        Initial value of the sums.
+    eps : float, default=1e-10
+        Added to the root in the denominator.
     **common
-        As for `Optimizer`.
+        Settings that every optimizer takes; see `Optimizer`.
 
     Examples
     --------
@@ -105,19 +110,20 @@ class Adagrad(Optimizer):
 
 
 class Adadelta(Optimizer):
-    """Steps of the size that the last ones had: d = g * rms(steps) / rms(gradients), p -= lr * d. Zeiler 2012.
+    """Steps as long as the last ones were: d = g * rms(steps) / rms(gradients), p -= lr * d. Zeiler 2012.
 
     Parameters
     ----------
-    lr : float
-    rho : float
-        How much of the means of g**2 and of d**2 a step keeps.
-    eps : float
+    lr : float, Schedule or function, default=1.0
+        The learning rate: a number, a schedule, or a function of the step.
+    rho : float, default=0.9
+        Decay rate of the running means of g**2 and of d**2.
+    eps : float, default=1e-6
         Added to both means.
-    weight_decay : float
-        Coupled (g + weight_decay * p).
+    weight_decay : float, default=0.0
+        Coupled weight decay, g + weight_decay * p.
     **common
-        As for `Optimizer`.
+        Settings that every optimizer takes; see `Optimizer`.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Clipping a gradient by its global norm, in a loop by hand."""
+"""Gradient clipping by the global norm, for custom training loops."""
 
 import math
 from collections.abc import Sequence
@@ -11,18 +11,19 @@ from fastbp.inputs import checks
 def clip_by_global_norm(grads: np.ndarray | Sequence[np.ndarray], max_norm: float) -> float:
     """Scale gradients in place so that their Euclidean norm is at most `max_norm`.
 
-    Gradients with a NaN or infinity are left alone; a step with them raises.
+    Gradients with a NaN or infinity are left as they are; a step with them raises.
 
     Parameters
     ----------
     grads : ndarray, or a sequence of them
         Such as `net.grads`.
     max_norm : float
+        The largest norm of all gradients together.
 
     Returns
     -------
     float
-        The norm before.
+        The norm before clipping.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""SGD with momentum, in the forms that PyTorch and Nesterov give it."""
+"""Stochastic gradient descent with momentum, in PyTorch's form, Nesterov's and scikit-learn's."""
 
 from typing import Unpack
 
@@ -8,22 +8,27 @@ from fastbp.optimizers.settings import Common, Rate
 
 
 class SGD(Optimizer):
-    """Stochastic gradient descent: p -= lr * v, with v = momentum * v + (1 - dampening) * g, at first g.
+    """Stochastic gradient descent: p -= lr * v, with v = momentum * v + (1 - dampening) * g, initially g.
 
     Nesterov's variant moves by g + momentum * v.
 
     Parameters
     ----------
-    lr, momentum : float
-    nesterov : bool
-    weight_decay : float
-        Coupled (g + weight_decay * p).
-    dampening : float
-    lr_in_velocity : bool
-        Whether v holds steps, v = momentum * v - lr * g and p += v, as in Keras and scikit-learn: a new lr then
-        counts for new gradients only.
+    lr : float, Schedule or function, default=1e-2
+        The learning rate: a number, a schedule, or a function of the step.
+    momentum : float, default=0.0
+        Decay rate of the velocity v.
+    nesterov : bool, default=False
+        Whether to use Nesterov momentum.
+    weight_decay : float, default=0.0
+        Coupled weight decay, g + weight_decay * p.
+    dampening : float, default=0.0
+        Fraction of the gradient that does not enter v.
+    lr_in_velocity : bool, default=False
+        Whether v contains the learning rate, v = momentum * v - lr * g and p += v, as in Keras and scikit-learn: a
+        change of lr then affects new gradients only.
     **common
-        As for `Optimizer`.
+        Settings that every optimizer takes; see `Optimizer`.
 
     Examples
     --------

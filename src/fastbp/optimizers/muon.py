@@ -1,4 +1,4 @@
-"""Muon: orthogonalised momentum for weight matrices."""
+"""Muon: orthogonalized momentum for weight matrices."""
 
 from typing import Unpack
 
@@ -10,11 +10,11 @@ MOST_STEPS = 100  # 5 are usual, and 20 bring every singular value as near to 1 
 
 
 class Muon(Optimizer):
-    """Momentum made orthogonal, for matrices; Adam for the other parameters. Jordan et al. 2024.
+    """Orthogonalized momentum for matrices, Adam for the other parameters. Jordan et al. 2024.
 
     The direction of a matrix is u = momentum * v + (1 - momentum) * g with v = momentum * v + (1 - momentum) * g, or v
-    itself without `nesterov`. Some steps of Newton and Schulz bring its singular values near 1, and p -= lr * u, times
-    what `adjust_lr_fn` says. A step costs about 10 products of the size of W for each of `ns_steps`.
+    itself without `nesterov`. Newton-Schulz iterations bring the singular values of u near 1, and p -= lr * u, times
+    the factor of `adjust_lr_fn`. A step costs about 10 matrix products of the size of W for each of `ns_steps`.
 
     Parameters
     ----------
@@ -32,13 +32,14 @@ class Muon(Optimizer):
     adjust_lr_fn : {"original", "match_rms_adamw"}
         A factor of max(1, outputs / inputs) ** 0.5, or of 0.2 * max(inputs, outputs) ** 0.5, with which steps are as
         long as those of AdamW.
-    aux_lr_scale : float
-        A factor of lr for the parameters that are no matrices.
-    aux_betas : tuple of two floats
-    aux_eps : float
-        Adam's for these.
+    aux_lr_scale : float, default=1.0
+        Factor of lr for the parameters that are not matrices.
+    aux_betas : tuple of two floats, default=(0.9, 0.95)
+        The betas of Adam for these.
+    aux_eps : float, default=1e-10
+        The eps of Adam for these.
     **common
-        As for `Optimizer`.
+        Settings that every optimizer takes; see `Optimizer`.
 
     Examples
     --------

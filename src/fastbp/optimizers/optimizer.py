@@ -1,4 +1,4 @@
-"""Optimizer: settings, and the chain of the engine's rules that they stand for; the rules hold the arithmetic.
+"""Optimizer: the base class; its settings become a chain of the engine's update rules, which do the arithmetic.
 
 Decay is a rule of its own in the chain, before the rules that move the parameters, never a flag inside one; so is
 all that every optimizer can do (`settings.py`, `compiling.py`). An optimizer keeps its state for each network it has
@@ -30,51 +30,53 @@ from fastbp.schedules.schedule import Schedule
 class Optimizer(Registered):
     """Base of the optimizers: a subclass names its settings and gives its `rules`.
 
-    Where `lr` is asked for, a schedule (`fastbp.schedules`) or a function of the step will do. All optimizers take
-    these settings too.
+    `lr` may be a number, a schedule (`fastbp.schedules`) or a function of the step. All optimizers also take the
+    following settings.
 
     Parameters
     ----------
     weight_decay : float
-        Added to the gradient as weight_decay * p (coupled, as in PyTorch); AdamW and others that say so have it
-        decoupled: p *= 1 - lr * weight_decay.
+        L2 regularization, added to the gradient as weight_decay * p (coupled, as in PyTorch); decoupled,
+        p *= 1 - lr * weight_decay, in AdamW and others that say so. The default is that of the optimizer.
     decoupled_weight_decay : bool, optional
-        Which of the two it is, where that is not to be the optimizer's own.
-    decay_biases : bool
-        Whether weight_decay, l1 and proximal_l1 are for all parameters; False: for the matrices only, not for biases
-        or the factors of normalizations.
-    l2_by_rows : float
-        A penalty l2_by_rows / 2 * |W|**2 on the sum of the rows' losses, as scikit-learn has it, not on their mean:
-        adds l2_by_rows * W, over the sum of the weights of the batch's rows, to the gradient of matrices.
-    l1 : float
-        Adds l1 * sign(p) to the gradient: the subgradient of an L1 penalty. Parameters come near 0 but not to it.
-    proximal_l1 : float
-        The same penalty by its proximal step, decoupled: after the step each parameter comes nearer to 0 by
-        lr * proximal_l1, and where that is past 0 it is exactly 0.
+        Overrides which of the two forms is used; that of the optimizer if not given.
+    decay_biases : bool, default=True
+        Whether weight_decay, l1 and proximal_l1 apply to all parameters; with False only to matrices, not to biases
+        and the factors of normalizations.
+    l2_by_rows : float, default=0.0
+        Penalty l2_by_rows / 2 * |W|**2 on the sum of the samples' losses, as in scikit-learn, instead of their mean:
+        adds l2_by_rows * W, over the sum of the sample weights of the batch, to the gradient of matrices.
+    l1 : float, default=0.0
+        L1 regularization by its subgradient, l1 * sign(p), which brings parameters near 0 but not to it.
+    proximal_l1 : float, default=0.0
+        L1 regularization by its proximal step (soft thresholding), decoupled: after the step each parameter moves
+        towards 0 by lr * proximal_l1, and becomes exactly 0 where it would pass it.
     clip_norm : float, optional
-        Scales the whole gradient down to this Euclidean norm where its own is larger.
+        Scales the whole gradient down to this Euclidean norm if it is larger; no limit if not given.
     clip_value : float, optional
-        Brings each number of the gradient into -clip_value ... clip_value, after clip_norm.
-    accumulate : int
-        Batches of a step, which is made with the mean of their gradients.
+        Clips each number of the gradient to -clip_value ... clip_value, after clip_norm; no limit if not given.
+    accumulate : int, default=1
+        Number of batches whose mean gradient makes one step.
     ema : float, optional
-        Keeps an exponential moving average of the parameters, of which a step leaves this share; see `average`.
-    swa_start, swa_every : int, optional
-        Keeps their plain average from this step on, of every so many-th step (stochastic weight averaging).
-    groups : dict from str to dict
-        Other settings for some of the parameters, by the name of a layer, "dense_1", or of one parameter of it,
+        Decay rate of an exponential moving average of the parameters (see `average`); none if not given.
+    swa_start : int, optional
+        First step of a plain average of the parameters (stochastic weight averaging); none if not given.
+    swa_every : int, default=1
+        Number of steps between two that enter that average.
+    groups : dict from str to dict, default={}
+        Settings for some of the parameters, by the name of a layer, "dense_1", or of a single parameter,
         "dense_1.b": any of `lr_scale` (a factor of lr), `weight_decay`, `l1` and `proximal_l1`.
 
     Attributes
     ----------
     lr : float
-        The learning rate of the last step. A number, a schedule or a function of the step may be assigned at any time.
+        The learning rate of the last step. A number, a schedule or a function of the step can be assigned at any time.
     schedule : Schedule or None
-        What gives it, where it is not a number.
+        The schedule, if lr is not a number.
     epoch : int
-        Epochs done, for schedules that go by them: `fit` counts, a loop by hand adds 1 itself.
+        Number of epochs done, for schedules per epoch: `fit` counts; a custom training loop adds 1 itself.
     settings : mapping
-        All others, read-only.
+        All other settings, read-only.
 
     Examples
     --------
@@ -98,7 +100,7 @@ class Optimizer(Registered):
 
     @property
     def lr(self) -> float:
-        """The learning rate of the last step; of the first before there is one."""
+        """The learning rate of the last step; that of the first before any."""
         return self._lr
 
     @lr.setter
@@ -139,34 +141,35 @@ class Optimizer(Registered):
         self._count = done // self.settings["accumulate"] if self.by_steps else self.epoch
 
     def end_epoch(self, logs: Mapping[str, float], known: Container[str] | None = None) -> None:
-        """Count an epoch, for schedules that go by them; `fit` does. `known` are names that some epochs only have."""
+        """Count an epoch, for schedules per epoch; `fit` calls it. `known` has the names that any epoch logs."""
         self.epoch += 1
         if isinstance(self.schedule, OnPlateau):
             self.schedule.see_logs(logs, known)
 
     def rules(self) -> list[Rule]:
-        """The engine's rules that move the parameters, and their scalars, in the order in which they are applied."""
+        """The engine's update rules that move the parameters, with their scalars, in order."""
         raise NotImplementedError
 
     def rules_for(self, is_matrix: bool) -> tuple[float, list[Rule]]:
-        """A factor of lr and the rules, for matrices and for other parameters."""
+        """A factor of lr and the update rules, for matrices or for other parameters."""
         return 1.0, self.rules()
 
     def chain_for(self, net: Network) -> "_engine.Chain":
-        """The compiled rules and their state for a network."""
+        """The compiled update rules and their state for a network."""
         chain = self._chains.get(net)
         if chain is None:
             chain = self._chains[net] = compiled(self, net)
         return chain
 
     def step(self, net: Network, loss: float = math.nan) -> None:
-        """Move `net.params` by `net.grads`.
+        """Update `net.params` in place by `net.grads`.
 
         Parameters
         ----------
         net : Network
-        loss : float
-            Of which these are the gradients; only `Rprop` with `backtrack` asks for it.
+            The network whose gradients are used.
+        loss : float, optional
+            The loss at the current parameters; only `Rprop` with `backtrack` needs it.
 
         Raises
         ------
@@ -178,9 +181,9 @@ class Optimizer(Registered):
             raise self.diverged("the update is not finite")
 
     def average(self, net: Network) -> np.ndarray:
-        """The average of a network's parameters that `ema` or `swa_start` keeps.
+        """The average of a network's parameters that `ema` or `swa_start` maintains.
 
-        Parameters that are not trained, frozen ones and statistics of normalizations, are as they are in the network.
+        Parameters that are not trained (frozen ones, running averages of normalizations) have their current values.
 
         Returns
         -------
@@ -190,7 +193,7 @@ class Optimizer(Registered):
         Raises
         ------
         RuntimeError
-            If there is none yet.
+            If there is no average yet.
 
         Examples
         --------
@@ -213,7 +216,7 @@ class Optimizer(Registered):
 
     @contextmanager
     def averaged(self, net: Network) -> Iterator[None]:
-        """Put the average into `net.params` for a while, for evaluation or saving.
+        """Context in which `net.params` holds the average, for evaluation or saving.
 
         Examples
         --------

@@ -27,10 +27,10 @@ class Common(TypedDict, total=False):
     groups: Mapping[str, Mapping[str, float]]
 
 
-# What `groups` may set for some of the parameters, with what holds for the others.
+# What `groups` may set for some of the parameters, with the default of the others (None: the setting of that name).
 OF_GROUPS = {"lr_scale": 1.0, "weight_decay": None, "l1": None, "proximal_l1": None}
 DECOUPLED = "decoupled_weight_decay"
-PENALTIES = ("weight_decay", "l1", "proximal_l1")  # which `decay_biases=False` keeps from biases
+PENALTIES = ("weight_decay", "l1", "proximal_l1")  # which `decay_biases=False` does not apply to biases
 
 
 def _groups(groups) -> dict[str, dict[str, float]]:
@@ -66,7 +66,7 @@ COMMON: dict[str, tuple[object, Callable]] = {
 
 
 def checked(common: Common) -> dict[str, object]:
-    """All of COMMON, as given or by default."""
+    """All settings of COMMON, as given or by default."""
     settings = {name: check(common.get(name, default)) for name, (default, check) in COMMON.items()}
     if settings["ema"] is not None and settings["swa_start"] is not None:
         raise ValueError("ema and swa_start are two averages; an optimizer keeps one")
@@ -74,5 +74,5 @@ def checked(common: Common) -> dict[str, object]:
 
 
 def of_means(betas: tuple[float, ...], eps: float, count: int = 2) -> dict[str, object]:
-    """The settings that Adam and its like have of their own: how much of their means a step keeps, and eps."""
+    """The settings of Adam and its variants: the decay rates of their means, and eps."""
     return {"betas": checks.fractions(betas, count, "betas"), "eps": checks.in_range(eps, "eps", 0.0)}

@@ -1,4 +1,4 @@
-"""Optimizers that step by the sign of a gradient or of its mean."""
+"""Rprop and Lion: optimizers that step by the sign of the gradient or of its mean."""
 
 import math
 from typing import Unpack
@@ -11,23 +11,23 @@ from fastbp.optimizers.settings import Common, Rate
 class Rprop(Optimizer):
     """Resilient propagation, for full batches: each parameter's step grows while its gradient keeps its sign.
 
-    After a change of sign the step shrinks and the parameter stays where it is: iRprop-, as in PyTorch; or goes back
-    to where it was if the loss has grown, iRprop+. Igel and Huesken 2003.
+    After a change of sign the step shrinks, and the parameter either does not move (iRprop-, as in PyTorch) or returns
+    to its previous value if the loss has grown (iRprop+). Igel and Huesken 2003.
 
     Parameters
     ----------
-    lr : float
-        The steps at the start.
-    etas : tuple of two floats
+    lr : float, Schedule or function, default=1e-2
+        The initial step of each parameter.
+    etas : tuple of two floats, default=(0.5, 1.2)
         The factors by which a step shrinks and grows.
-    step_sizes : tuple of two floats
+    step_sizes : tuple of two floats, default=(1e-06, 50.0)
         The smallest and the largest step.
-    weight_decay : float
-        Coupled (g + weight_decay * p).
-    backtrack : bool
-        Whether to go back after a step too far: iRprop+. A loop by hand then tells the loss, `step(net, loss)`.
+    weight_decay : float, default=0.0
+        Coupled weight decay, g + weight_decay * p.
+    backtrack : bool, default=False
+        Whether to use iRprop+. A custom training loop then passes the loss, `step(net, loss)`.
     **common
-        As for `Optimizer`.
+        Settings that every optimizer takes; see `Optimizer`.
 
     Examples
     --------
@@ -68,17 +68,18 @@ class Rprop(Optimizer):
 
 
 class Lion(Optimizer):
-    """Steps of lr against the sign of a mean of g: p -= lr * sign(b1 * m + (1 - b1) * g). Chen et al. 2023.
+    """Steps of lr against the sign of a running mean of g: p -= lr * sign(b1 * m + (1 - b1) * g). Chen et al. 2023.
 
     Parameters
     ----------
-    lr : float
-    betas : tuple of two floats
-        How much of the mean counts in the step, and how much of it a step keeps.
-    weight_decay : float
-        Decoupled: p *= 1 - lr * weight_decay first.
+    lr : float, Schedule or function, default=1e-4
+        The learning rate: a number, a schedule, or a function of the step.
+    betas : tuple of two floats, default=(0.9, 0.99)
+        Weight of the running mean in the step, and its decay rate.
+    weight_decay : float, default=0.0
+        Decoupled weight decay: p *= 1 - lr * weight_decay before the step.
     **common
-        As for `Optimizer`.
+        Settings that every optimizer takes; see `Optimizer`.
 
     Examples
     --------

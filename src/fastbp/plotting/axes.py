@@ -1,4 +1,4 @@
-"""What the pictures of `plotting` and `surfaces` begin and end with: an Axes, colours, columns and labels checked."""
+"""Helpers of the plots: new Axes, colours, checks of columns and labels."""
 
 import numpy as np
 

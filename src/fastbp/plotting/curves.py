@@ -1,7 +1,7 @@
-"""Pictures of a training and of what was learnt, on matplotlib: each function takes `ax` and returns the Axes.
+"""Plots of a training and its results with matplotlib: each function takes `ax` and returns the Axes.
 
-They take what has `predict` or `history`, nothing of ours by type, so an estimator of scikit-learn's or a plain
-function will do. Colours are those of `svg.py`, which the colour-blind tell apart.
+The arguments are duck-typed by `predict` or `history`, so scikit-learn estimators and plain functions work as well.
+The palette of `svg.py` is safe for colour-blind readers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,17 +29,17 @@ MOST_NAMES = 30  # classes with room for their names
 
 
 def loss_curves(runs: Any, *names: str, ax: Axes | None = None) -> Axes:
-    """Draw numbers of one fit or several against the epochs.
+    """Plot losses or metrics of one or several fits against the epochs.
 
     Parameters
     ----------
     runs : History, dict or list of them
-        A History (or its dict of lists); or several: a dict from the run's name to one, or a list.
+        A History (or its dict of lists); for several fits a dict from names to these, or a list.
     *names : str
-        Which numbers; "loss" and, where there is validation data, "val_loss" if not given. Those of validation are
-        dashed where there are several runs.
+        What to plot; "loss" and, with validation data, "val_loss" if not given. With several fits validation curves
+        are dashed.
     ax : Axes, optional
-        New if not given.
+        Where to draw; new Axes if not given.
 
     Returns
     -------
@@ -88,18 +88,18 @@ def loss_curves(runs: Any, *names: str, ax: Axes | None = None) -> Axes:
 def confusion_matrix(
     y: ArrayLike, predicted: ArrayLike, names: Sequence[str] | None = None, *, ax: Axes | None = None
 ) -> Axes:
-    """Draw how often each class was taken for each: a row for what it is, a column for what was predicted.
+    """Plot the confusion matrix of a classifier: a row per true class, a column per predicted class.
 
     Parameters
     ----------
     y : array of shape (rows,)
-        Class numbers from 0 on.
+        Class indices, from 0.
     predicted : array of shape (rows,) or (rows, classes)
-        Class numbers, or a net's outputs, whose greatest counts.
+        Class indices, or outputs of a network, of which the largest counts.
     names : sequence of str, optional
-        Of the classes, in the order of their numbers.
+        Names of the classes in the order of their indices; the indices if not given.
     ax : Axes, optional
-        New if not given.
+        Where to draw; new Axes if not given.
 
     Returns
     -------
@@ -131,14 +131,16 @@ def confusion_matrix(
 
 
 def residuals(y: ArrayLike, predicted: ArrayLike, *, ax: Axes | None = None) -> Axes:
-    """Draw prediction - y against the prediction; a pattern in it is what the model has missed.
+    """Plot the residuals, prediction - y, against the predictions; a pattern shows what the model misses.
 
     Parameters
     ----------
     y : array of shape (rows,) or (rows, 1)
+        The targets.
     predicted : array of shape (rows,) or (rows, 1)
+        The predictions.
     ax : Axes, optional
-        New if not given.
+        Where to draw; new Axes if not given.
 
     Returns
     -------
@@ -161,13 +163,14 @@ def residuals(y: ArrayLike, predicted: ArrayLike, *, ax: Axes | None = None) -> 
 
 
 def weights(net: Any, *, ax: Axes | None = None) -> Axes:
-    """Draw the distribution of each layer's weights, a row for each, all on one scale.
+    """Plot a histogram of the weights of each layer, all on one scale.
 
     Parameters
     ----------
     net : Model
+        The model whose weight matrices are drawn.
     ax : Axes, optional
-        New if not given.
+        Where to draw; new Axes if not given.
 
     Returns
     -------
@@ -199,16 +202,16 @@ def weights(net: Any, *, ax: Axes | None = None) -> Axes:
 
 
 def confusion(y: ArrayLike, predicted: ArrayLike, classes: int | None = None) -> np.ndarray:
-    """Count how often each class (a row) was taken for each (a column).
+    """The confusion matrix: counts by true class (rows) and predicted class (columns).
 
     Parameters
     ----------
     y : array of shape (rows,)
-        Class numbers from 0 on.
+        Class indices, from 0.
     predicted : array of shape (rows,) or (rows, classes)
-        Class numbers, or a net's outputs, whose greatest counts.
+        Class indices, or outputs of a network, of which the largest counts.
     classes : int, optional
-        How many there are; as many as are seen if not given.
+        Number of classes; as many as occur if not given.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The three panels of a diagnosis: gradients by layer, shares of dead and saturated units, values."""
+"""Plot of a diagnosis in three panels: gradients by layer, dead and saturated units, activations."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ LEAST = 1e-300  # of the axes, and 1 / LEAST at most, so that their ends and mar
 
 
 def draw(figures: list, histograms: list, verdict: str, ax=None):
-    """Draw them in three Axes, new ones if none are given; returns these."""
+    """Draw the panels in three Axes, new ones if not given, and return these."""
     if ax is None:
         plt = package("matplotlib.pyplot", "Diagnosis.plot")
         height = max(2.6, 0.24 * len(figures) + 1.2)

@@ -1,7 +1,7 @@
-"""Pictures of graphs: DOT for Graphviz, and matplotlib alone.
+"""Graph plots: DOT for Graphviz, and matplotlib.
 
-Nodes stand in rows by their depth, which is the longest path from an input; within a row each is moved towards
-the mean of its parents. Graphviz does this better, and is seldom installed.
+Nodes are in rows by depth, the longest path from an input; within a row each is placed near the mean of its parents.
+Graphviz has better layouts but is rarely installed.
 """
 
 from collections import defaultdict
@@ -12,7 +12,7 @@ COLORS = {"input": "#dbe9f6", "layer": "#f3f0e6", "gate": "#e3f1df", "output": "
 
 
 def kind_of(net, node) -> str:
-    """What a node is in the picture: input, output, gate or layer."""
+    """The kind of a node in the plot: input, output, gate or layer."""
     if node.layer is None:
         return "input"
     if node in net.outputs:
@@ -42,11 +42,11 @@ def to_dot(net) -> str:
 
 
 def positions(net) -> dict:
-    """Where each node stands: (x, depth)."""
+    """The position of each node: (x, depth)."""
     depth: dict = {}
     for node in net.nodes:
         depth[node] = 1 + max((depth[parent] for parent in node.parents), default=-1)
-    for node in reversed(net.nodes):  # a node without parents stands just above what it is for
+    for node in reversed(net.nodes):  # a node without parents is placed just above its children
         children = [child for child in net.nodes if node in child.parents]
         if not node.parents and children:
             depth[node] = min(depth[child] for child in children) - 1

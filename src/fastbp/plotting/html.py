@@ -1,6 +1,6 @@
-"""HTML that notebooks and reports share: tables and pictures without a script, readable on light and on dark.
+"""HTML for notebooks and reports: tables and headings without scripts, for light and dark themes.
 
-Colours come from the text around; every text is escaped here, so a column called <script> is shown as one.
+Colours are inherited; all text is escaped here, so a column named <script> is shown as text.
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""Pictures of what a net has learnt: the classes over a plane, a regression with its intervals over a line."""
+"""Plots of a learned function: decision boundaries, and regression curves with prediction intervals."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,23 +22,23 @@ def decision_boundary(
     resolution: int = 200,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw which class a classifier of two numbers gives where, the stronger the surer, and the rows of X.
+    """Plot the decision regions of a classifier with two features, shaded by confidence, and the data.
 
     Parameters
     ----------
     net : Model, estimator or function
-        From (rows, 2) to logits or probabilities (rows, classes), one logit (rows, 1), or class numbers (rows,). An
-        estimator with `predict_proba` is asked for that.
+        Maps (rows, 2) to logits or probabilities (rows, classes), one logit (rows, 1), or class indices (rows,). For
+        an estimator `predict_proba` is used if it has one.
     X : array of shape (rows, 2)
-        The rows to show, and the part of the plane.
+        The samples to show, which also set the range of the axes.
     y : array of shape (rows,), optional
-        Their class numbers; of an estimator with `classes_`, its classes.
+        Their class indices; for an estimator with `classes_`, its labels. All samples look alike if not given.
     names : sequence of str, optional
-        Of the classes.
-    resolution : int
-        Points a side.
+        Names of the classes; their indices or labels if not given.
+    resolution : int, default=200
+        Number of grid points per axis.
     ax : Axes, optional
-        New if not given.
+        Where to draw; new Axes if not given.
 
     Returns
     -------
@@ -101,23 +101,25 @@ def prediction_interval(
     resolution: int = 400,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw what a regression of one number gives over the range of X, and the rows themselves.
+    """Plot the predictions of a regression with one feature over the range of X, and the data.
 
     Parameters
     ----------
     net : Model, estimator or function
-        From (rows, 1) to (rows,) or (rows, outputs).
+        Maps (rows, 1) to (rows,) or (rows, outputs).
     X : array of shape (rows,) or (rows, 1)
+        The samples, which set the range of the curve.
     y : array of shape (rows,) or (rows, 1), optional
+        Their targets, drawn as points; none are drawn if not given.
     quantiles : sequence of float, optional
-        What each output is the quantile of, ascending: the outermost two make a band, the next two a darker one
-        in it, and so on, and what is left in the middle a line. Without them each output is a line of its own.
+        The quantile of each output, ascending: the outermost two make a band, the next two a darker band inside it,
+        and so on; one left in the middle is a line. If not given, each output is a line.
     names : sequence of str, optional
-        Of the outputs, where each is a line.
-    resolution : int
-        Points of a line.
+        Names of the outputs if each is a line; numbers if not given.
+    resolution : int, default=400
+        Number of points of the curve.
     ax : Axes, optional
-        New if not given.
+        Where to draw; new Axes if not given.
 
     Returns
     -------

@@ -78,7 +78,7 @@ def lines(
     series : mapping from str to sequence of float
         What is not finite leaves a gap.
     title, xlabel, ylabel : str
-    log : bool
+    log : bool, default=False
         Whether the numbers go by their logarithms.
 
     Returns

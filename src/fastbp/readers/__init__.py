@@ -1,1 +1,1 @@
-"""Models of other libraries, read."""
+"""Readers of models from other libraries."""

@@ -1,7 +1,7 @@
-"""Arithmetic of values that are being read: steps of a draft, and constants.
+"""Arithmetic on values while reading: steps of a draft, and constants.
 
-Readers of PyTorch, ONNX and Keras have it in common. A function gets the draft and the values, and gives a
-value, or None where no layer does what it means.
+The readers of PyTorch, ONNX and Keras share it. A function gets the draft and the values, and returns a value, or None
+if no layer computes it.
 """
 
 import numbers
@@ -40,7 +40,7 @@ class Stacked:
 
 @dataclass(frozen=True)
 class Unread:
-    """A value that no layer can stand for; the error if somebody wants it."""
+    """A value that no layer can represent; using it raises the error."""
 
     error: ValueError
 

@@ -1,8 +1,8 @@
-"""A model as it is read from another format: a draft of steps, made into a model when it is complete.
+"""Draft: a model while it is read from another format, as steps; converted to a Model when complete.
 
-An activation that nothing but a dense layer feeds becomes part of that layer, one affine map after another is
-one, and a chain becomes a Sequential. Nothing is made of a model with a part that has no counterpart. Rejected:
-nodes made while reading, which cannot be taken back.
+An activation directly after a dense layer becomes part of it, consecutive affine maps are merged, and a chain becomes
+a Sequential. A model with an unsupported part raises before anything is created. Rejected: creating nodes while
+reading, which cannot be undone.
 """
 
 import math

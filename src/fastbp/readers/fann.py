@@ -1,8 +1,8 @@
-"""FANN in: networks as `fann_save` writes them, versions FLO_2.0 and FLO_2.1.
+"""`from_fann`: reads networks in the format of `fann_save`, versions FLO_2.0 and FLO_2.1.
 
-A file is a list of neurons and one of connections, so layers are found again: all neurons of a layer of FANN's
-become one dense layer, whose W has a 0 where there is no connection. The steepness of an activation is a factor of
-W. Nothing is allocated from what the file claims before that is compared with what it holds.
+A file lists neurons and connections, from which the layers are reconstructed: all neurons of a FANN layer become one
+dense layer, whose W is 0 where there is no connection. The steepness of an activation is a factor of W. Sizes that
+a file claims are compared with its contents before anything is allocated.
 
 The format: https://github.com/libfann/fann/blob/master/src/fann_io.c
 """

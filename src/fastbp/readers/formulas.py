@@ -1,8 +1,8 @@
-"""Activations that a graph spells out in arithmetic: X * sigmoid(X) is silu, whoever wrote it.
+"""Recognizes activations that a graph spells out in arithmetic: X * sigmoid(X) is silu.
 
-A graph is compared with the formulas that the writers' tables have for our activations, both in one form: sums and
-products of any number of parts, with one number in front. A parameter is what stands where the formula has it alone.
-Rejected: a rule for each formula in each reader, which would be a second list.
+The graph and the formulas of the writers' tables are brought to one normal form, sums and products with a numeric
+factor, and compared. Parameters are read off where the formula has them. Rejected: a rule for each formula in each
+reader, which would be a second list.
 """
 
 import functools
@@ -296,7 +296,7 @@ class Of(NamedTuple):
 
 
 class Spelled:
-    """What values of a graph were computed from, as far as formulas go."""
+    """The operations and operands of the values of a graph, as far as formulas need them."""
 
     def __init__(self) -> None:
         self._calls: dict[Hashable, tuple[str, tuple]] = {}

@@ -1,7 +1,7 @@
-"""scikit-learn in: fitted MLPs, alone or behind scalers in a Pipeline.
+"""`from_sklearn`: reads fitted MLPs of scikit-learn, alone or after scalers in a Pipeline.
 
-Read by their attributes, so scikit-learn need not be installed and whoever keeps its names is read too. The
-way back is an estimator of its own, since an MLPClassifier cannot be made without being fitted.
+It reads their fitted attributes, so scikit-learn need not be installed, and other classes with these attributes work
+too. There is no writer, since an MLPClassifier cannot be created without being fitted.
 """
 
 import contextlib
@@ -74,10 +74,10 @@ def from_sklearn(estimator: Any, *, logits: bool = False, dtype: DTypeLike | Non
     Parameters
     ----------
     estimator : MLPClassifier, MLPRegressor or Pipeline
-        Fitted; of scikit-learn, or with its attributes.
-    logits : bool
-        Leave out a classifier's softmax or sigmoid, as the losses here want it. Otherwise the outputs are those
-        of `predict_proba`: of all classes, or for two classes of the second alone.
+        A fitted estimator of scikit-learn, or of another class with the same attributes.
+    logits : bool, default=False
+        Whether to omit the final softmax or sigmoid of a classifier, as the losses expect for further training.
+        Otherwise the outputs are those of `predict_proba`: of all classes, or of the second of two.
     dtype : {"float32", "float64"}, optional
         That of the parameters if not given.
     check : bool

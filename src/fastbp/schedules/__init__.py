@@ -1,17 +1,15 @@
-"""Schedules: learning rates as a function of the step or of the epoch. They go where `lr` goes."""
+"""Learning rate schedules: functions of the step or the epoch, passed as `lr`."""
 
+from fastbp.schedules.cycles import Cosine, CosineRestarts, OneCycle
 from fastbp.schedules.on_plateau import OnPlateau
 from fastbp.schedules.schedule import Schedule
 from fastbp.schedules.shapes import (
     Constant,
-    Cosine,
-    CosineRestarts,
     Exponential,
     Function,
     InverseSqrt,
     Linear,
     MultiStep,
-    OneCycle,
     Piecewise,
     Polynomial,
     Step,

@@ -1,4 +1,4 @@
-"""OnPlateau: the schedule that looks at a number of the training, and the only one with a state."""
+"""OnPlateau: the schedule that monitors a quantity of the training, and the only one with a state."""
 
 from collections.abc import Container, Mapping
 
@@ -10,28 +10,32 @@ from fastbp.schedules.schedule import PER, Schedule, rate
 
 
 class OnPlateau(Schedule):
-    """Times factor when a number has not got better for more than patience epochs. ReduceLROnPlateau.
+    """Multiplies the rate by a factor when a monitored quantity stops improving. PyTorch's ReduceLROnPlateau.
 
-    `fit` tells it the number after each epoch; a loop by hand calls `see`.
+    `fit` passes the quantity after each epoch; a custom training loop calls `see`.
 
     Parameters
     ----------
     lr : float
-        At the start.
-    factor : float
-    patience : int
-        Epochs to wait.
-    threshold : float
-        How much better counts as better: a share of the best ("rel"), or a difference ("abs").
-    threshold_mode : {"rel", "abs"}
-    cooldown : int
-        Epochs that are not counted after a change.
-    min_lr : float
-        Where it stops.
-    mode : {"min", "max"}
-        What better is.
-    monitor : str
-        Name of the number in the history; "val_loss" means "loss" where there is no validation data.
+        The initial learning rate.
+    factor : float, default=0.1
+        Factor of each reduction.
+    patience : int, default=10
+        Number of epochs without improvement to tolerate; the next one reduces the rate.
+    threshold : float, default=0.0001
+        The smallest change that counts as an improvement.
+    threshold_mode : {"rel", "abs"}, default="rel"
+        Whether `threshold` is relative to the best value or absolute.
+    cooldown : int, default=0
+        Number of epochs after a reduction that are not counted.
+    min_lr : float, default=0.0
+        Lower bound of the learning rate.
+    mode : {"min", "max"}, default="min"
+        Whether lower or higher values are better.
+    monitor : str, default="val_loss"
+        Name of the quantity in the history; "val_loss" means "loss" without validation data.
+    state : mapping, optional
+        The state that `config` returned, to continue from; a new one if not given.
 
     Examples
     --------
@@ -85,7 +89,7 @@ class OnPlateau(Schedule):
         return np.full(len(t), self._now)
 
     def see(self, value: float) -> None:
-        """Take the number of an epoch."""
+        """Record the value of an epoch."""
         if self._plateau.see(float(value)):
             self._now = self._plateau.lowered(self._now)
 

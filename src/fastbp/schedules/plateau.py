@@ -1,6 +1,6 @@
-"""Plateau: says when a number has stopped getting better. Early stopping, schedules and checkpoints ask it.
+"""Plateau: detects when a quantity stops improving, for early stopping, schedules and checkpoints.
 
-A value counts as better by more than `min_delta`, as in Keras. NaN is never better.
+An improvement is larger than `min_delta`, as in Keras. NaN is never an improvement.
 """
 
 import math
@@ -17,20 +17,20 @@ def monitored(name: str, known: Container[str]) -> str:
 
 
 class Plateau:
-    """Counts how long a number has not got better.
+    """Counts the values without improvement.
 
     Parameters
     ----------
-    patience : int
-        How many values that are not better make a plateau; 0 counts as 1.
-    min_delta : float
-        How much better counts as better.
-    mode : {"min", "max"}
-        What better is.
-    cooldown : int
-        How many values are not counted after a plateau.
+    patience : int, default=10
+        Number of values without improvement that make a plateau; 0 counts as 1.
+    min_delta : float, default=0.0
+        The smallest change that counts as an improvement.
+    mode : {"min", "max"}, default="min"
+        Whether lower or higher values are better.
+    cooldown : int, default=0
+        Number of values after a plateau that are not counted.
     baseline : float, optional
-        Only values better than this, too, start the counting anew.
+        If given, only an improvement on this value resets the count.
 
     Attributes
     ----------
@@ -61,7 +61,7 @@ class Plateau:
         self.start(mode)
 
     def start(self, mode: str) -> None:
-        """Forget all values."""
+        """Reset all values and counts."""
         self._sign = MODES[checks.one_of(mode, "mode", MODES)]
         self.best = self._sign * math.inf
         self.improved = False
@@ -69,7 +69,7 @@ class Plateau:
         self.cooling = 0
 
     def see(self, value: float) -> bool:
-        """Take a value; whether it makes a plateau."""
+        """Record a value; return whether a plateau is reached."""
         self.improved = self._better(value, self.best)
         self.waited += 1
         if self.improved:
@@ -85,11 +85,11 @@ class Plateau:
         return True
 
     def state(self) -> dict:
-        """What goes on after a resume."""
+        """The state that a checkpoint stores."""
         return {"best": self.best, "waited": self.waited, "cooling": self.cooling}
 
     def restore(self, state: dict) -> None:
-        """Go on from what `state` gave."""
+        """Restore what `state` returned."""
         self.best = float(state["best"])
         self.waited = checks.as_count(state["waited"], "waited")
         self.cooling = checks.as_count(state["cooling"], "cooling")

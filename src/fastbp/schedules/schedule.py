@@ -1,4 +1,4 @@
-"""Schedule: what all schedules of learning rates are; a row of `schedules.py` is a subclass."""
+"""Schedule: the base class of the learning rate schedules."""
 
 from typing import Any, ClassVar
 
@@ -16,7 +16,9 @@ class Schedule(Registered):
     Parameters
     ----------
     per : {"step", "epoch"}
-        What is counted, from 0: steps of the optimizer, or epochs of `fit`. Every schedule takes it.
+        What is counted, from 0: steps of the optimizer, or epochs of `fit`.
+    **settings
+        The settings of the subclass, by name.
 
     Examples
     --------

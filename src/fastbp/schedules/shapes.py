@@ -1,8 +1,8 @@
-"""Schedules: learning rates as a function of the step, or of the epoch. They go where `lr` goes.
+"""Learning rate schedules: functions of the step or the epoch, passed as `lr`. Those with a cosine: `cycles.py`.
 
-Names, settings and numbers are those of `torch.optim.lr_scheduler` where PyTorch has them. A schedule is a function of
-a count and has no state, but for `OnPlateau`; so a run of the engine takes the rates of all its batches as one array,
-and going on from a file needs no more than the number of steps.
+Names, settings and values are those of `torch.optim.lr_scheduler` where PyTorch has them. Except for `OnPlateau`, a
+schedule is a stateless function of a count. So a run of the engine gets the rates of all its batches as one array, and
+resuming from a checkpoint needs only the number of steps.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,15 +16,12 @@ from fastbp.schedules.schedule import Schedule, rate
 
 __all__ = [
     "Constant",
-    "Cosine",
-    "CosineRestarts",
     "Exponential",
     "Function",
     "InverseSqrt",
     "Linear",
     "MultiStep",
     "OnPlateau",
-    "OneCycle",
     "Piecewise",
     "Polynomial",
     "Schedule",
@@ -34,7 +31,14 @@ __all__ = [
 
 
 class Constant(Schedule):
-    """The same rate all the time.
+    """A constant learning rate.
+
+    Parameters
+    ----------
+    lr : float
+        The learning rate.
+    per : {"step", "epoch"}, default="step"
+        What t counts, from 0: optimizer steps, or epochs of `fit`.
 
     Examples
     --------
@@ -50,7 +54,20 @@ class Constant(Schedule):
 
 
 class Linear(Schedule):
-    """From start_factor * lr to end_factor * lr on a straight line, in total_iters steps; then as it is. LinearLR.
+    """Linear from start_factor * lr to end_factor * lr over total_iters steps, then constant. PyTorch's LinearLR.
+
+    Parameters
+    ----------
+    lr : float
+        The base learning rate.
+    start_factor : float, default=1/3
+        Factor of lr at the first step.
+    end_factor : float, default=1.0
+        Factor of lr from step total_iters on.
+    total_iters : int, default=5
+        Number of steps of the ramp.
+    per : {"step", "epoch"}, default="step"
+        What t counts, from 0: optimizer steps, or epochs of `fit`.
 
     Examples
     --------
@@ -77,7 +94,18 @@ class Linear(Schedule):
 
 
 class Step(Schedule):
-    """Times gamma after each step_size steps. StepLR.
+    """Multiplies the rate by gamma every step_size steps. PyTorch's StepLR.
+
+    Parameters
+    ----------
+    lr : float
+        The initial learning rate.
+    step_size : int
+        Number of steps between two changes.
+    gamma : float, default=0.1
+        Factor of each change.
+    per : {"step", "epoch"}, default="step"
+        What t counts, from 0: optimizer steps, or epochs of `fit`.
 
     Examples
     --------
@@ -96,7 +124,18 @@ class Step(Schedule):
 
 
 class MultiStep(Schedule):
-    """Times gamma at each of the milestones. MultiStepLR.
+    """Multiplies the rate by gamma at each milestone. PyTorch's MultiStepLR.
+
+    Parameters
+    ----------
+    lr : float
+        The initial learning rate.
+    milestones : sequence of int
+        Ascending counts at which the rate changes.
+    gamma : float, default=0.1
+        Factor of each change.
+    per : {"step", "epoch"}, default="step"
+        What t counts, from 0: optimizer steps, or epochs of `fit`.
 
     Examples
     --------
@@ -113,7 +152,16 @@ class MultiStep(Schedule):
 
 
 class Piecewise(Schedule):
-    """The first of the rates before the first milestone, the next from it on, and so forth.
+    """Piecewise constant: the first rate before the first milestone, the next one from there on, and so on.
+
+    Parameters
+    ----------
+    rates : sequence of float
+        One rate more than there are milestones.
+    milestones : sequence of int
+        Ascending counts at which the rate changes.
+    per : {"step", "epoch"}, default="step"
+        What t counts, from 0: optimizer steps, or epochs of `fit`.
 
     Examples
     --------
@@ -132,7 +180,16 @@ class Piecewise(Schedule):
 
 
 class Exponential(Schedule):
-    """lr * gamma ** t. ExponentialLR.
+    """Exponential decay, lr * gamma ** t. PyTorch's ExponentialLR.
+
+    Parameters
+    ----------
+    lr : float
+        The initial learning rate.
+    gamma : float
+        Factor of each step.
+    per : {"step", "epoch"}, default="step"
+        What t counts, from 0: optimizer steps, or epochs of `fit`.
 
     Examples
     --------
@@ -148,7 +205,18 @@ class Exponential(Schedule):
 
 
 class Polynomial(Schedule):
-    """lr * (1 - t / total_iters) ** power, then 0. PolynomialLR.
+    """Polynomial decay, lr * (1 - t / total_iters) ** power, then 0. PyTorch's PolynomialLR.
+
+    Parameters
+    ----------
+    lr : float
+        The initial learning rate.
+    total_iters : int
+        Number of steps until the rate is 0.
+    power : float, default=1.0
+        Exponent; 1 is linear.
+    per : {"step", "epoch"}, default="step"
+        What t counts, from 0: optimizer steps, or epochs of `fit`.
 
     Examples
     --------
@@ -165,124 +233,19 @@ class Polynomial(Schedule):
         return lr * (1 - np.minimum(t, total) / total) ** power
 
 
-class Cosine(Schedule):
-    """From lr to eta_min on half a wave of T_max steps, and back after it. CosineAnnealingLR.
-
-    Examples
-    --------
-    >>> Cosine(1.0, T_max=10)(5)
-    0.5
-    """
-
-    def __init__(self, lr: float, T_max: int, eta_min: float = 0.0, *, per: str = "step"):
-        super().__init__(per, lr=rate(lr), T_max=checks.positive_int(T_max, "T_max"), eta_min=rate(eta_min, "eta_min"))
-
-    def at(self, t):
-        lr, period, low = self.settings.values()
-        return low + (lr - low) * (1 + np.cos(np.pi * t / period)) / 2
-
-
-class CosineRestarts(Schedule):
-    """From lr to eta_min on half waves of T_0, T_0 * T_mult, ... steps, each from lr on. CosineAnnealingWarmRestarts.
-
-    Examples
-    --------
-    >>> [CosineRestarts(1.0, T_0=2, T_mult=2)(t) for t in (0, 1, 2, 4, 6)]
-    [1.0, 0.5, 1.0, 0.5, 1.0]
-    """
-
-    def __init__(self, lr: float, T_0: int, T_mult: int = 1, eta_min: float = 0.0, *, per: str = "step"):
-        first, factor = checks.positive_int(T_0, "T_0"), checks.positive_int(T_mult, "T_mult")
-        super().__init__(per, lr=rate(lr), T_0=first, T_mult=factor, eta_min=rate(eta_min, "eta_min"))
-
-    def at(self, t):
-        lr, first, factor, low = self.settings.values()
-        if factor == 1:
-            done, length = t % first, first
-        else:
-            starts = [0]
-            while starts[-1] <= t.max(initial=0):
-                starts.append(starts[-1] + first * factor ** (len(starts) - 1))
-            wave = np.searchsorted(starts, t, side="right") - 1
-            done, length = t - np.array(starts)[wave], np.diff(starts)[wave]
-        return low + (lr - low) * (1 + np.cos(np.pi * done / length)) / 2
-
-
-class OneCycle(Schedule):
-    """Up from max_lr / div_factor to max_lr, and down to a final_div_factor-th of the start. OneCycleLR.
-
-    Parameters
-    ----------
-    max_lr : float
-    total_steps : int
-        After them the rate stays as it is.
-    pct_start : float
-        The share of the steps that go up.
-    anneal_strategy : {"cos", "linear"}
-        The shape of the slopes.
-    div_factor, final_div_factor : float
-    three_phase : bool
-        Whether it first goes down as it went up, and to the end then.
-    per : {"step", "epoch"}
-
-    Examples
-    --------
-    >>> OneCycle(1.0, total_steps=11, pct_start=0.5, anneal_strategy="linear", div_factor=4.0)(0)
-    0.25
-    """
-
-    STRATEGIES = ("cos", "linear")
-
-    def __init__(
-        self,
-        max_lr: float,
-        total_steps: int,
-        pct_start: float = 0.3,
-        anneal_strategy: str = "cos",
-        div_factor: float = 25.0,
-        final_div_factor: float = 1e4,
-        three_phase: bool = False,
-        *,
-        per: str = "step",
-    ):
-        super().__init__(
-            per,
-            max_lr=rate(max_lr, "max_lr"),
-            total_steps=checks.positive_int(total_steps, "total_steps", low=2),
-            pct_start=checks.in_range(pct_start, "pct_start", 0.0, 1.0),
-            anneal_strategy=checks.one_of(anneal_strategy, "anneal_strategy", self.STRATEGIES),
-            div_factor=checks.above_zero(div_factor, "div_factor"),
-            final_div_factor=checks.above_zero(final_div_factor, "final_div_factor"),
-            three_phase=bool(three_phase),
-        )
-
-    def at(self, t):
-        high, total, share, strategy, div, final_div, three = self.settings.values()
-        start, turn = high / div, share * total - 1
-        ends, levels = [turn, total - 1], [start, high, start / final_div]
-        if three:
-            ends, levels = [turn, 2 * turn, total - 1], [start, high, start, start / final_div]
-        t = np.minimum(t, total - 1)
-        phase = np.minimum(np.searchsorted(ends, t), len(ends) - 1)
-        begins, ends, levels = np.array([0.0, *ends[:-1]]), np.array(ends), np.array(levels)
-        share = (t - begins[phase]) / (ends - begins)[phase]
-        if strategy == "cos":
-            share = (1 - np.cos(np.pi * share)) / 2
-        return levels[phase] + (levels[phase + 1] - levels[phase]) * share
-
-
 class WarmUp(Schedule):
-    """Up on a straight line to another schedule's first rate, in so many steps; then that schedule, from its start.
-
-    As LinearLR and SequentialLR make it.
+    """Linear warm-up to the first rate of another schedule, which then starts. PyTorch's LinearLR and SequentialLR.
 
     Parameters
     ----------
     after : Schedule or float
+        The schedule after the warm-up, or a constant rate.
     steps : int
-    start_factor : float
-        Where it begins, as a share of the first rate.
-    per : {"step", "epoch"}
+        Number of steps of the warm-up.
+    start_factor : float, default=1/3
+        The first rate, as a fraction of the first rate of `after`.
+    per : {"step", "epoch"}, optional
+        What t counts; that of `after` if not given.
 
     Examples
     --------
@@ -309,9 +272,18 @@ class WarmUp(Schedule):
 
 
 class InverseSqrt(Schedule):
-    """Up on a straight line to lr, and down with 1 / sqrt(t): lr * min((t + 1) / w, sqrt(w / (t + 1))).
+    """Linear warm-up, then decay with 1 / sqrt(t): lr * min((t + 1) / w, sqrt(w / (t + 1))). Vaswani et al. 2017.
 
-    w are the warmup_steps. Vaswani et al. 2017.
+    w is `warmup_steps`.
+
+    Parameters
+    ----------
+    lr : float
+        The highest rate, reached at step warmup_steps - 1.
+    warmup_steps : int
+        Number of steps of the warm-up.
+    per : {"step", "epoch"}, default="step"
+        What t counts, from 0: optimizer steps, or epochs of `fit`.
 
     Examples
     --------
@@ -328,7 +300,14 @@ class InverseSqrt(Schedule):
 
 
 class Function(Schedule):
-    """Any function from the count to a rate. A function where `lr` goes becomes one.
+    """Any function of the count. A function passed as `lr` becomes one.
+
+    Parameters
+    ----------
+    function : function (t) -> float
+        Returns the rate at the count t.
+    per : {"step", "epoch"}, default="step"
+        What t counts, from 0: optimizer steps, or epochs of `fit`.
 
     Examples
     --------

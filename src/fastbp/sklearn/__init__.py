@@ -1,4 +1,4 @@
-"""Estimators for scikit-learn, with the parameters and the numbers of its own."""
+"""MLPClassifier and MLPRegressor for scikit-learn, drop-in replacements of its own."""
 
 from fastbp.sklearn.estimators import MLPClassifier, MLPRegressor
 

@@ -1,9 +1,9 @@
-"""What the two estimators for scikit-learn share: parameters, checks of data, fit, the way to predictions.
+"""Base class of the estimators for scikit-learn: parameters, validation, fit, prediction.
 
-The conventions are scikit-learn's: a constructor that only keeps its arguments, fitted attributes that end in an
-underscore, data checked by its own utilities so that its error messages and feature names hold. An array that
-needs no check is not checked by these but by the engine, in a microsecond. Rejected: subclassing scikit-learn's own
-multilayer perceptron, whose private methods are what is slow.
+The conventions are those of scikit-learn: a constructor that only stores its arguments, fitted attributes with a
+trailing underscore, data validated by its own utilities, with its error messages and feature names. Arrays that need no
+conversion are checked by the engine instead, in a microsecond. Rejected: subclassing scikit-learn's multilayer
+perceptron, whose private methods are slow.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ from fastbp.sklearn.network import Design, Runtime, as_activations, as_dropout, 
 from fastbp.sklearn.solvers import STOCHASTIC, Stochastic, memory_of, minimise
 from fastbp.sklearn.targets import WHO
 
-OLDEST = (1, 6)  # its validate_data
+OLDEST = (1, 6)  # the first version with validate_data
 
 sklearn = package("sklearn", WHO)
 if tuple(int(part) for part in sklearn.__version__.split(".")[:2]) < OLDEST:
@@ -50,89 +50,99 @@ with suppress(ImportError):
 
 validated: Callable = base._fit_context(prefer_skip_nested_validation=True)
 
-PARAMETERS = """hidden_layer_sizes : int or sequence of int
-        Units of each hidden layer; () for none.
-    activation : str or list of str
-        Of the hidden layers, or one for each: scikit-learn's "identity", "logistic", "tanh" and "relu", or any of
-        fastbp's.
-    solver : {"adam", "sgd", "lbfgs"}
-        "lbfgs" goes through SciPy.
-    alpha : float
-        Penalty on weights, not on biases: alpha / 2 times the sum of their squares over the rows of a batch is added
-        to its loss.
-    batch_size : int or "auto"
-        "auto" takes min(200, rows).
-    learning_rate : {"constant", "invscaling", "adaptive"}
-        For "sgd": as it is; over (rows seen + 1)**power_t after each epoch; or a fifth whenever the epochs no longer
-        improve.
-    learning_rate_init, power_t : float
-    max_iter : int
-        Epochs at most, or iterations of "lbfgs".
-    shuffle : bool
-        Whether each epoch goes through the rows in an order of its own.
-    random_state : int, RandomState or None
-        Of the start values, the held-out rows and the orders.
-    tol : float
-        What counts as an improvement.
-    verbose : bool
+PARAMETERS = """hidden_layer_sizes : int or sequence of int, default=(100,)
+        Number of units of each hidden layer; () for a linear model.
+    activation : str or list of str, default="relu"
+        Activation of the hidden layers, or one for each: "identity", "logistic", "tanh", "relu" as in scikit-learn,
+        or any other of fastbp.
+    solver : {"adam", "sgd", "lbfgs"}, default="adam"
+        The optimizer; "lbfgs" uses SciPy.
+    alpha : float, default=1e-4
+        L2 regularization of the weights, not the biases: alpha / 2 times the sum of their squares, over the number of
+        samples of a batch, is added to its loss.
+    batch_size : int or "auto", default="auto"
+        Number of samples of a batch; "auto" is min(200, rows).
+    learning_rate : {"constant", "invscaling", "adaptive"}, default="constant"
+        Schedule for "sgd": constant; divided by (samples seen + 1)**power_t after each epoch; or divided by 5 whenever
+        the epochs no longer improve.
+    learning_rate_init : float, default=1e-3
+        The initial learning rate, for "sgd" and "adam".
+    power_t : float, default=0.5
+        Exponent of "invscaling".
+    max_iter : int, default=200
+        Maximum number of epochs, or of iterations of "lbfgs".
+    shuffle : bool, default=True
+        Whether to shuffle the samples before each epoch.
+    random_state : int, RandomState or None, default=None
+        Seed of the initial weights, the held-out samples and the shuffling.
+    tol : float, default=1e-4
+        The smallest change of loss or score that counts as an improvement.
+    verbose : bool, default=False
         Whether to print the loss of each epoch.
-    warm_start : bool
-        Whether `fit` goes on from the parameters that are there.
-    momentum : float
-        For "sgd"; in Nesterov's form with `nesterovs_momentum`.
-    nesterovs_momentum : bool
-    early_stopping : bool
-        Whether to stop when the score of held-out rows no longer improves, and to put the best parameters back.
-    validation_fraction : float
-        Of the rows, to hold out where `fit` is given no others.
-    beta_1, beta_2, epsilon : float
-        For "adam".
-    n_iter_no_change : int or inf
-        Epochs without improvement before training stops.
-    max_fun : int
-        Calls of the loss by "lbfgs" at most.
+    warm_start : bool, default=False
+        Whether `fit` continues from the current parameters.
+    momentum : float, default=0.9
+        Momentum of "sgd".
+    nesterovs_momentum : bool, default=True
+        Whether to use Nesterov momentum.
+    early_stopping : bool, default=False
+        Whether to stop when the score of held-out samples no longer improves, and restore the best parameters.
+    validation_fraction : float, default=0.1
+        Fraction of the samples to hold out for early stopping, if `fit` gets no validation data.
+    beta_1 : float, default=0.9
+        Decay rate of the first moment of "adam".
+    beta_2 : float, default=0.999
+        Decay rate of the second moment of "adam".
+    epsilon : float, default=1e-8
+        Added to the denominator of "adam".
+    n_iter_no_change : int or inf, default=10
+        Number of epochs without improvement after which training stops.
+    max_fun : int, default=15000
+        Maximum number of evaluations of the loss by "lbfgs".
     """
 
-MORE = """dropout : float or list of float
-        Rate after the hidden layers, or after each.
+MORE = """dropout : float or list of float, default=0.0
+        Dropout rate after the hidden layers, or one for each.
     optimizer : Optimizer, optional
-        One of fastbp's in the place of `solver`; alpha is for it too.
+        An optimizer of fastbp instead of `solver`, with the same penalty alpha.
     callbacks : list of Callback, optional
-        fastbp's; scikit-learn's are set by `set_callbacks`.
+        Callbacks of fastbp; those of scikit-learn are set by `set_callbacks`.
     n_threads : int, optional
-        The engine chooses if not given.
+        Number of threads of the engine, which chooses if not given.
 
     Attributes
     ----------
     coefs_, intercepts_ : list of ndarray
         W (inputs, outputs) and b of each layer, live.
     n_iter_, n_layers_, n_outputs_, n_features_in_ : int
+        As in scikit-learn.
     t_ : int
-        Rows seen in training.
+        Number of samples seen in training.
     out_activation_ : str
+        The activation of the output, which predictions apply.
     loss_, best_loss_ : float
-        Of the last epoch, and the least (None with early stopping).
+        The loss of the last epoch, and the lowest (None with early stopping).
     loss_curve_ : list of float
         The loss of each epoch, with the penalty.
     validation_loss_curve_ : list of float
-        The loss of the held-out rows after each epoch, without the penalty.
+        The loss of the held-out samples after each epoch, without the penalty.
     validation_scores_, best_validation_score_ : list of float, float
         With early stopping, else None.
     """
 
 
 def is_stochastic(est) -> bool:
-    """Whether `partial_fit` is there."""
+    """Whether the estimator trains by batches, and so has `partial_fit`."""
     return est.optimizer is not None or est.solver in STOCHASTIC
 
 
 def kept(est, arguments: dict) -> None:
-    """Keep the arguments of a constructor as they are, which is all that one may do."""
+    """Store the arguments of a constructor unchanged, as scikit-learn requires."""
     vars(est).update({name: value for name, value in arguments.items() if name != "self"})
 
 
 class MultilayerPerceptron(FeatureNames, TransformerMixin, CallbackSupport, BaseEstimator):
-    """Base of the estimators; a subclass encodes targets and names the losses."""
+    """Base of the estimators; a subclass encodes the targets and selects the losses."""
 
     _parameter_constraints: ClassVar[dict] = {
         "hidden_layer_sizes": ["array-like", limits.Interval(Integral, 1, None, closed="left")],
@@ -197,7 +207,7 @@ class MultilayerPerceptron(FeatureNames, TransformerMixin, CallbackSupport, Base
         return self
 
     def _refuse_for_lbfgs(self, held):
-        """What needs epochs of batches."""
+        """Refuse options that need epochs of batches."""
         if is_stochastic(self):
             return
         dropout = self.dropout if np.any(self.dropout) else None
@@ -274,7 +284,7 @@ class MultilayerPerceptron(FeatureNames, TransformerMixin, CallbackSupport, Base
         return runtime
 
     def _design(self, seed):
-        """What shapes the network; a seed for its masks is drawn if none is given and there are any."""
+        """The structure of the network; with dropout a seed is drawn if none is given."""
         layers = len(self.coefs_) - 1
         activations = self.__dict__.get("_activations") or as_activations(self.activation, layers)
         dropout = as_dropout(self.dropout, layers)
@@ -329,11 +339,12 @@ class MultilayerPerceptron(FeatureNames, TransformerMixin, CallbackSupport, Base
         return self._at_work().predict(X, self.n_threads)
 
     def transform(self, X: Any) -> np.ndarray:
-        """What the last hidden layer makes of each row: features that have been learned.
+        """The activations of the last hidden layer: learned features.
 
         Parameters
         ----------
         X : array or sparse matrix of shape (rows, features)
+            The samples.
 
         Returns
         -------
@@ -343,16 +354,16 @@ class MultilayerPerceptron(FeatureNames, TransformerMixin, CallbackSupport, Base
         return self._at_work().hidden(X)
 
     def input_gradient(self, X: Any, output: int | None = None) -> np.ndarray:
-        """How an output moves with each feature of each row: which of them matter (saliency).
+        """The gradient of an output with respect to the features of each sample (saliency).
 
-        Of a classifier the output is the one before the softmax or sigmoid, of a regressor the one before the
-        exponential of "poisson".
+        The output is that before the softmax or sigmoid of a classifier, or the exponential of "poisson".
 
         Parameters
         ----------
         X : array or sparse matrix of shape (rows, features)
+            The samples.
         output : int, optional
-            Its number; each row's largest if not given.
+            Index of the output; the largest of each row if not given.
 
         Returns
         -------

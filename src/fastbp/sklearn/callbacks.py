@@ -1,14 +1,14 @@
-"""scikit-learn's callbacks (of 1.9 and later): what an estimator tells them of its fit and of each epoch.
+"""Support of scikit-learn's callbacks (1.9 and later).
 
-Its protocol has tasks within tasks: the fit is one, each epoch or iteration one below it. The callbacks get a copy
-of the estimator that is ready to predict, made only if one of them asks for it.
+Their protocol has nested tasks: the fit, and in it each epoch or iteration. Callbacks get a copy of the estimator that
+is ready to predict, created only if one of them asks for it.
 """
 
 import numpy as np
 
 
 class Teller:
-    """Tells whoever is set by `set_callbacks`, on the estimator or on one that it is a part of."""
+    """Calls the callbacks set by `set_callbacks`, on the estimator or on a meta-estimator that contains it."""
 
     def __init__(self, est, X, y, weights):
         self._est = est
@@ -25,7 +25,7 @@ class Teller:
             self._epoch.call_on_fit_task_begin(estimator=self._est, **self._shown)
 
     def end(self) -> bool:
-        """The epoch is done; whether somebody wants to stop."""
+        """The epoch is done; return whether a callback stops the fit."""
         task, self._epoch = self._epoch, None
         return task is not None and self._ended(task)
 

@@ -1,8 +1,7 @@
-"""Estimators for scikit-learn: its MLPClassifier and MLPRegressor, faster, with what they refuse.
+"""MLPClassifier and MLPRegressor for scikit-learn: drop-in replacements that are faster and have more options.
 
-Another import line is all that a program needs to change: parameters, defaults, methods, fitted attributes and,
-with the same `random_state`, the numbers are the same. What is more comes after scikit-learn's parameters and is
-off by default.
+Only the import changes: parameters, defaults, methods, fitted attributes and, with the same `random_state`, results are
+those of scikit-learn. Additional parameters come after these and are off by default.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,7 +35,7 @@ RegressorMixin: Any = base.RegressorMixin
 
 
 class _Perceptron(MultilayerPerceptron):
-    """What the two do alike."""
+    """The methods that both estimators share."""
 
     @validated
     def fit(
@@ -49,16 +48,19 @@ class _Perceptron(MultilayerPerceptron):
         y_val: ArrayLike | None = None,
         sample_weight_val: ArrayLike | None = None,
     ) -> Self:
-        """Train.
+        """Fit the model to data.
 
         Parameters
         ----------
         X : array or sparse matrix of shape (rows, features)
-            float32 stays float32; all else is computed in float64.
+            The samples: float32 is computed in float32, all else in float64.
         y : array of shape (rows,), or (rows, labels) or (rows, targets)
+            The targets.
         sample_weight : array of shape (rows,), optional
+            Weights of the samples; 1 if not given.
         X_val, y_val, sample_weight_val : arrays, optional
-            Rows to look at after each epoch, and for early stopping in the place of a part of X.
+            Validation data, evaluated after each epoch and used for early stopping; for this a fraction of X is held
+            out if not given.
 
         Returns
         -------
@@ -78,14 +80,14 @@ class _Perceptron(MultilayerPerceptron):
         y_val: ArrayLike | None = None,
         sample_weight_val: ArrayLike | None = None,
     ) -> Self:
-        """Train for one epoch, going on from where the last call ended.
+        """Train for one epoch, continuing from the last call.
 
         Parameters
         ----------
         X, y, sample_weight : arrays
             As for `fit`.
         X_val, y_val, sample_weight_val : arrays, optional
-            Rows to look at; `early_stopping` needs them, and puts the best parameters back when it would stop.
+            Validation data; required by `early_stopping`, which restores the best parameters when it would stop.
 
         Returns
         -------
@@ -95,20 +97,20 @@ class _Perceptron(MultilayerPerceptron):
 
 
 class MLPClassifier(Classes, ClassifierMixin, _Perceptron):
-    __doc__ = f"""A multilayer perceptron for classes: scikit-learn's MLPClassifier, faster, and more.
+    __doc__ = f"""Multilayer perceptron classifier: a faster MLPClassifier of scikit-learn with more options.
 
-    Several labels a row are given as rows of 0 and 1. Probabilities are a softmax of the outputs, or with two classes
-    and with several labels a sigmoid of each.
+    Multilabel targets are rows of 0 and 1. Probabilities are the softmax of the outputs, or for two classes and for
+    multilabel targets the sigmoid.
 
     Parameters
     ----------
-    {PARAMETERS}loss : str or Loss
-        "log_loss", or any of fastbp's that is for classes: "focal", `losses.CrossEntropy(label_smoothing=0.1)`. One
-        without a softmax sees each class by itself, as 0 and 1; one for values compares probabilities with these.
+    {PARAMETERS}loss : str or Loss, default="log_loss"
+        "log_loss", or a classification loss of fastbp such as "focal" or `losses.CrossEntropy(label_smoothing=0.1)`. A
+        loss without a softmax treats each class as a binary target; a regression loss compares probabilities with it.
     class_weight : dict from label to weight, or "balanced", optional
-        Multiplies the weight of each row by its label's; "balanced" makes all classes weigh the same.
+        Factors of the sample weights by class; "balanced" gives all classes the same total weight; none if not given.
     {MORE}classes_ : ndarray
-        The labels in the order of `predict_proba`.
+        The class labels in the order of `predict_proba`.
 
     Examples
     --------
@@ -175,16 +177,16 @@ class MLPClassifier(Classes, ClassifierMixin, _Perceptron):
         y_val: ArrayLike | None = None,
         sample_weight_val: ArrayLike | None = None,
     ) -> Self:
-        """Train for one epoch, going on from where the last call ended.
+        """Train for one epoch, continuing from the last call.
 
         Parameters
         ----------
         X, y, sample_weight : arrays
             As for `fit`.
-        classes : array of all labels
-            In the first call.
+        classes : array of shape (classes,), optional
+            All class labels; required in the first call.
         X_val, y_val, sample_weight_val : arrays, optional
-            Rows to look at; `early_stopping` needs them, and puts the best parameters back when it would stop.
+            Validation data; required by `early_stopping`, which restores the best parameters when it would stop.
 
         Returns
         -------
@@ -194,11 +196,12 @@ class MLPClassifier(Classes, ClassifierMixin, _Perceptron):
         return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), True)
 
     def predict(self, X: Any) -> np.ndarray:
-        """The most likely label of each row, or all likely ones as 0 and 1 where there are several a row.
+        """Predict the most likely class of each sample, or for multilabel targets all likely ones as 0 and 1.
 
         Parameters
         ----------
         X : array or sparse matrix of shape (rows, features)
+            The samples.
 
         Returns
         -------
@@ -213,11 +216,12 @@ class MLPClassifier(Classes, ClassifierMixin, _Perceptron):
         return self._label_binarizer.inverse_transform(P)
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """The probability of each label.
+        """Predict the probability of each class.
 
         Parameters
         ----------
         X : array or sparse matrix of shape (rows, features)
+            The samples.
 
         Returns
         -------
@@ -235,11 +239,12 @@ class MLPClassifier(Classes, ClassifierMixin, _Perceptron):
         return both
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
-        """The logarithm of the probability of each label.
+        """Predict the logarithm of the probability of each class.
 
         Parameters
         ----------
         X : array or sparse matrix of shape (rows, features)
+            The samples.
 
         Returns
         -------
@@ -255,14 +260,14 @@ class MLPClassifier(Classes, ClassifierMixin, _Perceptron):
 
 
 class MLPRegressor(Values, RegressorMixin, _Perceptron):
-    __doc__ = f"""A multilayer perceptron for numbers: scikit-learn's MLPRegressor, faster, and more.
+    __doc__ = f"""Multilayer perceptron regressor: a faster MLPRegressor of scikit-learn with more options.
 
     Parameters
     ----------
-    loss : str or Loss
-        "squared_error" (half of it), "poisson" (with the logarithm of the mean as output), or any of fastbp's.
-    {PARAMETERS}quantile : float or list of float
-        For "quantile"; of several the outputs are as many for each target.
+    loss : str or Loss, default="squared_error"
+        "squared_error" (half of it), "poisson" (the output is the logarithm of the mean), or any loss of fastbp.
+    {PARAMETERS}quantile : float or list of float, default=0.5
+        The quantile or quantiles of loss="quantile"; several have one output each per target.
     {MORE}
     Examples
     --------
@@ -317,18 +322,19 @@ class MLPRegressor(Values, RegressorMixin, _Perceptron):
         kept(self, locals())
 
     def predict(self, X: Any, return_interval: bool = False) -> Any:
-        """Values for each row.
+        """Predict the targets of each sample.
 
         Parameters
         ----------
         X : array or sparse matrix of shape (rows, features)
-        return_interval : bool
+            The samples.
+        return_interval : bool, default=False
             Whether to return the lowest and the highest of several quantiles too.
 
         Returns
         -------
         ndarray of shape (rows,) or (rows, targets)
-            Of several quantiles the one next to the median.
+            With several quantiles, the one closest to the median.
         interval : ndarray of shape (rows, 2) or (rows, targets, 2)
             With `return_interval`.
         """
@@ -344,11 +350,12 @@ class MLPRegressor(Values, RegressorMixin, _Perceptron):
         return Y, interval[:, 0] if interval.shape[1] == 1 else interval
 
     def predict_quantiles(self, X: Any) -> np.ndarray:
-        """All quantiles in ascending order.
+        """Predict all quantiles, in ascending order.
 
         Parameters
         ----------
         X : array or sparse matrix of shape (rows, features)
+            The samples.
 
         Returns
         -------

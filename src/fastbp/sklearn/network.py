@@ -1,8 +1,8 @@
 """The network behind an estimator: built from its `coefs_` and `intercepts_`, which become views of it.
 
-An estimator's fitted attributes are the truth, as users of scikit-learn expect: they can be read, changed in
-place, replaced, pickled. The network is what computes them; it is built again when they have been replaced. The
-rejected option, a network that is pickled with the estimator, would have kept two truths.
+The fitted attributes of an estimator are authoritative, as users of scikit-learn expect: they can be read, changed in
+place, replaced and pickled. The network is rebuilt when they have been replaced. Rejected: pickling the network with
+the estimator, which would duplicate the parameters.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from fastbp.model import Sequential
 
 
 class Design(NamedTuple):
-    """What a network is built from, but for its parameters."""
+    """The structure of a network, without its parameters."""
 
     hidden: tuple[str, ...]  # the activation of each hidden layer
     output: str  # what makes predictions of the outputs ...
@@ -32,12 +32,12 @@ class Design(NamedTuple):
 
 
 class Runtime:
-    """A network whose layers hold the numbers of `coefs` and `intercepts`.
+    """A network whose layers hold the values of `coefs` and `intercepts`.
 
     Attributes
     ----------
     net : Sequential
-        Gives what the loss takes: logits, log-rates, values.
+        Computes what the loss takes: logits, log-rates, values.
     coefs, intercepts : list of ndarray
         Live views of its parameters.
     trainer : Trainer or None
@@ -66,7 +66,7 @@ class Runtime:
         self.trainer: Any = None
 
     def holds(self, coefs: Sequence[np.ndarray], intercepts: Sequence[np.ndarray]) -> bool:
-        """Whether these are its own views, and nobody has put other arrays in their place."""
+        """Whether these are its own views, not replaced by other arrays."""
         for mine, theirs in ((self.coefs, coefs), (self.intercepts, intercepts)):
             if len(mine) != len(theirs):
                 return False
@@ -94,7 +94,7 @@ class Runtime:
         return np.exp(Z, out=Z) if self.output == "exp" else _engine.functional.activation_forward(Z, self.output, 0.0)
 
     def hidden(self, X: np.ndarray) -> np.ndarray:
-        """What the last hidden layer gives for checked rows."""
+        """The activations of the last hidden layer for checked rows."""
         for layer, W, b in zip(self.dense[:-1], self.coefs, self.intercepts, strict=False):
             X = dense_forward(X, W, b, layer.function)
         return X

@@ -1,8 +1,8 @@
-"""How an estimator's network is trained: epochs of sgd, adam or another optimizer, or L-BFGS through SciPy.
+"""The solvers of the estimators: epochs of sgd, adam or another optimizer, or L-BFGS by SciPy.
 
-The order of random draws, the penalty, the schedules and the rules for stopping are scikit-learn's, so that the
-same `random_state` gives the same numbers; an epoch is one call into the engine. Rejected: stepping in NumPy, as
-scikit-learn does, which takes longer than the arithmetic.
+The order of random draws, the penalty, the schedules and the stopping criteria are those of scikit-learn, so that the
+same `random_state` gives the same results; an epoch is one call into the engine. Rejected: updates in NumPy, as in
+scikit-learn, which take longer than the rest of the arithmetic.
 """
 
 import contextlib
@@ -70,7 +70,7 @@ class Rate:
         return self._optimizer.lr
 
     def epoch_done(self, samples: int) -> None:
-        """So many rows have been seen since training began."""
+        """Set the number of samples seen since training began."""
         if self.mode == "invscaling":
             self._optimizer.lr = float(self._first) / (samples + 1) ** self._power
 
@@ -129,7 +129,7 @@ class Stochastic:
         )
 
     def epochs(self, count: int, teller: Teller) -> None:
-        """Train so many epochs, or fewer."""
+        """Train for this number of epochs, or fewer."""
         est, order = self.est, np.arange(self.data.rows)
         est.n_iter_ = 0
         if est.early_stopping:

@@ -1,4 +1,4 @@
-"""What y is to an estimator: labels, one or several a row, or values; its loss in the engine's terms and its score."""
+"""Targets of the estimators: single labels, multilabel or values; their losses in the engine, and scores."""
 
 import math
 from typing import Any, ClassVar, NamedTuple
@@ -18,7 +18,7 @@ r2_score = package("sklearn.metrics", WHO).r2_score
 
 
 class Target(NamedTuple):
-    """What an estimator's loss is in the engine's terms."""
+    """The loss of an estimator, in the terms of the engine."""
 
     loss: Loss
     value: float = 1.0  # the loss that is reported over the engine's
@@ -27,7 +27,7 @@ class Target(NamedTuple):
     inside: bool = False  # whether the loss compares predictions, so that their activation belongs to the network
 
     def offsets(self, t: np.ndarray) -> np.ndarray:
-        """What the engine leaves out of each row's loss."""
+        """The constant that the engine omits from the loss of each sample."""
         logs = np.log(t, out=np.zeros_like(t), where=t > 0)
         return (t * logs - t).sum(axis=1)
 
@@ -41,7 +41,7 @@ def chosen(loss: str | Loss) -> Loss:
 
 
 def link_of(loss: Loss) -> str:
-    """What makes predictions of the outputs, as scikit-learn calls it."""
+    """The activation that turns outputs into predictions, by its name in scikit-learn."""
     if loss.row.labels:
         return "softmax"
     if loss.takes_shares or loss.row.low == -1:  # logits, or margins

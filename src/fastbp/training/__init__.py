@@ -1,1 +1,1 @@
-"""Training: the trainer, its fits and files, whole-batch methods."""
+"""Training: the trainer, its fits and checkpoints, full-batch methods."""

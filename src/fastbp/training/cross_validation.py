@@ -1,4 +1,4 @@
-"""cross_validate: train a new net on each fold and score it on the rest."""
+"""cross_validate: train a new network for each fold and evaluate it on the rest."""
 
 import copy
 from collections.abc import Callable
@@ -28,26 +28,33 @@ def cross_validate(
     sample_weight: ArrayLike | None = None,
     **settings: Any,
 ) -> dict[str, np.ndarray]:
-    """Train a new net for each of k folds, and score it on the rows that it has not seen.
+    """Cross-validation: train a new network for each of k folds and evaluate it on the held-out samples.
 
     Parameters
     ----------
     make : function () -> net
-        Builds a new net; with the same seed each starts from the same weights.
-    X, y : arrays, or tuples of them
-    k, seed, stratify
-        Of the folds, as for `kfold`; the seed is also that of the shuffling.
+        Builds a new network; with the same seed each starts from the same weights.
+    X : array of shape (rows, inputs), or a tuple of them
+        The inputs; a tuple for several.
+    y : array of labels or values, or a tuple of them
+        The targets; a tuple for several outputs.
+    k : int, default=5
+        Number of folds.
+    seed : int, optional
+        Seed of the folds, which are consecutive rows if not given, and of the shuffling.
+    stratify : bool, default=False
+        Whether each fold has the same proportions of the classes.
     loss, optimizer, metrics
-        As for `Trainer`. The optimizer starts anew with each fold.
+        As for `Trainer`. The optimizer starts afresh for each fold.
     sample_weight : array of shape (rows,), optional
-        Weights in training and in scoring.
+        Weights in training and evaluation; 1 if not given.
     **settings
-        What `fit` takes besides: epochs, batch_size, callbacks, validation_split ...
+        Further arguments of `fit`: epochs, batch_size, callbacks, validation_split ...
 
     Returns
     -------
     dict from str to ndarray of shape (k,)
-        "loss" and the metrics.
+        "loss" and the metrics, one value per fold.
 
     Examples
     --------

@@ -1,8 +1,8 @@
 """Fit: one call of `Trainer.fit`, epoch by epoch.
 
-An epoch is one call into the engine that comes back every 50 ms, so that progress shows and Ctrl-C works, or
-after each batch where a callback wants that. Metrics of the training data come from the outputs of the
-epoch's own forward passes, as in Keras; a second pass would give cleaner numbers for a third of the time.
+An epoch is one call into the engine that returns every 50 ms, for progress and Ctrl-C, or after each batch if a
+callback asks for it. Metrics of the training data are computed from the outputs of the epoch's own forward passes, as
+in Keras; a second pass would give cleaner numbers for a third more time.
 """
 
 import time
@@ -22,14 +22,14 @@ SLICE = 0.05  # seconds in the engine without a look at signals; Ctrl-C feels im
 
 
 class Position(NamedTuple):
-    """Where a fit is: what JSON has of it, and arrays by name."""
+    """The position of a fit: a JSON-serializable state, and arrays by name."""
 
     state: dict[str, Any]
     arrays: dict[str, np.ndarray]
 
 
 class Fit:
-    """What a fit goes through, whom it tells, and how far it is."""
+    """A fit: its data, its callbacks and its progress."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Fit:
         self._rng_before: dict = {}
 
     def epochs(self, count: int, position: Position | None = None) -> None:
-        """Go through the data until there are so many epochs, or until a callback stops it."""
+        """Train until the history has `count` epochs, or until a callback stops the fit."""
         call = self.callbacks.call
         try:
             call("on_train_begin", self.history)
@@ -103,7 +103,7 @@ class Fit:
         return {"loss": loss, **self.runner.measured(seen.ts, outs, seen.weights)}, done
 
     def batches(self, epoch: int, order: np.ndarray | None) -> tuple[float, int]:
-        """The batches of an epoch, until a callback stops the fit; their mean loss, and the rows done."""
+        """Train on the batches of an epoch, until a callback stops the fit; return the mean loss and the rows done."""
         losses, sizes, callbacks = self._losses, self._sizes, self.callbacks
         if self.runner.metrics and not self._skip:
             self._outs = self.runner.new_outputs(self.data.rows)
@@ -135,11 +135,11 @@ class Fit:
     # Where it is
 
     def _setting(self):
-        """What must be the same for the rest of an epoch."""
+        """The settings that must not change when an epoch is resumed."""
         return {"rows": self.data.rows, "batch_size": self.batch_size, "shuffle": bool(self.shuffle)}
 
     def position(self) -> Position:
-        """Where the fit is now, for a file."""
+        """The current position of the fit, for a checkpoint."""
         callbacks, arrays = self.callbacks.state()
         history = self.history
         state = {
@@ -159,13 +159,13 @@ class Fit:
         return Position(state, {**arrays, **self._within()} if self._batch else arrays)
 
     def _within(self):
-        """What there is of the epoch, as arrays."""
+        """The results of the unfinished epoch, as arrays."""
         done = self._sizes[: self._batch].sum()
         outs = {f"fit.outputs.{k}": out[:done] for k, out in enumerate(self._outs or ())}
         return {"fit.losses": self._losses[: self._batch], **outs}
 
     def _go_within(self, state, arrays):
-        """Take up what there was of the epoch."""
+        """Restore the results of the unfinished epoch."""
         batch = state["batch"]
         done = self._sizes[:batch].sum()
         self._outs = self.runner.new_outputs(self.data.rows) if self.runner.metrics else None
@@ -175,7 +175,7 @@ class Fit:
             out[:done] = checks.as_stored(arrays[name], out[:done], name)
 
     def check(self, position: Position) -> None:
-        """Raise if this fit cannot go on from there; nothing has changed then."""
+        """Raise if this fit cannot resume from there; nothing has changed then."""
         state = position.state
         self.history.check(state["history"])
         for name, here in self._setting().items() if state["batch"] else ():

@@ -1,8 +1,8 @@
-"""minimize: training by methods that look at the whole batch at once, for small nets and smooth losses.
+"""minimize: full-batch training, for small networks and smooth losses.
 
-Levenberg and Marquardt's method is in `least_squares.py`; the others are SciPy's, driven by the gradient that
-backpropagation gives, and by its products with the Hessian. A network of float32 is trained as a copy of float64:
-these methods live on small differences.
+The Levenberg-Marquardt method is in `least_squares.py`; the others are SciPy's, with gradients and Hessian-vector
+products from backpropagation. A float32 network is trained as a float64 copy, because these methods depend on small
+differences.
 """
 
 import math
@@ -25,21 +25,22 @@ METHODS = ("lm", *SCIPY)
 
 @dataclass(frozen=True)
 class Optimum:
-    """What `minimize` found.
+    """The result of `minimize`.
 
     Attributes
     ----------
     loss : float
-        At the end.
+        The final loss.
     iterations : int
+        Number of iterations.
     evaluations : int
-        Passes over the data, forward and backward.
+        Number of passes over the data, forward and backward.
     converged : bool
-        Whether it stopped because there is nothing to gain, not because of max_iter.
+        Whether it converged, as opposed to reaching max_iter.
     message : str
         Why it stopped.
     history : list of float
-        The loss after each iteration, that of the start first.
+        The initial loss and that after each iteration.
     """
 
     loss: float
@@ -62,27 +63,31 @@ def minimize(
     sample_weight: ArrayLike | None = None,
     callback: Callable[[int, float], Any] | None = None,
 ) -> Optimum:
-    """Train on the whole batch until nothing is to be gained. Dropout is off.
+    """Train on the whole data set by a full-batch method until it converges. Dropout is off.
 
     Parameters
     ----------
     net : Network
-        Its parameters become the best that were found.
-    X, y : arrays, or tuples of them
-    loss : str or function, or a tuple of them
-        As for `Trainer`; "lm" wants "mse", "newton-cg" losses of fastbp's own.
-    method : {"l-bfgs", "cg", "newton-cg", "lm"}
-        L-BFGS, nonlinear conjugate gradients and Newton's with conjugate gradients (these need SciPy), or Levenberg
-        and Marquardt's for least squares: by far the fewest iterations where there are some hundred parameters, at
+        The network to train; its parameters become the best ones found.
+    X : array of shape (rows, inputs), or a tuple of them
+        The inputs; a tuple for several.
+    y : array of labels or values, or a tuple of them
+        The targets; a tuple for several outputs.
+    loss : str or function, or a tuple of them, default="mse"
+        A name in `fastbp.losses`, a loss, or a function (Y, t) -> (value, dY); "lm" requires "mse", "newton-cg" a
+        loss of fastbp.
+    method : {"l-bfgs", "cg", "newton-cg", "lm"}, default="l-bfgs"
+        L-BFGS, nonlinear conjugate gradients and Newton-CG (these need SciPy), or Levenberg-Marquardt for least
+        squares: by far the fewest iterations for up to some hundred parameters, of
         (outputs * rows * parameters**2 + parameters**3) operations each.
-    max_iter : int
-        Iterations at most.
-    tol : float
-        It stops when no derivative of the loss is larger.
+    max_iter : int, default=200
+        Maximum number of iterations.
+    tol : float, default=1e-8
+        Converged when no derivative of the loss is larger.
     sample_weight : array of shape (rows,), optional
-        Not for "newton-cg".
+        Weights of the samples; 1 if not given. Not for "newton-cg".
     callback : function (iteration, loss), optional
-        Called after each iteration; stops by returning True.
+        Called after each iteration; return True to stop. None if not given.
 
     Returns
     -------
@@ -121,7 +126,7 @@ def minimize(
 
 
 class _Watch:
-    """Keeps the losses of the iterations, and asks the callback whether to stop."""
+    """Records the losses of the iterations and calls the callback."""
 
     def __init__(self, callback):
         self.history: list[float] = []

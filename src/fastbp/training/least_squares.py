@@ -1,8 +1,8 @@
-"""Levenberg and Marquardt's method: the least squares of a network's residuals.
+"""The Levenberg-Marquardt method: nonlinear least squares on the residuals of a network.
 
-J is the Jacobian of all outputs of all rows by the parameters: the engine's backward passes give it row by row, from
-one output after the other, and its kernels sum J'J in blocks of rows, so that J itself is never whole. A QR of J, as
-MINPACK has it, is twice as exact in bad cases and costs memory for all of J.
+J is the Jacobian of all outputs of all rows with respect to the parameters. The engine's backward passes compute it row
+by row, one output after the other, and its kernels sum J'J in blocks of rows, so that J is never stored whole. A QR
+decomposition of J, as in MINPACK, is twice as accurate in bad cases but needs memory for all of J.
 """
 
 from collections.abc import Callable
@@ -14,12 +14,12 @@ import numpy as np
 from fastbp import _engine
 from fastbp.losses.loss import Loss
 
-BLOCK_BYTES = 1 << 24  # of J at a time
-DAMPING = 1e-3  # at the start, of the largest diagonal element of J'J: Nielsen's tau for a good start
+BLOCK_BYTES = 1 << 24  # bytes of J at a time
+DAMPING = 1e-3  # initial damping relative to the largest diagonal element of J'J: Nielsen's tau for a good start
 
 
 class Problem(NamedTuple):
-    """A network, and what its outputs should be: checked."""
+    """A network with its checked data."""
 
     net: Any
     objective: Any
@@ -28,7 +28,7 @@ class Problem(NamedTuple):
     weights: tuple[Any, ...] | None  # for each output
 
     def factors(self) -> tuple[np.ndarray, list[float]]:
-        """The loss is the sum of squares of residuals times these: one a row, and one an output."""
+        """Factors of the residuals, whose sum of squares is the loss: one per row, and one per output."""
         rows = len(self.xs[0])
         weights = np.ones(rows) if self.weights is None else self.weights[0]
         return np.sqrt(weights / weights.sum()), [t.shape[1] ** -0.5 for t in self.ts]
@@ -68,7 +68,7 @@ def _one_a_row(first, weights):
 
 
 def levenberg_marquardt(problem: Problem, max_iter: int, tol: float, watch: Callable[[float], bool]) -> tuple:
-    """Parameters, loss, passes, whether it converged, and why it stopped. Madsen, Nielsen and Tingleff 2004."""
+    """Parameters, loss, passes, whether it converged, and the reason. Madsen, Nielsen and Tingleff 2004."""
     net = problem.net
     if not all(map(_plain_mse, problem.objective.losses)) or set(problem.objective.shares) != {1}:
         raise ValueError('method "lm" is for least squares: it wants the loss "mse"')

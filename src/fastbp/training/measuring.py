@@ -1,4 +1,4 @@
-"""Metrics of a training: each with the output that it measures."""
+"""The metrics of a training, each with the output that it measures."""
 
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -69,7 +69,7 @@ def _named(metrics):
 
 
 def _meaning(loss):
-    """What a loss takes outputs for."""
+    """How a loss interprets outputs."""
     known = isinstance(loss, Loss)
     return {
         "logits": known and (loss.takes_shares or loss.row.whole),

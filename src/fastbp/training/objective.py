@@ -1,4 +1,4 @@
-"""The objective: what a network is trained for, a loss for each output."""
+"""The objective of a training: a loss for each output."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from fastbp.network.network import Network
 
 
 class Objective:
-    """What a network is trained for: a loss for each output; the sum of them, each times its weight, is minimised.
+    """The objective of a training: the weighted sum of a loss for each output, which is minimized.
 
     `terms` holds the losses as the engine takes them if it has them all, else None; `fast_path` is the engine's short
     way to the gradient of a batch that needs no conversion, where there is one.
@@ -70,7 +70,7 @@ class Objective:
         return tuple(None if w is None else check(w, t, self._dtype, name) for w, t, name in parts)
 
     def seen(self, ts: tuple, ys: tuple, weights: tuple | None) -> list[tuple]:
-        """What metrics see of each output: the rows whose targets are known, with a weight for each or None."""
+        """The data for the metrics of each output: the rows with known targets, and their weights or None."""
         seen = []
         for k, (loss, t, Y) in enumerate(zip(self.losses, ts, ys, strict=True)):
             w = None if weights is None else weights[k]

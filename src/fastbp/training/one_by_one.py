@@ -1,9 +1,9 @@
-"""Learning one row at a time, from dicts of features and labels that may be new.
+"""Online learning: one sample at a time, from dicts of features and labels that may be new.
 
-A net has the columns of its input and the classes of its output; features and labels take them in the order in which
-they come, and the net grows when there are none left. To grow is to go on with a new network that has the old one's
-numbers in its corner, since a graph never changes. The input grows by an eighth at least, so that a thousand new
-features are not a thousand networks; classes one by one, since one that nobody has seen would share in the softmax.
+Features and labels are assigned to columns of the input and classes of the output in the order in which they appear;
+the network grows when none are left. Growing means replacing it by a new network that contains the old parameters,
+since a graph is immutable. The input grows by at least an eighth, so that a thousand new features do not create a
+thousand networks; classes grow one by one, since an unseen class would get a share of the softmax.
 """
 
 import math
@@ -20,7 +20,7 @@ from fastbp.network.growing import grown
 from fastbp.network.network import Network
 
 NOTHING: Mapping = MappingProxyType({})
-SLACK = 8  # an input grows by its width over this, if no more is needed
+SLACK = 8  # an input grows by at least its width over this
 
 
 class Online:
@@ -56,7 +56,7 @@ class Online:
         self._row = DictRow(self.columns, self.labels, np.zeros((1, self._width), net.dtype), target)
 
     def learn(self, x: Any, y: Any) -> None:
-        """A step on one row."""
+        """Train on one sample."""
         try:
             known = self._plain and self._row.take(x, y)
         except (TypeError, ValueError, OverflowError):
@@ -74,7 +74,7 @@ class Online:
             raise
 
     def predict(self, x: Any) -> np.ndarray:
-        """The outputs of one row, of shape (outputs,); features that are not known do not count."""
+        """The outputs for one sample, of shape (outputs,); unknown features are ignored."""
         x = x if type(x) is dict else _checked(x)
         try:
             self._row.fill(x)
@@ -85,7 +85,7 @@ class Online:
         return Y[0]
 
     def value(self, x: Any) -> Any:
-        """What `predict_one` gives: a number or numbers, the likeliest label, or a bool."""
+        """The result of `predict_one`: a number or numbers, the most likely label, or a bool."""
         Y = self.predict(x)
         if self.labels:
             seen = list(self.labels)
@@ -97,7 +97,7 @@ class Online:
         return float(Y[0]) if self._units == 1 else Y
 
     def shares(self, x: Any) -> dict[Any, float]:
-        """The probability of each label that was seen."""
+        """The probability of each label seen so far."""
         Y = self.predict(x).astype(np.float64)
         if self.binary and self._units == 1:
             share = 1 / (1 + math.exp(-Y[0])) if Y[0] > -700 else 0.0
@@ -125,7 +125,7 @@ class Online:
         return _number(y, "y")
 
     def _make_room(self, features, y):
-        """Columns and a class for what is new, in a larger net if there are none left."""
+        """Assign columns and a class to what is new, growing the network if none are left."""
         label = [] if self.labels is None or y in self.labels else [y]
         inputs = len(self.columns) + len(features) - self._width
         units = 0 if self.labels is None else len(self.labels) + len(label) - self._units

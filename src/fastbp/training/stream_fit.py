@@ -1,4 +1,4 @@
-"""Fits on batches that come: streams, generators, DataLoaders."""
+"""Fits on streams of batches: iterables, generators, DataLoaders."""
 
 from typing import Any, NamedTuple
 
@@ -19,10 +19,10 @@ class Done(NamedTuple):
 
 
 class StreamFit(Fit):
-    """A fit whose data comes in batches.
+    """A fit on a stream of batches.
 
-    Resumed within an epoch it goes through the batches that were done again, the function on each included, but does
-    not train on them: the source and the generators are then where they were.
+    When resumed within an epoch, it iterates over the batches done before, including augmentation, without training on
+    them, so that the source and the generators are in the same state.
     """
 
     def __init__(self, runner: BatchRunner, rng: np.random.Generator, stream: Stream | Slices | Augmented, *rest: Any):
@@ -75,7 +75,7 @@ class StreamFit(Fit):
         return self._source.setting()
 
     def position(self) -> Position:
-        """Where the fit is now, for a file."""
+        """The current position of the fit, for a checkpoint."""
         state, arrays = super().position()
         return Position({**state, "place": self._source.place(self._batch > 0)}, arrays)
 
@@ -88,7 +88,7 @@ class StreamFit(Fit):
         }
 
     def check(self, position: Position) -> None:
-        """Raise if this fit cannot go on from there; nothing has changed then."""
+        """Raise if this fit cannot resume from there; nothing has changed then."""
         super().check(position)
         if position.state["batch"] and self._source.once:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""Trainer: a network, what it is trained for, and the state of its optimizer and shuffling.
+"""Trainer: a network, its objective, and the state of its optimizer and shuffling.
 
 What it does stands in the modules beside it: batches in `batch_runner.py`, fits in `fit.py` and `stream_fit.py`, rows
 that come one at a time in `one_by_one.py`, files in `trainer_file.py`. Keras's `compile` was rejected: it is a second
@@ -43,17 +43,19 @@ class Trainer:
     Parameters
     ----------
     net : Network
-        Its parameters change in place.
-    loss : str, Loss or function, or a tuple of them for several outputs, or a dict from the outputs' names
+        The network to train; its parameters change in place.
+    loss : str, Loss or function, or a tuple or dict of them, default="mse"
         A name in `fastbp.losses`, a loss with parameters such as `losses.Huber(delta=0.5)`, or a function
-        (Y, t) -> (value, dY); called as (Y, t, sample_weight) where there are weights.
-    optimizer : str or Optimizer
+        (Y, t) -> (value, dY), called as (Y, t, sample_weight) where there are weights. For several outputs a tuple in
+        their order, or a dict by their names.
+    optimizer : str or Optimizer, default="adam"
+        A name, which stands for the optimizer with its defaults, or an optimizer.
     loss_weights : tuple of float, or a dict from the outputs' names, optional
-        What the losses of several outputs are multiplied by in the sum that is minimised.
-    metrics : list of str or function, or a tuple of such lists for several outputs
+        Factors of the losses of several outputs in the sum that is minimized; 1 if not given.
+    metrics : list of str or function, or a tuple of such lists for several outputs, default=()
         Names in `fastbp.metrics`, or functions (y, output) -> float.
     seed : int, optional
-        Of the shuffling; the network's if not given.
+        Seed of the shuffling; that of the network if not given.
 
     Examples
     --------
@@ -95,15 +97,18 @@ class Trainer:
         self._fast_path = net.programs.fast_path(self.objective.terms, self.chain)
 
     def step(self, X: Arrays, y: Arrays, sample_weight: WeightsOf = None, *, threads: int | None = None) -> float:
-        """Train on one batch: forward, loss, backward, update, in one call of the engine.
+        """Train on one batch: forward, loss, backward and update in one call of the engine.
 
         Parameters
         ----------
         X : array of shape (rows, inputs), or a tuple of them
+            The inputs; a tuple for several.
         y : array of labels or values, or a tuple of them
-        sample_weight : array of shape (rows,) or of y's shape, or a tuple of them for several outputs, optional
+            The targets; a tuple for several outputs.
+        sample_weight : array of shape (rows,) or of y's shape, or a tuple of them, optional
+            Weights of the samples or of single targets; 1 if not given.
         threads : int, optional
-            Of the engine; it chooses if not given.
+            Number of threads of the engine, which chooses if not given.
 
         Returns
         -------
@@ -152,46 +157,54 @@ class Trainer:
         validation_steps: int | None = None,
         validation_freq: int = 1,
     ) -> History:
-        """Train for some epochs, going on from where the last call or step ended.
+        """Train for some epochs, continuing from the last call or step.
 
         Parameters
         ----------
         X : array of shape (rows, inputs), or a tuple of them
-            Arrays of any dtype and layout, mapped files, frames, tensors, and sparse arrays; or, without y, an
-            iterable of batches (X, y) or (X, y, sample_weight), such as a DataLoader, which then set the batch size.
-        y : array of labels or values, or a tuple of them
-        epochs, batch_size : int
+            Arrays of any dtype and layout, memory-mapped files, data frames, tensors, sparse arrays; or, without y, an
+            iterable of batches (X, y) or (X, y, sample_weight), such as a DataLoader, which determine the batch size.
+        y : array of labels or values, or a tuple of them, optional
+            The targets; a tuple for several outputs.
+        epochs : int, default=1
+            Number of epochs; with `resume` the total number.
+        batch_size : int, default=32
+            Number of samples per step; the last batch of an epoch may be smaller.
         validation_data : tuple or iterable, optional
-            (X, y), (X, y, sample_weight) or an iterable of batches, evaluated after each epoch.
-        sample_weight : array of shape (rows,) or of y's shape, or a tuple of them for several outputs, optional
+            (X, y), (X, y, sample_weight) or an iterable of batches, evaluated after each epoch; no validation if not
+            given.
+        sample_weight : array of shape (rows,) or of y's shape, or a tuple of them, optional
+            Weights of the samples or of single targets; 1 if not given.
         class_weight : dict from label to weight, or "balanced", optional
-            Multiplies the weight of each row by its label's; "balanced" makes all classes weigh the same.
-        callbacks : list of Callback
-        shuffle : bool
-            Whether each epoch goes through the rows in an order of its own.
+            Factors of the sample weights by class; "balanced" gives all classes the same total weight.
+        callbacks : list of Callback, default=()
+            Called during training; see `Callback`.
+        shuffle : bool, default=True
+            Whether to shuffle the samples before each epoch.
         seed : int, optional
-            Starts the shuffling anew; it goes on from the last call if not given.
+            New seed of the shuffling, which continues from the last call if not given.
         threads : int, optional
-            Of the engine; it chooses if not given.
-        progress : bool
+            Number of threads of the engine, which chooses if not given.
+        progress : bool, default=False
             Whether to show progress on standard error.
-        check_finite : bool
-            Whether a NaN or infinity in X is an error.
-        resume : str or path-like, or True
-            A file that `ModelCheckpoint` wrote: the fit goes on where that one was, with the same bits, until it has
-            `epochs` epochs in all. True resumes from the file that this trainer was loaded from.
+        check_finite : bool, default=True
+            Whether a NaN or infinity in X raises.
+        resume : str or path-like, or True, default=False
+            A checkpoint of `ModelCheckpoint`: the fit continues from there, with the same bits, up to `epochs` epochs
+            in total. True resumes from the file that this trainer was loaded from.
         augment : function, optional
-            (X, y, rng) -> (X, y), called on each batch: arrays of the net's dtype, which it may change, and the
-            trainer's generator. A sample weight stays with its row.
+            (X, y, rng) -> (X, y), called on each batch with arrays of the network's dtype, which it may change in
+            place, and the trainer's generator. Sample weights stay with their rows.
         steps_per_epoch : int, optional
-            How many batches of an iterable make an epoch; the next one goes on after them.
+            Number of batches of an iterable in an epoch; the next epoch continues after them. All if not given.
         validation_split : float or Split, optional
-            The share of the rows that is held out as validation data: the last ones, or as a `Split` says.
+            Fraction of the rows held out for validation: the last ones, or chosen by a `Split`. None if not given.
         validation_steps : int, optional
-            How many batches of an iterable of validation data are evaluated: the first ones each time, or what comes
-            next where it can be gone through only once.
-        validation_freq : int
-            Epochs from one evaluation to the next; the logs of the others have no "val_loss", the history has a NaN.
+            Number of batches of an iterable of validation data to evaluate: the first ones each time, or the next
+            ones of a generator. All if not given.
+        validation_freq : int, default=1
+            Number of epochs from one evaluation to the next; other epochs have no "val_loss" in the logs and a NaN in
+            the history.
 
         Returns
         -------
@@ -246,15 +259,16 @@ class Trainer:
     def evaluate(
         self, X: Arrays | Iterable[Any], y: Arrays | None = None, sample_weight: WeightsOf = None
     ) -> dict[str, float]:
-        """Loss and metrics, without dropout.
+        """Compute the loss and metrics, without dropout.
 
         Parameters
         ----------
         X : array of shape (rows, inputs), or a tuple of them
-            Or, without y, an iterable of batches, as for `fit`.
-        y : array of labels or values, or a tuple of them
-        sample_weight : array of shape (rows,) or of y's shape, or a tuple of them for several outputs, optional
-            Weights of the loss, and of metrics that are `weighted`.
+            The inputs; or, without y, an iterable of batches, as for `fit`.
+        y : array of labels or values, or a tuple of them, optional
+            The targets; a tuple for several outputs.
+        sample_weight : array of shape (rows,) or of y's shape, or a tuple of them, optional
+            Weights in the loss, and in metrics that are `weighted`; 1 if not given.
 
         Returns
         -------
@@ -264,12 +278,12 @@ class Trainer:
         return self.runner.evaluated(data)
 
     def mode_of(self, name: str) -> str:
-        """Whether less ("min") or more ("max") of a number in the history is better."""
+        """Whether lower ("min") or higher ("max") values of a quantity in the history are better."""
         metric = self.metrics.get(name.removeprefix("val_"))
         return "min" if metric is None else getattr(metric.function, "mode", "min")
 
     def position(self) -> Position | None:
-        """Where the fit that is under way is."""
+        """The position of the current fit, if any."""
         return None if self._fit is None else self._fit.position()
 
     # One row at a time

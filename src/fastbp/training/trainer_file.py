@@ -1,7 +1,7 @@
-"""Files and copies of a trainer: a network, and all that training needs to go on exactly, in the middle of a fit too.
+"""Files and copies of a trainer: its network and all state needed to resume exactly, also within a fit.
 
-A file that is loaded makes a new trainer; one that is restored into a trainer must be of the same network, loss
-and optimizer, and says where it is not. Losses and metrics that are Python functions are only named in a file.
+`load` creates a new trainer from a file; `restore` requires the same network, loss and optimizer, and reports the first
+difference. Losses and metrics that are Python functions are stored by name only.
 """
 
 import os

@@ -1,8 +1,7 @@
-"""C out: one file of C99 that computes the outputs of one row, with nothing but math.h.
+"""Writer of C: one C99 file that computes the outputs of one row, using only math.h.
 
-What a row needs in between lies on the stack; a buffer is used again once nobody reads it. Whoever has too
-little stack defines PREDICT_STORAGE as `static`. Rejected: a pointer to memory of the caller, which every call
-would carry about.
+Intermediate results are on the stack; a buffer is reused after its last reader. With little stack, define
+PREDICT_STORAGE as `static`. Rejected: a pointer to memory of the caller as an argument of every call.
 """
 
 import os
@@ -23,7 +22,7 @@ KEYWORDS = (
 
 
 def write(net: Network, path: str | os.PathLike, name: str) -> None:
-    """What `Model.to_c` does."""
+    """The implementation of `Model.to_c`."""
     text = source(net, name)
     with safetensors.replacing(path) as file:
         file.write(text.encode("ascii"))
@@ -149,7 +148,7 @@ class _Writer:
         return lines
 
     def taken(self, free: list[int], width: int) -> int:
-        """A buffer that nobody reads, the best of those there are, or a new one."""
+        """An unused buffer, the best fit, or a new one."""
         if not free:
             self.sizes.append(width)
             return len(self.sizes) - 1

@@ -1,7 +1,7 @@
-"""C: what each activation and kind of op is there.
+"""The tables of the C writer: the code of each activation and kind of op.
 
-An activation is an expression of z, or for a whole row a few statements; `real` is float or double, and F(name)
-the function of math.h for it. A kind of op gives the lines of a block of the function that computes one row.
+An activation is an expression of z, or a few statements for a whole row; `real` is float or double, and F(name) the
+function of math.h for it. A kind of op returns the lines of a block of the function that computes one row.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""ONNX out: a graph of the standard's operators, through the `onnx` package."""
+"""Writer of ONNX: a graph of standard operators, through the package `onnx`."""
 
 import os
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from fastbp.writers.steps import INPUT, Step
 
 
 class Graph:
-    """What a graph of ONNX is made of, while it is written."""
+    """An ONNX graph while it is written."""
 
     def __init__(self, onnx: Any, dtype: np.dtype, opset: int):
         self.onnx, self.dtype, self.opset = onnx, dtype, opset
@@ -98,7 +98,7 @@ def model(net: Network, opset: int, labels: Sequence | None, zipmap: bool) -> An
 
 
 def write(net: Network, path: str | os.PathLike, opset: int, labels: Sequence | None, zipmap: bool) -> None:
-    """What `Model.to_onnx` does."""
+    """The implementation of `Model.to_onnx`."""
     data = model(net, opset, labels, zipmap).SerializeToString()
     with safetensors.replacing(path) as file:
         file.write(data)

@@ -1,8 +1,7 @@
-"""ONNX: what each activation and kind of op is there.
+"""The tables of the ONNX writer: the operators of each activation and kind of op.
 
-A row makes values of a graph out of values, so composite functions are written as formulas. Where the standard
-has an operator it is used, unless the graph's opset is older than it, or the graph is in float64 and
-onnxruntime has the operator for float32 alone: then the formula beside it takes its place.
+An entry maps values of the graph to values, so composite functions are formulas. A standard operator is used if the
+opset has it and, in float64, onnxruntime implements it for float64; otherwise the formula beside it.
 """
 
 import math

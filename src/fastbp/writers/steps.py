@@ -1,8 +1,7 @@
-"""A network as writers of other formats see it: steps, each a kind of op with its settings and parameters.
+"""A network as the writers see it: steps, each a kind of op with its settings and parameters.
 
-A format has a table from kinds to what they are there and one of activations; `require` compares a network with
-them before anything is written. Rejected: a method for each format on each layer, which would bring the formats
-down to the layers.
+Each format has a table of kinds of op and one of activations; `require` checks a network against them before anything
+is written. Rejected: a method of each layer for each format, which would make the layers depend on the formats.
 """
 
 from collections.abc import Collection

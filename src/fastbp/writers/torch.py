@@ -1,8 +1,8 @@
-"""PyTorch: what each activation and kind of op is there, and `to_torch`.
+"""Writer of PyTorch modules, with the tables of activations and kinds of op.
 
-The tables are read in both directions: what `to_torch` makes of a row is what `from_torch` takes for it.
-A chain becomes a Sequential, any other graph a `torch.fx.GraphModule`, whose code can be read and saved.
-Rejected: a module class of our own that walks the graph, which PyTorch's exporters could not see through.
+The tables are used in both directions: `from_torch` recognizes what `to_torch` writes. A chain becomes a Sequential,
+any other graph a `torch.fx.GraphModule`, whose code can be read and saved. Rejected: a custom module class that
+traverses the graph, which PyTorch's exporters could not trace.
 """
 
 import functools
@@ -130,7 +130,7 @@ def _scaled(X, scale):
 
 
 def to_torch(net: Network):
-    """What `Model.to_torch` gives."""
+    """The implementation of `Model.to_torch`."""
     torch = _optional.package("torch", "to_torch")
     found = steps.require(net, FORM, KINDS, ACTIVATIONS, IMPOSSIBLE)
     inputs, outputs = steps.ends(net)
@@ -205,7 +205,7 @@ class _Writer:
 
 
 def _turned(step: Step, array):
-    """A parameter as PyTorch has it: its weights are (outputs, inputs)."""
+    """A parameter in the layout of PyTorch, whose weights are (outputs, inputs)."""
     return array.T if step.kind == "dense" else array
 
 

@@ -1,1 +1,1 @@
-"""ONNX files, read."""
+"""Reader of ONNX files."""

@@ -1,6 +1,6 @@
-"""ONNX in: operators on arrays alone, which exporters write where a shape is computed. NumPy computes them.
+"""ONNX operators on constant arrays, which exporters use to compute shapes; NumPy evaluates them.
 
-A row gets the node and the arrays. The number of rows, which nobody knows, is -1 in a shape.
+An entry gets the node and the arrays. The batch size, which is unknown, is -1 in a shape.
 """
 
 import math

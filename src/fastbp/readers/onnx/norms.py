@@ -1,7 +1,7 @@
-"""Normalizations that an ONNX graph spells out: X / sqrt(mean(X**2) + eps), and the same after X - mean(X).
+"""Recognizes normalizations that an ONNX graph spells out: X / sqrt(mean(X**2) + eps), also after X - mean(X).
 
-The parts of such a formula are no layers. A `Part` says which part a value is, until the division at the end of
-the formula makes a layer of it; gamma and beta are then what it is multiplied by and what is added.
+A `Part` marks which part of the formula a value is, until the final division turns it into a layer; a following
+multiplication and addition become gamma and beta.
 """
 
 from typing import Any, NamedTuple

@@ -1,7 +1,7 @@
-"""ONNX in: what each operator is here, a row each, from a node and the values of its inputs to a value.
+"""The table of ONNX operators: each entry maps a node and the values of its inputs to a value.
 
-A value is a step of the draft, an array that is known, or None for an input left out. A row gives None where the
-attributes mean something that no layer does.
+A value is a step of the draft, a constant array, or None for an omitted input. An entry returns None for attributes
+that no layer supports.
 """
 
 import math
@@ -288,7 +288,7 @@ def _dropout(node, x, ratio=None, training=None):
 
 
 def _shape(node, x):
-    """Shapes have -1 for the number of rows, which nobody knows."""
+    """In shapes the batch size, which is unknown, is -1."""
     return np.array([-1, node.draft.width(x.number)]) if isinstance(x, At) else None
 
 

@@ -1,7 +1,7 @@
-"""ONNX in: `from_onnx`, for graphs of dense layers, activations, normalizations and gates.
+"""`from_onnx`: reads ONNX graphs of dense layers, activations, normalizations and gates.
 
-A graph is read node by node; weights and shapes are constants by then. A file is taken for what it may be:
-whatever is wrong with it raises one error, nothing outside it is opened.
+A graph is read node by node, with weights and shapes as constants. Files are not trusted: any fault raises one error,
+and no other file is opened.
 """
 
 import os
@@ -37,7 +37,7 @@ def from_onnx(source: Any, *, dtype: DTypeLike | None = None, check: bool = True
     Parameters
     ----------
     source : path or onnx.ModelProto
-        With inputs of two dimensions, (rows, columns).
+        A model with two-dimensional inputs, (rows, columns).
     dtype : {"float32", "float64"}, optional
         That of the parameters if not given.
     check : bool

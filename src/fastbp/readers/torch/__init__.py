@@ -1,1 +1,1 @@
-"""PyTorch's modules and state dicts, read."""
+"""Reader of PyTorch modules and state dicts."""

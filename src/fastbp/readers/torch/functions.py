@@ -1,8 +1,8 @@
-"""What functions, operators and methods of PyTorch are here: a row a name, from what fx writes down to steps.
+"""The table of PyTorch functions, operators and methods: each entry maps a traced call to steps.
 
-A name stands for the function of torch, of torch.nn.functional and of operator, and for the method of a tensor.
-Activations are not among them: `F.relu(x)` is read as the module of that name. A row gets the draft and the
-values of the arguments, and gives a value, or None where these arguments mean something that no layer does.
+A name stands for the function of torch, torch.nn.functional and operator, and for the method of a tensor. Activations
+are read as the module of that name. An entry gets the draft and the values of the arguments, and returns a value, or
+None for arguments that no layer supports.
 """
 
 import inspect

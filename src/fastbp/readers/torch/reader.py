@@ -1,8 +1,8 @@
-"""PyTorch in: `from_torch`, for modules and for state dicts.
+"""`from_torch`: reads PyTorch modules and state dicts.
 
-A module is read through `torch.fx`, which writes down what its forward does, so any module of dense layers
-and gates can be read, not only a Sequential. Rejected: a walk over the children of a module, whose order says
-nothing about what forward does with them.
+A module is traced by `torch.fx`, which records what its forward does, so any module of dense layers and gates can be
+read, not only a Sequential. Rejected: iterating over the children of a module, whose order does not say what forward
+does with them.
 """
 
 import contextlib
@@ -40,18 +40,20 @@ def from_torch(
     dtype: DTypeLike | None = None,
     check: bool = True,
 ) -> Model:
-    """The model that a module or a state dict of PyTorch is.
+    """Convert a PyTorch module or state dict to a model.
 
     Parameters
     ----------
     source : torch.nn.Module, state dict, or path of a .safetensors file that holds one
-        Linear layers, normalizations, dropout, activations, and in a module whatever its forward does with
-        them by +, -, *, torch.cat, torch.maximum, slices of columns and the like.
-    activation, output_activation : str, or for `activation` a list with one for each Linear layer
-        The activations of a state dict, which has none: of the hidden layers (after the normalization that
-        follows the layer, if one does) and of the last.
+        Linear layers, normalizations, dropout, activations, and in the forward of a module also +, -, *, torch.cat,
+        torch.maximum, column slices and the like.
+    activation : str or list of str, optional
+        For a state dict, which has no activations: that of the hidden layers, applied after a normalization that
+        follows the layer, or one for each Linear layer.
+    output_activation : str, default="linear"
+        The activation of the last layer of a state dict.
     inputs : int or list of int, optional
-        Widths of the module's inputs, where its layers do not say.
+        Widths of the module's inputs, if its layers do not determine them.
     dtype : {"float32", "float64"}, optional
         That of the parameters if not given.
     check : bool
@@ -270,7 +272,7 @@ class _Reader:
         return number(as_array(value)) if hasattr(value, "detach") else value
 
     def function(self, name: str, args: tuple, kwargs: dict):
-        """What a function, an operator or a method gives."""
+        """The value of a function, an operator or a method."""
         if name in FUNCTIONS:
             return call(self.draft, name, args, kwargs)
         activation = BY_FUNCTION.get(name.replace("_", ""))

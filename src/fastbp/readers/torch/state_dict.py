@@ -1,4 +1,4 @@
-"""State dicts of PyTorch, in memory or in a .safetensors file: a chain of layers, without its activations."""
+"""Reads PyTorch state dicts, from memory or a .safetensors file: chains of layers, without activations."""
 
 import os
 import re
