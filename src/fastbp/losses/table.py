@@ -7,6 +7,22 @@ from fastbp import _engine
 from fastbp.losses import loss_checks
 from fastbp.losses.loss import Loss
 
+# What the parameters of losses do; a parameter of one name does the same in every loss that has it.
+MEANINGS = {
+    "alpha": "Factor of the positive targets, 1 - alpha that of the negative ones; or a factor of each class.",
+    "class_weight": "Factor of the loss of each class.",
+    "delta": "The |d| above which the loss is linear instead of quadratic.",
+    "eps": "Added to a mean, or lower bound of a variance, so that no logarithm or quotient is infinite.",
+    "expectiles": "The expectile of each output, in 0 ... 1; 0.5 is the mean.",
+    "gamma": "Exponent of the focus on samples that are predicted badly; 0 is the cross entropy.",
+    "label_smoothing": "Fraction of each target that is spread evenly over the classes.",
+    "log_input": "Whether the outputs are logarithms of the mean.",
+    "log_variance": "Whether the second half of the outputs are logarithms of the variance.",
+    "pos_weight": "Factor of the positive targets.",
+    "power": "Exponent p of the variance as a function of the mean: 1 < p < 2 for amounts with zeros.",
+    "quantiles": "The quantile of each output, in 0 ... 1; 0.5 is the median.",
+}
+
 
 class _Signature:
     """Of a loss's class, from its row: made when somebody asks, since `inspect` is slow to load."""
@@ -22,18 +38,21 @@ class _Signature:
 
 
 def _class_of(row):
-    """The class of a row: cross_entropy becomes CrossEntropy, and short words are abbreviations: mse becomes MSE."""
+    """The class of an entry: cross_entropy becomes CrossEntropy; short words are abbreviations: mse becomes MSE."""
     words = row.name.split("_")
     name = "".join(word.upper() if len(word) < 4 and word != "log" else word.title() for word in words)
     standards = loss_checks.as_parameters(row, (), {})
-    lines = [f"    {one.name} : {_kind_of(one)}, {standards[one.name]} if not given" for one in row.parameters]
+    lines = [
+        f"    {one.name} : {_kind_of(one)}, default={standards[one.name]}\n        {MEANINGS[one.name]}"
+        for one in row.parameters
+    ]
     doc = "\n".join(
         [
             f"{'Of each row' if row.by_rows else 'Mean over the outputs'}: {row.formula}.",
             "\n    Parameters\n    ----------",
             *lines,
-            "    mask_nan : bool",
-            "        Whether a target that is NaN is a missing one, which counts nothing.\n",
+            "    mask_nan : bool, default=False",
+            "        Whether NaN marks a missing target, which has no loss and no gradient.\n",
         ]
     )
     body = {"row": row, "__doc__": doc, "__module__": "fastbp.losses", "__signature__": _Signature()}

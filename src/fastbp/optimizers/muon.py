@@ -18,19 +18,22 @@ class Muon(Optimizer):
 
     Parameters
     ----------
-    lr : float
-    weight_decay : float
-        Decoupled: p *= 1 - lr * weight_decay first.
-    momentum : float
-    nesterov : bool
-    ns_coefficients : tuple of three floats
-        a, b, c of x = a * x + (b * s + c * s @ s) @ x with s = x @ x.T.
-    eps : float
-        The least norm by which u is divided.
-    ns_steps : int
-        At most 100.
-    adjust_lr_fn : {"original", "match_rms_adamw"}
-        A factor of max(1, outputs / inputs) ** 0.5, or of 0.2 * max(inputs, outputs) ** 0.5, with which steps are as
+    lr : float, Schedule or function, default=1e-3
+        The learning rate: a number, a schedule, or a function of the step.
+    weight_decay : float, default=0.1
+        Decoupled weight decay: p *= 1 - lr * weight_decay before the step.
+    momentum : float, default=0.95
+        Decay rate of the running mean v of g.
+    nesterov : bool, default=True
+        Whether to use Nesterov momentum.
+    ns_coefficients : tuple of three floats, default=(3.4445, -4.775, 2.0315)
+        a, b, c of an iteration x = a * x + (b * s + c * s @ s) @ x with s = x @ x.T.
+    eps : float, default=1e-7
+        Lower bound of the norm by which u is divided.
+    ns_steps : int, default=5
+        Number of Newton-Schulz iterations, at most 100.
+    adjust_lr_fn : {"original", "match_rms_adamw"}, default="original"
+        A factor of lr: max(1, outputs / inputs) ** 0.5, or 0.2 * max(inputs, outputs) ** 0.5, which makes steps as
         long as those of AdamW.
     aux_lr_scale : float, default=1.0
         Factor of lr for the parameters that are not matrices.

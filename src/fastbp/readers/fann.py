@@ -85,9 +85,9 @@ def from_fann(path: str | os.PathLike[str], *, dtype: DTypeLike | None = "float3
     ----------
     path : path
         A text file of version FANN_FLO_2.0 or 2.1; layered networks and those with shortcuts, whole or sparse.
-    dtype : {"float32", "float64"}
-        Of the model.
-    check : bool
+    dtype : {"float32", "float64"}, default="float32"
+        The dtype of the model.
+    check : bool, default=True
         Whether the model is compared, on a few random rows, with the file's neurons computed one by one as FANN does.
 
     Returns

@@ -80,7 +80,7 @@ def from_sklearn(estimator: Any, *, logits: bool = False, dtype: DTypeLike | Non
         Otherwise the outputs are those of `predict_proba`: of all classes, or of the second of two.
     dtype : {"float32", "float64"}, optional
         That of the parameters if not given.
-    check : bool
+    check : bool, default=True
         Whether the estimator and the model are compared on a few random rows.
 
     Returns

@@ -34,6 +34,8 @@ class OnPlateau(Schedule):
         Whether lower or higher values are better.
     monitor : str, default="val_loss"
         Name of the quantity in the history; "val_loss" means "loss" without validation data.
+    per : {"epoch"}, default="epoch"
+        The unit in which the rate changes; the only one that there is.
     state : mapping, optional
         The state that `config` returned, to continue from; a new one if not given.
 

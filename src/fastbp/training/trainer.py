@@ -33,8 +33,7 @@ from fastbp.training.one_by_one import Online, numbered
 from fastbp.training.state import State
 from fastbp.training.stream_fit import StreamFit
 
-# What a trainer has made of the rest, and makes anew when it is copied.
-MADE = {"runner", "objective", "metrics", "chain", "_fast_path", "_fit", "online"}
+MADE = {"runner", "objective", "metrics", "chain", "_fast_path", "_fit", "online"}  # anew in a copy
 
 
 class Trainer:
@@ -286,8 +285,6 @@ class Trainer:
         """The position of the current fit, if any."""
         return None if self._fit is None else self._fit.position()
 
-    # One row at a time
-
     def learn_one(self, x: Mapping[Any, Any], y: Any) -> None:
         """Train on one row, a dict of features as River has it.
 
@@ -299,6 +296,7 @@ class Trainer:
         Parameters
         ----------
         x : dict from feature to number
+            The row; a feature that it does not have is 0.
         y : label, bool or number
             A label of any kind for a loss of classes, a bool or 0 and 1 for `binary_cross_entropy`, else a number; an
             array of them for several outputs.
@@ -340,6 +338,7 @@ class Trainer:
         Parameters
         ----------
         x : dict from feature to number
+            The row; a feature that it does not have is 0.
 
         Returns
         -------
@@ -421,19 +420,6 @@ class Trainer:
             If it is of another network or training; the message says where they differ first.
         ModelFormatError
             If the file is damaged or holds no trainer.
-
-        Examples
-        --------
-        >>> import tempfile
-        >>> from fastbp import Dense, Input, Sequential, Trainer
-        >>> one, other = (Trainer(Sequential(Input(2), Dense(width))) for width in (3, 4))
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = f"{folder}/it.safetensors"
-        ...     one.save(path)
-        ...     other.restore(path)  # doctest: +ELLIPSIS
-        Traceback (most recent call last):
-        ...
-        ValueError: ...it.safetensors holds another network: units of node dense_1 is 3 there and 4 here
         """
         trainer_file.restore(path, self)
 

@@ -44,7 +44,7 @@ def from_keras(model: Any, *, dtype: DTypeLike | None = None, check: bool = True
         it was trained with, and only if it names nothing but layers that can be read.
     dtype : {"float32", "float64"}, optional
         That of the weights if not given.
-    check : bool
+    check : bool, default=True
         Whether both models are compared on a few random rows.
 
     Returns

@@ -40,7 +40,7 @@ def from_onnx(source: Any, *, dtype: DTypeLike | None = None, check: bool = True
         A model with two-dimensional inputs, (rows, columns).
     dtype : {"float32", "float64"}, optional
         That of the parameters if not given.
-    check : bool
+    check : bool, default=True
         Whether the model and what onnxruntime makes of the graph are compared on a few random rows, where onnxruntime
         is installed and can run it. It runs only the nodes that were read.
 

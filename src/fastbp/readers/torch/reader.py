@@ -56,7 +56,7 @@ def from_torch(
         Widths of the module's inputs, if its layers do not determine them.
     dtype : {"float32", "float64"}, optional
         That of the parameters if not given.
-    check : bool
+    check : bool, default=True
         Whether the module and the model are compared on a few random rows, in evaluation mode.
 
     Returns
