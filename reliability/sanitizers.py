@@ -27,8 +27,7 @@ CHECKED = {
             "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=0",
             "PYTHONMALLOC": "malloc",
         },
-        "tests/_engine tests/files tests/test_threads.py tests/network/test_lock.py "
-        "tests/training/test_changing_arrays.py",
+        "tests/_engine tests/files tests/test_threads.py tests/network/test_lock.py",
     ),
     "thread": (
         "-fsanitize=thread",
@@ -74,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("which", choices=CHECKED)
     parser.add_argument("--seconds", type=float, default=600.0, help="for the tests, after the build")
     parser.add_argument("--isa", default="avx2" if "avx2" in Path("/proc/cpuinfo").read_text() else "generic")
+    parser.add_argument("--tests", nargs="*", help="other tests than those that are meant for it")
     options = parser.parse_args(arguments)
     flags, libraries, settings, tests = CHECKED[options.which]
     with tempfile.TemporaryDirectory() as folder:
@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         preload = " ".join(library(name) for name in (*libraries, "stdc++"))  # exceptions of C++ packages need the last
         environment = {**os.environ, **settings, "LD_PRELOAD": preload, "FASTBP_ISA": options.isa}
         environment["PYTHONPATH"] = f"{folder}/src"
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests.split()]
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *(options.tests or tests.split())]
         command += [f"--ignore={name}" for name in LEFT_OUT]
         begin, log = time.monotonic(), Path(folder, "log")
         with log.open("w") as file:
