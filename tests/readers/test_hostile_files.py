@@ -278,6 +278,28 @@ def test_keras_files_that_name_what_is_not_read(name: str, keras, tmp_path: Path
     assert str(path) in quickly(fb.from_keras, path, fb.ModelFormatError)
 
 
+def _epsilon(config: dict) -> None:
+    config["config"]["layers"][2]["config"]["epsilon"] = {}
+
+
+def _list_of_tensors(config: dict) -> None:
+    node = config["config"]["layers"][1]["inbound_nodes"][0]
+    node["args"] = [node["args"]]
+
+
+@pytest.mark.parametrize("change", [_epsilon, _list_of_tensors])
+def test_keras_files_of_models_that_keras_loads_and_nobody_would_make(change: Callable, keras, tmp_path: Path) -> None:
+    x = keras.Input((4,))
+    keras.Model(x, keras.layers.LayerNormalization()(keras.layers.Dense(3)(x))).save(tmp_path / "a.keras")
+    with zipfile.ZipFile(tmp_path / "a.keras") as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(members["config.json"])
+    change(config)
+    path = _packed(tmp_path / "b.keras", {**members, "config.json": json.dumps(config).encode()})
+    with pytest.raises(fb.ModelFormatError, match=r"b\.keras"):
+        fb.from_keras(path)
+
+
 def test_keras_archives(keras, tmp_path: Path, monkeypatch) -> None:
     h5py = pytest.importorskip("h5py")
     members = _members(keras, tmp_path / "a.keras")

@@ -13,7 +13,7 @@ import numpy as np
 from fastbp import _optional
 from fastbp._engine import ACTIVATIONS as OWN
 from fastbp._typing import DTypeLike
-from fastbp.errors import ModelFormatError
+from fastbp.errors import DAMAGE, ModelFormatError
 from fastbp.model import Model
 from fastbp.readers import comparison
 from fastbp.readers.arithmetic import At, Stacked, Unread
@@ -32,6 +32,8 @@ from fastbp.readers.keras.layers import (
 from fastbp.readers.settings import Asked, Refused, want
 
 FORM = "Keras"
+# What reading a model of a damaged file can raise beside ValueError, which is of models that are sound.
+DAMAGED = tuple(kind for kind in DAMAGE if kind is not ValueError)
 
 
 def from_keras(model: Any, *, dtype: DTypeLike | None = None, check: bool = True) -> Model:
@@ -71,8 +73,17 @@ def from_keras(model: Any, *, dtype: DTypeLike | None = None, check: bool = True
     >>> from_keras(model)  # doctest: +SKIP
     <Sequential 'sequential', 15 parameters, float32>
     """
-    if isinstance(model, (str, os.PathLike)):
-        model = _loaded(os.fspath(model))
+    if not isinstance(model, (str, os.PathLike)):
+        return _read(model, dtype, check)
+    path = os.fspath(model)
+    loaded = _loaded(path)
+    try:
+        return _read(loaded, dtype, check)
+    except DAMAGED as error:  # Keras loads layers that take lists for tensors, and settings of any type
+        raise ModelFormatError(f"{path}: no model that can be read: {type(error).__name__}: {error}") from error
+
+
+def _read(model: Any, dtype: DTypeLike | None, check: bool) -> Model:
     if not hasattr(model, "layers") or not hasattr(model, "get_weights"):
         raise TypeError(f"from_keras wants a model of Keras, got {type(model).__name__}")
     if not getattr(model, "inputs", None):

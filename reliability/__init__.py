@@ -1,0 +1,1 @@
+"""Searches for faults, each a script with a limit of time: `python -m reliability.NAME --help`."""
