@@ -167,3 +167,13 @@ def test_what_is_wrong_is_refused(settings: dict, error: type, parts: list) -> N
     for part in parts:
         assert part in str(raised.value)
     np.testing.assert_array_equal(net.params, before)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("constraint", ["non_negative", fb.MaxNorm(1.0)])
+def test_constraints_are_refused_by_name(method: str, constraint) -> None:
+    net = fb.Sequential(fb.Input(3), fb.Dense(2, constraint=constraint, name="held"), seed=0, dtype="float64")
+    before = net.params.copy()
+    with pytest.raises(ValueError, match=r"minimize keeps no constraints, and .*held.*fit keeps them"):
+        fb.minimize(net, np.ones((7, 3)), np.ones((7, 2)), method=method)
+    np.testing.assert_array_equal(net.params, before)

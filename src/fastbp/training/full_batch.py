@@ -93,6 +93,11 @@ def minimize(
     -------
     Optimum
 
+    Raises
+    ------
+    ValueError
+        If a layer has a constraint, which these methods would not keep.
+
     Examples
     --------
     >>> from fastbp import Dense, Input, Sequential
@@ -104,6 +109,9 @@ def minimize(
     """
     method = checks.one_of(method, "method", METHODS)
     checks.instance(net, Network, "net")
+    for layer in net.layers:
+        if getattr(layer, "constraint", None) is not None:
+            raise ValueError(f"minimize keeps no constraints, and {layer!r} has {layer.constraint!r}; fit keeps them")
     work = net if net.dtype == np.float64 else net.in_double()
     objective = Objective(loss, work)
     xs = work.as_inputs(X)
