@@ -141,3 +141,14 @@ def test_weights_for_each_output(rng: np.random.Generator) -> None:
     assert net.evaluate(X, y, loss=losses, sample_weight=named)["loss"] == pytest.approx(wanted, rel=1e-13)
     one = fb.losses.cross_entropy(Y[0], y[0], w[0])[0] + fb.losses.mse(Y[1], y[1], w[0])[0]
     assert net.evaluate(X, y, loss=losses, sample_weight=w[0])["loss"] == pytest.approx(one, rel=1e-13)
+
+
+@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
+def test_an_evaluation_without_a_known_target_is_nan(loss: str) -> None:
+    """0 would be the best that there can be."""
+    net = fb.Sequential(fb.Input(3), fb.Dense(2), seed=0)
+    masked = {"mse": fb.losses.MSE, "cross_entropy": fb.losses.CrossEntropy}[loss](mask_nan=True)
+    y = np.full((5, 2) if loss == "mse" else 5, np.nan)
+    assert np.isnan(net.evaluate(np.ones((5, 3)), y, loss=masked)["loss"])
+    y[0] = 1
+    assert net.evaluate(np.ones((5, 3)), y, loss=masked)["loss"] > 0

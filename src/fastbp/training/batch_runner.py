@@ -137,10 +137,10 @@ class BatchRunner:
         return (batch + 1, 0) if fine else (batch, 2)
 
     def evaluated(self, data: Data | Stream, threads: int | None = None) -> dict[str, float]:
-        """Loss and metrics of checked data."""
+        """Loss and metrics of checked data; the loss is NaN where no target is known."""
         batches = [data] if isinstance(data, Data) else data.epoch()
         ts, ys, weights = joined([(batch, self.net.programs.predict(batch.xs, threads)) for batch in batches])
-        value, _ = self.objective(ys, ts, weights)
+        value = self.objective(ys, ts, weights)[0] if self.objective.knows(ts) else math.nan
         return {"loss": value, **self.measured(ts, ys, weights)}
 
     def measured(self, ts: tuple, ys: tuple, weights: tuple | None) -> dict[str, float]:

@@ -81,6 +81,14 @@ class Objective:
             seen.append((t, Y, w))
         return seen
 
+    def knows(self, ts: tuple) -> bool:
+        """Whether any target is known."""
+        for loss, t in zip(self.losses, ts, strict=True):
+            masks = isinstance(loss, Loss) and loss.settings["mask_nan"]
+            if not masks or (t >= 0 if t.ndim == 1 else ~np.isnan(t)).any():
+                return True
+        return False
+
     def __call__(self, ys: tuple, ts: tuple, weights: tuple | None) -> tuple[float, tuple[np.ndarray, ...]]:
         """Value and gradients for checked outputs and targets."""
         total, dys = 0.0, []
