@@ -429,16 +429,6 @@ def test_the_check_can_be_left_out() -> None:
     assert fb.from_torch(module, check=False).params.size == 4 * WIDTH + 4
 
 
-def test_the_check_draws_nothing_from_the_generator() -> None:
-    torch.manual_seed(1)
-    wanted = torch.rand(3)
-    torch.manual_seed(1)
-    module = nn.Sequential(nn.utils.skip_init(nn.Linear, WIDTH, 4), nn.RReLU())
-    nn.init.ones_(module[0].weight), nn.init.ones_(module[0].bias)
-    fb.from_torch(module)
-    assert torch.equal(torch.rand(3), wanted)
-
-
 def sin(x):
     """A function of another package, by a name that PyTorch has too."""
     return x * 2
