@@ -26,7 +26,7 @@ typing:         ## mypy, and the stubs of the compiled modules against these
 	$(PYTHON) -m mypy
 	@mkdir -p $(WORK) && echo 'fastbp\._engine\.\w+(\.\w+)?\.__\w+__' >$(WORK)/made_by_cython
 	MYPYPATH=src $(PYTHON) -m mypy.stubtest --ignore-disjoint-bases --allowlist $(WORK)/made_by_cython \
-	    $$(cd src && find fastbp/_engine -name '*.pyi' | sed 's/\.pyi$$//; s,/,.,g')
+	    $$(cd src && find fastbp/_engine -name '[a-z]*.pyi' | sed 's/\.pyi$$//; s,/,.,g')
 
 build:          ## compile without a warning; sdist, wheel from it, and its size
 	@mkdir -p $(WORK)
