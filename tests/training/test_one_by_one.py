@@ -285,3 +285,15 @@ def test_nets_that_cannot() -> None:
     fixed = fb.Trainer(fb.Model(x, fb.Dense(1)(x * fb.Dense(2)(x))), "mse")
     with pytest.raises(ValueError, match="width"):
         fixed.learn_one({"a": 1.0, "b": 1.0, "c": 1.0}, 1.0)
+
+
+@pytest.mark.parametrize(("x", "name"), [({"new": 1e39}, "feature 'new'"), ({"x": -1e300}, "feature 'x'")])
+def test_a_number_beyond_the_dtype_changes_nothing(x: dict, name: str) -> None:
+    trainer = fb.Trainer(fb.Sequential(fb.Input(1), fb.Dense(1), seed=0), "mse", "sgd")
+    trainer.learn_one({"x": 1.0}, 1.0)
+    net, params, known = trainer.net, trainer.net.params.copy(), list(trainer.online.columns)
+    with pytest.raises(ValueError, match=f"{name} must be finite as float32|X has an infinity"):
+        trainer.learn_one(x, 1.0)
+    assert trainer.net is net
+    assert list(trainer.online.columns) == known
+    np.testing.assert_array_equal(net.params, params)

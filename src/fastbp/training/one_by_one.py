@@ -63,6 +63,7 @@ class Online:
             known = False  # what is wrong is said below
         if not known:
             x, y = _checked(x), self._checked_target(y)
+            self._refuse_beyond(x, y)
             self._make_room([feature for feature in x if feature not in self.columns], y)
             self._row.fill(x)
             self._row.target[...] = y if self.labels is None else self.labels[y]
@@ -123,6 +124,14 @@ class Online:
         if self._units > 1:
             return checks.as_shaped(y, (self._units,), self._net.dtype, "y")
         return _number(y, "y")
+
+    def _refuse_beyond(self, x, y):
+        """Raise for numbers that the network's dtype cannot hold, before anything has changed."""
+        most = float(np.finfo(self._net.dtype).max)
+        numbers = {f"feature {feature!r}": value for feature, value in x.items()}
+        for name, value in (numbers | ({"y": y} if self.labels is None and self._units == 1 else {})).items():
+            if abs(value) > most:
+                raise ValueError(f"{name} must be finite as {self._net.dtype}, got {value:g}")
 
     def _make_room(self, features, y):
         """Assign columns and a class to what is new, growing the network if none are left."""
