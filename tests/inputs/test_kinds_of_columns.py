@@ -55,7 +55,7 @@ def test_numbers(package, kind, alone) -> None:
 
 
 def test_kinds_of_polars_alone() -> None:
-    polars = pytest.importorskip("polars")
+    polars = pytest.importorskip("polars", "1.0")
     for dtype in (polars.Categorical, polars.Enum(["a", "b"])):
         with pytest.raises(TypeError, match="must hold numbers, got dtype"):
             checks.as_numbers(polars.DataFrame({"a": polars.Series(["a", "b"], dtype=dtype)}), "X")
