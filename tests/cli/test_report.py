@@ -19,6 +19,7 @@ from fastbp import plotting
 from fastbp.cli import main, report
 from fastbp.data import csv_file, encoding
 from fastbp.files import model_file
+from fastbp.plotting import svg
 from tags import HOSTILE, Tags
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -173,7 +174,7 @@ def test_a_browser_shows_it_without_errors(capsys, flowers, tmp_path, flags, bac
     console, picture = browse(tmp_path / "report.html", tmp_path, *flags)
     assert console == []
     assert picture[5, 5].mean() == pytest.approx(background, abs=0.05)
-    for color in fb.svg.COLORS[:2]:
+    for color in svg.COLORS[:2]:
         assert has_color(picture, color)
 
 
@@ -183,4 +184,4 @@ def test_the_browser_tells_of_errors(tmp_path) -> None:
     (tmp_path / "bad.html").write_text(text)
     console, picture = browse(tmp_path / "bad.html", tmp_path)
     assert len(console) == 2
-    assert not has_color(picture, fb.svg.COLORS[0])
+    assert not has_color(picture, svg.COLORS[0])
