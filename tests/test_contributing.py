@@ -1,5 +1,6 @@
 """CONTRIBUTING.md: its places to touch are true, its commands exist, and a place that is forgotten fails a test."""
 
+import importlib.util
 import re
 from pathlib import Path
 
@@ -8,7 +9,6 @@ import pytest
 
 import fastbp as fb
 import reference
-from fastbp import _engine
 from fastbp.writers import c_table, onnx_table, torch as torch_writer
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -50,18 +50,58 @@ def test_the_commands_exist() -> None:
         assert ROOT.joinpath(*module).with_suffix(".py").exists()
 
 
-@pytest.mark.parametrize("table", [torch_writer, onnx_table, c_table], ids=lambda table: table.__name__)
-def test_a_format_that_lacks_the_activation_is_noticed(table, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As tests/test_conversion.py compares them."""
-    monkeypatch.delitem(table.ACTIVATIONS, "softsign")
-    assert not set(_engine.ACTIVATIONS) <= set(table.ACTIVATIONS) | set(table.IMPOSSIBLE)
+def check_of(path: str, name: str):
+    """A function of another file of tests, which is the check that a contributor would see fail."""
+    spec = importlib.util.spec_from_file_location(Path(path).stem, ROOT / "tests" / path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return getattr(module, name)
 
 
-@pytest.mark.parametrize(("table", "known"), [("ACTIVATIONS", _engine.ACTIVATIONS), ("LOSSES", _engine.LOSSES)])
-def test_a_reference_that_lacks_one_is_noticed(table: str, known: dict, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert set(known) == set(getattr(reference, table))
-    monkeypatch.delitem(getattr(reference, table), sorted(known)[0])
-    assert set(known) != set(getattr(reference, table))
+@pytest.mark.parametrize("form", ["torch", "onnx", "c"])
+def test_a_format_that_lacks_the_activation_fails_its_check(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    check = check_of("test_conversion.py", "test_every_activation_is_written")
+    check(form)
+    monkeypatch.delitem({"torch": torch_writer, "onnx": onnx_table, "c": c_table}[form].ACTIVATIONS, "softsign")
+    with pytest.raises(AssertionError):
+        check(form)
+
+
+@pytest.mark.parametrize(
+    ("table", "entry", "path"),
+    [
+        ("ACTIVATIONS", "softsign", "_engine/test_activations.py"),
+        ("RULES", "lion", "_engine/test_updates.py"),
+    ],
+)
+def test_a_reference_that_lacks_one_fails_its_check(
+    table: str, entry: str, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check = check_of(path, "test_every_row_of_the_table_has_a_reference_line")
+    check()
+    monkeypatch.delitem(getattr(reference, table), entry)
+    with pytest.raises(AssertionError):
+        check()
+
+
+def test_a_twin_that_lacks_one_fails_its_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    import torch_losses
+    import torch_twin
+
+    check = check_of("training/test_against_torch.py", "test_every_row_of_the_tables_has_its_twin")
+    losses = check_of("losses/test_losses.py", "test_every_row_of_the_table_has_its_reference_and_its_twin")
+    check()
+    losses()
+    with monkeypatch.context() as patch:
+        patch.delitem(torch_twin.ACTIVATIONS, "softsign")
+        with pytest.raises(AssertionError):
+            check()
+    for table in (torch_losses.LOSSES, reference.LOSSES):
+        with monkeypatch.context() as patch:
+            patch.delitem(table, "huber")
+            with pytest.raises(AssertionError):
+                losses()
 
 
 def test_a_wrong_slope_is_caught(rng: np.random.Generator) -> None:
