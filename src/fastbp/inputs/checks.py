@@ -333,6 +333,8 @@ def as_weights(weights, shape: tuple[int, ...], dtype: np.dtype, name: str = "sa
         raise ValueError(f"{name} must not be negative, got {array.flat[at]} at {where(at, shape)}")
     if not array.any():
         raise ValueError(f"{name} is zero in every row")
+    if array.max() < np.finfo(dtype).tiny:  # which the engine takes for 0
+        raise ValueError(f"{name} is nowhere above {array.max():g}, too small for {dtype}; pass weights near 1")
     return array
 
 

@@ -30,7 +30,7 @@ from fastbp.training.fit import Fit, Position
 from fastbp.training.measuring import resolve_metrics
 from fastbp.training.objective import Objective
 from fastbp.training.one_by_one import Online, numbered
-from fastbp.training.state import State
+from fastbp.training.state import State, next_seed
 from fastbp.training.stream_fit import StreamFit
 
 MADE = {"runner", "objective", "metrics", "chain", "_fast_path", "_fit", "online"}  # anew in a copy
@@ -54,7 +54,7 @@ class Trainer:
     metrics : list of str or function, or a tuple of such lists for several outputs, default=()
         Names in `fastbp.metrics`, or functions (y, output) -> float.
     seed : int, optional
-        Seed of the shuffling; that of the network if not given.
+        Seed of the shuffling; if not given, that of the network and the number of batches it was trained on before.
 
     Examples
     --------
@@ -81,7 +81,7 @@ class Trainer:
         self.optimizer = optimizers.Optimizer.classes.resolve(optimizer)
         self._take(net)
         self.recipe["loss"] = checks.alone(self.objective.losses)
-        self.rng = np.random.default_rng(net.seed if seed is None else checks.as_seed(seed))
+        self.rng = np.random.default_rng(next_seed(net) if seed is None else checks.as_seed(seed))
         self.pending: Position | None = None
         self._fit: Fit | None = None
         self._loss = np.empty(1)
@@ -112,7 +112,7 @@ class Trainer:
         Returns
         -------
         float
-            The loss before the update.
+            The loss before the update: the sum of the weighted losses over the number of rows.
 
         Raises
         ------
@@ -267,7 +267,7 @@ class Trainer:
         y : array of labels or values, or a tuple of them, optional
             The targets; a tuple for several outputs.
         sample_weight : array of shape (rows,) or of y's shape, or a tuple of them, optional
-            Weights in the loss, and in metrics that are `weighted`; 1 if not given.
+            Weights in the loss, which is the weighted mean, and in metrics that are `weighted`; 1 if not given.
 
         Returns
         -------
