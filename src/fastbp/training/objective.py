@@ -6,7 +6,7 @@ then the share of a sample depends on which samples share its batch.
 """
 
 import math
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -21,12 +21,12 @@ from fastbp.network.network import Network
 def mean_of_batches(each_loss: np.ndarray, counted: np.ndarray) -> float:
     """The weighted mean of losses (batches, outputs) whose batches count (outputs, 2, batches), as `counted` has it.
 
-    NaN where nothing counts.
+    An output of which nothing is known adds nothing; NaN if there is no other.
     """
     known, weights = np.moveaxis(counted, 1, 0)
-    with np.errstate(invalid="ignore"):
-        means = (np.ascontiguousarray(each_loss.T) * known).sum(axis=1) / weights.sum(axis=1)
-    return float(means.sum())
+    totals, weights = (np.ascontiguousarray(each_loss.T) * known).sum(axis=1), weights.sum(axis=1)
+    counts = weights > 0
+    return float((totals[counts] / weights[counts]).sum()) if counts.any() else math.nan
 
 
 class Objective:
@@ -74,12 +74,15 @@ class Objective:
         return checks.as_plain_targets(y, rows, name)
 
     def weights(
-        self, sample_weight: WeightsOf, ts: tuple, name: str = "sample_weight"
+        self, sample_weight: WeightsOf, ts: tuple, name: str = "sample_weight", *, part: bool = False
     ) -> tuple[np.ndarray | None, ...] | None:
-        """Weights checked: one array for each output, of its rows or of its targets' shape."""
+        """Weights checked: one array for each output, of its rows or of its targets' shape.
+
+        They may all be 0 where the rows are a part of the data: a batch of a stream.
+        """
         if sample_weight is None:
             return None
-        check = loss_checks.as_weights
+        check = partial(loss_checks.as_weights, part=part)
         if len(ts) == 1:
             return (check(sample_weight, ts[0], self._dtype, name),)
         each = (sample_weight,) * len(ts)
@@ -99,14 +102,6 @@ class Objective:
                 t, Y, w = t[known], Y[known], None if w is None else w[known]
             seen.append((t, Y, w))
         return seen
-
-    def knows(self, ts: tuple) -> bool:
-        """Whether any target is known."""
-        for loss, t in zip(self.losses, ts, strict=True):
-            masks = isinstance(loss, Loss) and loss.settings["mask_nan"]
-            if not masks or (t >= 0 if t.ndim == 1 else ~np.isnan(t)).any():
-                return True
-        return False
 
     def amounts(self, ts: tuple, weights: tuple | None) -> np.ndarray | None:
         """What each row counts in the mean loss: an array (outputs, 2, rows), or None if all rows count as 1.
@@ -146,7 +141,8 @@ class Objective:
 
     def mean_loss(self, ys: tuple, ts: tuple, weights: tuple | None) -> float:
         """The loss as evaluation reports it: the weighted mean over what is known, NaN where nothing is."""
-        if not self.knows(ts):
+        amounts = self.amounts(ts, weights)
+        if amounts is not None and not amounts[:, 1].any():
             return math.nan
         terms = self.terms if self.divides_by_weights else self._means
         return sum(value for value, _ in self.each(ys, ts, weights, terms))

@@ -18,7 +18,6 @@ from fastbp.callbacks.history import History
 from fastbp.callbacks.progress import ProgressBar
 from fastbp.data import splitting
 from fastbp.data.batches import Data
-from fastbp.data.splitting import Split
 from fastbp.data.streams import Augmented, Slices
 from fastbp.inputs import checks
 from fastbp.network.growing import copy_states
@@ -152,7 +151,7 @@ class Trainer:
         resume: bool | str | os.PathLike = False,
         augment: Callable[..., Any] | None = None,
         steps_per_epoch: int | None = None,
-        validation_split: float | Split | None = None,
+        validation_split: float | splitting.Split | None = None,
         validation_steps: int | None = None,
         validation_freq: int = 1,
     ) -> History:
@@ -241,7 +240,7 @@ class Trainer:
         rows = data.rows if isinstance(data, Data) else None
         if augment is not None:
             slices = Slices(data, batch_size, shuffle, self.rng) if isinstance(data, Data) else data
-            check = partial(check, check_finite=check_finite)
+            check = partial(check, check_finite=check_finite, part=True)
             data = Augmented(slices, checks.as_callable(augment, "augment"), self.rng, check)
         history.params = {"epochs": epochs, "batch_size": batch_size, "rows": rows}
         kind: type = Fit if isinstance(data, Data) else StreamFit
@@ -355,12 +354,13 @@ class Trainer:
     def _new_online(self, *known):
         return Online(self.net, self.objective.losses[0], self.step, self._move_to, *known)
 
-    def _move_to(self, net):
-        """Go on with a network that this one has grown to, with the state of the optimizer."""
+    def _move_to(self, net, back=False):
+        """Go on with a network that this one has grown to, with the state of the optimizer, or back to the old one."""
         old, chain = self.net, self.chain
         self._take(net)
-        copy_states(old, chain.states, net, self.chain.states)
-        self.chain.t = chain.t
+        if not back:
+            copy_states(old, chain.states, net, self.chain.states)
+            self.chain.t = chain.t
 
     def online_of(self, names: dict | None) -> Online | None:
         """The features and labels that a file has, None for None."""
