@@ -224,14 +224,13 @@ class Trainer:
         if validation_split is not None:
             parts = splitting.part(validation_split, X, y, sample_weight, validation_data)
             X, y, sample_weight, validation_data = parts
-        check = self.runner.checked
+        check, told = self.runner.checked, checks.instances(callbacks, Callback, "callbacks")
         data = training_data.to_train_on(check, X, y, sample_weight, class_weight, check_finite, steps_per_epoch)
         validation = training_data.to_validate_on(check, validation_data, check_finite, validation_steps)
         epochs = checks.positive_int(epochs, "epochs")
         batch_size = checks.positive_int(batch_size, "batch_size")
         validation_freq = checks.positive_int(validation_freq, "validation_freq")
         threads = checks.as_threads(threads)
-        told = Callbacks(self, [*checks.instances(callbacks, Callback, "callbacks"), *[ProgressBar()] * bool(progress)])
         names = ["loss", *self.metrics]
         history = History(names if validation is None else [*names, *(f"val_{name}" for name in names)])
         if seed is not None:
@@ -243,9 +242,8 @@ class Trainer:
             data = Augmented(slices, checks.as_callable(augment, "augment"), self.rng, check)
         history.params = {"epochs": epochs, "batch_size": batch_size, "rows": rows}
         kind: type = Fit if isinstance(data, Data) else StreamFit
-        fit = kind(
-            self.runner, self.rng, data, validation, batch_size, shuffle, told, history, threads, validation_freq
-        )
+        rest = Callbacks(self, [*told, *[ProgressBar()] * bool(progress)]), history, threads, validation_freq
+        fit = kind(self.runner, self.rng, data, validation, batch_size, shuffle, *rest)
         position = trainer_file.resumed(self, resume, fit.check)
         self._fit = fit
         try:
