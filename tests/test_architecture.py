@@ -54,7 +54,7 @@ FLOORS = [line.split() for line in ORDER.strip().splitlines()]
 DICTIONARIES = {
     f"{place}.py"
     for place in (
-        "writers/torch", "writers/onnx_table", "writers/c_table", "readers/onnx/operators", "readers/fann",
+        "writers/activation_formats", "readers/onnx/operators", "readers/fann",
         "readers/keras/layers", "readers/formulas", "losses/loss", "__init__", "metrics/__init__",
     )
 }  # fmt: skip
