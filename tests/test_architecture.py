@@ -55,7 +55,7 @@ DICTIONARIES = {
     f"{place}.py"
     for place in (
         "writers/activation_formats", "readers/onnx/operators", "readers/fann",
-        "readers/keras/layers", "readers/formulas", "losses/loss", "__init__", "metrics/__init__",
+        "readers/keras/layers", "readers/formulas", "losses/loss", "__init__",
     )
 }  # fmt: skip
 OPTIONAL = {"pandas", "tqdm", "sklearn", "matplotlib", "scipy", "torch", "safetensors", "onnx", "keras"}

@@ -16,7 +16,7 @@ TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| (an? [\w ]+) \| `(\w+)` \| (.*) \|$", TEXT, re.MULTILINE)
 # What may hold the example besides: generated, or about that one and not about all of its kind.
 BESIDE = re.compile(
-    r"docs/tables\.md|_activation_names\.pyi|losses/(table|__init__)\.pyi|losses/loss\.py|tests/.*test_\w+\.py"
+    r"docs/tables\.md|_activation_names\.pyi|losses/table\.pyi|fastbp/\w+/__init__\.pyi|losses/loss\.py|tests/.*test_\w+\.py"
 )
 BESIDE_TESTS = re.compile(r"tests/helpers/(user_code|loss_cases)\.py|readers/(fann|onnx/operators)\.py|docs/\w+\.md")
 
