@@ -18,21 +18,31 @@ ROWS = re.findall(r"^\| (an? [\w ]+) \| `(\w+)` \| (.*) \|$", TEXT, re.MULTILINE
 BESIDE = re.compile(
     r"docs/tables\.md|_activation_names\.pyi|losses/table\.pyi|fastbp/\w+/__init__\.pyi|losses/loss\.py|tests/.*test_\w+\.py"
 )
-BESIDE_TESTS = re.compile(r"tests/helpers/(user_code|loss_cases)\.py|readers/(fann|onnx/operators)\.py|docs/\w+\.md")
+BESIDE_TESTS = re.compile(
+    r"tests/helpers/(user_code|loss_cases)\.py|readers/.*\.py|fastbp/activations\.py|docs/\w+\.md"
+)
 
 
 def test_there_is_a_row_for_each_kind() -> None:
-    kinds = {"an activation", "a loss", "an optimizer", "a block of layers", "a callback"}
+    kinds = {
+        "an activation",
+        "a loss",
+        "an optimizer",
+        "a layer with an op of its own",
+        "a block of layers",
+        "a callback",
+    }
     assert {kind for kind, _, _ in ROWS} == kinds
 
 
 @pytest.mark.parametrize(("kind", "example", "places"), ROWS, ids=[kind for kind, _, _ in ROWS])
 def test_the_places_are_all_that_hold_the_example(kind: str, example: str, places: str) -> None:
     listed = set(re.findall(r"`([\w/.]+\.\w+)`", places))
-    names = {example, example.lower()} if kind == "an optimizer" else {example}
+    names = {example, example.lower()} if kind in ("an optimizer", "a layer with an op of its own") else {example}
     word = re.compile(rf"\b({'|'.join(sorted(names))})\b", re.ASCII)
     folders = [ROOT / folder for folder in ("src/fastbp", "tests", "docs")]
-    files = [path for folder in folders for path in folder.rglob("*") if path.suffix in (".py", ".pyi", ".pxi", ".md")]
+    kinds = {".py", ".pyi", ".pyx", ".pxi", ".md"}
+    files = [path for folder in folders for path in folder.rglob("*") if path.suffix in kinds]
     holding = {
         path.relative_to(ROOT).as_posix()
         for path in files
