@@ -76,15 +76,18 @@ class Fit:
             call("on_train_begin", self.history)
             if position is not None:
                 self._go_to(position)
-            try:
-                while (self._skip or not self.callbacks.stopped) and len(self.history.epoch) < count:
-                    self._epoch(len(self.history.epoch))
-            except DivergenceError as error:
-                if not call("on_divergence", error):
-                    raise
+            self._train_until(count)
             call("on_train_end", self.history)
         finally:
             call("on_close")
+
+    def _train_until(self, count):
+        try:
+            while (self._skip or not self.callbacks.stopped) and len(self.history.epoch) < count:
+                self._epoch(len(self.history.epoch))
+        except DivergenceError as error:
+            if not self.callbacks.call("on_divergence", error):
+                raise
 
     def _epoch(self, epoch):
         if self.callbacks.call("on_epoch_begin", epoch) and not self._skip:
@@ -92,14 +95,21 @@ class Fit:
         begin = time.perf_counter()
         self._rng_before = self.rng.bit_generator.state
         logs, done = self.trained(epoch)
-        if self.validation is not None and (epoch + 1) % self.validation_freq == 0:
-            values = self.runner.evaluated(self.validation, self.threads)
-            logs |= {f"val_{name}": value for name, value in values.items()}
+        logs |= self.validated(epoch)
         with self._end:
             self.history.add(logs, time.perf_counter() - begin, done)
             self._batch, self._call, self._rng_before = 0, (0, self.runner.chain.t), None
-            self.runner.optimizer.end_epoch(logs, self.history.history)
-            self.callbacks.call("on_epoch_end", epoch, logs)
+            self._end_epoch(epoch, logs)
+
+    def _end_epoch(self, epoch, logs):
+        self.runner.optimizer.end_epoch(logs, self.history.history)
+        self.callbacks.call("on_epoch_end", epoch, logs)
+
+    def validated(self, epoch: int) -> dict[str, float]:
+        """Loss and metrics of the validation data, in the epochs that look at it."""
+        if self.validation is None or (epoch + 1) % self.validation_freq:
+            return {}
+        return {f"val_{name}": value for name, value in self.runner.evaluated(self.validation, self.threads).items()}
 
     def trained(self, epoch: int) -> tuple[dict[str, float], int]:
         """Go through the rows once; the loss and metrics of the epoch, and the rows done."""
@@ -139,9 +149,9 @@ class Fit:
             callbacks.batches_done(batch - first, batch - 1, losses[batch - 1])
             rows = int(self._starts[batch - 1] + sizes[batch - 1])
             callbacks.call("on_tick", rows, {"loss": float(losses[batch - 1])})
-        return self._mean_loss(order)
+        return self._loss_of_batches(order)
 
-    def _mean_loss(self, order):
+    def _loss_of_batches(self, order):
         """The weighted mean of the losses of the epoch's batches, as `evaluate` weighs rows; the rows done."""
         batch, data = self._batch, self.data
         rows = int(self._sizes[:batch].sum())
