@@ -1,5 +1,6 @@
 """Layers, gates and blocks: descriptions of a network's nodes, which compute nothing."""
 
+from fastbp.layers.arithmetic import Log, Mean, Power, Sum
 from fastbp.layers.blocks import GLU, Highway, Maxout, Residual
 from fastbp.layers.constraints import MaxNorm, NonNegative
 from fastbp.layers.dense import Activation, Dense, Dropout, PReLU
@@ -11,6 +12,7 @@ from fastbp.layers.merge import (
     Broadcast,
     Concatenate,
     Constant,
+    Divide,
     Maximum,
     Minimum,
     Multiply,
@@ -21,6 +23,7 @@ from fastbp.layers.merge import (
 from fastbp.layers.node import Input, Node
 from fastbp.layers.normalization import BatchNorm, LayerNorm, RMSNorm
 from fastbp.layers.operators import maximum, minimum
+from fastbp.layers.parameter import Parameter
 from fastbp.layers.python_layer import Lambda
 
 __all__ = [
@@ -33,6 +36,7 @@ __all__ = [
     "Concatenate",
     "Constant",
     "Dense",
+    "Divide",
     "Dropout",
     "Embedding",
     "Highway",
@@ -40,19 +44,24 @@ __all__ = [
     "Lambda",
     "Layer",
     "LayerNorm",
+    "Log",
     "MaxNorm",
     "Maximum",
     "Maxout",
+    "Mean",
     "Minimum",
     "Multiply",
     "Node",
     "NonNegative",
     "PReLU",
+    "Parameter",
+    "Power",
     "RMSNorm",
     "Rescaling",
     "Residual",
     "Slice",
     "Subtract",
+    "Sum",
     "maximum",
     "minimum",
 ]
