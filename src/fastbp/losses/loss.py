@@ -20,8 +20,8 @@ from fastbp.losses import loss_checks
 class Loss(Registered):
     """Base of the losses: a row of the engine's table with its parameters.
 
-    The value is the mean of the samples' losses, weighted by `sample_weight` if given; the gradient contains the factor
-    1/N. A loss times a number is the loss with that weight in a sum.
+    The value is the mean over the samples of weight times loss; the gradient contains the factor 1/N. A loss times a
+    number is the loss with that weight in a sum.
 
     Attributes
     ----------
