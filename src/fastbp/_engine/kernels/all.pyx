@@ -71,6 +71,7 @@ table.lanes = LANES
 table.scratch = SCRATCH * sizeof(real)
 table.ops = op_kinds
 table.dense = dense_entry
+table.add_gram = add_gram
 table.sparse_dense = &sparse_dense
 table.gather_sparse = gather_sparse
 table.activations = activations
