@@ -90,7 +90,7 @@ def levenberg_marquardt(problem: Problem, max_iter: int, tol: float, watch: Call
             net.params = theta + step
             passes += 1
             value = sum(float((r * r).sum()) for r in problem.residuals())
-            # What the linear model promises is step' (damping step - gradient).
+            # The reduction predicted by the linear model is step' (damping step - gradient).
             gain = (loss - value) / float(step @ (damping * step - gradient))
             if value < loss:
                 break
