@@ -149,9 +149,9 @@ class Fit:
             callbacks.batches_done(batch - first, batch - 1, losses[batch - 1])
             rows = int(self._starts[batch - 1] + sizes[batch - 1])
             callbacks.call("on_tick", rows, {"loss": float(losses[batch - 1])})
-        return self._mean_loss(order)
+        return self._loss_of_batches(order)
 
-    def _mean_loss(self, order):
+    def _loss_of_batches(self, order):
         """The weighted mean of the losses of the epoch's batches, as `evaluate` weighs rows; the rows done."""
         batch, data = self._batch, self.data
         rows = int(self._sizes[:batch].sum())
