@@ -17,6 +17,7 @@ from fastbp.data.streams import Stream
 from fastbp.errors import DAMAGE, DivergenceError, ModelFormatError
 from fastbp.inputs import checks
 from fastbp.training.batch_runner import BatchRunner
+from fastbp.training.objective import mean_of_batches
 
 SLICE = 0.05  # seconds in the engine without a look at signals; Ctrl-C feels immediate below 0.1
 
@@ -57,6 +58,7 @@ class Fit:
         self._starts = np.arange(0, data.rows, batch_size)
         self._sizes = np.minimum(data.rows - self._starts, batch_size)
         self._losses = np.empty(len(self._starts))
+        self._each_loss = np.empty((len(self._starts), len(data.ts)))
         self._outs: tuple[np.ndarray, ...] | None = None
         self._batch = 0  # how many of the epoch are done
         self._skip = 0  # how many of the next epoch were done before the fit was resumed
@@ -123,14 +125,23 @@ class Fit:
                 last=last,
                 seconds=SLICE,
                 outs=self._outs,
+                each_loss=self._each_loss,
                 where=where,
                 threads=self.threads,
             )
             callbacks.batches_done(batch - first, batch - 1, losses[batch - 1])
             rows = int(self._starts[batch - 1] + sizes[batch - 1])
             callbacks.call("on_tick", rows, {"loss": float(losses[batch - 1])})
-        batch, done = self._batch, sizes[: self._batch].sum()
-        return float((losses[:batch] * sizes[:batch]).sum() / done), int(done)
+        return self._mean_loss(order)
+
+    def _mean_loss(self, order):
+        """The weighted mean of the losses of the epoch's batches, as `evaluate` weighs rows; the rows done."""
+        batch, data = self._batch, self.data
+        rows = int(self._sizes[:batch].sum())
+        if self.runner.objective.divides_by_weights:  # as scikit-learn means losses, which hold penalties there
+            return float((self._losses[:batch] * self._sizes[:batch]).sum() / rows), rows
+        counted = self.runner.objective.counted(data.ts, data.weights, self._starts[:batch], order, rows)
+        return mean_of_batches(self._each_loss[:batch], counted), rows
 
     # Where it is
 
@@ -162,7 +173,8 @@ class Fit:
         """The results of the unfinished epoch, as arrays."""
         done = self._sizes[: self._batch].sum()
         outs = {f"fit.outputs.{k}": out[:done] for k, out in enumerate(self._outs or ())}
-        return {"fit.losses": self._losses[: self._batch], **outs}
+        batch = self._batch
+        return {"fit.losses": self._losses[:batch], "fit.each_loss": self._each_loss[:batch], **outs}
 
     def _go_within(self, state, arrays):
         """Restore the results of the unfinished epoch."""
@@ -170,6 +182,8 @@ class Fit:
         done = self._sizes[:batch].sum()
         self._outs = self.runner.new_outputs(self.data.rows) if self.runner.metrics else None
         self._losses[:batch] = checks.as_stored(arrays["fit.losses"], self._losses[:batch], "fit.losses")
+        each = checks.as_stored(arrays["fit.each_loss"], self._each_loss[:batch], "fit.each_loss")
+        self._each_loss[:batch] = each
         for k, out in enumerate(self._outs or ()):
             name = f"fit.outputs.{k}"
             out[:done] = checks.as_stored(arrays[name], out[:done], name)

@@ -18,10 +18,8 @@ from fastbp.callbacks.history import History
 from fastbp.callbacks.progress import ProgressBar
 from fastbp.data import splitting
 from fastbp.data.batches import Data
-from fastbp.data.splitting import Split
-from fastbp.data.streams import Augmented, Slices
 from fastbp.inputs import checks
-from fastbp.network.growing import copy_states
+from fastbp.network.native import Native, of_trainer
 from fastbp.network.network import Network
 from fastbp.optimizers import optimizer as optimizers
 from fastbp.training import trainer_file, training_data
@@ -29,8 +27,8 @@ from fastbp.training.batch_runner import BatchRunner
 from fastbp.training.fit import Fit, Position
 from fastbp.training.measuring import resolve_metrics
 from fastbp.training.objective import Objective
-from fastbp.training.one_by_one import Online, numbered
-from fastbp.training.state import State
+from fastbp.training.one_by_one import Online, move_to
+from fastbp.training.state import State, next_seed
 from fastbp.training.stream_fit import StreamFit
 
 MADE = {"runner", "objective", "metrics", "chain", "_fast_path", "_fit", "online"}  # anew in a copy
@@ -54,7 +52,7 @@ class Trainer:
     metrics : list of str or function, or a tuple of such lists for several outputs, default=()
         Names in `fastbp.metrics`, or functions (y, output) -> float.
     seed : int, optional
-        Seed of the shuffling; that of the network if not given.
+        Seed of the shuffling; if not given, that of the network and the number of batches it was trained on before.
 
     Examples
     --------
@@ -81,7 +79,7 @@ class Trainer:
         self.optimizer = optimizers.Optimizer.classes.resolve(optimizer)
         self._take(net)
         self.recipe["loss"] = checks.alone(self.objective.losses)
-        self.rng = np.random.default_rng(net.seed if seed is None else checks.as_seed(seed))
+        self.rng = np.random.default_rng(next_seed(net) if seed is None else checks.as_seed(seed))
         self.pending: Position | None = None
         self._fit: Fit | None = None
         self._loss = np.empty(1)
@@ -112,7 +110,7 @@ class Trainer:
         Returns
         -------
         float
-            The loss before the update.
+            The loss before the update: the sum of the weighted losses over the number of rows.
 
         Raises
         ------
@@ -133,6 +131,34 @@ class Trainer:
         self.runner.run(Data(xs, ts, weights), self._loss, size=rows, threads=threads)
         return float(self._loss[0])
 
+    def compiled(self, rows: int = 1) -> Callable[[np.ndarray, np.ndarray], float]:
+        """A function f(x, y) that is `step` on a fixed number of rows; it checks form, dtype and labels only.
+
+        Parameters
+        ----------
+        rows : int, default=1
+            Number of rows of each call.
+
+        Returns
+        -------
+        function
+        """
+        return of_trainer(self, rows).call_step
+
+    def native(self, rows: int = 1) -> Native:
+        """The network as C functions, as `Network.native`, with `step`, which trains as this trainer does.
+
+        Parameters
+        ----------
+        rows : int, default=1
+            Number of rows of each call.
+
+        Returns
+        -------
+        Native
+        """
+        return Native(of_trainer(self, rows), rows, self.net)
+
     def fit(
         self,
         X: Arrays | Iterable[Any],
@@ -152,7 +178,7 @@ class Trainer:
         resume: bool | str | os.PathLike = False,
         augment: Callable[..., Any] | None = None,
         steps_per_epoch: int | None = None,
-        validation_split: float | Split | None = None,
+        validation_split: float | splitting.Split | None = None,
         validation_steps: int | None = None,
         validation_freq: int = 1,
     ) -> History:
@@ -240,9 +266,7 @@ class Trainer:
             self.rng = np.random.default_rng(checks.as_seed(seed))
         rows = data.rows if isinstance(data, Data) else None
         if augment is not None:
-            slices = Slices(data, batch_size, shuffle, self.rng) if isinstance(data, Data) else data
-            check = partial(check, check_finite=check_finite)
-            data = Augmented(slices, checks.as_callable(augment, "augment"), self.rng, check)
+            data = training_data.augmented(data, augment, batch_size, shuffle, self.rng, check, check_finite)
         history.params = {"epochs": epochs, "batch_size": batch_size, "rows": rows}
         kind: type = Fit if isinstance(data, Data) else StreamFit
         what = (data, validation, batch_size, shuffle, told, history, threads, validation_freq)
@@ -267,7 +291,7 @@ class Trainer:
         y : array of labels or values, or a tuple of them, optional
             The targets; a tuple for several outputs.
         sample_weight : array of shape (rows,) or of y's shape, or a tuple of them, optional
-            Weights in the loss, and in metrics that are `weighted`; 1 if not given.
+            Weights in the loss, which is the weighted mean, and in metrics that are `weighted`; 1 if not given.
 
         Returns
         -------
@@ -353,20 +377,7 @@ class Trainer:
         return self.online
 
     def _new_online(self, *known):
-        return Online(self.net, self.objective.losses[0], self.step, self._move_to, *known)
-
-    def _move_to(self, net):
-        """Go on with a network that this one has grown to, with the state of the optimizer."""
-        old, chain = self.net, self.chain
-        self._take(net)
-        copy_states(old, chain.states, net, self.chain.states)
-        self.chain.t = chain.t
-
-    def online_of(self, names: dict | None) -> Online | None:
-        """The features and labels that a file has, None for None."""
-        return None if names is None else self._new_online(*numbered(names, self.net))
-
-    # Files and copies
+        return Online(self.net, self.objective.losses[0], self.step, partial(move_to, self), *known)
 
     def save(self, path: str | os.PathLike, metadata: dict[str, str] | None = None) -> None:
         """Write the network and all that training needs to go on exactly.
@@ -432,19 +443,7 @@ class Trainer:
         state.put(self.runner, self.rng)
 
     def __getstate__(self):
-        online = self.online
-        return {
-            **{name: value for name, value in vars(self).items() if name not in MADE},
-            "pending": self.position() or self.pending,
-            "state": self.state(),
-            "known": None if online is None else (online.columns, online.labels or {}),
-        }
+        return trainer_file.pickled(self, MADE)
 
     def __setstate__(self, kept):
-        rest = dict(kept)
-        state, known = rest.pop("state"), rest.pop("known")
-        vars(self).update(rest)
-        self._fit = None
-        self._take(self.net)
-        self.go_to(state)
-        self.online = None if known is None else self._new_online(*known)
+        trainer_file.unpickle(self, kept)
