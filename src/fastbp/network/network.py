@@ -296,8 +296,8 @@ class Network:
         Returns
         -------
         function
-            With x alone it returns a new array, else it writes to y and returns y. x has shape (rows, inputs), or (inputs,) for
-            one row, and then the result has shape (outputs,).
+            With x alone it returns a new array, else it writes to y and returns y. x has shape (rows, inputs), or
+            (inputs,) for one row, and then the result has shape (outputs,).
 
         Raises
         ------
