@@ -10,14 +10,6 @@ from fastbp import _engine
 from fastbp._optional import package
 from fastbp.inputs import checks
 
-STATUS = {
-    0: "done",
-    1: "the loss is not finite; nothing was updated",
-    2: "the update is not finite; nothing of it was kept that is not",
-    4: "a label is not a class; nothing was updated",
-    5: "the handle, or the network in a step, is at work in another thread; nothing was done",
-    6: "the handle is closed, or its network is gone; nothing was done",
-}
 _AT, _NUMBER = ctypes.c_void_p, ctypes.c_double
 # Arguments and signature of each function; x, y, t and their like are arrays of the network's dtype.
 _FUNCTIONS: dict[str, tuple[Any, tuple, str]] = {
@@ -39,8 +31,8 @@ class Native:
     Attributes
     ----------
     handle : int
-        Address of the handle, the first argument of every function. It is valid until `close`, or until this object
-        is gone; after that the functions return 6.
+        Address of the handle, the first argument of every function. It is open until `close`, or until this object, its
+        functions and capsules are gone; after that the functions return 6.
     rows : int
         Number of rows of every call.
     predict, vjp, jvp, step : ctypes function, or None
