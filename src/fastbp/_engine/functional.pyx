@@ -158,7 +158,7 @@ def add_gram(const real[:, ::1] J, real[:, ::1] out):
     want(J.shape[1], out.shape[1])
     layer.op.Z = layer.op.Y = layer.op.dY = layer.X
     layer.op.W = layer.op.dW = &out[0, 0]
-    layer.op.adds_gradient = True
+    layer.op.adds_gradient = layer.op.adds_bias = True
     mode = flush_subnormals()
     layer.op.kind.gradient(&layer.op, &layer.context, layer.N, 0, J.shape[1], False)
     restore_mode(mode)

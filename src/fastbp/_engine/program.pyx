@@ -29,6 +29,7 @@ from fastbp._engine.plan import lower
 
 include "passes/interruption.pxi"
 include "passes/buffers.pxi"
+include "passes/nodes.pxi"
 include "passes/arrays.pxi"
 include "passes/forward_backward.pxi"
 include "passes/parameters.pxi"
@@ -116,13 +117,10 @@ cdef class Program:
                 node.constraint = <const Constraint*> row_named(
                     self.plan.kernels.constraints, sizeof(Constraint), name)
                 self.plan.n_constrained += 1
-            self.place_parameters(node, spec.offsets)
-            if node.weights >= 0:
-                node.shares_gradient = node.weights in seen
-                node.last_of_parameters = True
-                if node.shares_gradient:
-                    self.plan.nodes[<Py_ssize_t> seen[node.weights]].last_of_parameters = False
-                seen[node.weights] = k
+            place_parameters(&self.plan, node, spec.offsets)
+            node.live = spec.live
+            several_outputs(self, node, spec)
+            share_parameters(&self.plan, k, seen)
             for t in spec.inputs:
                 self.plan.X_source[operand] = source_of.get(t, -1)
                 if t in source_of and spec.kind not in ("dense", "fan_out"):
@@ -140,7 +138,9 @@ cdef class Program:
             node = self.plan.nodes + k
             if spec.kind != "fan_out":
                 node.op.frozen = spec.output in frozen
-                trains[spec.output] = node.weights >= 0 and not node.op.frozen or any([trains[t] for t in spec.inputs])
+                node.trains = node.weights >= 0 and not node.op.frozen or any([trains[t] for t in spec.inputs])
+                for t in (spec.output, *[t for t, _ in spec.others]):
+                    trains[t] = node.trains
             node.trains = trains[spec.output]
             if node.op.kind.couple != NULL and not node.op.frozen:
                 self.plan.coupled[self.plan.n_coupled] = k
@@ -150,24 +150,10 @@ cdef class Program:
                 operand += 1
         self.want_inputs(False)
 
-    cdef void place_parameters(self, Node* node, offsets) except *:
-        cdef Py_ssize_t item = self.plan.kernels.item
-        weights, bias, mean, variance = (*offsets, *[-1] * 4)[:4]
-        node.weights, node.bias = weights, bias
-        if node.weights >= 0:
-            node.op.W = self.plan.params + node.weights * item
-            node.op.dW = self.plan.grads + node.weights * item
-        if node.bias >= 0:
-            node.op.b = self.plan.params + node.bias * item
-            node.op.db = self.plan.grads + node.bias * item
-        if mean >= 0:
-            node.op.running_mean = self.plan.params + <Py_ssize_t> mean * item
-            node.op.running_variance = self.plan.params + <Py_ssize_t> variance * item
-
     cdef void reserve(self, Py_ssize_t rows) except *:
         """Buffers for so many rows; what was kept for a backward pass is gone if they grow."""
         cdef const Kernels* kernels = self.plan.kernels
-        cdef Py_ssize_t held = held_for(kernels, rows), k, operand = 0
+        cdef Py_ssize_t held = held_for(kernels, rows), k, i, operand = 0
         cdef Py_ssize_t size = aligned(rows * self.plan.n_sinks * sizeof(double))
         cdef Node* node
         if rows <= self.plan.capacity:
@@ -188,6 +174,9 @@ cdef class Program:
             node.op.Y = (<TensorHolder> values[spec.output]).tensor
             node.op.dY = (<TensorHolder> gradients[spec.gradient]).tensor
             node.op.Z = node.op.Y
+            for i, (t, g) in enumerate(((spec.output, spec.gradient), *spec.others) if node.op.Ys != NULL else ()):
+                node.op.Ys[i] = (<TensorHolder> values[t]).tensor
+                node.op.dYs[i] = (<TensorHolder> gradients[g]).tensor
             node.op.saved = self.buffers.take(saved_by(kernels, node, self.widths[spec.output], rows))
             if node.op.kind.keeps_Z or spec.kind == "dense" and node.op.activation.keeps_input:
                 node.op.Z = new_tensor(kernels, self.buffers, self.widths[spec.output], held).tensor

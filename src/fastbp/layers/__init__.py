@@ -3,6 +3,7 @@
 from fastbp.layers.blocks import GLU, Highway, Maxout, Residual
 from fastbp.layers.constraints import MaxNorm, NonNegative
 from fastbp.layers.dense import Activation, Dense, Dropout, PReLU
+from fastbp.layers.differentiation import diff, directional, grad, hess, jac, laplacian, logdet
 from fastbp.layers.embedding import Embedding
 from fastbp.layers.layer import Layer
 from fastbp.layers.merge import (
@@ -53,6 +54,13 @@ __all__ = [
     "Residual",
     "Slice",
     "Subtract",
+    "diff",
+    "directional",
+    "grad",
+    "hess",
+    "jac",
+    "laplacian",
+    "logdet",
     "maximum",
     "minimum",
 ]

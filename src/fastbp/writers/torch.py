@@ -121,7 +121,7 @@ GATES: dict[str, Callable] = {
     "broadcast": lambda torch, step, X: X.expand(-1, step.width),
     "constant": lambda torch, step, X: torch.full_like(X[:, :1], step.alpha).expand(-1, step.width),
 }
-IMPOSSIBLE = {"python": "its functions know NumPy only"}
+IMPOSSIBLE = {"python": "its functions know NumPy only", "derivative": "derivatives as nodes are not written"}
 KINDS = {"activation", *MODULES, *GATES}
 
 
