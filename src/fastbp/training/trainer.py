@@ -224,15 +224,13 @@ class Trainer:
         if validation_split is not None:
             parts = splitting.part(validation_split, X, y, sample_weight, validation_data)
             X, y, sample_weight, validation_data = parts
-        check = self.runner.checked
+        check, told = self.runner.checked, checks.instances(callbacks, Callback, "callbacks")
         data = training_data.to_train_on(check, X, y, sample_weight, class_weight, check_finite, steps_per_epoch)
         validation = training_data.to_validate_on(check, validation_data, check_finite, validation_steps)
         epochs = checks.positive_int(epochs, "epochs")
         batch_size = checks.positive_int(batch_size, "batch_size")
         validation_freq = checks.positive_int(validation_freq, "validation_freq")
         threads = checks.as_threads(threads)
-        callbacks = checks.instances(callbacks, Callback, "callbacks")
-        told = Callbacks(self, [*callbacks, *[ProgressBar()] * bool(progress)])
         names = ["loss", *self.metrics]
         history = History(names if validation is None else [*names, *(f"val_{name}" for name in names)])
         if seed is not None:
@@ -244,8 +242,8 @@ class Trainer:
             data = Augmented(slices, checks.as_callable(augment, "augment"), self.rng, check)
         history.params = {"epochs": epochs, "batch_size": batch_size, "rows": rows}
         kind: type = Fit if isinstance(data, Data) else StreamFit
-        what = (data, validation, batch_size, shuffle, told, history, threads, validation_freq)
-        fit = kind(self.runner, self.rng, *what)
+        rest = Callbacks(self, [*told, *[ProgressBar()] * bool(progress)]), history, threads, validation_freq
+        fit = kind(self.runner, self.rng, data, validation, batch_size, shuffle, *rest)
         position = trainer_file.resumed(self, resume, fit.check)
         self._fit = fit
         try:
@@ -283,6 +281,10 @@ class Trainer:
     def position(self) -> Position | None:
         """The position of the current fit, if any."""
         return None if self._fit is None else self._fit.position()
+
+    def place(self) -> tuple[State, Position | None]:
+        """What the training goes on from, and the position of the current fit, if any, of one step."""
+        return (self.state(), None) if self._fit is None else self._fit.place(self.state)
 
     def learn_one(self, x: Mapping[Any, Any], y: Any) -> None:
         """Train on one row, a dict of features as River has it.
@@ -366,8 +368,6 @@ class Trainer:
         """The features and labels that a file has, None for None."""
         return None if names is None else self._new_online(*numbered(names, self.net))
 
-    # Files and copies
-
     def save(self, path: str | os.PathLike, metadata: dict[str, str] | None = None) -> None:
         """Write the network and all that training needs to go on exactly.
 
@@ -432,11 +432,11 @@ class Trainer:
         state.put(self.runner, self.rng)
 
     def __getstate__(self):
-        online = self.online
+        online, (state, position) = self.online, self.place()
         return {
             **{name: value for name, value in vars(self).items() if name not in MADE},
-            "pending": self.position() or self.pending,
-            "state": self.state(),
+            "pending": position or self.pending,
+            "state": state,
             "known": None if online is None else (online.columns, online.labels or {}),
         }
 
