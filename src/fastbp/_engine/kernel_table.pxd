@@ -46,6 +46,8 @@ ctypedef void (*VjpKernel)(const void* Z, const void* Y, const void* dY, void* d
                            double beta) noexcept nogil
 ctypedef void (*HigherKernel)(const void* Z, const void* Y, const void* dY, void* dZ, Py_ssize_t n, double alpha,
                               double beta, int order) noexcept nogil
+ctypedef void (*SlopesKernel)(const void* Z, const void* Y, void* s, void* c, void* h, Py_ssize_t n, double alpha,
+                              double beta) noexcept nogil
 ctypedef void (*RowsValueKernel)(const Op* op, const Context* context, const Tensor* Z, Py_ssize_t start,
                                  Py_ssize_t stop) noexcept nogil
 ctypedef void (*RowsVjpKernel)(const Op* op, const Context* context, const Tensor* Z, const Tensor* dY,
@@ -70,6 +72,7 @@ cdef struct Activation:
     VjpKernel vjp
     VjpKernel curvature         # NULL: 0 everywhere
     HigherKernel higher         # of orders 3 ... 5, where there is a curvature
+    SlopesKernel slopes         # orders 1 ... 3 at once, where that is quicker; or NULL
     RowsValueKernel rows_value  # ... or by rows: where their features depend on each other, or, if it draws, ...
     RowsVjpKernel rows_vjp
     bint draws                  # ... in training only, with random numbers

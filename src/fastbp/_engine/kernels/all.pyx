@@ -11,7 +11,8 @@ from libc.string cimport memcpy, memset
 from fastbp._engine.kernel_table cimport (
     EACH_OUTPUT, FLAG, HEADS, MAX_RULES, MAX_STATES, NUMBER, Activation, ChainLink, Constraint, ConstraintKernel,
     Context, GatherKernel, GradientKernel, Group, GroupLossKernel, HigherKernel, Kernels, Loss, Op, OpKind,
-    OutputCurvatureKernel, OutputLossKernel, Parameter, PrepareKernel, Rows, RowsKernel, Rule, Setting, SourceKind,
+    OutputCurvatureKernel, OutputLossKernel, Parameter, PrepareKernel, Rows, RowsKernel, Rule, Setting, SlopesKernel,
+    SourceKind,
     Step, Targets, Tensor, UpdateKernel, ValueKernel, VjpKernel,
 )
 from fastbp._engine.kernels.random cimport draw, row_key

@@ -97,10 +97,19 @@ cdef void tanh_higher(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, 
     for i in range(whole(n)):
         dZ[i] = dY[i] * tanh_order(Y[i], order)
 
+cdef void tanh_slopes(operand Z, operand Y, result s, result c, result h, Py_ssize_t n, double alpha,
+                      double beta) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real v
+    for i in range(whole(n)):
+        v = <real> 1 - Y[i] * Y[i]
+        s[i], c[i] = v, <real> -2 * Y[i] * v
+        h[i] = v * (<real> 4 - <real> 6 * v)
+
 cdef Activation* tanh_entry = activation(b"tanh", b"tanh(z)", tanh_value, tanh_vjp, tanh_curvature)
 tanh_entry.synonyms = b"sigmoid_symmetric"
 tanh_entry.low, tanh_entry.high = -0.9746794, 0.9746794
-tanh_entry.higher = <HigherKernel> tanh_higher
+tanh_entry.higher, tanh_entry.slopes = <HigherKernel> tanh_higher, <SlopesKernel> tanh_slopes
 
 
 cdef void softsign_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
