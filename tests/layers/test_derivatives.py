@@ -15,6 +15,7 @@ import pytest
 
 import fastbp as fb
 from fastbp import _engine
+from fastbp._engine import reverse_graph
 from nets import other_parameters
 
 LIMIT = 1e-9  # of the largest number
@@ -386,6 +387,77 @@ def test_a_model_with_derivatives_as_a_layer() -> None:
     want = inner.predict(2 * X)
     for got, w in zip(net.predict(X), (want[0], want[2]), strict=True):
         np.testing.assert_allclose(got, w, rtol=1e-12)
+
+
+# What an error in a rule does
+
+
+def moved(kind: str) -> fb.Model:
+    """A net whose derivatives need the rule of a kind of op."""
+    x = fb.Input(2)
+    h = fb.Dense(2, "tanh")(x) * fb.Dense(2, "sigmoid")(x)
+    if kind in ("reciprocal_root", "scale", "sum", "broadcast"):
+        h = fb.LayerNorm()(fb.Dense(4)(h))
+    if kind == "prelu":
+        h = fb.PReLU(init=0.3)(h)
+    if kind in ("log_det", "inverse", "interleave"):
+        z = h + 2 * x
+        u = fb.logdet(z, x) + fb.Dense(1)(fb.jac(z, x, mode="forward"))
+    else:
+        parts = fb.Dense(3, "tanh")(h), fb.maximum(h, 0.1)[:, :1] * h[:, 1:] - h[:, :1] + fb.Dense(1)(h)
+        u = fb.Dense(1)(fb.Concatenate()(*parts))
+    G = fb.grad(u, x, mode="reverse")
+    outs = [G, fb.jac(G, x), fb.laplacian(u, x, mode="nested")]
+    if kind == "slope":
+        outs += [fb.diff(fb.diff(fb.diff(fb.diff(u, x[:, 0]), x[:, 1]), x[:, 0]), x[:, 0])]
+    return fb.Model(x, outs, dtype="float64", seed=1)
+
+
+RULES = ["dense", "multiply", "concatenate", "slice", "subtract", "maximum", "jet", "slope", "transposed", "prelu"]
+RULES += ["scatter", "reciprocal_root", "scale", "sum", "broadcast", "log_det", "inverse", "interleave"]
+
+
+@pytest.mark.filterwarnings("ignore:.*second derivative is 0")
+@pytest.mark.parametrize("kind", RULES)
+def test_an_error_planted_in_a_tangent_rule_is_caught(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert_as_torch(moved(kind))
+    rule = _engine.TANGENT_RULES[kind]
+
+    def wrong(graph, *arguments):
+        Y, T = rule(graph, *arguments)
+        return Y, graph.scaled(T, 1.001)
+
+    monkeypatch.setitem(_engine.TANGENT_RULES, kind, wrong)
+    with pytest.raises(AssertionError):
+        assert_as_torch(moved(kind))
+
+
+REVERSED = [
+    "dense",
+    "activation",
+    "multiply",
+    "concatenate",
+    "slice",
+    "subtract",
+    "maximum",
+    "prelu",
+    "sum",
+    "broadcast",
+]
+REVERSED += ["reciprocal_root", "scale", "log_det", "interleave", "add"]
+
+
+@pytest.mark.filterwarnings("ignore:.*second derivative is 0")
+@pytest.mark.parametrize("kind", REVERSED)
+def test_an_error_planted_in_a_gradient_rule_is_caught(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rule = reverse_graph.GRADIENT_RULES[kind]
+
+    def wrong(graph, *arguments):
+        return [graph.scaled(G, 1.001) for G in rule(graph, *arguments)]
+
+    monkeypatch.setitem(reverse_graph.GRADIENT_RULES, kind, wrong)
+    with pytest.raises(AssertionError):
+        assert_as_torch(moved(kind))
 
 
 # What is refused
