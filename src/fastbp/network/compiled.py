@@ -12,6 +12,7 @@ import numpy as np
 from fastbp import _engine
 from fastbp.inputs.array_sources import refuse_unfit
 from fastbp.network.compiled_derivatives import DerivativePrograms, aligned_zeros
+from fastbp.network.expansion import Expansion
 from fastbp.threads import for_engine
 
 
@@ -37,22 +38,23 @@ class Inference:
 class Programs:
     """The parameters, gradients and programs of one graph."""
 
-    def __init__(self, dtype, widths, ops, inputs, outputs, size, seed):
+    def __init__(self, dtype: np.dtype, expansion: Expansion, size: int, seed: int):
         self.params = aligned_zeros(size, dtype)
         self.grads = aligned_zeros(size, dtype)
         self._lock = _engine.Lock()
-        self._frozen: dict[frozenset[int], list] = {}
+        self._frozen: dict[tuple, list] = {}
+        self._expansion = expansion
         self._fixed: list = []
         self._spans: list | None = None
         self._steppers: weakref.WeakSet[_engine.Program] = weakref.WeakSet()  # of native steps
         self._update = _engine.functional.UPDATES[dtype]
-        self._graph = graph = (widths, ops, inputs, outputs)
-        self._training = _engine.Program(dtype.name, *graph, self.params, self.grads)
+        self._graph = graph = expansion.graph
+        self._training = _engine.Program(dtype.name, *expansion.fused, self.params, self.grads)
         self._training.seed = seed
         self._training.guard(self._lock)
         self._inference = Inference(graph, self.params, self.grads, self._lock)
         self.quick_predict, self.predict = self._inference.quick_predict, self._inference.predict
-        self.derivatives = DerivativePrograms(graph, self.params, self._inference.program, self._lock)
+        self.derivatives = DerivativePrograms(expansion, self.params, self._inference.program, self._lock)
 
     def ending_in(self, activation: str) -> Inference:
         """Inference with another activation of the last layer, which is linear."""
@@ -129,28 +131,30 @@ class Programs:
         """The loss without dropout; fills grads."""
         return self._lock.call(_engine.gradient_of, self._training, xs, ts, weights, terms, for_engine(threads))
 
-    def figures(self, ops: int) -> np.ndarray:
-        """The engine's figures of each op in the last training pass."""
-        table = np.empty((ops, len(_engine.FIGURES)))
+    def figures(self) -> np.ndarray:
+        """The engine's figures of each node but inputs in the last training pass."""
+        table = np.empty((len(self._expansion.fused[1]), len(_engine.FIGURES)))
         with self._lock:
             _engine.describe(self._training, table)
-        return table
+        return self._expansion.rows_of(table, True)
 
     def update(self, chain, lr: float, loss: float) -> bool:
         """One step of an optimizer's chain; whether the update was finite."""
         arguments = chain, self.params, self.grads, lr, self._spans, loss
         return self._lock.call(_engine.updated, self._training, self._update, arguments)
 
-    def set_trainable(self, tensors: frozenset[int], parts: list, trainable: bool) -> None:
-        """Set whether training updates these parts of the parameters, of the layer that computes these tensors."""
+    def set_trainable(self, parts: list, trainable: bool) -> None:
+        """Set whether training updates these parts of the parameters, which are all of a layer."""
         with self._lock:
-            self._frozen.pop(tensors, None)
+            self._frozen.pop(tuple(parts), None)
             if not trainable:
-                self._frozen[tensors] = parts
+                self._frozen[tuple(parts)] = parts
                 for start, stop in parts:
                     self.grads[start:stop] = 0
-            for program in (self._training, self._inference.program, *self._steppers):
-                program.freeze(frozenset().union(*self._frozen))
+            frozen = [part for parts in self._frozen.values() for part in parts]
+            programs = [(self._training, True), (self._inference.program, False)]
+            for program, fused in [*programs, *((stepper, False) for stepper in self._steppers)]:
+                program.freeze(self._expansion.tensors_with(frozen, fused))
             self._find_spans()
 
     def fix(self, parts: list) -> None:

@@ -19,6 +19,7 @@ from fastbp.layers.layer import Layer
 from fastbp.layers.node import Input, Node, names_for
 from fastbp.network.compiled import Programs
 from fastbp.network.config import built, check_arrays, unpickled, written
+from fastbp.network.expansion import expanded
 from fastbp.network.native import Native, of_network
 from fastbp.network.structure import ordered, slices_of, started
 
@@ -92,27 +93,17 @@ class Network:
         self._bind(names)
 
     def _compile(self, names):
-        numbers = {node: k for k, node in enumerate(self.nodes)}
-        ops = []
-        for node, number in numbers.items():
-            if node.layer is None:
-                continue
-            slices = [self.slices.get(f"{names[node.layer]}.{name}") for name in node.layer.parameters]
-            offsets = tuple(-1 if entry is None else entry[0].start for entry in slices)
-            parents = tuple(numbers[parent] for parent in node.parents)
-            widths = [parent.width for parent in node.parents]
-            ops.append((node.layer.kind, parents, number, offsets, node.layer.op(number, *widths)))
+        def offsets_of(layer):
+            slices = [self.slices.get(f"{names[layer]}.{name}") for name in layer.parameters]
+            return tuple(-1 if entry is None else entry[0].start for entry in slices)
+
         size = max((part.stop for part, _ in self.slices.values()), default=0)
-        ends = [[numbers[node] for node in nodes] for nodes in (self.inputs, self.outputs)]
-        return Programs(self.dtype, [node.width for node in self.nodes], ops, *ends, size, self.seed)
+        expansion = expanded(self.nodes, self.inputs, self.outputs, offsets_of)
+        return Programs(self.dtype, expansion, size, self.seed)
 
     def _bind(self, names):
         for node in self.inputs:
             node.name = names[node]
-        tensors: dict[Layer, list[int]] = {layer: [] for layer in self.layers}
-        for k, node in enumerate(self.nodes):
-            if node.layer is not None:
-                tensors[node.layer].append(k)
         for layer in self.layers:
             views = {}
             parts = []
@@ -121,7 +112,7 @@ class Network:
                 views[name] = self.params[part].reshape(shape)
                 views[f"d{name}"] = self.grads[part].reshape(shape)
                 parts.append((part.start, part.stop))
-            layer.bind(names[layer], views, partial(self.programs.set_trainable, frozenset(tensors[layer]), parts))
+            layer.bind(names[layer], views, partial(self.programs.set_trainable, parts))
         self.programs.fix(
             [
                 (part.start, part.stop)
