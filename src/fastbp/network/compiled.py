@@ -5,6 +5,8 @@ makes calls thread-safe: one thread at a time. All arrays are checked already: b
 once for a whole data set. Without `threads` the engine chooses.
 """
 
+import math
+
 import numpy as np
 
 from fastbp import _engine
@@ -43,6 +45,7 @@ class Programs:
         self.grads = aligned_zeros(size, dtype)
         self._lock = _engine.Lock()
         self._frozen: dict[frozenset[int], list] = {}
+        self._partial: dict[tuple[int, ...], _engine.Program] = {}  # for training of some of the outputs
         self._fixed: list = []
         self._spans: list | None = None
         self._update = _engine.functional.UPDATES[dtype]
@@ -123,6 +126,28 @@ class Programs:
             _engine.describe(self._training, table)
         return table
 
+    def step_on(self, parts: list, chain, lr: float, threads: int | None = None) -> tuple[list[float], int]:
+        """A step on the sum of the losses of parts (numbers of outputs, xs, ts, weights, terms): losses and status."""
+        return self._lock.call(_step_on, self, parts, chain, lr, for_engine(threads))
+
+    def of_outputs(self, wanted: tuple[int, ...]) -> _engine.Program:
+        """The program of some of the outputs, which computes nothing that these do not need."""
+        if wanted not in self._partial:
+            widths, ops, inputs, outputs = self._graph
+            ends = [outputs[k] for k in wanted]
+            needed, kept = {*inputs, *ends}, []
+            for op in reversed(ops):
+                if op[2] in needed:
+                    needed.update(op[1])
+                    kept.append(op)
+            narrow = [width if t in needed else 1 for t, width in enumerate(widths)]  # numbers of tensors stay
+            graph = narrow, kept[::-1], inputs, ends
+            program = _engine.Program(self.params.dtype.name, *graph, self.params, self.grads)
+            program.guard(self._lock)
+            program.freeze(frozenset().union(*self._frozen))
+            self._partial[wanted] = program
+        return self._partial[wanted]
+
     def update(self, chain, lr: float, loss: float) -> bool:
         """One step of an optimizer's chain; whether the update was finite."""
         arguments = chain, self.params, self.grads, lr, self._spans, loss
@@ -136,7 +161,7 @@ class Programs:
                 self._frozen[tensors] = parts
                 for start, stop in parts:
                     self.grads[start:stop] = 0
-            for program in (self._training, self._inference.program):
+            for program in (self._training, self._inference.program, *self._partial.values()):
                 program.freeze(frozenset().union(*self._frozen))
             self._find_spans()
 
@@ -158,6 +183,19 @@ class Programs:
         ends = [0, *(end for part in kept for end in part), self.params.size]
         spans = list(zip(ends[::2], ends[1::2], strict=True))
         self._spans = [span for span in spans if span[0] < span[1]] if kept else None
+
+
+def _step_on(programs, parts, chain, lr, threads):
+    training, losses = programs._training, []
+    programs.grads[...] = 0
+    for outputs, *data in parts:
+        program = programs.of_outputs(outputs)
+        losses.append(program.loss_and_gradient(*data, training.seed, training.draws, True, threads, True))
+    if not math.isfinite(sum(losses)):
+        return losses, 1
+    training.draws += 1
+    arguments = chain, programs.params, programs.grads, lr, programs._spans, sum(losses)
+    return losses, 0 if _engine.updated(training, programs._update, arguments) else 2
 
 
 def _snapshot(programs, chain):

@@ -18,19 +18,17 @@ from fastbp.callbacks.history import History
 from fastbp.callbacks.progress import ProgressBar
 from fastbp.data import splitting
 from fastbp.data.batches import Data
-from fastbp.data.streams import Augmented, Slices
 from fastbp.inputs import checks
 from fastbp.network.growing import copy_states
 from fastbp.network.network import Network
 from fastbp.optimizers import optimizer as optimizers
-from fastbp.training import trainer_file, training_data
+from fastbp.training import row_sets, trainer_file, training_data
 from fastbp.training.batch_runner import BatchRunner
 from fastbp.training.fit import Fit, Position
 from fastbp.training.measuring import resolve_metrics
 from fastbp.training.objective import Objective
 from fastbp.training.one_by_one import Online, numbered
 from fastbp.training.state import State, next_seed
-from fastbp.training.stream_fit import StreamFit
 
 MADE = {"runner", "objective", "metrics", "chain", "_fast_path", "_fit", "online"}  # anew in a copy
 
@@ -161,7 +159,9 @@ class Trainer:
         ----------
         X : array of shape (rows, inputs), or a tuple of them
             Arrays of any dtype and layout, memory-mapped files, data frames, tensors, sparse arrays; or, without y, an
-            iterable of batches (X, y) or (X, y, sample_weight), such as a DataLoader, which determine the batch size.
+            iterable of batches (X, y) or (X, y, sample_weight), such as a DataLoader, which determine the batch size;
+            or a dict of row sets, {name: (X, {output: targets}[, weight])}: the losses of these outputs on these rows
+            are added. A function (rng) -> (X, {output: targets}[, weight]) draws a set anew for each epoch.
         y : array of labels or values, or a tuple of them, optional
             The targets; a tuple for several outputs.
         epochs : int, default=1
@@ -224,24 +224,22 @@ class Trainer:
         if validation_split is not None:
             parts = splitting.part(validation_split, X, y, sample_weight, validation_data)
             X, y, sample_weight, validation_data = parts
-        check, told = self.runner.checked, checks.instances(callbacks, Callback, "callbacks")
-        data = training_data.to_train_on(check, X, y, sample_weight, class_weight, check_finite, steps_per_epoch)
-        validation = training_data.to_validate_on(check, validation_data, check_finite, validation_steps)
+        told = checks.instances(callbacks, Callback, "callbacks")
+        weights, steps, held_out = (sample_weight, class_weight), steps_per_epoch, (validation_data, validation_steps)
+        data, validation = row_sets.data_of(self.runner, X, y, weights, check_finite, steps, augment, held_out)
         epochs = checks.positive_int(epochs, "epochs")
         batch_size = checks.positive_int(batch_size, "batch_size")
         validation_freq = checks.positive_int(validation_freq, "validation_freq")
         threads = checks.as_threads(threads)
-        names = ["loss", *self.metrics]
-        history = History(names if validation is None else [*names, *(f"val_{name}" for name in names)])
+        history = History(row_sets.logged(data, validation, self.metrics))
         if seed is not None:
             self.rng = np.random.default_rng(checks.as_seed(seed))
         rows = data.rows if isinstance(data, Data) else None
         if augment is not None:
-            slices = Slices(data, batch_size, shuffle, self.rng) if isinstance(data, Data) else data
-            check = partial(check, check_finite=check_finite, part=True)
-            data = Augmented(slices, checks.as_callable(augment, "augment"), self.rng, check)
+            check = partial(self.runner.checked, check_finite=check_finite)
+            data = training_data.augmented(data, augment, batch_size, shuffle, self.rng, check)
         history.params = {"epochs": epochs, "batch_size": batch_size, "rows": rows}
-        kind: type = Fit if isinstance(data, Data) else StreamFit
+        kind = row_sets.kind_of_fit(data)
         rest = Callbacks(self, [*told, *[ProgressBar()] * bool(progress)]), history, threads, validation_freq
         fit = kind(self.runner, self.rng, data, validation, batch_size, shuffle, *rest)
         position = trainer_file.resumed(self, resume, fit.check)

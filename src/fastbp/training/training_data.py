@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.data.batches import Data
-from fastbp.data.streams import Stream, as_batches, is_batches
+from fastbp.data.streams import Augmented, Slices, Stream, as_batches, is_batches
 from fastbp.inputs import checks
 from fastbp.losses.loss import Loss
 from fastbp.losses.loss_checks import MISSING
@@ -35,6 +35,14 @@ def to_train_on(
         raise ValueError(f"class_weight {class_weight!r} wants all of y; for batches pass a dict")
     steps = None if steps is None else checks.positive_int(steps, "steps_per_epoch")
     return Stream(as_batches(X, "X"), partial(check, part=True), steps)
+
+
+def augmented(
+    data: Data | Stream, augment: Any, batch_size: int, shuffle: bool, rng: np.random.Generator, check: Check
+) -> Augmented:
+    """Batches of arrays, or those of a stream, through a function of the user's."""
+    slices = Slices(data, batch_size, shuffle, rng) if isinstance(data, Data) else data
+    return Augmented(slices, checks.as_callable(augment, "augment"), rng, partial(check, part=True))
 
 
 def to_validate_on(check: Check, data: Any, check_finite: bool, steps: int | None) -> Data | Stream | None:
