@@ -183,7 +183,7 @@ def _by_scipy(net, objective, xs, ts, weights, method, max_iter, tol, watch):
         if objective.terms is None or weights is not None:
             raise ValueError('method "newton-cg" wants losses of fastbp\'s own and no sample_weight')
         second = {"hessp": hessian_product}
-    # Newton-CG's own test is the length of a step.
+    # SciPy's Newton-CG tests the length of a step only.
     own = {"xtol": tol} if method == "newton-cg" else {"gtol": tol}
     options = {"maxiter": max_iter, **own}
     if method == "l-bfgs":
