@@ -7,6 +7,7 @@ import pytest
 
 import fastbp as fb
 
+pytest.importorskip("torch")
 LOSSES = {"u": "mse", "residual": "huber"}
 
 
@@ -33,9 +34,8 @@ def sets_of(dtype="float64") -> dict:
 
 def summed(net: fb.Model, sets: dict) -> tuple[float, np.ndarray]:
     """The loss of all sets and its gradient by the parameters."""
-    import torch
-
     import torch_twin
+    from torch_twin import torch
 
     params = {name: p.double().requires_grad_() for name, p in torch_twin.parameters(net).items()}
     total = torch.zeros((), dtype=torch.float64)
