@@ -37,14 +37,6 @@ def to_train_on(
     return Stream(as_batches(X, "X"), partial(check, part=True), steps)
 
 
-def augmented(
-    data: Data | Stream, augment: Any, batch_size: int, shuffle: bool, rng: np.random.Generator, check: Check
-) -> Augmented:
-    """Batches of arrays, or those of a stream, through a function of the user's."""
-    slices = Slices(data, batch_size, shuffle, rng) if isinstance(data, Data) else data
-    return Augmented(slices, checks.as_callable(augment, "augment"), rng, partial(check, part=True))
-
-
 def to_validate_on(check: Check, data: Any, check_finite: bool, steps: int | None) -> Data | Stream | None:
     """Arrays, or a stream of batches."""
     batches = data is not None and is_batches(data)
@@ -57,6 +49,21 @@ def to_validate_on(check: Check, data: Any, check_finite: bool, steps: int | Non
         steps = None if steps is None else checks.positive_int(steps, "validation_steps")
         return Stream(data, partial(check, part=True), steps, "validation ")
     return check(*checks.as_validation(data), "validation {}")
+
+
+def augmented(
+    data: Data | Stream,
+    augment: Any,
+    batch_size: int,
+    shuffle: bool,
+    rng: np.random.Generator,
+    check: Check,
+    check_finite: bool,
+) -> Augmented:
+    """Batches that pass through a user's function."""
+    slices = Slices(data, batch_size, shuffle, rng) if isinstance(data, Data) else data
+    check = partial(check, check_finite=check_finite, part=True)
+    return Augmented(slices, checks.as_callable(augment, "augment"), rng, check)
 
 
 def checked(
