@@ -107,6 +107,10 @@ cdef class Program:
             node.op.alpha, node.op.beta = spec.settings.get("alpha", 0), spec.settings.get("beta", 0)
             node.op.first, node.op.step = spec.settings.get("first", 0), spec.settings.get("step", 1)
             node.op.key = spec.settings.get("key", 0)
+            if "values" in spec.settings:
+                values = np.array(spec.settings["values"], self.dtype)
+                self.arrays.append(values)
+                node.op.W = <void*> address(values, self.widths[spec.output] * self.plan.kernels.item)
             node.weight_rows = self.widths[spec.inputs[0]] if spec.kind == "dense" else spec.settings.get("rows", 1)
             node.weight_columns = spec.settings.get("columns", self.widths[spec.output])
             if spec.kind == "embedding":

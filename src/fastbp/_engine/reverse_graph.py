@@ -142,6 +142,26 @@ def _multiply(graph, xs, Y, G, offsets, settings):
     return [graph.op("multiply", [*xs[:u], G, *xs[u + 1 :]]) for u in range(len(xs))]
 
 
+@gradient_rule("divide")
+def _divide(graph, xs, Y, G, offsets, settings):
+    share = graph.op("divide", [G, xs[1]])
+    return [share, graph.scaled(graph.op("multiply", [Y, share]), -1.0)]
+
+
+@gradient_rule("power")
+def _power(graph, xs, Y, G, offsets, settings):
+    exponent = settings["alpha"]
+    if exponent == 0:
+        return [None]
+    slope = graph.op("power", xs, alpha=exponent - 1)
+    return [graph.scaled(graph.op("multiply", [slope, G]), exponent)]
+
+
+@gradient_rule("log")
+def _log(graph, xs, Y, G, offsets, settings):
+    return [graph.op("divide", [G, xs[0]])]
+
+
 def _extreme(kind):
     @gradient_rule(kind)
     def route(graph, xs, Y, G, offsets, settings):

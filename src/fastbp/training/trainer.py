@@ -32,7 +32,7 @@ from fastbp.training.one_by_one import Online, numbered
 from fastbp.training.state import State, next_seed
 from fastbp.training.stream_fit import StreamFit
 
-MADE = {"runner", "objective", "metrics", "chain", "_fast_path", "_fit", "online"}  # anew in a copy
+MADE = {"runner", "objective", "metrics", "chain", "_fast_path", "_fit", "online"}  # created again in a copy
 
 
 class Trainer:
@@ -287,7 +287,7 @@ class Trainer:
         return (self.state(), None) if self._fit is None else self._fit.place(self.state)
 
     def learn_one(self, x: Mapping[Any, Any], y: Any) -> None:
-        """Train on one row, a dict of features as River has it.
+        """Train on one sample, a dict of features as in River.
 
         Features take the columns of X in the order in which they come, labels the classes. When there are none left,
         the net grows: `net` is then another network with the same numbers in its corner, and with new weights that
@@ -334,7 +334,7 @@ class Trainer:
         return self._rows.value(x)
 
     def predict_proba_one(self, x: Mapping[Any, Any]) -> dict[Any, float]:
-        """The probability of each label that was seen; of False and True for one logit.
+        """The probability of each label seen so far; of False and True for one logit.
 
         Parameters
         ----------
@@ -369,7 +369,7 @@ class Trainer:
         return None if names is None else self._new_online(*numbered(names, self.net))
 
     def save(self, path: str | os.PathLike, metadata: dict[str, str] | None = None) -> None:
-        """Write the network and all that training needs to go on exactly.
+        """Write the network and the state that training needs to resume exactly.
 
         Parameters
         ----------
@@ -407,7 +407,7 @@ class Trainer:
         return trainer_file.load(cls, path)
 
     def restore(self, path: str | os.PathLike) -> None:
-        """Go on from a file: parameters, optimizer, learning rate, random numbers become those that it holds.
+        """Restore a file: parameters, optimizer, learning rate and random generators.
 
         Parameters
         ----------
@@ -424,7 +424,7 @@ class Trainer:
         trainer_file.restore(path, self)
 
     def state(self) -> State:
-        """What the training goes on from, as it is between two steps of whoever trains."""
+        """The state needed to resume training, taken between two steps."""
         return State.of(self.runner, self.rng)
 
     def go_to(self, state: State) -> None:

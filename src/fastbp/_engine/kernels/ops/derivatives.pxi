@@ -10,7 +10,7 @@ cdef void unit_forward(const Op* op, const Context* context, Py_ssize_t start, P
     for n in range(start, stop):
         at(&op.Y, n, op.first)[0] = <real> op.alpha
 
-op_kind(b"unit", unit_forward, constant_backward)
+op_kind(b"unit", unit_forward, no_inputs_backward)
 
 
 cdef void weight_row_forward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
@@ -45,7 +45,7 @@ cdef void weight_row_gradient(const Op* op, const Context* context, Py_ssize_t N
         for j in range(width_of(O, block)):
             dw[block * PANEL + j] += <real> op.alpha * sums[j]
 
-op_kind(b"weight_row", weight_row_forward, constant_backward, weight_row_gradient)
+op_kind(b"weight_row", weight_row_forward, no_inputs_backward, weight_row_gradient)
 
 
 cdef void transposed_forward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
