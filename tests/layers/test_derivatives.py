@@ -205,6 +205,18 @@ def test_derivatives_of_derivatives_of_other_kinds() -> None:
     assert_as_torch(fb.Model(x, outs, dtype="float64", seed=5))
 
 
+def test_reverse_mode_where_an_op_has_no_gradient_rule() -> None:
+    """The second derivative of a determinant has an op of its own: forward mode takes over, or the error says so."""
+    x = fb.Input(3)
+    ld = fb.logdet(x + fb.Dense(3)(fb.Dense(4, "tanh")(x)), x)
+    first = fb.diff(ld, x[:, 0])
+    assert_as_torch(fb.Model(x, fb.grad(first, x), dtype="float64", seed=2))
+    x = fb.Input(3)
+    first = fb.diff(fb.logdet(x + fb.Dense(3)(fb.Dense(4, "tanh")(x)), x), x[:, 0])
+    with pytest.raises(ValueError, match=r'mode="reverse" does not go through .inverse.'):
+        fb.Model(x, fb.grad(first, x, mode="reverse"))
+
+
 def test_two_inputs_and_shared_layers() -> None:
     a, b = fb.Input(2), fb.Input(3)
     layer = fb.Dense(4, "tanh")

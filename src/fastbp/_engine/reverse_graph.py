@@ -55,6 +55,12 @@ def _between(graph, t, start):
     return found
 
 
+def without_rule(graph, t, start):
+    """The first kind of op between two tensors that has no gradient rule, or None."""
+    kinds = (graph.ops[k][0] for k in _between(graph, t, start))
+    return next((kind for kind in kinds if kind not in GRADIENT_RULES), None)
+
+
 def products_between(graph, t, start):
     """Multiplications of a row in the dense layers between two tensors: all, and without those that start at once."""
     total = inner = 0
@@ -101,7 +107,7 @@ def _slope(graph, xs, Y, G, offsets, settings):
 @gradient_rule("jet")
 def _jet(graph, xs, Y, G, offsets, settings):
     Z, V = xs[:2]
-    kind, given, pairs = rules.parts_of(xs, settings["table"])
+    kind, given, pairs = rules.parts_of_jet(xs, settings["table"])
     sent = {u: [] for u in range(len(xs))}
     above = rules.slope(graph, Z, V, settings, 2)
     if given is not None:
