@@ -104,6 +104,7 @@ cdef struct Op:
     Tensor Y
     Tensor dY
     const void* W
+    const void* W_end           # what may be read from W on, or NULL: W alone
     const void* b               # NULL without bias
     void* dW
     void* db

@@ -79,6 +79,7 @@ cdef enum:
 
 
 cdef class Program:
+    cdef object __weakref__
     cdef Plan plan
     cdef Tuner[KINDS_OF_PASS] tuners
     cdef object dtype
@@ -93,6 +94,7 @@ cdef class Program:
     cdef public Py_ssize_t pending      # rows of the forward pass that a backward pass may follow, 0 for none
     cdef int n_contexts         # that have scratch memory ...
     cdef Py_ssize_t scratch     # ... of so many bytes
+    cdef const char* params_end     # of the memory that params lies in
     cdef double row_seconds     # that one thread takes for a row, roughly
     cdef Tensor* dX             # of all nodes, one after the other
     cdef void** dX_data         # dX.data, which is NULL while nobody wants it

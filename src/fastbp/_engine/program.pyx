@@ -18,7 +18,7 @@ from cpython.exc cimport PyErr_CheckSignals
 from fastbp._engine.chain cimport Chain, matrices_part, squares_part, take_norm, update_span
 from fastbp._engine.flush cimport flush_subnormals, fp_mode, restore_mode
 from fastbp._engine.kernel_table cimport Activation, Constraint, Context, Kernels, Op, OpKind, Tensor
-from fastbp._engine.memory cimport Arena, address, aligned, kernels_of, numbers_of, pitch_of
+from fastbp._engine.memory cimport Arena, address, aligned, kernels_of, numbers_of, pitch_of, readable_end
 from fastbp._engine.sources cimport Source
 from fastbp._engine.tables cimport row_named
 from fastbp._engine.loss_term cimport Term
@@ -54,7 +54,7 @@ cdef class Program:
         self.inputs, self.outputs = list(inputs), list(outputs)
         self.specs, self.gradient_widths, first, ports = lower(widths, ops, inputs, outputs)
         self.owns = list(enumerate(first))
-        self.plan.params = <char*> address(params, params.nbytes)
+        self.plan.params, self.params_end = <char*> address(params, params.nbytes), readable_end(params)
         self.plan.grads = <char*> address(grads, grads.nbytes)
         self.plan.n_nodes, self.plan.n_sources, self.plan.n_sinks = len(self.specs), len(inputs), len(outputs)
         self.plan.n_operands = sum(len(spec.gradients) for spec in self.specs)
@@ -121,7 +121,7 @@ cdef class Program:
                 node.constraint = <const Constraint*> row_named(
                     self.plan.kernels.constraints, sizeof(Constraint), name)
                 self.plan.n_constrained += 1
-            place_parameters(&self.plan, node, spec.offsets)
+            place_parameters(&self.plan, node, spec.offsets, self.params_end)
             node.live = spec.live
             several_outputs(self, node, spec)
             share_parameters(&self.plan, k, seen)
@@ -156,12 +156,12 @@ cdef class Program:
 
     cdef void reserve(self, Py_ssize_t rows) except *:
         """Buffers for so many rows; what was kept for a backward pass is gone if they grow."""
+        if rows <= self.plan.capacity:
+            return
         cdef const Kernels* kernels = self.plan.kernels
         cdef Py_ssize_t held = held_for(kernels, rows), k, i, operand = 0
         cdef Py_ssize_t size = aligned(rows * self.plan.n_sinks * sizeof(double))
         cdef Node* node
-        if rows <= self.plan.capacity:
-            return
         widths = [*self.widths, *self.widths, *self.gradient_widths]
         refuse_beyond_memory(kernels, widths, held)
         for width in widths:

@@ -27,8 +27,8 @@ from fastbp._engine.scalar cimport (
     log1p_of_unit, normal_tail_ratio, sigmoid, square_root, tanh, upper_half,
 )
 from fastbp._engine.tile cimport (
-    BLOCKED, COLUMNS, FROM_BIAS, FROM_C, FROM_ZERO, HEIGHTS, LANES, PANEL, PLAIN, TILE_ROWS, TILES, operand, real,
-    result, stream_line, transpose,
+    BLOCKED, COLUMNS, FROM_BIAS, FROM_C, FROM_ZERO, HEIGHTS, LANES, LONE_VECTORS, LONES, PANEL, PLAIN, TILE_ROWS, TILES,
+    operand, real, result, stream_line, transpose,
 )
 
 include "arrays.pxi"

@@ -1,12 +1,12 @@
 """What a program fills in of a node once: its parameters, who shares them, and its outputs."""
 
-cdef void place_parameters(Plan* plan, Node* node, offsets) except *:
-    """Where the parameters of a node lie in the flat vectors."""
+cdef void place_parameters(Plan* plan, Node* node, offsets, const char* end) except *:
+    """Where the parameters of a node lie in the flat vectors; W may be read up to `end`."""
     cdef Py_ssize_t item = plan.kernels.item
     weights, bias, mean, variance = (*offsets, *[-1] * 4)[:4]
     node.weights, node.bias = weights, bias
     if node.weights >= 0:
-        node.op.W = plan.params + node.weights * item
+        node.op.W, node.op.W_end = plan.params + node.weights * item, end
         node.op.dW = plan.grads + node.weights * item
     if node.bias >= 0:
         node.op.b = plan.params + node.bias * item
