@@ -18,7 +18,9 @@ cdef class FastPath:
     cdef char kind              # of the numbers, as the buffer protocol writes it
     cdef Py_ssize_t I, O
     cdef Py_ssize_t size        # of the parameters, in bytes
-    cdef bint open_array(self, array, Py_buffer* view) except -1
+    cdef tuple empty_arguments  # of the last predictions: their shape and dtype
+    cdef Py_ssize_t empty_rows
+    cdef bint open_array(self, array, Py_buffer* view) noexcept
     cdef bint is_rows(self, const Py_buffer* view, Py_ssize_t width) noexcept
     cdef Arena labels           # class indices of a batch, copied
     cdef int64_t* labels_at

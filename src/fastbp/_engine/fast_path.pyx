@@ -6,6 +6,8 @@ arrays of NumPy's, contiguous, of the net's type and width, finite.  For all els
 done, and the way through inputs/ converts or explains.
 """
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBuffer_Release, PyObject_GetBuffer
+from cpython.exc cimport PyErr_Clear
+from cpython.object cimport PyObject_CallObject
 from cpython.weakref cimport PyWeakref_NewRef
 from libc.math cimport INFINITY
 from libc.stdint cimport int64_t
@@ -18,6 +20,10 @@ from fastbp._engine.memory cimport Arena
 from fastbp._engine.program cimport Plan, Port, attach_plain
 from fastbp._engine.loss_term cimport Term
 from fastbp._engine.threads cimport leave, wanted
+
+cdef extern from "Python.h":
+    # A `try` would save and restore what is being handled, which is slow in the Limited API.
+    int view_or_error "PyObject_GetBuffer"(object array, Py_buffer* view, int flags) noexcept
 
 cdef object ndarray = np.ndarray
 cdef object empty = np.empty
@@ -36,13 +42,12 @@ cdef class FastPath:
         self.size = program.arrays[0].nbytes
         self.I, self.O = program.widths[program.inputs[0][0]], program.widths[program.outputs[0][0]]
 
-    cdef bint open_array(self, array, Py_buffer* view) except -1:
+    cdef bint open_array(self, array, Py_buffer* view) noexcept:
         """Whether it is an array in one piece, and any numbers will do; then its view wants to be released."""
         if type(array) is not ndarray or self.program.plan.any_table:
             return False
-        try:
-            PyObject_GetBuffer(array, view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
-        except (BufferError, ValueError):
+        if view_or_error(array, view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT) < 0:
+            PyErr_Clear()
             return False
         return True
 
@@ -178,7 +183,9 @@ cdef class FastPath:
             N = x.shape[0] if x.ndim else 0
             if not self.is_rows(&x, self.I) or self.program.plan.kernels.first_nonfinite(x.buf, N * self.I) >= 0:
                 return None
-            Y = empty((N, self.O), self.dtype)
+            if N != self.empty_rows:
+                self.empty_arguments, self.empty_rows = ((N, self.O), self.dtype), N
+            Y = PyObject_CallObject(empty, self.empty_arguments)
             PyObject_GetBuffer(Y, &y, PyBUF_C_CONTIGUOUS)
             self.lock.acquire()
             _pin = None if self.tiny(N) else PyWeakref_NewRef(X, None)
