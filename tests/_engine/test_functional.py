@@ -54,7 +54,7 @@ def mse(sizes: tuple[int, int, int], name: str, dtype: np.dtype) -> tuple[dict, 
     Y, t = read_only(*(normal(sizes[::2], dtype, k) for k in range(2)))
     weights = read_only(1 + np.arange(len(Y), dtype=dtype))[0]
     value, dY = F.loss(_engine.Term(dtype.name, name), Y, t, weights)
-    y, share = Y.astype(np.float64), weights.astype(np.float64)[:, None] / weights.sum() / Y.shape[1]
+    y, share = Y.astype(np.float64), weights.astype(np.float64)[:, None] / Y.size
     return {"loss": value, "dY": dY}, {"loss": (share * (y - t) ** 2).sum(), "dY": 2 * share * (y - t)}
 
 

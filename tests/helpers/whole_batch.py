@@ -34,6 +34,7 @@ def two_headed(weighted: bool) -> tuple[Problem, np.ndarray, float]:
     weights = (rng.uniform(0.5, 2, size=7),) if weighted else None
     objective = Objective(("mse", "mse"), net)
     problem = Problem(net, objective, (X,), objective.targets(ys, 7), weights)
+    objective.divide_by_weights()
     theta = net.params.copy()
 
     def r(at: np.ndarray) -> np.ndarray:

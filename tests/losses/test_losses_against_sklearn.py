@@ -38,10 +38,15 @@ def test_deviances(case: str, log_input: bool, weights: np.ndarray | None) -> No
     t = np.ceil(t) if case == "poisson" else t
 
     def of(means: np.ndarray) -> float:
-        return loss(np.log(means) if log_input else means, t, weights)[0]
+        return weighted_mean(loss(np.log(means) if log_input else means, t, weights)[0], weights)
 
     wanted = deviance(t, mean, sample_weight=weights, **theirs)
     assert 2 * (of(mean) - of(t)) == pytest.approx(wanted, rel=1e-11)
+
+
+def weighted_mean(value: float, weights: np.ndarray | None) -> float:
+    """Of a loss, which is the weighted sum over the number of rows."""
+    return value if weights is None else value / weights.mean()
 
 
 def logistic(Y: np.ndarray) -> np.ndarray:
@@ -77,7 +82,7 @@ def test_scores(case: str, weights: np.ndarray | None) -> None:
     t = rng.normal(size=Y.shape) if "values" in case else rng.integers(max(width, 2), size=(ROWS, 1))
     t = t[:, 0] if "values" not in case and width > 1 else t
     value, _ = getattr(fb.losses, case.split()[0])(Y, t, weights, **settings)
-    assert value == pytest.approx(score(t, Y, weights), rel=1e-12)
+    assert weighted_mean(value, weights) == pytest.approx(score(t, Y, weights), rel=1e-12)
 
 
 def test_every_quantile_of_several(weights: np.ndarray | None) -> None:
@@ -85,4 +90,5 @@ def test_every_quantile_of_several(weights: np.ndarray | None) -> None:
     levels, t = (0.1, 0.5, 0.9), rng.normal(size=(ROWS, 1))
     Y = rng.normal(size=(ROWS, 3))
     each = [metrics.mean_pinball_loss(t[:, 0], Y[:, k], alpha=q, sample_weight=weights) for k, q in enumerate(levels)]
-    assert fb.losses.quantile(Y, t, weights, quantiles=levels)[0] == pytest.approx(np.mean(each), rel=1e-12)
+    value = weighted_mean(fb.losses.quantile(Y, t, weights, quantiles=levels)[0], weights)
+    assert value == pytest.approx(np.mean(each), rel=1e-12)

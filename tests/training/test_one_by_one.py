@@ -297,3 +297,30 @@ def test_a_number_beyond_the_dtype_changes_nothing(x: dict, name: str) -> None:
     assert trainer.net is net
     assert list(trainer.online.columns) == known
     np.testing.assert_array_equal(net.params, params)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_sample_that_diverges_leaves_the_net_that_was(first: bool) -> None:
+    """The sample brings features and a label for which the network has grown."""
+    trainer = fb.Trainer(
+        fb.Sequential(fb.Input(1), fb.Dense(2), dtype="float64", seed=0), "cross_entropy", fb.Adam(1e308)
+    )
+    if not first:
+        trainer.optimizer.lr = 0.1
+        trainer.learn_one({"a": 1.0}, "x")
+        trainer.learn_one({"a": 2.0}, "y")
+        trainer.optimizer.lr = 1e308
+    net, params, steps, states = trainer.net, trainer.net.params.copy(), trainer.chain.t, trainer.chain.states.copy()
+    with pytest.raises(fb.DivergenceError):
+        trainer.learn_one({"a": 1e300, "b": 1e300, "c": -1e300}, "new")
+    assert trainer.net is net
+    assert trainer.chain.t == steps
+    np.testing.assert_array_equal(trainer.chain.states, states)
+    np.testing.assert_array_equal(net.params, params)
+    known = {} if first else {"x": 0, "y": 1}
+    assert trainer.online.labels == known
+    assert list(trainer.online.columns) == ([] if first else ["a"])
+    trainer.optimizer.lr = 0.1
+    trainer.learn_one({"b": 1.0}, "z")
+    assert list(trainer.online.columns) == (["b"] if first else ["a", "b"])
+    assert trainer.net is not net or first

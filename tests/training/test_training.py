@@ -280,7 +280,7 @@ def test_sample_weight_is_the_loop_by_hand(loss: str, kind: str, dtype: np.dtype
 
 def test_a_weight_counts_as_so_many_rows(rng: np.random.Generator) -> None:
     X, y = small_data("indices", rows=12)
-    counts = np.array([1, 2, 0, 3] * 3)
+    counts = np.array([1, 1, 0, 2] * 3)  # 1 on average
     weighted, repeated = small_net(), small_net()
     settings = {"loss": "cross_entropy", "optimizer": "sgd", "epochs": 3, "batch_size": 100, "shuffle": False}
     weighted.fit(X, y, sample_weight=counts, **settings)
@@ -291,7 +291,7 @@ def test_a_weight_counts_as_so_many_rows(rng: np.random.Generator) -> None:
 @pytest.mark.parametrize("batch_size", [1, 4])
 def test_batches_without_any_weight_do_no_harm(batch_size: int, dtype: np.dtype) -> None:
     X, y = small_data("indices", rows=12)
-    weights = np.where(np.arange(12) < 8, 0.0, 1.0)
+    weights = np.where(np.arange(12) < 8, 0.0, 1.0)  # the last 4 rows make a batch of their own
     net, rest = small_net(str(dtype)), small_net(str(dtype))
     settings = {
         "loss": "cross_entropy",

@@ -19,3 +19,4 @@ class Batches(NamedTuple):
     seconds: float  # after which to come back; 0 for when all is done
     losses: Any  # an array with a place for each batch
     outs: tuple | None  # for each output an array with a place for each row, if they are wanted
+    each_loss: Any = None  # an array (batches, outputs) for what each output adds to a batch's loss, if it is wanted

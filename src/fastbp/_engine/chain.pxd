@@ -6,8 +6,9 @@ cdef struct Group:
     # The rules of some of the parameters.
     ChainLink links[MAX_RULES]
     int n_links
-    int cuts[MAX_STAGES + 1]            # stage s has the links cuts[s] ... cuts[s + 1] - 1
-    const void* handed[MAX_STAGES]      # the gradient with which it begins; NULL: that of the pass
+    int cuts[MAX_STAGES + 2]            # stage s has the links cuts[s] ... cuts[s + 1] - 1
+    int averages                        # the first link that averages parameters; all after it do too
+    const void* handed[MAX_STAGES + 1]  # the gradient with which it begins; NULL: that of the pass
     double lr_scale
     double penalty
 
@@ -29,7 +30,8 @@ cdef struct Rules:
     Group* groups
     Matrix* matrices
     int n_segments, n_groups, n_matrices
-    int n_stages
+    int n_stages                        # after them come the averages of the parameters, if they wait
+    bint averages_wait                  # for the constraints, which change the parameters once more
     bint wants_norm[MAX_STAGES]         # the stage begins with the norm of the gradient
     bint wants_matrices[MAX_STAGES]     # ... with whole matrices
     double* squares                     # sums of blocks of the gradient

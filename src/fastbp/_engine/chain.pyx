@@ -3,7 +3,7 @@
 Most rules need a stretch of the vectors and no more, so a thread goes through the whole chain with what lies in its
 cache. Where a rule wants something of the whole gradient first, its norm or whole matrices, the chain is cut into
 stages: all threads meet between them. The gradient that a stage begins with is the pass's own, or a state of the rule
-before the cut.
+before the cut. Where a net has constraints, the rules that average parameters are a stage of their own after these.
 """
 from libc.math cimport NAN, isfinite, sqrt
 
@@ -33,7 +33,11 @@ cdef bint update_span(const Rules* rules, void* P, const void* G, Py_ssize_t sta
             k += 1
         end, group = min(stop, rules.segments[k].stop), rules.segments[k].group
         first, handed = group.cuts[rules.stage], group.handed[rules.stage]
+        if rules.stage == rules.n_stages:
+            first = group.averages
         count = 1 if rules.collecting else group.cuts[rules.stage + 1] - first
+        if rules.averages_wait and rules.stage < rules.n_stages and not rules.collecting:
+            count = min(count, group.averages - first)
         if count > 0:
             fine &= rules.kernels.update(group.links + first, count, P, G if handed == NULL else handed, start, end,
                                          scratch)
@@ -179,7 +183,9 @@ cdef class Chain:
                     self.begin_stage(g, 1, c)
                 if whole and (c == group.n_links or c > 0 and group.links[c - 1].rule.matrix != NULL):
                     self.begin_stage(g, 1 + norm, c)
-            group.cuts[self.rules.n_stages] = group.n_links
+            group.cuts[self.rules.n_stages] = group.cuts[self.rules.n_stages + 1] = group.averages = group.n_links
+            while group.averages > 0 and group.links[group.averages - 1].rule.averages:
+                group.averages -= 1
 
     def begin_stage(self, int g, int stage, int first):
         """A group's stage begins with a link, and with what the one before it hands on."""
@@ -213,10 +219,10 @@ cdef class Chain:
         cdef Step* step = &self.rules.step
         cdef Group* group
         self.t += 1
-        step.lr, step.batch, step.norm, step.scale = lr, <double> self.t, 0, scale
+        step.lr, step.batch, step.norm, step.scale = lr, <double> self.t, 0, scale / <double> self.every
         step.t = <double> ((self.t - 1) // self.every + 1)
         step.loss_before, step.loss, self.loss = self.loss, loss, loss
-        self.rules.collecting, self.rules.stage = self.t % self.every != 0, 0
+        self.rules.collecting, self.rules.stage, self.rules.averages_wait = self.t % self.every != 0, 0, False
         for g in range(self.rules.n_groups):
             group = self.rules.groups + g
             for c in range(1 if self.rules.collecting else group.n_links):

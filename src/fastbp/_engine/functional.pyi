@@ -33,6 +33,8 @@ def update(
     lr: float,
     spans: Iterable[tuple[int, int]] | None = None,
     loss: float = ...,
+    scale: float = ...,
+    constrain: Callable[[], None] | None = None,
 ) -> bool: ...
 
 UPDATES: dict[np.dtype, Callable[..., bool]]

@@ -183,7 +183,7 @@ def activation_backward(const real[:, ::1] dY, const real[:, ::1] Z, const real[
 
 
 def loss(Term term, const real[:, ::1] Y, t, weights):
-    """The weighted mean of loss(Y[n], t[n]), and dY (N, O): t (N,) or (N, O / heads), weights (N,), as t, or None."""
+    """The sum of weights[n] loss(Y[n], t[n]), over N, and dY (N, O): t (N,) or (N, O / heads), weights (N,) or as t."""
     cdef const Kernels* kernels = KERNELS[sizeof(real) == 8]
     cdef Py_ssize_t N = Y.shape[0], O = Y.shape[1]
     cdef Py_ssize_t size = kernels.loss_scratch(O)
@@ -221,8 +221,10 @@ cdef loss_in_blocks(const real[:, ::1] Y, Targets* targets, double scale, double
         n += rows
 
 
-def update(Chain chain, real[::1] P, const real[::1] G, double lr, spans=None, double loss=NAN):
+def update(Chain chain, real[::1] P, const real[::1] G, double lr, spans=None, double loss=NAN, double scale=1,
+           constrain=None):
     """A step on P (n,) by its gradient G (n,), all of it or spans (start, stop); False if some of it was not finite."""
+    # scale is 1 / (number of rows over which G is the mean); constrain() comes before averages of the parameters.
     cdef Rules* rules = &chain.rules
     cdef Py_ssize_t start, stop
     cdef bint fine = True
@@ -232,16 +234,21 @@ def update(Chain chain, real[::1] P, const real[::1] G, double lr, spans=None, d
     want(chain.n, P.shape[0])
     want(chain.n, G.shape[0])
     rules.G = &G[0]
-    chain.prepare(lr, loss, 1)
+    chain.prepare(lr, loss, scale)
+    rules.averages_wait = constrain is not None
     mode = flush_subnormals()
-    for stage in range(1 if rules.collecting else rules.n_stages):
+    for stage in range(1 if rules.collecting else rules.n_stages + rules.averages_wait):
         rules.stage = stage
-        if rules.wants_norm[stage]:
+        if stage == rules.n_stages:
+            restore_mode(mode)
+            constrain()
+            mode = flush_subnormals()
+        elif rules.wants_norm[stage]:
             squares_part(rules, 0, 1)
             if not take_norm(rules):
                 fine = False
                 break
-        if rules.wants_matrices[stage]:
+        if stage < rules.n_stages and rules.wants_matrices[stage]:
             matrices_part(rules, &chain.context, 0, 1)
         if spans is None:
             with nogil:

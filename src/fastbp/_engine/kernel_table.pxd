@@ -196,13 +196,14 @@ cdef struct Targets:
     Py_ssize_t first
     const void* weights         # or NULL
     bint weighs_values          # each value has a weight; else each sample
+    bint weighted_mean          # the loss is divided by the sum of the weights, not by the number of samples
 
 
 cdef struct Step:
     # What a rule may know of a step beside its stretch of the vectors.
     double lr
     double t                    # 1 for the first
-    double scale                # 1 / (sum of the weights of the batch's rows)
+    double scale                # what the losses of the batch's rows are multiplied with
     double batch                # 1 for the first: with accumulation there are several in a step
     double norm                 # of the whole gradient, for rules that want it
     double loss, loss_before    # of the batch and of the one before

@@ -34,7 +34,6 @@ def gradient_of(Program program, xs, ts, weights, terms, int threads):
 
 
 def updated(Program program, update, arguments):
-    """update(*arguments), one step of an optimizer, and the constraints; whether the update was finite."""
-    fine = update(*arguments)
-    program.constrain()
-    return fine
+    """update(*arguments), one step of an optimizer with the constraints; whether the update was finite."""
+    constrain = program.constrain if program.plan.n_constrained > 0 else None
+    return update(*arguments, program.plan.scale or 1.0, constrain)

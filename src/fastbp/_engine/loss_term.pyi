@@ -7,6 +7,7 @@ import numpy as np
 class Term:
     column: np.ndarray | None
     ceiling: float
+    weighted_mean: bool
     def __init__(
         self,
         dtype: np.dtype | str,

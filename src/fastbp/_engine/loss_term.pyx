@@ -37,6 +37,15 @@ cdef class Term:
     def ceiling(self, double ceiling):
         self.targets.ceiling = ceiling
 
+    @property
+    def weighted_mean(self):
+        """Whether the loss is divided by the sum of the weights, not by the number of samples: False unless set."""
+        return bool(self.targets.weighted_mean)
+
+    @weighted_mean.setter
+    def weighted_mean(self, bint weighted_mean):
+        self.targets.weighted_mean = weighted_mean
+
     cdef void place(self, Targets* targets, Py_ssize_t outputs, t, weights, Py_ssize_t rows) except *:
         """All that is known of a batch before it begins: targets and weights of all rows."""
         cdef Py_ssize_t width = outputs // self.heads, item = self.kernels.item

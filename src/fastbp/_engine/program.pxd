@@ -27,6 +27,7 @@ cdef struct Port:
     bint dense_only             # nothing but dense layers reads it
     Targets targets
     double scale                # of the rows' losses in the batch
+    double loss                 # of the last batch: what this output adds to it
 
 
 cdef struct Plan:
@@ -57,11 +58,11 @@ cdef struct Plan:
     bint any_sparse             # some are in compressed form
     Py_ssize_t capacity         # rows that the buffers hold
     Py_ssize_t rows             # rows of the last pass
-    double* row_losses
+    double* row_losses          # of each sink, one after the other
     # The pass that goes on:
     const int64_t* order        # of the rows of an epoch, or NULL
     Py_ssize_t first            # where the batch begins in it
-    double scale                # 1 / (sum of the rows' weights), of the first output
+    double scale                # 1 / (number of rows), or of a weighted mean 1 / (sum of the first output's weights)
     bint inputs_wanted, outputs_wanted
     bint direct                 # the callers' rows are read where they are
     Py_ssize_t first_node, last_node    # of the stage that goes on: passes/forward_backward.pxi
@@ -132,3 +133,9 @@ cdef bint gradients(Plan* plan, bint adds, int threads) noexcept nogil
 cdef inline Py_ssize_t cut(Py_ssize_t n, int part, int of) noexcept nogil:
     """Where a part begins, and the one before it ends."""
     return n * part // of
+
+cdef inline Py_ssize_t cut_rows(const Plan* plan, int part, int of) noexcept nogil:
+    """The same of rows, by whole vectors: a row then has the same lane of a vector whoever computes it, and compilers
+    may treat lanes differently, since they may or may not fuse a product and a sum."""
+    cdef Py_ssize_t lanes = plan.kernels.lanes
+    return min(plan.rows, lanes * cut((plan.rows + lanes - 1) // lanes, part, of))

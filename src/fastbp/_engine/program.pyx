@@ -168,7 +168,7 @@ cdef class Program:
         """Buffers for so many rows; what was kept for a backward pass is gone if they grow."""
         cdef const Kernels* kernels = self.plan.kernels
         cdef Py_ssize_t held = held_for(kernels, rows), k, operand = 0
-        cdef Py_ssize_t size = aligned(rows * sizeof(double))
+        cdef Py_ssize_t size = aligned(rows * self.plan.n_sinks * sizeof(double))
         cdef Node* node
         if rows <= self.plan.capacity:
             return
@@ -182,7 +182,7 @@ cdef class Program:
         self.buffers = Arena(size)
         self.tensors = values = [new_tensor(kernels, self.buffers, w, held) for w in self.widths]
         self.gradients = gradients = [new_tensor(kernels, self.buffers, w, held) for w in self.gradient_widths]
-        self.plan.row_losses = <double*> self.buffers.take(rows * sizeof(double))
+        self.plan.row_losses = <double*> self.buffers.take(rows * self.plan.n_sinks * sizeof(double))
         for k, spec in enumerate(self.specs):
             node = self.plan.nodes + k
             node.op.Y = (<TensorHolder> values[spec.output]).tensor
@@ -252,7 +252,7 @@ cdef class Program:
         cdef bint in_place
         try:
             threads = tuned(&self.tuners[PREDICTIONS], N, threads, most)
-            self.reserve(threads * min((N + threads - 1) // threads, rows_of_piece(&self.plan)))
+            self.reserve(threads * min(rows_of_thread(&self.plan, N, threads), rows_of_piece(&self.plan)))
             self.plan.rows, self.plan.order, self.plan.first = N, NULL, 0
             self.begin(False, 0, 0)
             # Several threads read the callers' rows in place where the buffers have a row for each.
@@ -307,6 +307,7 @@ cdef class Program:
         if not isfinite(loss[0]):
             return 1
         chain.prepare(lr, loss[0], self.plan.scale)
+        chain.rules.averages_wait = self.plan.n_constrained > 0
         if not gradients(&self.plan, False, threads):
             return 3 if self.plan.stopped else 2
         return 0
@@ -355,7 +356,9 @@ cdef class Program:
     def backward(self, dys, bint accumulate, bint input_gradients, int threads=1):
         """grads from the gradients of the outputs of the last forward pass; the inputs' gradients if wanted."""
         cdef Py_ssize_t N = self.plan.rows
+        cdef double summed = 1 / self.plan.scale if accumulate and self.plan.scale > 0 else 0
         cdef int most
+        self.plan.scale = 1 / (summed + <double> N)
         attach_rows(self, self.plan.sinks, self.plan.n_sinks, dys, N)
         dxs = new_rows(self, self.plan.sources, self.plan.n_sources, N) if input_gradients else None
         most = self.claim(threads, N)
@@ -409,15 +412,15 @@ cdef class Program:
     def run(self, batches, uint64_t seed, uint64_t step, int threads=1):
         """Trains `Batches`, first ... last - 1; returns (next batch, status) as `batch` has it."""
         cdef Chain chain = batches.chain
-        cdef Py_ssize_t k = batches.first, first = k, last = batches.last, batch_size = batches.size
+        cdef Py_ssize_t k = batches.first, first = k, last = batches.last, batch_size = batches.size, s
         cdef object order = batches.order, rates = batches.rates
         cdef Py_ssize_t n = len(batches.xs[0]), total = len(order) if order is not None else n
         cdef bint one_rate = not isinstance(rates, np.ndarray), direct
-        cdef double rate = rates if one_rate else 0, seconds = batches.seconds
+        cdef double rate = rates if one_rate else 0, seconds = batches.seconds, begun
         cdef const double[::1] each = None if one_rate else rates
         cdef double[::1] losses = batches.losses
+        cdef double[:, ::1] each_loss = batches.each_loss
         cdef int status = 0, most
-        cdef double begun
         self.plan.order = NULL
         if order is not None:
             self.plan.order = <const int64_t*> address(order, total * sizeof(int64_t))
@@ -435,6 +438,8 @@ cdef class Program:
                 self.plan.rows = min(batch_size, total - self.plan.first)
                 status = self.batch(chain, rate if one_rate else each[k], seed, step + <uint64_t> (k - first),
                                     direct, threads, most, &losses[k])
+                for s in range(self.plan.n_sinks if each_loss is not None else 0):
+                    each_loss[k, s] = self.plan.sinks[s].loss
                 if status:
                     break
                 k += 1

@@ -45,7 +45,7 @@ class Optimizer(Registered):
         and the factors of normalizations.
     l2_by_rows : float, default=0.0
         Penalty l2_by_rows / 2 * |W|**2 on the sum of the samples' losses, as in scikit-learn, instead of their mean:
-        adds l2_by_rows * W, over the sum of the sample weights of the batch, to the gradient of matrices.
+        adds l2_by_rows * W, over the number of rows of the step, to the gradient of matrices.
     l1 : float, default=0.0
         L1 regularization by its subgradient, l1 * sign(p), which brings parameters near 0 but not to it.
     proximal_l1 : float, default=0.0

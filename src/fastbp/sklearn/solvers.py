@@ -34,6 +34,7 @@ def trainer_of(runtime: Runtime, target: Target, optimizer: Optimizer) -> Traine
     """A trainer whose losses are those that the estimator reports, but for a factor."""
     trainer = Trainer(runtime.net, target.loss, optimizer)
     trainer.chain.shown_penalty = 1 / target.value
+    trainer.objective.divide_by_weights()
     if target.clips and trainer.objective.terms is not None:
         trainer.objective.terms[0].ceiling = -math.log(np.finfo(runtime.net.dtype).eps)
     return trainer

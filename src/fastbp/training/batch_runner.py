@@ -45,9 +45,11 @@ class BatchRunner:
         *,
         class_weight: Any = None,
         check_finite: bool = True,
+        part: bool = False,
     ) -> Data:
         """What a user passes, as data; raises if it or a metric does not suit the network or the loss."""
-        data = training_data.checked(self.net, self.objective, X, y, sample_weight, name, class_weight, check_finite)
+        objective, rest = self.objective, (class_weight, check_finite, part)
+        data = training_data.checked(self.net, objective, X, y, sample_weight, name, *rest)
         form = tuple(t.shape[1:] for t in data.ts)
         if form != self._tried:
             for metric in self.metrics.values():
@@ -67,17 +69,18 @@ class BatchRunner:
         last: int = 1,
         seconds: float = 0.0,
         outs: tuple[np.ndarray, ...] | None = None,
+        each_loss: np.ndarray | None = None,
         where: Callable[[int], str] | None = None,
         threads: int | None = None,
     ) -> int:
         """Train on batches first ... last - 1 of so many rows; the first batch that was not done.
 
-        Comes back after about so many seconds (0: when all is done). Writes each batch's loss, and outputs if
-        they are wanted.
+        Comes back after about so many seconds (0: when all is done). Writes each batch's loss, and if they are wanted
+        what each output adds to it, and outputs.
         """
         before = self.chain.t
         if self.objective.terms is None:
-            batch, status = self._batch_in_python(data, order, size, first, losses, outs, threads)
+            batch, status = self._batch_in_python(data, order, size, first, losses, each_loss, outs, threads)
         else:
             rates = self._rates(first, last)
             batches = _engine.Batches(
@@ -93,6 +96,7 @@ class BatchRunner:
                 last=last,
                 seconds=seconds,
                 losses=losses,
+                each_loss=each_loss,
                 outs=outs,
             )
             batch, status = self.net.programs.run(batches, threads)
@@ -121,12 +125,15 @@ class BatchRunner:
         what = f"the loss became {loss}" if status == 1 else "the update was not finite"
         return self.optimizer.diverged(f"{what} at step {step}{where}")
 
-    def _batch_in_python(self, data, order, size, batch, losses, outs, threads):
+    def _batch_in_python(self, data, order, size, batch, losses, each_loss, outs, threads):
         programs = self.net.programs
         rows = slice(batch * size, (batch + 1) * size)
         xs, ts, weights = data.take(order, rows)
         ys = programs.forward(xs, True, threads)
-        losses[batch], dys = self.objective(ys, ts, weights)
+        values, dys = zip(*self.objective.each(ys, ts, weights), strict=True)
+        losses[batch] = sum(values)
+        if each_loss is not None:
+            each_loss[batch] = values
         if not math.isfinite(losses[batch]):
             return batch, 1
         if outs is not None:
@@ -140,8 +147,7 @@ class BatchRunner:
         """Loss and metrics of checked data; the loss is NaN where no target is known."""
         batches = [data] if isinstance(data, Data) else data.epoch()
         ts, ys, weights = joined([(batch, self.net.programs.predict(batch.xs, threads)) for batch in batches])
-        value = self.objective(ys, ts, weights)[0] if self.objective.knows(ts) else math.nan
-        return {"loss": value, **self.measured(ts, ys, weights)}
+        return {"loss": self.objective.mean_loss(ys, ts, weights), **self.measured(ts, ys, weights)}
 
     def measured(self, ts: tuple, ys: tuple, weights: tuple | None) -> dict[str, float]:
         """Metrics of targets and outputs."""

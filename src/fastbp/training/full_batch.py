@@ -114,6 +114,7 @@ def minimize(
             raise ValueError(f"minimize keeps no constraints, and {layer!r} has {layer.constraint!r}; fit keeps them")
     work = net if net.dtype == np.float64 else net.in_double()
     objective = Objective(loss, work)
+    objective.divide_by_weights()  # all rows are one batch, so that is the loss of an evaluation
     xs = work.as_inputs(X)
     ts = objective.targets(y, len(xs[0]))
     weights = objective.weights(sample_weight, ts)

@@ -1,4 +1,12 @@
-"""The objective of a training: a loss for each output."""
+"""The objective of a training: a loss for each output.
+
+In training, the losses of a batch are weighted, summed and divided by the number of samples, as in Keras. Evaluation
+and the history report weighted means. Rejected: to divide by the sum of a batch's weights, as PyTorch's `weight=` does;
+then the share of a sample depends on which samples share its batch.
+"""
+
+import math
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -8,6 +16,17 @@ from fastbp.inputs import checks
 from fastbp.losses import loss_checks
 from fastbp.losses.loss import Loss
 from fastbp.network.network import Network
+
+
+def mean_of_batches(each_loss: np.ndarray, counted: np.ndarray) -> float:
+    """The weighted mean of losses (batches, outputs) whose batches count (outputs, 2, batches), as `counted` has it.
+
+    An output of which nothing is known adds nothing; NaN if there is no other.
+    """
+    known, weights = np.moveaxis(counted, 1, 0)
+    totals, weights = (np.ascontiguousarray(each_loss.T) * known).sum(axis=1), weights.sum(axis=1)
+    counts = weights > 0
+    return float((totals[counts] / weights[counts]).sum()) if counts.any() else math.nan
 
 
 class Objective:
@@ -55,12 +74,15 @@ class Objective:
         return checks.as_plain_targets(y, rows, name)
 
     def weights(
-        self, sample_weight: WeightsOf, ts: tuple, name: str = "sample_weight"
+        self, sample_weight: WeightsOf, ts: tuple, name: str = "sample_weight", *, part: bool = False
     ) -> tuple[np.ndarray | None, ...] | None:
-        """Weights checked: one array for each output, of its rows or of its targets' shape."""
+        """Weights checked: one array for each output, of its rows or of its targets' shape.
+
+        They may all be 0 where the rows are a part of the data: a batch of a stream.
+        """
         if sample_weight is None:
             return None
-        check = loss_checks.as_weights
+        check = partial(loss_checks.as_weights, part=part)
         if len(ts) == 1:
             return (check(sample_weight, ts[0], self._dtype, name),)
         each = (sample_weight,) * len(ts)
@@ -70,38 +92,85 @@ class Objective:
         return tuple(None if w is None else check(w, t, self._dtype, name) for w, t, name in parts)
 
     def seen(self, ts: tuple, ys: tuple, weights: tuple | None) -> list[tuple]:
-        """The data for the metrics of each output: the rows with known targets, and their weights or None."""
+        """The data for the metrics of each output: the rows with a known target, and their weights or None."""
         seen = []
         for k, (loss, t, Y) in enumerate(zip(self.losses, ts, ys, strict=True)):
             w = None if weights is None else weights[k]
-            w = w.mean(axis=1) if w is not None and w.ndim == 2 else w
             if isinstance(loss, Loss) and loss.settings["mask_nan"]:
-                known = t >= 0 if t.ndim == 1 else ~np.isnan(t).any(axis=1)
+                known = t >= 0 if t.ndim == 1 else ~np.isnan(t).all(axis=1)
                 t, Y, w = t[known], Y[known], None if w is None else w[known]
             seen.append((t, Y, w))
         return seen
 
-    def knows(self, ts: tuple) -> bool:
-        """Whether any target is known."""
-        for loss, t in zip(self.losses, ts, strict=True):
-            masks = isinstance(loss, Loss) and loss.settings["mask_nan"]
-            if not masks or (t >= 0 if t.ndim == 1 else ~np.isnan(t)).any():
-                return True
-        return False
+    def amounts(self, ts: tuple, weights: tuple | None) -> np.ndarray | None:
+        """What each row counts in the mean loss: an array (outputs, 2, rows), or None if all rows count as 1.
+
+        First the known targets of a row, as a fraction of its targets, then the sum of their weights in that unit.
+        """
+        masked = [isinstance(loss, Loss) and loss.settings["mask_nan"] for loss in self.losses]
+        if weights is None and not any(masked):
+            return None
+        found = np.ones((len(ts), 2, len(ts[0])))
+        for k, (loss, t) in enumerate(zip(self.losses, ts, strict=True)):
+            w = None if weights is None or not isinstance(loss, Loss) else weights[k]
+            known = np.float64(1)
+            if masked[k]:
+                known = (t >= 0 if t.ndim == 1 else ~np.isnan(t)).astype(np.float64)
+            weighted = known if w is None else (known.T * w.T.astype(np.float64)).T
+            for row, amount in zip(found[k], (known, weighted), strict=True):
+                row[...] = amount.mean(axis=1) if amount.ndim == 2 else amount
+        return found
+
+    def counted(self, ts: tuple, weights: tuple | None, starts: np.ndarray, order: np.ndarray | None, rows: int):
+        """The sums of `amounts` over batches that begin at `starts`: an array (outputs, 2, batches)."""
+        amounts = self.amounts(ts, weights)
+        if amounts is None:
+            return np.broadcast_to(np.diff(starts, append=rows).astype(np.float64), (len(ts), 2, len(starts)))
+        return np.add.reduceat(amounts[:, :, slice(rows) if order is None else order[:rows]], starts, axis=2)
+
+    def divide_by_weights(self) -> None:
+        """Minimize the weighted mean of each batch, as scikit-learn does, where the losses are the engine's."""
+        for term in self.terms or ():
+            term.weighted_mean = True
+
+    @property
+    def divides_by_weights(self) -> bool:
+        """Whether it is the weighted mean of a batch that is minimized."""
+        return self.terms is not None and self.terms[0].weighted_mean
+
+    def mean_loss(self, ys: tuple, ts: tuple, weights: tuple | None) -> float:
+        """The loss as evaluation reports it: the weighted mean over what is known, NaN where nothing is."""
+        amounts = self.amounts(ts, weights)
+        if amounts is not None and not amounts[:, 1].any():
+            return math.nan
+        terms = self.terms if self.divides_by_weights else self._means
+        return sum(value for value, _ in self.each(ys, ts, weights, terms))
+
+    @cached_property
+    def _means(self):
+        """Terms of weighted means, for those of the losses that are the engine's."""
+        parts = zip(self.losses, self.shares, self.nodes, strict=True)
+        terms = [isinstance(loss, Loss) and (share * loss).term(node.width, self._dtype) for loss, share, node in parts]
+        for term in filter(None, terms):
+            term.weighted_mean = True
+        return terms
 
     def __call__(self, ys: tuple, ts: tuple, weights: tuple | None) -> tuple[float, tuple[np.ndarray, ...]]:
         """Value and gradients for checked outputs and targets."""
-        total, dys = 0.0, []
-        for k, (Y, t) in enumerate(zip(ys, ts, strict=True)):
-            value, dY = self._apply(k, Y, t, None if weights is None else weights[k])
-            total += value
-            dys.append(dY)
-        return total, tuple(dys)
+        values, dys = zip(*self.each(ys, ts, weights), strict=True)
+        return sum(values), dys
 
-    def _apply(self, k, Y, t, weights):
+    def each(self, ys: tuple, ts: tuple, weights: tuple | None, terms=None) -> list[tuple[float, np.ndarray]]:
+        """Value and gradient of each output's loss, which together are those of the sum."""
+        terms = self.terms if terms is None else terms
+        none = (None,) * len(ys)
+        parts = zip(range(len(ys)), ys, ts, weights or none, terms or none, strict=True)
+        return [self._apply(*part) for part in parts]
+
+    def _apply(self, k, Y, t, weights, term):
         loss = self.losses[k]
         if isinstance(loss, Loss):
-            term = self.terms[k] if self.terms is not None else (self.shares[k] * loss).term(Y.shape[1], Y.dtype)
+            term = term or (self.shares[k] * loss).term(Y.shape[1], Y.dtype)
             return _engine.loss(term, Y, t, weights)
         result = loss(Y, t) if weights is None else loss(Y, t, weights)
         value, dY = checks.as_loss_result(result, Y.shape, Y.dtype, loss.__name__)

@@ -34,7 +34,7 @@ class Online:
         net: Network,
         loss: Any,
         step: Callable[..., float],
-        move_to: Callable[[Network], None],
+        move_to: Callable[..., None],
         columns: Mapping = NOTHING,
         labels: Mapping = NOTHING,
     ):
@@ -61,17 +61,24 @@ class Online:
             known = self._plain and self._row.take(x, y)
         except (TypeError, ValueError, OverflowError):
             known = False  # what is wrong is said below
+        net, features, labels = self._net, [], []
         if not known:
             x, y = _checked(x), self._checked_target(y)
             self._refuse_beyond(x, y)
-            self._make_room([feature for feature in x if feature not in self.columns], y)
+            features = [feature for feature in x if feature not in self.columns]
+            labels = [] if self.labels is None or y in self.labels else [y]
+            self._make_room(features, labels)
             self._row.fill(x)
             self._row.target[...] = y if self.labels is None else self.labels[y]
         try:
             self._step(self._row.row, self._row.target, threads=1)
         except ValueError:  # names a row and a column, where a feature has a name
+            self._go_back(net, features, labels)
             _checked(x)
             self._checked_target(y)
+            raise
+        except BaseException:
+            self._go_back(net, features, labels)
             raise
 
     def predict(self, x: Any) -> np.ndarray:
@@ -133,19 +140,29 @@ class Online:
             if abs(value) > most:
                 raise ValueError(f"{name} must be finite as {self._net.dtype}, got {value:g}")
 
-    def _make_room(self, features, y):
-        """Assign columns and a class to what is new, growing the network if none are left."""
-        label = [] if self.labels is None or y in self.labels else [y]
+    def _make_room(self, features, labels):
+        """Assign columns and classes to what is new, growing the network if none are left."""
         inputs = len(self.columns) + len(features) - self._width
-        units = 0 if self.labels is None else len(self.labels) + len(label) - self._units
+        units = 0 if self.labels is None else len(self.labels) + len(labels) - self._units
         if inputs > 0 or units > 0:
             wider = self._width + max(inputs, self._width // SLACK) if inputs > 0 else self._width
             self._net = grown(self._net, wider, self._units + max(units, 0))
             self._move_to(self._net)
         self.columns.update({feature: len(self.columns) + k for k, feature in enumerate(features)})
-        if label:
-            self.labels[y] = len(self.labels)
+        for label in labels:
+            self.labels[label] = len(self.labels)
         if inputs > 0 or units > 0:
+            self._attach()
+
+    def _go_back(self, net, features, labels):
+        """Undo `_make_room` after a step that failed: the network was another, and is as it was."""
+        for feature in features:
+            del self.columns[feature]
+        for label in labels:
+            del self.labels[label]
+        if net is not self._net:
+            self._net = net
+            self._move_to(net, back=True)
             self._attach()
 
 

@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from fastbp.inputs import checks
+from fastbp.network.network import Network
 from fastbp.schedules.schedule import Schedule
 from fastbp.training.batch_runner import BatchRunner
 
@@ -90,3 +91,8 @@ class State:
         rng = np.random.default_rng(0)
         rng.bit_generator.state = numbers["rng"]
         return cls(params, draws, states, steps, loss, epochs, lr, rng.bit_generator.state)
+
+
+def next_seed(net: Network) -> Any:
+    """The seed of a network's first training, and others for later ones, which repeat no shuffle and no noise."""
+    return [net.seed, net.draws] if net.draws else net.seed

@@ -8,13 +8,19 @@ from fastbp.data.streams import NO_ROWS, Augmented, Slices, Stream, joined
 from fastbp.inputs import checks
 from fastbp.training.batch_runner import BatchRunner
 from fastbp.training.fit import Fit, Position
+from fastbp.training.objective import mean_of_batches
 
 
 class Done(NamedTuple):
-    """A batch that was trained on: its rows, its loss, and its outputs where metrics want them."""
+    """A batch that was trained on: its rows, its loss, what each output adds to that and how it counts, its outputs.
+
+    `counted` is an array (outputs, 2) of `Objective.counted`; outputs are there where metrics want them.
+    """
 
     rows: int
     loss: float
+    each_loss: np.ndarray
+    counted: np.ndarray
     outs: tuple[np.ndarray, ...]
 
 
@@ -36,12 +42,12 @@ class StreamFit(Fit):
         """Go through the batches of an epoch; its loss and metrics, and the rows done."""
         runner, callbacks = self.runner, self.callbacks
         stored, self._stored, self._skip, self._batch, self._done = self._stored, [], 0, 0, []
-        total, rows, seen = 0.0, 0, []
+        rows, seen = 0, []
         for batch in self._stream.epoch():
             again = self._batch < len(stored)
             done = self._again(batch, stored[self._batch]) if again else self._step(batch, epoch)
             self._done.append(done)
-            self._batch, total, rows = self._batch + 1, total + done.loss * done.rows, rows + done.rows
+            self._batch, rows = self._batch + 1, rows + done.rows
             if runner.metrics:
                 seen.append((batch, done.outs))
             if not again:
@@ -52,14 +58,25 @@ class StreamFit(Fit):
         if self._batch < len(stored):
             raise ValueError(f"the batches ended after {self._batch}; the checkpoint was written after {len(stored)}")
         self.history.params["batches"] = self._batch
-        return {"loss": total / rows, **(runner.measured(*joined(seen)) if seen else {})}, rows
+        each_loss = np.array([done.each_loss for done in self._done])
+        loss = mean_of_batches(each_loss, np.stack([done.counted for done in self._done], axis=2))
+        return {"loss": loss, **(runner.measured(*joined(seen)) if seen else {})}, rows
 
     def _step(self, batch, epoch):
         outs = self.runner.new_outputs(batch.rows) if self.runner.metrics else ()
         where = f"epoch {epoch + 1}, batch {self._batch + 1}"
-        loss = np.empty(1)
-        self.runner.run(batch, loss, size=batch.rows, outs=outs or None, where=lambda _: where, threads=self.threads)
-        return Done(batch.rows, float(loss[0]), outs)
+        loss, each_loss = np.empty(1), np.empty((1, len(batch.ts)))
+        self.runner.run(
+            batch,
+            loss,
+            size=batch.rows,
+            outs=outs or None,
+            each_loss=each_loss,
+            where=lambda _: where,
+            threads=self.threads,
+        )
+        counted = self.runner.objective.counted(batch.ts, batch.weights, np.zeros(1, np.intp), None, batch.rows)
+        return Done(batch.rows, float(loss[0]), each_loss[0], counted[..., 0], outs)
 
     def _again(self, batch, stored):
         if batch.rows != stored.rows:
@@ -74,16 +91,18 @@ class StreamFit(Fit):
     def _setting(self):
         return self._source.setting()
 
-    def position(self) -> Position:
-        """The current position of the fit, for a checkpoint."""
+    def position(self, steps: int | None = None) -> Position:
+        """The current position of the fit, for a checkpoint; a call of the engine trains one batch."""
         state, arrays = super().position()
         return Position({**state, "place": self._source.place(self._batch > 0)}, arrays)
 
-    def _within(self):
+    def _within(self, batch):
         outs = zip(*(done.outs for done in self._done), strict=True)
         return {
             "fit.losses": np.array([done.loss for done in self._done]),
             "fit.rows": np.array([done.rows for done in self._done]),
+            "fit.each_loss": np.array([done.each_loss for done in self._done]),
+            "fit.counted": np.array([done.counted for done in self._done]),
             **{f"fit.outputs.{k}": np.concatenate(each) for k, each in enumerate(outs)},
         }
 
@@ -100,6 +119,9 @@ class StreamFit(Fit):
         count = state["batch"]
         losses = _stored(arrays, "fit.losses", (count,), np.float64)
         rows = _stored(arrays, "fit.rows", (count,), np.int64)
+        outputs = len(self.runner.net.outputs)
+        each_loss = _stored(arrays, "fit.each_loss", (count, outputs), np.float64)
+        counted = _stored(arrays, "fit.counted", (count, outputs, 2), np.float64)
         if rows.min() < 1:
             raise ValueError(f"a batch of {rows.min()} rows")
         outs = tuple(
@@ -108,8 +130,8 @@ class StreamFit(Fit):
         )
         ends = np.cumsum(rows)
         self._stored = [
-            Done(int(n), float(loss), tuple(out[end - n : end] for out in outs))
-            for n, loss, end in zip(rows, losses, ends, strict=True)
+            Done(int(n), float(loss), *more, tuple(out[end - n : end] for out in outs))
+            for n, loss, *more, end in zip(rows, losses, each_loss, counted, ends, strict=True)
         ]
 
     def _go_to(self, position: Position):

@@ -18,7 +18,6 @@ from fastbp.callbacks.history import History
 from fastbp.callbacks.progress import ProgressBar
 from fastbp.data import splitting
 from fastbp.data.batches import Data
-from fastbp.data.splitting import Split
 from fastbp.data.streams import Augmented, Slices
 from fastbp.inputs import checks
 from fastbp.network.growing import copy_states
@@ -30,7 +29,7 @@ from fastbp.training.fit import Fit, Position
 from fastbp.training.measuring import resolve_metrics
 from fastbp.training.objective import Objective
 from fastbp.training.one_by_one import Online, numbered
-from fastbp.training.state import State
+from fastbp.training.state import State, next_seed
 from fastbp.training.stream_fit import StreamFit
 
 MADE = {"runner", "objective", "metrics", "chain", "_fast_path", "_fit", "online"}  # anew in a copy
@@ -54,7 +53,7 @@ class Trainer:
     metrics : list of str or function, or a tuple of such lists for several outputs, default=()
         Names in `fastbp.metrics`, or functions (y, output) -> float.
     seed : int, optional
-        Seed of the shuffling; that of the network if not given.
+        Seed of the shuffling; if not given, that of the network and the number of batches it was trained on before.
 
     Examples
     --------
@@ -81,7 +80,7 @@ class Trainer:
         self.optimizer = optimizers.Optimizer.classes.resolve(optimizer)
         self._take(net)
         self.recipe["loss"] = checks.alone(self.objective.losses)
-        self.rng = np.random.default_rng(net.seed if seed is None else checks.as_seed(seed))
+        self.rng = np.random.default_rng(next_seed(net) if seed is None else checks.as_seed(seed))
         self.pending: Position | None = None
         self._fit: Fit | None = None
         self._loss = np.empty(1)
@@ -112,7 +111,7 @@ class Trainer:
         Returns
         -------
         float
-            The loss before the update.
+            The loss before the update: the sum of the weighted losses over the number of rows.
 
         Raises
         ------
@@ -152,7 +151,7 @@ class Trainer:
         resume: bool | str | os.PathLike = False,
         augment: Callable[..., Any] | None = None,
         steps_per_epoch: int | None = None,
-        validation_split: float | Split | None = None,
+        validation_split: float | splitting.Split | None = None,
         validation_steps: int | None = None,
         validation_freq: int = 1,
     ) -> History:
@@ -225,15 +224,13 @@ class Trainer:
         if validation_split is not None:
             parts = splitting.part(validation_split, X, y, sample_weight, validation_data)
             X, y, sample_weight, validation_data = parts
-        check = self.runner.checked
+        check, told = self.runner.checked, checks.instances(callbacks, Callback, "callbacks")
         data = training_data.to_train_on(check, X, y, sample_weight, class_weight, check_finite, steps_per_epoch)
         validation = training_data.to_validate_on(check, validation_data, check_finite, validation_steps)
         epochs = checks.positive_int(epochs, "epochs")
         batch_size = checks.positive_int(batch_size, "batch_size")
         validation_freq = checks.positive_int(validation_freq, "validation_freq")
         threads = checks.as_threads(threads)
-        callbacks = checks.instances(callbacks, Callback, "callbacks")
-        told = Callbacks(self, [*callbacks, *[ProgressBar()] * bool(progress)])
         names = ["loss", *self.metrics]
         history = History(names if validation is None else [*names, *(f"val_{name}" for name in names)])
         if seed is not None:
@@ -241,12 +238,12 @@ class Trainer:
         rows = data.rows if isinstance(data, Data) else None
         if augment is not None:
             slices = Slices(data, batch_size, shuffle, self.rng) if isinstance(data, Data) else data
-            check = partial(check, check_finite=check_finite)
+            check = partial(check, check_finite=check_finite, part=True)
             data = Augmented(slices, checks.as_callable(augment, "augment"), self.rng, check)
         history.params = {"epochs": epochs, "batch_size": batch_size, "rows": rows}
         kind: type = Fit if isinstance(data, Data) else StreamFit
-        what = (data, validation, batch_size, shuffle, told, history, threads, validation_freq)
-        fit = kind(self.runner, self.rng, *what)
+        rest = Callbacks(self, [*told, *[ProgressBar()] * bool(progress)]), history, threads, validation_freq
+        fit = kind(self.runner, self.rng, data, validation, batch_size, shuffle, *rest)
         position = trainer_file.resumed(self, resume, fit.check)
         self._fit = fit
         try:
@@ -267,7 +264,7 @@ class Trainer:
         y : array of labels or values, or a tuple of them, optional
             The targets; a tuple for several outputs.
         sample_weight : array of shape (rows,) or of y's shape, or a tuple of them, optional
-            Weights in the loss, and in metrics that are `weighted`; 1 if not given.
+            Weights in the loss, which is the weighted mean, and in metrics that are `weighted`; 1 if not given.
 
         Returns
         -------
@@ -284,6 +281,10 @@ class Trainer:
     def position(self) -> Position | None:
         """The position of the current fit, if any."""
         return None if self._fit is None else self._fit.position()
+
+    def place(self) -> tuple[State, Position | None]:
+        """What the training goes on from, and the position of the current fit, if any, of one step."""
+        return (self.state(), None) if self._fit is None else self._fit.place(self.state)
 
     def learn_one(self, x: Mapping[Any, Any], y: Any) -> None:
         """Train on one row, a dict of features as River has it.
@@ -355,18 +356,17 @@ class Trainer:
     def _new_online(self, *known):
         return Online(self.net, self.objective.losses[0], self.step, self._move_to, *known)
 
-    def _move_to(self, net):
-        """Go on with a network that this one has grown to, with the state of the optimizer."""
+    def _move_to(self, net, back=False):
+        """Go on with a network that this one has grown to, with the state of the optimizer, or back to the old one."""
         old, chain = self.net, self.chain
         self._take(net)
-        copy_states(old, chain.states, net, self.chain.states)
-        self.chain.t = chain.t
+        if not back:
+            copy_states(old, chain.states, net, self.chain.states)
+            self.chain.t = chain.t
 
     def online_of(self, names: dict | None) -> Online | None:
         """The features and labels that a file has, None for None."""
         return None if names is None else self._new_online(*numbered(names, self.net))
-
-    # Files and copies
 
     def save(self, path: str | os.PathLike, metadata: dict[str, str] | None = None) -> None:
         """Write the network and all that training needs to go on exactly.
@@ -432,11 +432,11 @@ class Trainer:
         state.put(self.runner, self.rng)
 
     def __getstate__(self):
-        online = self.online
+        online, (state, position) = self.online, self.place()
         return {
             **{name: value for name, value in vars(self).items() if name not in MADE},
-            "pending": self.position() or self.pending,
-            "state": self.state(),
+            "pending": position or self.pending,
+            "state": state,
             "known": None if online is None else (online.columns, online.labels or {}),
         }
 

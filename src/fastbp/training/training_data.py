@@ -34,7 +34,7 @@ def to_train_on(
     if isinstance(class_weight, str):
         raise ValueError(f"class_weight {class_weight!r} wants all of y; for batches pass a dict")
     steps = None if steps is None else checks.positive_int(steps, "steps_per_epoch")
-    return Stream(as_batches(X, "X"), check, steps)
+    return Stream(as_batches(X, "X"), partial(check, part=True), steps)
 
 
 def to_validate_on(check: Check, data: Any, check_finite: bool, steps: int | None) -> Data | Stream | None:
@@ -47,7 +47,7 @@ def to_validate_on(check: Check, data: Any, check_finite: bool, steps: int | Non
     check = partial(check, check_finite=check_finite)
     if batches:
         steps = None if steps is None else checks.positive_int(steps, "validation_steps")
-        return Stream(data, check, steps, "validation ")
+        return Stream(data, partial(check, part=True), steps, "validation ")
     return check(*checks.as_validation(data), "validation {}")
 
 
@@ -60,18 +60,21 @@ def checked(
     name: str,
     class_weight: Any,
     check_finite: bool,
+    part: bool = False,
 ) -> Data:
-    """Arrays as data of a network and its objective."""
+    """Arrays, or a part of the data, as data of a network and its objective."""
     xs = net.as_sources(X, check_finite, name.format("X"))
     rows = len(xs[0])
     ts = objective.targets(y, rows, name.format("y"))
-    weights = objective.weights(sample_weight, ts, name.format("sample_weight"))
+    weights = objective.weights(sample_weight, ts, name.format("sample_weight"), part=part)
     if class_weight is not None:
-        weights = weighted_by_class(class_weight, objective, ts, weights, net.dtype)
+        weights = weighted_by_class(class_weight, objective, ts, weights, net.dtype, part)
     return Data(xs, ts, weights)
 
 
-def weighted_by_class(class_weight, objective: Objective, ts: tuple, weights: tuple | None, dtype: np.dtype) -> tuple:
+def weighted_by_class(
+    class_weight, objective: Objective, ts: tuple, weights: tuple | None, dtype: np.dtype, part: bool
+) -> tuple:
     """The weights times those of each row's class: a dict from label to weight, or "balanced"."""
     labels, classes = _labels(objective, ts)
     if isinstance(class_weight, str) and class_weight == "balanced":
@@ -80,7 +83,7 @@ def weighted_by_class(class_weight, objective: Objective, ts: tuple, weights: tu
     else:
         of_class = checks.as_class_weight(class_weight, classes)
     of_row = of_class[labels] if weights is None else (of_class[labels] * weights[0].T).T
-    return (checks.as_weights(of_row, of_row.shape, dtype, "class_weight by row"),)
+    return (checks.as_weights(of_row, of_row.shape, dtype, "class_weight by row", part=part),)
 
 
 def _labels(objective, ts):

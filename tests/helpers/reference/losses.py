@@ -178,9 +178,9 @@ def one_hot(labels: np.ndarray, classes: int) -> np.ndarray:
 def loss(
     name: str, Y: np.ndarray, t: np.ndarray, weights: np.ndarray | None = None, **settings
 ) -> tuple[float, np.ndarray]:
-    """The weighted mean over the rows, and its derivative by Y."""
+    """The weighted sum over the number of rows, and its derivative by Y."""
     rows, slope = LOSSES[name]
     Y = np.asarray(Y, dtype=np.float64)
     t = one_hot(t, Y.shape[1]) if t.ndim == 1 and Y.shape[1] > 1 else np.asarray(t, np.float64).reshape(len(Y), -1)
     w = np.ones(len(Y)) if weights is None else np.asarray(weights, dtype=np.float64)
-    return float((w * rows(Y, t, **settings)).sum() / w.sum()), (w / w.sum())[:, None] * slope(Y, t, **settings)
+    return float((w * rows(Y, t, **settings)).mean()), (w / len(Y))[:, None] * slope(Y, t, **settings)

@@ -79,10 +79,11 @@ cdef void loss_rows(const Plan* plan, const Context* context, Py_ssize_t start, 
     """The losses of rows, and the gradients of their outputs."""
     cdef Py_ssize_t k
     cdef const Port* port
-    memset(plan.row_losses + start, 0, (stop - start) * sizeof(double))
+    cdef double* row_losses
     for k in range(plan.n_sinks):
-        port = plan.sinks + k
-        plan.kernels.apply_loss(&port.value, &port.targets, port.scale, plan.row_losses, NULL, &port.gradient, start,
+        port, row_losses = plan.sinks + k, plan.row_losses + k * plan.capacity
+        memset(row_losses + start, 0, (stop - start) * sizeof(double))
+        plan.kernels.apply_loss(&port.value, &port.targets, port.scale, row_losses, NULL, &port.gradient, start,
                                 stop, context.scratch)
 
 
@@ -107,7 +108,7 @@ cdef void store_input_gradients(const Plan* plan, Py_ssize_t start, Py_ssize_t s
 cdef void forward_task(void* job, int part, int of) noexcept nogil:
     """Loads and computes its rows, and stores the outputs."""
     cdef const Plan* plan = <const Plan*> job
-    cdef Py_ssize_t n = cut(plan.rows, part, of), stop = cut(plan.rows, part + 1, of), after
+    cdef Py_ssize_t n = cut_rows(plan, part, of), stop = cut_rows(plan, part + 1, of), after
     cdef Py_ssize_t rows = rows_of_piece(plan) if plan.looks else plan.rows
     cdef fp_mode mode = flush_subnormals()
     while n < stop and not plan.stopped:
@@ -122,7 +123,7 @@ cdef void forward_task(void* job, int part, int of) noexcept nogil:
 cdef void predict_task(void* job, int part, int of) noexcept nogil:
     """The same block by block, in buffer rows of its own: there are fewer of these than rows."""
     cdef Plan* plan = <Plan*> job
-    cdef Py_ssize_t n = cut(plan.rows, part, of), stop = cut(plan.rows, part + 1, of), after
+    cdef Py_ssize_t n = cut_rows(plan, part, of), stop = cut_rows(plan, part + 1, of), after
     cdef Py_ssize_t start = n if plan.direct else plan.capacity // of * part, rows = rows_of_piece(plan)
     cdef fp_mode mode = flush_subnormals()
     while n < stop and not plan.stopped:
@@ -141,7 +142,7 @@ cdef void predict_task(void* job, int part, int of) noexcept nogil:
 cdef void backward_task(void* job, int part, int of) noexcept nogil:
     """From the gradients of the outputs to those of its rows of all inputs."""
     cdef const Plan* plan = <const Plan*> job
-    cdef Py_ssize_t n = cut(plan.rows, part, of), stop = cut(plan.rows, part + 1, of), after
+    cdef Py_ssize_t n = cut_rows(plan, part, of), stop = cut_rows(plan, part + 1, of), after
     cdef Py_ssize_t rows = rows_of_piece(plan) if plan.looks else plan.rows
     cdef fp_mode mode = flush_subnormals()
     while n < stop and not plan.stopped:
@@ -156,7 +157,7 @@ cdef void backward_task(void* job, int part, int of) noexcept nogil:
 cdef void rows_task(void* job, int part, int of) noexcept nogil:
     """Phase one of a training step over its rows of the batch: forward, losses, backward to every dZ."""
     cdef const Plan* plan = <const Plan*> job
-    cdef Py_ssize_t n = cut(plan.rows, part, of), stop = cut(plan.rows, part + 1, of), after
+    cdef Py_ssize_t n = cut_rows(plan, part, of), stop = cut_rows(plan, part + 1, of), after
     cdef const Context* context = plan.contexts + part
     cdef Py_ssize_t rows = rows_of_piece(plan)
     cdef fp_mode mode = flush_subnormals()
@@ -181,17 +182,17 @@ cdef inline bint staged(const Plan* plan) noexcept nogil:
 
 cdef void load_task(void* job, int part, int of) noexcept nogil:
     cdef const Plan* plan = <const Plan*> job
-    load(plan, plan.order, plan.first, cut(plan.rows, part, of), cut(plan.rows, part + 1, of))
+    load(plan, plan.order, plan.first, cut_rows(plan, part, of), cut_rows(plan, part + 1, of))
 
 
 cdef void store_task(void* job, int part, int of) noexcept nogil:
     cdef const Plan* plan = <const Plan*> job
-    store(plan, plan.first, cut(plan.rows, part, of), cut(plan.rows, part + 1, of))
+    store(plan, plan.first, cut_rows(plan, part, of), cut_rows(plan, part + 1, of))
 
 
 cdef void stage_task(void* job, int part, int of) noexcept nogil:
     cdef const Plan* plan = <const Plan*> job
-    cdef Py_ssize_t n = cut(plan.rows, part, of), stop = cut(plan.rows, part + 1, of), after
+    cdef Py_ssize_t n = cut_rows(plan, part, of), stop = cut_rows(plan, part + 1, of), after
     cdef Py_ssize_t rows = rows_of_piece(plan) if plan.looks else plan.rows
     cdef fp_mode mode = flush_subnormals()
     while n < stop and not plan.stopped:
@@ -203,7 +204,7 @@ cdef void stage_task(void* job, int part, int of) noexcept nogil:
 
 cdef void stage_backward_task(void* job, int part, int of) noexcept nogil:
     cdef const Plan* plan = <const Plan*> job
-    cdef Py_ssize_t n = cut(plan.rows, part, of), stop = cut(plan.rows, part + 1, of), after
+    cdef Py_ssize_t n = cut_rows(plan, part, of), stop = cut_rows(plan, part + 1, of), after
     cdef Py_ssize_t rows = rows_of_piece(plan) if plan.looks else plan.rows
     cdef fp_mode mode = flush_subnormals()
     while n < stop and not plan.stopped:
@@ -238,18 +239,18 @@ cdef void couple_backward_task(void* job, int part, int of) noexcept nogil:
 cdef void loss_task(void* job, int part, int of) noexcept nogil:
     cdef const Plan* plan = <const Plan*> job
     cdef fp_mode mode = flush_subnormals()
-    loss_rows(plan, plan.contexts + part, cut(plan.rows, part, of), cut(plan.rows, part + 1, of))
+    loss_rows(plan, plan.contexts + part, cut_rows(plan, part, of), cut_rows(plan, part + 1, of))
     restore_mode(mode)
 
 
 cdef void load_gradients_task(void* job, int part, int of) noexcept nogil:
     cdef const Plan* plan = <const Plan*> job
-    load_output_gradients(plan, cut(plan.rows, part, of), cut(plan.rows, part + 1, of))
+    load_output_gradients(plan, cut_rows(plan, part, of), cut_rows(plan, part + 1, of))
 
 
 cdef void store_gradients_task(void* job, int part, int of) noexcept nogil:
     cdef const Plan* plan = <const Plan*> job
-    store_input_gradients(plan, cut(plan.rows, part, of), cut(plan.rows, part + 1, of))
+    store_input_gradients(plan, cut_rows(plan, part, of), cut_rows(plan, part + 1, of))
 
 
 cdef void forward_stages(Plan* plan, int threads) noexcept nogil:
@@ -312,10 +313,14 @@ cdef double batch_loss(Plan* plan, int threads) noexcept nogil:
     """Phase one over the batch: the sum of its rows' losses, each with its share, in their order."""
     cdef Py_ssize_t k
     cdef Port* port
+    cdef double total = 0
     for k in range(plan.n_sinks):
         port = plan.sinks + k
         port.targets.first, port.targets.order = plan.first, plan.order
         port.scale = plan.kernels.loss_scale(&port.targets, plan.rows)
-    plan.scale = plan.sinks.scale
+    plan.scale = plan.sinks.scale if plan.sinks.targets.weighted_mean else 1.0 / <double> plan.rows
     loss_pass(plan, threads)
-    return plan.kernels.sum_losses(plan.row_losses, plan.rows)
+    for k in range(plan.n_sinks):
+        plan.sinks[k].loss = plan.kernels.sum_losses(plan.row_losses + k * plan.capacity, plan.rows)
+        total += plan.sinks[k].loss
+    return total

@@ -28,7 +28,13 @@ cdef bint stops(const Plan* plan, const Context* context) noexcept nogil:
 
 cdef inline Py_ssize_t rows_of_piece(const Plan* plan) noexcept nogil:
     """Rows that run through the widest layer between two looks, as far as the second-level cache wants them at all."""
-    return max(8, min(<Py_ssize_t> BLOCK_ROWS, <Py_ssize_t> (PIECE / (2 * max(plan.products, 1.0)))))
+    return max(16, min(<Py_ssize_t> BLOCK_ROWS, <Py_ssize_t> (PIECE / (2 * max(plan.products, 1.0)))) // 16 * 16)
+
+
+cdef inline Py_ssize_t rows_of_thread(const Plan* plan, Py_ssize_t N, int threads) noexcept nogil:
+    """The most that one of the threads has of N rows."""
+    cdef Py_ssize_t lanes = plan.kernels.lanes, vectors = (N + lanes - 1) // lanes
+    return min(N, lanes * ((vectors + threads - 1) // threads))
 
 
 cdef inline int pieces_of(const Plan* plan, const Node* node, int of) noexcept nogil:

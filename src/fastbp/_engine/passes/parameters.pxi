@@ -156,4 +156,7 @@ cdef bint later_stages(Plan* plan, int threads) noexcept nogil:
         fine &= all_fine(plan, threads)
     if plan.n_constrained > 0:
         share(constrain_task, plan, threads)
+        rules.stage = rules.n_stages
+        share(parameters_task, plan, threads)
+        fine &= all_fine(plan, threads)
     return fine

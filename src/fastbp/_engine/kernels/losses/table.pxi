@@ -6,8 +6,9 @@ softmax, a kernel sees GROUP rows side by side, so that its loops still run over
 gather the targets in the order of the epoch, weigh, leave out what is missing, and sum: kernels do none of that.
 A loss in one loop over its own row, the rejected option, leaves most lanes of a vector empty in narrow layers.
 
-The loss of a batch is the sum over n of scale weight[n] loss[n]; with scale = 1 / (sum of the weights) that is the
-weighted mean over the samples.  Curvatures and tangents give the Hessian of a sample's loss, times a direction V.
+The loss of a batch is the sum over n of scale weight[n] loss[n], with scale = 1 / (number of known samples): so the
+weights of other samples do not change a sample's share.  With `weighted_mean`, in evaluation and as scikit-learn has
+it, scale is 1 / (sum of the weights).  Curvatures and tangents give the Hessian of a sample's loss, times a direction.
 """
 
 cdef enum:
@@ -58,35 +59,37 @@ cdef inline real weight_of(const Targets* targets, Py_ssize_t n) noexcept nogil:
     return (<const real*> targets.weights)[source_row(targets, n)]
 
 
-cdef double sum_weights(const Targets* targets, Py_ssize_t N) noexcept nogil:
-    """Of what is not missing, in units of whole rows."""
+cdef double sum_weights(const Targets* targets, Py_ssize_t N, bint weighs) noexcept nogil:
+    """Of what is not missing, in units of whole rows; without `weighs` all weights are 1."""
     cdef Py_ssize_t n, j, width = targets.width
     cdef const real* t
     cdef const real* w
     cdef double total = 0, row
+    cdef bint weighs_values = weighs and targets.weighs_values
     for n in range(N):
         row = <double> width
         if targets.indices != NULL:
             row = row if targets.indices[source_row(targets, n)] >= 0 else 0
-        elif targets.weighs_values or targets.skips_nan:
+        elif weighs_values or targets.skips_nan:
             t, row = <const real*> targets.values + source_row(targets, n) * width, 0
-            w = <const real*> targets.weights + source_row(targets, n) * width if targets.weighs_values else t
+            w = <const real*> targets.weights + source_row(targets, n) * width if weighs_values else t
             for j in range(width):
                 if not targets.skips_nan or t[j] == t[j]:
-                    row += <double> (w[j] if targets.weighs_values else <real> 1)
-        total += row * <double> weight_of(targets, n)
+                    row += <double> (w[j] if weighs_values else <real> 1)
+        total += row * <double> weight_of(targets, n) if weighs else row
     return total / <double> width
 
 
 cdef double loss_scale(const Targets* targets, Py_ssize_t N) noexcept nogil:
-    """1 / (sum of the weights): what the losses of a batch's rows are multiplied with.
+    """What the losses of a batch's rows are multiplied with: 1 / (number of them, or sum of their weights).
 
-    A batch without any weight has loss 0 and moves nothing.
+    A batch without any known target, or without weight, has loss 0 and moves nothing.
     """
-    cdef double weights = <double> N
-    if targets.weights != NULL or targets.skips_nan:
-        weights = sum_weights(targets, N)
-    return 1 / weights if weights > 0 else 0
+    cdef bint weighs = targets.weighted_mean and targets.weights != NULL
+    cdef double total = <double> N
+    if weighs or targets.skips_nan:
+        total = sum_weights(targets, N, weighs)
+    return 1 / total if total > 0 else 0
 
 
 cdef double sum_losses(const double* row_losses, Py_ssize_t N) noexcept nogil:
