@@ -169,6 +169,7 @@ class Model(Network):
         >>> net.value_and_grad([2.0, 1.0], [[3.0]], [[5.0]])
         (4.0, array([12.,  4.]))
         """
+        self.programs.refuse_part()
         objective = self._objective_for(loss, loss_weights)
         value = None if objective.fast_path is None else objective.fast_path.gradient(theta, X, y)
         if value is None:
@@ -346,7 +347,7 @@ class Sequential(Model):
         self,
         first: Input,
         *layers: Layer | Block | Network,
-        dtype: DTypeLike = "float32",
+        dtype: DTypeLike | None = None,
         seed: int | None = None,
         name: str | None = None,
     ):

@@ -36,12 +36,17 @@ class Inference:
 
 
 class Programs:
-    """The parameters, gradients and programs of one graph."""
+    """The parameters, gradients and programs of one graph.
 
-    def __init__(self, dtype, widths, ops, inputs, outputs, size, seed):
-        self.params = aligned_zeros(size, dtype)
-        self.grads = aligned_zeros(size, dtype)
-        self._lock = _engine.Lock()
+    `shared` are the programs that have the vectors and the lock, where the graph is one of layers of another network;
+    its parameters may then be a part of them.
+    """
+
+    def __init__(self, dtype, widths, ops, inputs, outputs, size, seed, shared=None):
+        self.params = aligned_zeros(size, dtype) if shared is None else shared.params
+        self.grads = aligned_zeros(size, dtype) if shared is None else shared.grads
+        self._lock = _engine.Lock() if shared is None else shared._lock
+        self._is_part = size < self.params.size
         self._frozen: dict[frozenset[int], list] = {}
         self._fixed: list = []
         self._spans: list | None = None
@@ -60,6 +65,14 @@ class Programs:
         kind, parents, output, offsets, settings = ops[-1]
         last = (kind, parents, output, offsets, {**settings, "activation": activation})
         return Inference((widths, [*ops[:-1], last], inputs, outputs), self.params, self.grads, self._lock)
+
+    def refuse_part(self) -> None:
+        """Raise if there are parameters of other layers in the vectors, whose gradients a pass here does not make."""
+        if self._is_part:
+            raise ValueError(
+                "this model has a part of the layers of another one and shares its parameters; train that one,"
+                " or a copy() of this"
+            )
 
     def snapshot(self, chain: _engine.Chain | None = None) -> tuple:
         """Copies of params, and `draws`, as they are between two steps of whoever trains; after them what a chain has.
@@ -102,14 +115,15 @@ class Programs:
     def fast_path(self, terms: tuple | None, chain=None) -> _engine.FastPath | None:
         """For steps, or without a chain gradients, of X and y that need no conversion, checked on the way.
 
-        None for several inputs or outputs, or a loss in Python.
+        None for several inputs or outputs, a loss in Python, or a part of a network.
         """
-        if len(self._graph[2]) > 1 or len(self._graph[3]) > 1 or terms is None:
+        if len(self._graph[2]) > 1 or len(self._graph[3]) > 1 or terms is None or self._is_part:
             return None
         return _engine.FastPath(self._training, self._lock, self.params.dtype, terms[0], chain)
 
     def run(self, batches: _engine.Batches, threads: int | None = None) -> tuple[int, int]:
         """Train; the next batch (or the bad one), and the status."""
+        self.refuse_part()
         return self._lock.call(_engine.train, self._training, batches, for_engine(threads))
 
     def loss_and_gradient(self, xs, ts, weights, terms, threads: int | None = None) -> float:
@@ -125,6 +139,7 @@ class Programs:
 
     def update(self, chain, lr: float, loss: float) -> bool:
         """One step of an optimizer's chain; whether the update was finite."""
+        self.refuse_part()
         arguments = chain, self.params, self.grads, lr, self._spans, loss
         return self._lock.call(_engine.updated, self._training, self._update, arguments)
 

@@ -5,9 +5,7 @@ pickling and files all use `config()` and `arrays()`, so there is one serializat
 which a network does not know.
 """
 
-import math
 from collections.abc import Sequence
-from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -18,8 +16,8 @@ from fastbp.inputs import checks
 from fastbp.inputs.array_sources import as_source, limited, refuse_beyond
 from fastbp.layers.embedding import limits_of, tables_of
 from fastbp.layers.layer import Layer
-from fastbp.layers.node import Input, Node, names_for, topological_order
-from fastbp.network import summary
+from fastbp.layers.node import Input, Node, names_for
+from fastbp.network import layout, sharing, summary
 from fastbp.network.compiled import Programs
 from fastbp.network.config import built, check_arrays, unpickled, written
 from fastbp.plotting import graph
@@ -34,8 +32,9 @@ class Network:
         The inputs, one or several.
     outputs : Node or list of Node
         The outputs, one or several.
-    dtype : {"float32", "float64"}, default="float32"
-        dtype of parameters, gradients and all results.
+    dtype : {"float32", "float64"}, optional
+        dtype of parameters, gradients and all results; float32 if not given, or that of the model that the layers
+        belong to.
     seed : int, optional
         Seed of the initial values, the dropout masks and, unless a trainer has its own, the shuffling. Random if not
         given.
@@ -50,6 +49,11 @@ class Network:
         Nodes in topological order.
     layers : tuple of Layer
         Each layer once, in the order of application.
+
+    Notes
+    -----
+    A model of nodes that belong to a model already, all to the same one, shares its parameters: `params` and `grads`
+    are the vectors of that model, which can be trained; so can this one if it uses all of them.
     """
 
     classes: ClassVar[Registry] = Registry("class of model", "class")
@@ -63,7 +67,7 @@ class Network:
         inputs: Input | Sequence[Input],
         outputs: Node | Sequence[Node],
         *,
-        dtype: DTypeLike = "float32",
+        dtype: DTypeLike | None = None,
         seed: int | None = None,
         name: str | None = None,
     ):
@@ -71,27 +75,38 @@ class Network:
 
     def _build(self, inputs, outputs, dtype, seed, name, arrays):
         self._clones: dict[Layer, Layer] = {}
+        self._probe: Network | None = None
         self.inputs = checks.instances(inputs, Input, "inputs")
         self.outputs = checks.instances(outputs, Node, "outputs")
-        self.nodes = _ordered(self.inputs, self.outputs)
+        self.nodes = layout.ordered(self.inputs, self.outputs)
         self.layers = tuple(dict.fromkeys(node.layer for node in self.nodes if node.layer is not None))
-        self.dtype = checks.as_dtype(dtype)
+        self._owner = sharing.owner_of(self.layers)
+        self.dtype = self._dtype_wanted(dtype)
         self.seed = checks.as_seed(seed)
         self.name = checks.as_name(name, "a model") or type(self).__name__.lower()
-        for layer in self.layers:
-            if layer.views is not None:
-                raise ValueError(f"{layer!r} belongs to a model already; make a new layer, or copy the model")
         self._tables = tables_of(self.inputs, self.nodes, self.dtype)
         names = names_for([*self.inputs, *self.layers])
-        self.slices = _slices(self.layers, names)
-        if arrays is None:
-            arrays = _started(self.layers, names, self.seed)
-        else:
+        self.slices = layout.slices(self.layers, names) if self._owner is None else self._slices_of_owner()
+        if arrays is not None:
             check_arrays(arrays, self.slices, self.dtype)
+        elif self._owner is None:
+            arrays = layout.started(self.layers, names, self.seed)
         self.programs = self._compile(names)
-        for full_name, (part, _) in self.slices.items():
-            self.params[part] = arrays[full_name].reshape(-1)
+        if arrays is not None:
+            for full_name, (part, _) in self.slices.items():
+                self.params[part] = arrays[full_name].reshape(-1)
         self._bind(names)
+
+    def _dtype_wanted(self, dtype):
+        own = None if self._owner is None else self._owner.dtype
+        wanted = checks.as_dtype("float32" if dtype is None and own is None else own if dtype is None else dtype)
+        if own not in (None, wanted):
+            raise ValueError(f"the layers belong to a model of {own}, got dtype={wanted.name!r}; leave dtype out")
+        return wanted
+
+    def _slices_of_owner(self):
+        names = [f"{layer.name}.{name}" for layer in self.layers for name in layer.fixed_shapes]
+        return {name: self._owner.slices[name] for name in names}
 
     def _compile(self, names):
         numbers = {node: k for k, node in enumerate(self.nodes)}
@@ -104,9 +119,10 @@ class Network:
             parents = tuple(numbers[parent] for parent in node.parents)
             widths = [parent.width for parent in node.parents]
             ops.append((node.layer.kind, parents, number, offsets, node.layer.op(number, *widths)))
-        size = max((part.stop for part, _ in self.slices.values()), default=0)
+        size = layout.size(self.slices)
         ends = [[numbers[node] for node in nodes] for nodes in (self.inputs, self.outputs)]
-        return Programs(self.dtype, [node.width for node in self.nodes], ops, *ends, size, self.seed)
+        shared = None if self._owner is None else self._owner.programs
+        return Programs(self.dtype, [node.width for node in self.nodes], ops, *ends, size, self.seed, shared)
 
     def _bind(self, names):
         for node in self.inputs:
@@ -115,6 +131,7 @@ class Network:
         for k, node in enumerate(self.nodes):
             if node.layer is not None:
                 tensors[node.layer].append(k)
+        owner = sharing.Owner(self.programs, self.slices, self.dtype)
         for layer in self.layers:
             views = {}
             parts = []
@@ -123,7 +140,9 @@ class Network:
                 views[name] = self.params[part].reshape(shape)
                 views[f"d{name}"] = self.grads[part].reshape(shape)
                 parts.append((part.start, part.stop))
-            layer.bind(names[layer], views, partial(self.programs.set_trainable, frozenset(tensors[layer]), parts))
+            if layer.owner is None:
+                layer.bind(names[layer], views, owner, [self.nodes[k] for k in tensors[layer]])
+            layer.tells(sharing.teller(self.programs, frozenset(tensors[layer]), parts))
         self.programs.fix(
             [
                 (part.start, part.stop)
@@ -154,16 +173,19 @@ class Network:
         """Number of forward passes in training so far, which selects the dropout masks."""
         return self.programs.draws
 
-    def __call__(self, *nodes: Node) -> Node | tuple[Node, ...]:
-        """Use the network as a layer of another model: repeat its nodes on other inputs.
+    def __call__(self, *nodes: Node, copy: bool = False) -> Node | tuple[Node, ...]:
+        """Use the network as a layer: repeat its nodes on other inputs, with the same layers and parameters.
 
-        The layers are new and start with the current parameters; this network does not change. Calls before the other
-        model is built share their layers and parameters.
+        A model of these nodes shares the parameters of this one. With other layers that have parameters, there is the
+        choice between `copy=True` and to build the whole first, and its parts from that (`Layer.output`).
 
         Parameters
         ----------
         *nodes : Node
             One node for each input, of its width.
+        copy : bool, default=False
+            Whether the layers are new ones, which start with the current parameters; this network then does not
+            change. Calls before the other model is built share their new layers.
 
         Returns
         -------
@@ -175,24 +197,51 @@ class Network:
         >>> body = Sequential(Input(4), Dense(8, "tanh"), Dense(3), seed=0)
         >>> a, b = Input(4), Input(4)
         >>> siamese = Model([a, b], body(a) - body(b))
-        >>> siamese.params.size == body.params.size
+        >>> siamese.params is body.params
         True
+        >>> x = Input(4)
+        >>> longer = Model(x, Dense(1)(body(x, copy=True)))
         """
-        if len(nodes) != len(self.inputs):
-            raise TypeError(f"{self!r} is called on {len(self.inputs)} nodes, got {len(nodes)}")
-        for node, own in zip(
-            checks.instances(list(nodes), Node, "what a model is called on"), self.inputs, strict=True
-        ):
-            if node.width != own.width:
-                raise ValueError(f"{self!r} wants a node of width {own.width} for {own.name}, got {node.width}")
+        return sharing.repeated(self, nodes, self._layers_for_calls(copy))
+
+    def _layers_for_calls(self, copy):
+        if not copy:
+            return {layer: layer for layer in self.layers}
         if any(clone.views is not None for clone in self._clones.values()) or not self._clones:
             self._clones = {layer: layer.clone() for layer in self.layers}
-        made = dict(zip(self.inputs, nodes, strict=True))
-        for node in self.nodes:
-            if node.layer is not None:
-                made[node] = Layer.__call__(self._clones[node.layer], *(made[parent] for parent in node.parents))
-        outputs = tuple(made[node] for node in self.outputs)
-        return outputs[0] if len(outputs) == 1 else outputs
+        return self._clones
+
+    def activations(self, X: Arrays, *, check_finite: bool = True) -> dict[str, np.ndarray]:
+        """Compute the outputs of all layers, hidden ones too, as `predict` does: without dropout.
+
+        Parameters
+        ----------
+        X : array of shape (rows, inputs), or a tuple of them
+            The inputs; a tuple for several.
+        check_finite : bool, default=True
+            Whether a NaN or infinity in X raises.
+
+        Returns
+        -------
+        dict from str to ndarray of shape (rows, width)
+            By the name of the layer, in the order of computation; later calls of a layer are "name:2", "name:3".
+
+        Examples
+        --------
+        >>> from fastbp import Dense, Input, Sequential
+        >>> net = Sequential(Input(4), Dense(8, "tanh"), Dense(3), seed=0)
+        >>> {name: Y.shape for name, Y in net.activations(np.ones((5, 4))).items()}
+        {'dense_1': (5, 8), 'dense_2': (5, 3)}
+        """
+        nodes = [node for node in self.nodes if node.layer is not None]
+        names = [node.name for node in nodes]
+        names = [
+            name if name not in names[:k] else f"{name}:{names[: k + 1].count(name)}" for k, name in enumerate(names)
+        ]
+        if self._probe is None:
+            self._probe = Network(self.inputs, nodes)
+        Y = self._probe.predict(X, check_finite=check_finite)
+        return dict(zip(names, Y if isinstance(Y, tuple) else (Y,), strict=True))
 
     def forward(self, X: Arrays, training: bool = True, check_finite: bool = True) -> OneOrMore:
         """Compute the outputs and keep what `backward` needs.
@@ -372,38 +421,8 @@ class Network:
         return self.summary()
 
     def __repr__(self):
-        return f"<{type(self).__name__} {self.name!r}, {self.params.size:,} parameters, {self.dtype}>"
+        size = layout.size(self.slices)
+        return f"<{type(self).__name__} {self.name!r}, {size:,} parameters, {self.dtype}>"
 
 
 Network.classes[Network.__name__] = Network
-
-
-def _ordered(inputs, outputs):
-    for what, nodes in (("inputs", inputs), ("outputs", outputs)):
-        if not nodes:
-            raise ValueError(f"a model needs {what}, got none")
-    checks.distinct(inputs, "the input")
-    nodes = topological_order(outputs)
-    needed, given = set(nodes), set(inputs)
-    for node in inputs:
-        if node not in needed:
-            raise ValueError(f"{node!r} is an input that no output is computed from")
-    for node in nodes:
-        if node.layer is None and node not in given:
-            raise ValueError(f"{node!r} is needed by an output and is not among the inputs")
-    return nodes
-
-
-def _started(layers, names, seed):
-    rng = np.random.default_rng(seed)
-    return {f"{names[layer]}.{name}": value for layer in layers for name, value in layer.start_values(rng).items()}
-
-
-def _slices(layers, names):
-    slices, offset = {}, 0
-    for layer in layers:
-        for name, shape in layer.fixed_shapes.items():
-            size = math.prod(shape)
-            slices[f"{names[layer]}.{name}"] = (slice(offset, offset + size), shape)
-            offset += size
-    return slices
