@@ -145,5 +145,5 @@ def _second(net, xs, y, loss, output, wrt):
         raise ValueError(f"second derivatives want a loss of fastbp's own, got the function {loss!r}")
     if wrt == "params":
         net.programs.refuse_part()
-    objective = Objective(loss, net)
+    objective = Objective(loss, net, refuse_shares=False)
     return objective, objective.targets(y, len(xs[0])), -1

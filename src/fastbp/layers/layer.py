@@ -85,6 +85,11 @@ class Layer(Registered):
             tell(self._trainable)
 
     @property
+    def weights(self) -> list[np.ndarray]:
+        """The parameters in order, W before b: live views; none before a model is built from the layer."""
+        return [array for array in (self.views or {}).values() if array is not None][::2]
+
+    @property
     def output(self) -> Node:
         """The layer's node in the model that it belongs to, for models of parts of it.
 

@@ -14,6 +14,7 @@ from fastbp._configured import Registry
 from fastbp._typing import Arrays, Axes, DTypeLike, OneOrMore
 from fastbp.inputs import checks
 from fastbp.inputs.array_sources import as_source, limited, refuse_beyond
+from fastbp.inputs.few_rows import is_empty, is_row
 from fastbp.layers.embedding import limits_of, tables_of
 from fastbp.layers.layer import Layer
 from fastbp.layers.node import Input, Node, names_for
@@ -307,7 +308,7 @@ class Network:
         Parameters
         ----------
         X : array of shape (rows, inputs), or a tuple of them
-            The inputs; a tuple for several.
+            The inputs; a tuple for several. One input may also be a single row of shape (inputs,), or have no rows.
         check_finite : bool, default=True
             Whether a NaN or infinity in X raises.
         threads : int, optional
@@ -315,11 +316,18 @@ class Network:
 
         Returns
         -------
-        ndarray of shape (rows, outputs), or a tuple of them for several outputs
+        ndarray of shape (rows, outputs), or (outputs,) for a single row, or a tuple of them for several outputs
         """
         Y = self.programs.quick_predict(X, threads)
         if Y is not None:
             return Y
+        width = self._input_width
+        if width is not None and is_row(X, width):
+            Y = self.predict(np.asarray([X]), check_finite=check_finite, threads=threads)
+            return tuple(part[0] for part in Y) if isinstance(Y, tuple) else Y[0]
+        if width is not None and is_empty(X, width):
+            none = tuple(np.empty((0, node.width), self.dtype) for node in self.outputs)
+            return none if len(none) > 1 else none[0]
         ys = self.programs.predict(self.as_sources(X, check_finite), threads)
         return ys[0] if len(ys) == 1 else ys
 
