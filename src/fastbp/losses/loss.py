@@ -33,7 +33,7 @@ SYNONYMS = {
 
 
 def are_shares(activation: str | None) -> bool:
-    """Whether the outputs of an activation are probabilities already, as a loss with a softmax or sigmoid makes them."""
+    """Whether an activation gives probabilities already, as a loss with a softmax or sigmoid makes them."""
     return activation == "softmax" or activation == "sigmoid"
 
 
