@@ -16,6 +16,8 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy
+
 ROOT = Path(__file__).resolve().parents[1]
 ENGINE = ROOT / "src" / "fastbp" / "_engine"
 TARGETS = {
@@ -62,6 +64,8 @@ def compile_one(target: str, source: Path, folder: str) -> str:
         [
             *command,
             f"-I{ENGINE}",
+            "-isystem",
+            numpy.get_include(),
             "-isystem",
             headers,
             "-c",

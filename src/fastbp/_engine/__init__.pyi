@@ -31,6 +31,7 @@ from fastbp._engine.locked_passes import (
     updated as updated,
 )
 from fastbp._engine.loss_term import Term as Term
+from fastbp._engine.native import Native as Native, capsule as capsule
 from fastbp._engine.program import Program as Program
 from fastbp._engine.sources import Source as Source, SparseSource as SparseSource
 from fastbp._engine.tables import (

@@ -98,6 +98,7 @@ cdef struct Op:
     Tensor Y
     Tensor dY
     const void* W
+    const void* W_end           # what may be read from W on, or NULL: W alone
     const void* b               # NULL without bias
     void* dW
     void* db
@@ -259,6 +260,7 @@ cdef struct Kernels:
     const OpKind* ops           # each table ends with an entry without name
     const OpKind* dense
     const OpKind* sparse_dense  # the same on rows in compressed form
+    GradientKernel add_gram     # of panels of columns start ... stop: X' X to a dW
     GatherKernel gather_sparse
     const Activation* activations
     const Loss* losses

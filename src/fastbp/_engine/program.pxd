@@ -75,6 +75,7 @@ cdef enum:
 
 
 cdef class Program:
+    cdef object __weakref__
     cdef Plan plan
     cdef Tuner[KINDS_OF_PASS] tuners
     cdef object dtype
@@ -89,6 +90,7 @@ cdef class Program:
     cdef public Py_ssize_t pending      # rows of the forward pass that a backward pass may follow, 0 for none
     cdef int n_contexts         # that have scratch memory ...
     cdef Py_ssize_t scratch     # ... of so many bytes
+    cdef const char* params_end     # of the memory that params lies in
     cdef double row_seconds     # that one thread takes for a row, roughly
     cdef Tensor* dX             # of all nodes, one after the other
     cdef void** dX_data         # dX.data, which is NULL while nobody wants it
@@ -96,7 +98,6 @@ cdef class Program:
     cdef Arena buffers          # activations and their gradients
 
     cdef void* own(self, Py_ssize_t size) except NULL
-    cdef void place_parameters(self, Node* node, offsets) except *
     cdef void raise_failed(self) except *
     cdef void reserve(self, Py_ssize_t rows) except *
     cdef void want_inputs(self, bint wanted) noexcept nogil

@@ -18,7 +18,7 @@ from cpython.exc cimport PyErr_CheckSignals
 from fastbp._engine.chain cimport Chain, matrices_part, squares_part, take_norm, update_span
 from fastbp._engine.flush cimport flush_subnormals, fp_mode, restore_mode
 from fastbp._engine.kernel_table cimport Activation, Constraint, Context, Kernels, Op, OpKind, Tensor
-from fastbp._engine.memory cimport Arena, address, aligned, kernels_of, numbers_of, pitch_of
+from fastbp._engine.memory cimport Arena, address, aligned, kernels_of, numbers_of, pitch_of, readable_end
 from fastbp._engine.sources cimport Source
 from fastbp._engine.tables cimport row_named
 from fastbp._engine.loss_term cimport Term
@@ -53,7 +53,7 @@ cdef class Program:
         self.inputs, self.outputs = list(inputs), list(outputs)
         self.specs, self.gradient_widths, first, ports = lower(widths, ops, inputs, outputs)
         self.owns = list(enumerate(first))
-        self.plan.params = <char*> address(params, params.nbytes)
+        self.plan.params, self.params_end = <char*> address(params, params.nbytes), readable_end(params)
         self.plan.grads = <char*> address(grads, grads.nbytes)
         self.plan.n_nodes, self.plan.n_sources, self.plan.n_sinks = len(self.specs), len(inputs), len(outputs)
         self.plan.n_operands = sum(len(spec.gradients) for spec in self.specs)
@@ -106,6 +106,10 @@ cdef class Program:
             node.op.alpha, node.op.beta = spec.settings.get("alpha", 0), spec.settings.get("beta", 0)
             node.op.first, node.op.step = spec.settings.get("first", 0), spec.settings.get("step", 1)
             node.op.key = spec.settings.get("key", 0)
+            if "values" in spec.settings:
+                values = np.array(spec.settings["values"], self.dtype)
+                self.arrays.append(values)
+                node.op.W = <void*> address(values, self.widths[spec.output] * self.plan.kernels.item)
             node.weight_rows = self.widths[spec.inputs[0]] if spec.kind == "dense" else spec.settings.get("rows", 1)
             node.weight_columns = spec.settings.get("columns", self.widths[spec.output])
             if spec.kind == "embedding":
@@ -116,7 +120,7 @@ cdef class Program:
                 node.constraint = <const Constraint*> row_named(
                     self.plan.kernels.constraints, sizeof(Constraint), name)
                 self.plan.n_constrained += 1
-            self.place_parameters(node, spec.offsets)
+            place_parameters(&self.plan, node, spec.offsets, self.params_end)
             if node.weights >= 0:
                 node.shares_gradient = node.weights in seen
                 node.last_of_parameters = True
@@ -150,28 +154,14 @@ cdef class Program:
                 operand += 1
         self.want_inputs(False)
 
-    cdef void place_parameters(self, Node* node, offsets) except *:
-        cdef Py_ssize_t item = self.plan.kernels.item
-        weights, bias, mean, variance = (*offsets, *[-1] * 4)[:4]
-        node.weights, node.bias = weights, bias
-        if node.weights >= 0:
-            node.op.W = self.plan.params + node.weights * item
-            node.op.dW = self.plan.grads + node.weights * item
-        if node.bias >= 0:
-            node.op.b = self.plan.params + node.bias * item
-            node.op.db = self.plan.grads + node.bias * item
-        if mean >= 0:
-            node.op.running_mean = self.plan.params + <Py_ssize_t> mean * item
-            node.op.running_variance = self.plan.params + <Py_ssize_t> variance * item
-
     cdef void reserve(self, Py_ssize_t rows) except *:
         """Buffers for so many rows; what was kept for a backward pass is gone if they grow."""
+        if rows <= self.plan.capacity:
+            return
         cdef const Kernels* kernels = self.plan.kernels
         cdef Py_ssize_t held = held_for(kernels, rows), k, operand = 0
         cdef Py_ssize_t size = aligned(rows * self.plan.n_sinks * sizeof(double))
         cdef Node* node
-        if rows <= self.plan.capacity:
-            return
         widths = [*self.widths, *self.widths, *self.gradient_widths]
         refuse_beyond_memory(kernels, widths, held)
         for width in widths:

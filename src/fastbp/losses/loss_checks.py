@@ -108,7 +108,7 @@ def as_targets(t, rows: int, width: int, loss: Loss, mask_nan: bool, dtype: np.d
 
 
 def as_weights(
-    weights, t: ndarray, dtype: np.dtype, name: str = "sample_weight", *, part: bool = False, negative: bool = False
+    weights, t: ndarray, dtype: np.dtype, name: str = "sample_weight", part: bool = False, negative: bool = False
 ) -> ndarray:
     """Weights per row or per value of the targets t, as `checks.as_weights` has them."""
     array = checks.as_numbers(weights, name)

@@ -5,6 +5,8 @@ makes calls thread-safe: one thread at a time. All arrays are checked already: b
 once for a whole data set. Without `threads` the engine chooses.
 """
 
+import weakref
+
 import numpy as np
 
 from fastbp import _engine
@@ -21,11 +23,8 @@ class Inference:
         self.program.guard(lock)
         self._lock = lock
         single = len(graph[2]) == len(graph[3]) == 1
-        self._fast_path = _engine.FastPath(self.program, lock, params.dtype) if single else None
-
-    def quick_predict(self, X, threads: int | None = None) -> np.ndarray | None:
-        """Outputs of an X that needs no conversion, checked on the way; None if it does."""
-        return None if self._fast_path is None else self._fast_path.predict(X, threads)
+        # (X, threads=None, out=None): outputs of an X that needs no conversion, checked on the way; None if it does.
+        self.quick_predict = _engine.FastPath(self.program, lock, params.dtype).predict if single else _never
 
     def predict(self, xs: tuple, threads: int | None = None) -> tuple:
         """Outputs without dropout."""
@@ -50,6 +49,7 @@ class Programs:
         self._frozen: dict[frozenset[int], list] = {}
         self._fixed: list = []
         self._spans: list | None = None
+        self._steppers: weakref.WeakSet[_engine.Program] = weakref.WeakSet()  # of native steps
         self._update = _engine.functional.UPDATES[dtype]
         self._graph = graph = (widths, ops, inputs, outputs)
         self._training = _engine.Program(dtype.name, *graph, self.params, self.grads)
@@ -121,6 +121,19 @@ class Programs:
             return None
         return _engine.FastPath(self._training, self._lock, self.params.dtype, terms[0], chain)
 
+    def native(self, rows: int) -> _engine.Native:
+        """Native functions for so many rows."""
+        return self.derivatives.native(rows)
+
+    def give_steps(self, native: _engine.Native, chain, term, next_rate, diverged) -> None:
+        """Let native functions train."""
+        widths, ops, inputs, outputs = self._graph
+        program = _engine.Program(self.params.dtype.name, widths, ops, inputs, outputs, self.params, self.grads)
+        with self._lock:
+            program.freeze(frozenset().union(*self._frozen))
+            self._steppers.add(program)
+            native.train_with(program, self._training, chain, term, next_rate, diverged)
+
     def run(self, batches: _engine.Batches, threads: int | None = None) -> tuple[int, int]:
         """Train; the next batch (or the bad one), and the status."""
         self.refuse_part()
@@ -151,7 +164,7 @@ class Programs:
                 self._frozen[tensors] = parts
                 for start, stop in parts:
                     self.grads[start:stop] = 0
-            for program in (self._training, self._inference.program):
+            for program in (self._training, self._inference.program, *self._steppers):
                 program.freeze(frozenset().union(*self._frozen))
             self._find_spans()
 
@@ -178,3 +191,7 @@ class Programs:
 def _snapshot(programs, chain):
     own = programs.params.copy(), programs.draws
     return own if chain is None else (*own, chain.states.copy(), chain.t, chain.loss)
+
+
+def _never(X, threads: int | None = None, out: np.ndarray | None = None) -> None:
+    """The way of nets that have no fast path."""

@@ -3,6 +3,8 @@
 They are separate from those of training, so that `grads` and the state of a pending backward pass do not change.
 """
 
+import contextlib
+
 import numpy as np
 
 from fastbp import _engine
@@ -135,6 +137,13 @@ class DerivativePrograms:
             self._tangent_programs[of_parameters] = (program, moving, params, grads)
         return self._tangent_programs[of_parameters][:2]
 
+    def native(self, rows: int) -> _engine.Native:
+        """Native functions for so many rows, with programs of their own."""
+        tangents = None
+        with contextlib.suppress(_engine.NoTangentRule):
+            tangents, _ = self._program(_engine.tangent(*self._graph, None)[0], self._params)
+        return _engine.Native(self._lock, rows, self._program(self._graph, self._params)[0], tangents)
+
     def _compile_hidden(self):
         """The program of `whole_jacobian` and its parameters: the network's, then the products of its weights."""
         size = self._params.size
@@ -177,7 +186,7 @@ def _activations_apart(widths, ops):
 
 
 def aligned_zeros(size: int, dtype: np.dtype) -> np.ndarray:
-    """A zero vector that begins on a cache line."""
-    raw = np.zeros(size * dtype.itemsize + ALIGNMENT, np.uint8)
+    """A zero vector that begins on a cache line; a line follows that may be read, so vectors need not end with it."""
+    raw = np.zeros(size * dtype.itemsize + 2 * ALIGNMENT, np.uint8)
     first = -raw.ctypes.data % ALIGNMENT
     return raw[first : first + size * dtype.itemsize].view(dtype)

@@ -22,7 +22,7 @@ from fastbp.training.batch_runner import BatchRunner
 from fastbp.training.objective import mean_of_batches
 from fastbp.training.state import State
 
-SLICE = 0.05  # seconds in the engine without a look at signals; Ctrl-C feels immediate below 0.1
+SLICE = 0.05  # seconds in the engine without checking signals; Ctrl-C feels immediate below 0.1
 
 
 class Position(NamedTuple):
@@ -63,9 +63,9 @@ class Fit:
         self._losses = np.empty(len(self._starts))
         self._each_loss = np.empty((len(self._starts), len(data.ts)))
         self._outs: tuple[np.ndarray, ...] | None = None
-        self._batch = 0  # how many of the epoch are done
+        self._batch = 0  # batches done in this epoch
         self._call = 0, 0  # batch and step with which the engine's last call began
-        self._skip = 0  # how many of the next epoch were done before the fit was resumed
+        self._skip = 0  # batches of the next epoch that were done before the fit was resumed
         self._rng_before: dict | None = None  # within an epoch
         self._end = threading.RLock()  # held while an epoch ends: another thread that saves waits for it
 
@@ -76,15 +76,18 @@ class Fit:
             call("on_train_begin", self.history)
             if position is not None:
                 self._go_to(position)
-            try:
-                while (self._skip or not self.callbacks.stopped) and len(self.history.epoch) < count:
-                    self._epoch(len(self.history.epoch))
-            except DivergenceError as error:
-                if not call("on_divergence", error):
-                    raise
+            self._train_until(count)
             call("on_train_end", self.history)
         finally:
             call("on_close")
+
+    def _train_until(self, count):
+        try:
+            while (self._skip or not self.callbacks.stopped) and len(self.history.epoch) < count:
+                self._epoch(len(self.history.epoch))
+        except DivergenceError as error:
+            if not self.callbacks.call("on_divergence", error):
+                raise
 
     def _epoch(self, epoch):
         if self.callbacks.call("on_epoch_begin", epoch) and not self._skip:
@@ -92,14 +95,21 @@ class Fit:
         begin = time.perf_counter()
         self._rng_before = self.rng.bit_generator.state
         logs, done = self.trained(epoch)
-        if self.validation is not None and (epoch + 1) % self.validation_freq == 0:
-            values = self.runner.evaluated(self.validation, self.threads)
-            logs |= {f"val_{name}": value for name, value in values.items()}
+        logs |= self.validated(epoch)
         with self._end:
             self.history.add(logs, time.perf_counter() - begin, done)
             self._batch, self._call, self._rng_before = 0, (0, self.runner.chain.t), None
-            self.runner.optimizer.end_epoch(logs, self.history.history)
-            self.callbacks.call("on_epoch_end", epoch, logs)
+            self._end_epoch(epoch, logs)
+
+    def _end_epoch(self, epoch, logs):
+        self.runner.optimizer.end_epoch(logs, self.history.history)
+        self.callbacks.call("on_epoch_end", epoch, logs)
+
+    def validated(self, epoch: int) -> dict[str, float]:
+        """Loss and metrics of the validation data, in the epochs that look at it."""
+        if self.validation is None or (epoch + 1) % self.validation_freq:
+            return {}
+        return {f"val_{name}": value for name, value in self.runner.evaluated(self.validation, self.threads).items()}
 
     def trained(self, epoch: int) -> tuple[dict[str, float], int]:
         """Go through the rows once; the loss and metrics of the epoch, and the rows done."""
@@ -139,18 +149,18 @@ class Fit:
             callbacks.batches_done(batch - first, batch - 1, losses[batch - 1])
             rows = int(self._starts[batch - 1] + sizes[batch - 1])
             callbacks.call("on_tick", rows, {"loss": float(losses[batch - 1])})
-        return self._mean_loss(order)
+        return self._loss_of_batches(order)
 
-    def _mean_loss(self, order):
+    def _loss_of_batches(self, order):
         """The weighted mean of the losses of the epoch's batches, as `evaluate` weighs rows; the rows done."""
         batch, data = self._batch, self.data
         rows = int(self._sizes[:batch].sum())
-        if self.runner.objective.divides_by_weights:  # as scikit-learn means losses, which hold penalties there
+        if self.runner.objective.divides_by_weights:  # the mean of scikit-learn, whose losses include the penalty
             return float((self._losses[:batch] * self._sizes[:batch]).sum() / rows), rows
         counted = self.runner.objective.counted(data.ts, data.weights, self._starts[:batch], order, rows)
         return mean_of_batches(self._each_loss[:batch], counted), rows
 
-    # Where it is
+    # Position
 
     def _setting(self):
         """The settings that must not change when an epoch is resumed."""
@@ -160,7 +170,8 @@ class Fit:
         """What the training goes on from, and the position, of one step; another thread may ask during a pass."""
         with self._end:
             state = state_now()
-            return state, self.position(state.steps)
+            place = self.position(state.steps)
+            return state, Position(place.state, {name: array.copy() for name, array in place.arrays.items()})
 
     def position(self, steps: int | None = None) -> Position:
         """The position of the fit, for a checkpoint: now, or when so many steps were done in this epoch."""

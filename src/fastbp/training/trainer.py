@@ -18,9 +18,8 @@ from fastbp.callbacks.history import History
 from fastbp.callbacks.progress import ProgressBar
 from fastbp.data import splitting
 from fastbp.data.batches import Data
-from fastbp.data.streams import Augmented, Slices
 from fastbp.inputs import checks
-from fastbp.network.growing import copy_states
+from fastbp.network.native import Native, of_trainer
 from fastbp.network.network import Network
 from fastbp.optimizers import optimizer as optimizers
 from fastbp.training import trainer_file, training_data
@@ -28,11 +27,11 @@ from fastbp.training.batch_runner import BatchRunner
 from fastbp.training.fit import Fit, Position
 from fastbp.training.measuring import resolve_metrics
 from fastbp.training.objective import Objective
-from fastbp.training.one_by_one import Online, numbered
+from fastbp.training.one_by_one import Online, move_to
 from fastbp.training.state import State, next_seed
 from fastbp.training.stream_fit import StreamFit
 
-MADE = {"runner", "objective", "metrics", "chain", "_fast_path", "_fit", "online"}  # anew in a copy
+MADE = {"runner", "objective", "metrics", "chain", "_fast_path", "_fit", "online"}  # created again in a copy
 
 
 class Trainer:
@@ -131,6 +130,34 @@ class Trainer:
         weights = self.objective.weights(sample_weight, ts, training=True)
         self.runner.run(Data(xs, ts, weights), self._loss, size=rows, threads=threads)
         return float(self._loss[0])
+
+    def compiled(self, rows: int = 1) -> Callable[[np.ndarray, np.ndarray], float]:
+        """A function f(x, y) that is `step` on a fixed number of rows; it checks form, dtype and labels only.
+
+        Parameters
+        ----------
+        rows : int, default=1
+            Number of rows of each call.
+
+        Returns
+        -------
+        function
+        """
+        return of_trainer(self, rows).call_step
+
+    def native(self, rows: int = 1) -> Native:
+        """The network as C functions, as `Network.native`, with `step`, which trains as this trainer does.
+
+        Parameters
+        ----------
+        rows : int, default=1
+            Number of rows of each call.
+
+        Returns
+        -------
+        Native
+        """
+        return Native(of_trainer(self, rows), rows, self.net)
 
     def fit(
         self,
@@ -235,12 +262,9 @@ class Trainer:
         history = History(names if validation is None else [*names, *(f"val_{name}" for name in names)])
         if seed is not None:
             self.rng = np.random.default_rng(checks.as_seed(seed))
-        rows = data.rows if isinstance(data, Data) else None
+        history.params = {"epochs": epochs, "batch_size": batch_size, "rows": getattr(data, "rows", None)}
         if augment is not None:
-            slices = Slices(data, batch_size, shuffle, self.rng) if isinstance(data, Data) else data
-            check = partial(check, check_finite=check_finite, part=True)
-            data = Augmented(slices, checks.as_callable(augment, "augment"), self.rng, check)
-        history.params = {"epochs": epochs, "batch_size": batch_size, "rows": rows}
+            data = training_data.augmented(data, augment, batch_size, shuffle, self.rng, check, check_finite)
         kind: type = Fit if isinstance(data, Data) else StreamFit
         rest = Callbacks(self, [*told, *[ProgressBar()] * bool(progress)]), history, threads, validation_freq
         fit = kind(self.runner, self.rng, data, validation, batch_size, shuffle, *rest)
@@ -287,7 +311,7 @@ class Trainer:
         return (self.state(), None) if self._fit is None else self._fit.place(self.state)
 
     def learn_one(self, x: Mapping[Any, Any], y: Any) -> None:
-        """Train on one row, a dict of features as River has it.
+        """Train on one sample, a dict of features as in River.
 
         Features take the columns of X in the order in which they come, labels the classes. When there are none left,
         the net grows: `net` is then another network with the same numbers in its corner, and with new weights that
@@ -334,7 +358,7 @@ class Trainer:
         return self._rows.value(x)
 
     def predict_proba_one(self, x: Mapping[Any, Any]) -> dict[Any, float]:
-        """The probability of each label that was seen; of False and True for one logit.
+        """The probability of each label seen so far; of False and True for one logit.
 
         Parameters
         ----------
@@ -354,22 +378,10 @@ class Trainer:
         return self.online
 
     def _new_online(self, *known):
-        return Online(self.net, self.objective.losses[0], self.step, self._move_to, *known)
-
-    def _move_to(self, net, back=False):
-        """Go on with a network that this one has grown to, with the state of the optimizer, or back to the old one."""
-        old, chain = self.net, self.chain
-        self._take(net)
-        if not back:
-            copy_states(old, chain.states, net, self.chain.states)
-            self.chain.t = chain.t
-
-    def online_of(self, names: dict | None) -> Online | None:
-        """The features and labels that a file has, None for None."""
-        return None if names is None else self._new_online(*numbered(names, self.net))
+        return Online(self.net, self.objective.losses[0], self.step, partial(move_to, self), *known)
 
     def save(self, path: str | os.PathLike, metadata: dict[str, str] | None = None) -> None:
-        """Write the network and all that training needs to go on exactly.
+        """Write the network and the state that training needs to resume exactly.
 
         Parameters
         ----------
@@ -407,7 +419,7 @@ class Trainer:
         return trainer_file.load(cls, path)
 
     def restore(self, path: str | os.PathLike) -> None:
-        """Go on from a file: parameters, optimizer, learning rate, random numbers become those that it holds.
+        """Restore a file: parameters, optimizer, learning rate and random generators.
 
         Parameters
         ----------
@@ -424,7 +436,7 @@ class Trainer:
         trainer_file.restore(path, self)
 
     def state(self) -> State:
-        """What the training goes on from, as it is between two steps of whoever trains."""
+        """The state needed to resume training, taken between two steps."""
         return State.of(self.runner, self.rng)
 
     def go_to(self, state: State) -> None:
@@ -432,19 +444,7 @@ class Trainer:
         state.put(self.runner, self.rng)
 
     def __getstate__(self):
-        online, (state, position) = self.online, self.place()
-        return {
-            **{name: value for name, value in vars(self).items() if name not in MADE},
-            "pending": position or self.pending,
-            "state": state,
-            "known": None if online is None else (online.columns, online.labels or {}),
-        }
+        return trainer_file.pickled(self, MADE)
 
     def __setstate__(self, kept):
-        rest = dict(kept)
-        state, known = rest.pop("state"), rest.pop("known")
-        vars(self).update(rest)
-        self._fit = None
-        self._take(self.net)
-        self.go_to(state)
-        self.online = None if known is None else self._new_online(*known)
+        trainer_file.unpickle(self, kept)

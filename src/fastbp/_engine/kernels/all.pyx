@@ -26,8 +26,8 @@ from fastbp._engine.scalar cimport (
     log1p_of_unit, normal_tail_ratio, sigmoid, square_root, tanh, upper_half,
 )
 from fastbp._engine.tile cimport (
-    BLOCKED, COLUMNS, FROM_BIAS, FROM_C, FROM_ZERO, HEIGHTS, LANES, PANEL, PLAIN, TILE_ROWS, TILES, operand, real,
-    result, stream_line, transpose,
+    BLOCKED, COLUMNS, FROM_BIAS, FROM_C, FROM_ZERO, HEIGHTS, LANES, LONE_VECTORS, LONES, PANEL, PLAIN, TILE_ROWS, TILES,
+    operand, real, result, stream_line, transpose,
 )
 
 include "arrays.pxi"
@@ -45,6 +45,7 @@ include "sparse.pxi"
 include "ops/dropout.pxi"
 include "ops/arithmetic.pxi"
 include "ops/columns.pxi"
+include "ops/functions.pxi"
 include "ops/embedding.pxi"
 include "ops/normalization.pxi"
 include "ops/prelu.pxi"
@@ -70,6 +71,7 @@ table.lanes = LANES
 table.scratch = SCRATCH * sizeof(real)
 table.ops = op_kinds
 table.dense = dense_entry
+table.add_gram = add_gram
 table.sparse_dense = &sparse_dense
 table.gather_sparse = gather_sparse
 table.activations = activations

@@ -1,7 +1,6 @@
-"""What a network is laid out by: the order of its nodes, the places of its parameters, their initial values."""
+"""What a network is built from: its nodes in order, the slices of its parameters, and their initial values."""
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from fastbp.layers.node import Input, Node, topological_order
 
 
 def ordered(inputs: tuple[Input, ...], outputs: tuple[Node, ...]) -> tuple[Node, ...]:
-    """All nodes of a network, each after its parents; raises where inputs and outputs do not fit."""
+    """All nodes in topological order; raises if the graph is not whole."""
     for what, nodes in (("inputs", inputs), ("outputs", outputs)):
         if not nodes:
             raise ValueError(f"a model needs {what}, got none")
@@ -27,23 +26,23 @@ def ordered(inputs: tuple[Input, ...], outputs: tuple[Node, ...]) -> tuple[Node,
     return nodes
 
 
-def started(layers: Sequence[Layer], names: dict, seed: int) -> dict[str, np.ndarray]:
+def started(layers: tuple[Layer, ...], names: dict, seed: int | None) -> dict[str, np.ndarray]:
     """Initial values of all parameters by their full names."""
     rng = np.random.default_rng(seed)
     return {f"{names[layer]}.{name}": value for layer in layers for name, value in layer.start_values(rng).items()}
 
 
-def slices(layers: Sequence[Layer], names: dict) -> dict[str, tuple[slice, tuple[int, ...]]]:
-    """Where each parameter is in the flat vectors, and its shape, by its full name."""
-    found, offset = {}, 0
+def slices_of(layers: tuple[Layer, ...], names: dict) -> dict[str, tuple[slice, tuple[int, ...]]]:
+    """Slice of the flat vector and shape of each parameter by its full name."""
+    slices, offset = {}, 0
     for layer in layers:
         for name, shape in (layer.fixed_shapes or {}).items():
             size = math.prod(shape)
-            found[f"{names[layer]}.{name}"] = (slice(offset, offset + size), shape)
+            slices[f"{names[layer]}.{name}"] = (slice(offset, offset + size), shape)
             offset += size
-    return found
+    return slices
 
 
-def size(slices: dict[str, tuple[slice, tuple[int, ...]]]) -> int:
+def size_of(slices: dict[str, tuple[slice, tuple[int, ...]]]) -> int:
     """Number of parameters."""
     return sum(part.stop - part.start for part, _ in slices.values())
