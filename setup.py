@@ -44,13 +44,13 @@ FLAGS = (
 GCC = sys.platform == "linux" and "clang" not in CC and not ZIG
 KERNEL_FLAGS = [] if MSVC else ["-O3", *(["--param", "vect-epilogues-nomask=0"] if GCC else [])]
 # Where there is no AVX2, what is left of -O3 vectorizes as well, in half the size.
-SMALL_FLAGS = ["-O2", "-ftree-vectorize", "-fvect-cost-model=dynamic", "-finline-functions"] if GCC else []
+SMALLER = {"generic": ["-O2", "-ftree-vectorize", "-fvect-cost-model=dynamic", "-finline-functions"]} if GCC else {}
 MODULE_FLAGS = [] if MSVC else ["-Os"]
 STRIPPED = ["-Wl,-s"] if GCC else []
 INSTRUCTION_SETS = {"generic": []}
 if platform.machine().lower() in ("x86_64", "amd64") and not MSVC:
     INSTRUCTION_SETS = {
-        "generic": ["-march=x86-64-v2", *SMALL_FLAGS],
+        "generic": ["-march=x86-64-v2"],
         "avx2": ["-march=x86-64-v3"],
         "avx512": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
     }
@@ -126,7 +126,10 @@ modules = [extension(path.stem, path.as_posix(), MODULE_FLAGS) for path in sorte
 variants = {
     # tests/_engine/test_machine_code.py looks functions up by their names
     (isa, dtype): extension(
-        f"kernels_{isa}_{dtype}", KERNELS, [*KERNEL_FLAGS, *flags_of(isa)], stripped=isa != "avx512"
+        f"kernels_{isa}_{dtype}",
+        KERNELS,
+        [*KERNEL_FLAGS, *SMALLER.get(isa, []), *flags_of(isa)],
+        stripped=isa != "avx512",
     )
     for isa in wanted_sets()
     for dtype in NUMBERS
