@@ -41,9 +41,10 @@ def sources() -> list[Path]:
 
 
 def write_windows_headers(folder: str) -> None:
-    """Python's, with a pyconfig.h for Windows."""
+    """Python's, with a pyconfig.h for Windows, and what NumPy's of this system include."""
     headers = shutil.copytree(sysconfig.get_path("include"), os.path.join(folder, "windows"))
-    shutil.copy(ROOT / "reliability" / "windows" / "pyconfig.h", headers)
+    for header in (ROOT / "reliability" / "windows").glob("*.h"):
+        shutil.copy(header, headers)
 
 
 def compile_one(target: str, source: Path, folder: str) -> str:
