@@ -41,10 +41,9 @@ def sources() -> list[Path]:
 
 
 def write_windows_headers(folder: str) -> None:
-    """Python's, with a pyconfig.h for Windows, and what NumPy's of this system include."""
+    """Python's, with a pyconfig.h for Windows."""
     headers = shutil.copytree(sysconfig.get_path("include"), os.path.join(folder, "windows"))
-    for header in (ROOT / "reliability" / "windows").glob("*.h"):
-        shutil.copy(header, headers)
+    shutil.copy(ROOT / "reliability" / "windows" / "pyconfig.h", headers)
 
 
 def compile_one(target: str, source: Path, folder: str) -> str:
@@ -60,6 +59,7 @@ def compile_one(target: str, source: Path, folder: str) -> str:
         *TARGETS[target],
         *FLAGS,
         *WARNINGS,
+        *([] if "linux" in target else ["-isystem", ROOT / "reliability" / "not_linux"]),
     ]
     result = subprocess.run(
         [
