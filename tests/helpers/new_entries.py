@@ -211,6 +211,16 @@ def _cube(graph, xs, ts, width, offsets, settings):
 
 """,
         ),
+        f"{PYTHON}/_engine/reverse_graph.py": (
+            '@gradient_rule("prelu")',
+            """\
+@gradient_rule("cube")
+def _cube(graph, xs, Y, G, offsets, settings):
+    return [graph.scaled(graph.op("multiply", [xs[0], xs[0], G]), 3.0)]
+
+
+""",
+        ),
         f"{PYTHON}/layers/dense.py": (
             "class Dropout(Layer)",
             '''\

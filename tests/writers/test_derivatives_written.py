@@ -78,5 +78,11 @@ def test_what_has_no_form_is_refused_by_name(tmp_path: Path) -> None:
         net = fb.Model(x, node)
         with pytest.raises(ValueError, match=words):
             net.to_c(tmp_path / "net.c")
+
+
+def test_pytorch_is_not_written() -> None:
+    pytest.importorskip("torch")
+    x = fb.Input(2)
+    net = fb.Model(x, fb.diff(fb.Dense(1)(fb.Dense(3, "tanh")(x)), x[:, 0]))
     with pytest.raises(ValueError, match="cannot be written as PyTorch: derivatives as nodes are not written"):
         net.to_torch()
