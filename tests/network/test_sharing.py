@@ -128,3 +128,37 @@ def test_files_and_memory(tmp_path, rng: np.random.Generator) -> None:
     finally:
         gc.enable()
     np.testing.assert_array_equal(encoder.predict(X), expected)
+
+
+def test_a_network_with_the_layers_in_another_order_trains_each_by_its_own_rules() -> None:
+    net = fb.Sequential(fb.Input(4), fb.Dense(4, name="a"), fb.Dense(4, name="b"), dtype="float64", seed=0)
+    x = fb.Input(4)
+    other = fb.Model(x, net["a"](net["b"](x)))
+    twin = fb.Sequential(fb.Input(4), fb.Dense(4, name="b"), fb.Dense(4, name="a"), dtype="float64", seed=1)
+    for layer in "ab":
+        twin[layer].W[...], twin[layer].b[...] = net[layer].W, net[layer].b
+    X, y = np.random.default_rng(0).normal(size=(2, 9, 4))
+    for model in (other, twin):
+        groups = {"a": {"lr_scale": 0.1, "weight_decay": 0.5}}
+        trainer = fb.Trainer(model, "mse", fb.Adam(0.1, groups=groups))
+        for _ in range(3):
+            trainer.step(X, y)
+    for layer in "ab":
+        np.testing.assert_allclose(net[layer].W, twin[layer].W, rtol=0, atol=1e-13)
+
+
+def test_a_part_of_a_network_has_no_native_steps() -> None:
+    net = fb.Sequential(fb.Input(4), fb.Dense(3, name="code"), fb.Dense(2), seed=0)
+    part = fb.Trainer(fb.Model(net.inputs, net["code"].output))
+    for make in (part.native, part.compiled):
+        with pytest.raises(ValueError, match="this model has a part of the layers of another one"):
+            make(5)
+
+
+def test_one_row_goes_into_an_array_of_the_caller() -> None:
+    net = fb.Sequential(fb.Input(4), fb.Dense(3), seed=0)
+    x, out = np.ones(4, np.float32), np.empty(3, np.float32)
+    assert net.predict(x, out=out) is out
+    np.testing.assert_array_equal(out, net.predict(x[None])[0])
+    with pytest.raises(ValueError, match="out must be an array of float32"):
+        net.predict(x, out=np.empty((1, 3), np.float32))

@@ -32,29 +32,31 @@ def sets_of(dtype="float64") -> dict:
     }
 
 
-def summed(net: fb.Model, sets: dict) -> tuple[float, np.ndarray]:
-    """The loss of all sets and its gradient by the parameters."""
+def summed(net: fb.Model, sets: dict) -> tuple[float, np.ndarray, float]:
+    """The loss of all sets, its gradient by the parameters, and the sum of the weighted means of the sets."""
     import torch_twin
     from torch_twin import torch
 
     params = {name: p.double().requires_grad_() for name, p in torch_twin.parameters(net).items()}
-    total = torch.zeros((), dtype=torch.float64)
+    total, means = torch.zeros((), dtype=torch.float64), 0.0
     for X, targets, *weight in sets.values():
         ys = dict(zip(LOSSES, torch_twin.evaluate(net, params, torch.tensor(X, dtype=torch.float64)), strict=True))
         for name, target in targets.items():
             t = torch.as_tensor(np.broadcast_to(target, ys[name].shape).copy(), dtype=torch.float64)
             form = {"mse": torch.nn.functional.mse_loss, "huber": torch.nn.functional.huber_loss}[LOSSES[name]]
             rows = form(ys[name], t, reduction="none").mean(1)
-            total = total + (rows * torch.as_tensor(weight[0] if weight else 1.0)).mean()
+            w = torch.as_tensor(weight[0] if weight else 1.0)
+            total = total + (rows * w).mean()
+            means += float(((rows * w).mean() if w.ndim == 0 else (rows * w).sum() / w.sum()).detach())
     grads = torch.autograd.grad(total, list(params.values()), allow_unused=True)
     parts = [torch.zeros_like(p) if g is None else g for g, p in zip(grads, params.values(), strict=True)]
-    return float(total.detach()), np.concatenate([part.numpy().reshape(-1) for part in parts])
+    return float(total.detach()), np.concatenate([part.numpy().reshape(-1) for part in parts]), means
 
 
 def assert_a_step(factor: float = 1.0) -> None:
     net, sets = net_of(), sets_of()
     before = net.params.copy()
-    loss, gradient = summed(net, sets)
+    _, gradient, loss = summed(net, sets)
     history = net.fit(sets, loss=LOSSES, optimizer=fb.SGD(lr=0.5), batch_size=100, seed=1)
     np.testing.assert_allclose(history.history["loss"], [factor * loss], rtol=1e-12)
     np.testing.assert_allclose(net.params, before - 0.5 * factor * gradient, rtol=0, atol=1e-13)
@@ -178,7 +180,51 @@ def test_validation_by_sets_and_by_arrays() -> None:
     net = net_of()
     slow = {"loss": LOSSES, "optimizer": fb.SGD(lr=1e-14), "batch_size": 100, "validation_data": sets}
     found = net.fit(sets, **slow).history["val_loss"]
-    assert found[0] == pytest.approx(summed(net, sets)[0], rel=1e-9)
+    assert found[0] == pytest.approx(summed(net, sets)[2], rel=1e-9)
+
+
+@pytest.mark.parametrize("batch_size", [3, 20, 100])
+def test_the_history_counts_what_is_known(batch_size: int) -> None:
+    """At a learning rate of 0 as validation does, whatever the batches: weights of rows, and missing targets."""
+    rng = np.random.default_rng(7)
+    X, u = rng.normal(size=(40, 2)), rng.normal(size=(40, 1))
+    u[rng.random(40) < 0.6] = np.nan
+    residual, w = rng.normal(size=(30, 3)), rng.uniform(0, 3, size=30)
+    residual[rng.random(residual.shape) < 0.4] = np.nan
+    sets = {"a": (X, {"u": u}), "b": (X[:30], {"residual": residual, "u": 1.0}, w)}
+    losses = {"u": fb.losses.MSE(mask_nan=True), "residual": fb.losses.Huber(mask_nan=True)}
+    net = net_of()
+    settings = {"optimizer": fb.SGD(0.0), "batch_size": batch_size, "validation_data": sets}
+    history = net.fit(sets, loss=losses, **settings).history
+    Y, known = net.predict(X), ~np.isnan(residual)
+    W = np.broadcast_to(w[:, None], residual.shape)
+    small = np.abs(Y[1][:30] - residual) <= 1
+    huber = np.where(small, (Y[1][:30] - residual) ** 2 / 2, np.abs(Y[1][:30] - residual) - 0.5)
+    wanted = {
+        "a_loss": np.nanmean((Y[0] - u) ** 2),
+        "b_loss": np.average(huber[known], weights=W[known]) + np.average((Y[0][:30, 0] - 1) ** 2, weights=w),
+    }
+    wanted["loss"] = sum(wanted.values())
+    for name, value in wanted.items():
+        assert history[name][0] == pytest.approx(value, rel=1e-12)
+        assert history[f"val_{name}"][0] == pytest.approx(value, rel=1e-12)
+
+
+def test_penalties_count_the_rows_of_the_step() -> None:
+    X, y = sets_of()["inside"][0], np.ones((50, 1))
+    nets = [net_of(), net_of()]
+    for net, data in zip(nets, ({"all": (X, {"u": y, "residual": 0})}, X), strict=True):
+        targets = () if data is not X else ((y, np.zeros((50, 3))),)
+        optimizer = fb.SGD(0.1, l2_by_rows=5.0)
+        net.fit(data, *targets, loss=LOSSES, optimizer=optimizer, batch_size=50, shuffle=False)
+    np.testing.assert_allclose(nets[0].params, nets[1].params, rtol=0, atol=1e-14)
+
+
+def test_a_part_of_a_network_is_not_trained() -> None:
+    net = net_of()
+    part = fb.Model(net.inputs, net["u"].output)
+    with pytest.raises(ValueError, match="this model has a part of the layers of another one"):
+        part.fit({"all": (np.ones((3, 2)), np.ones((3, 1)))})
 
 
 def test_divergence_is_told_with_its_place() -> None:

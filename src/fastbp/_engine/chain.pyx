@@ -103,6 +103,8 @@ cdef class Chain:
     def __init__(self, dtype, groups, Py_ssize_t n, segments=None, matrices=()):
         cdef int k
         segments = [(n, 0)] if segments is None else segments
+        stops = [stop for stop, _ in segments]
+        assert stops == sorted(stops) and max(stops) == n    # a stretch beyond them would be read without end
         self.arrays, self.n, self.t, self.loss, self.every = [], n, 0, NAN, 1
         self.rules.kernels, self.rules.n = kernels_of(np.dtype(dtype)), n
         self.context.scratch = self.own(self.rules.kernels.scratch)

@@ -33,7 +33,10 @@ def gradient_of(Program program, xs, ts, weights, terms, int threads):
     return program.loss_and_gradient(xs, ts, weights, terms, program.seed, program.draws, False, threads)
 
 
-def updated(Program program, update, arguments):
-    """update(*arguments), one step of an optimizer with the constraints; whether the update was finite."""
+def updated(Program program, update, arguments, double rows=0):
+    """update(*arguments), one step of an optimizer with the constraints; whether the update was finite.
+
+    Its gradient is a mean over so many rows; 0: over those of the last backward passes that were added up.
+    """
     constrain = program.constrain if program.plan.n_constrained > 0 else None
-    return update(*arguments, program.plan.scale or 1.0, constrain)
+    return update(*arguments, 1 / rows if rows > 0 else program.plan.scale or 1.0, constrain)

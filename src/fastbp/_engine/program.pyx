@@ -373,6 +373,12 @@ cdef class Program:
         """Whether a source had a number that it must not have, in the last pass."""
         return self.plan.unfit
 
+    @property
+    def losses(self):
+        """What each output added to the last loss."""
+        cdef Py_ssize_t k
+        return [self.plan.sinks[k].loss for k in range(self.plan.n_sinks)]
+
     def constrain(self):
         """Applies the constraints of the weights, as a step does after its update."""
         with nogil:

@@ -343,8 +343,9 @@ def as_weights(
         return array
     if not array.any():
         raise ValueError(f"{name} is zero in every row")
-    if max(array.max(), -array.min()) < np.finfo(dtype).tiny:  # which the engine takes for 0
-        raise ValueError(f"{name} is nowhere above {array.max():g}, too small for {dtype}; pass weights near 1")
+    most = np.abs(array).max()
+    if most < np.finfo(dtype).tiny:  # which the engine takes for 0
+        raise ValueError(f"{name} is nowhere above {most:g}, too small for {dtype}; pass weights near 1")
     return array
 
 

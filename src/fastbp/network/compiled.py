@@ -131,6 +131,7 @@ class Programs:
 
     def give_steps(self, native: _engine.Native, chain, term, next_rate, diverged) -> None:
         """Let native functions train."""
+        self.refuse_part()
         widths, ops, inputs, outputs = self._graph
         program = _engine.Program(self.params.dtype.name, widths, ops, inputs, outputs, self.params, self.grads)
         with self._lock:
@@ -154,8 +155,12 @@ class Programs:
             _engine.describe(self._training, table)
         return self._expansion.rows_of(table, True)
 
-    def step_on(self, parts: list, chain, lr: float, threads: int | None = None) -> tuple[list[float], int]:
-        """A step on the sum of the losses of parts (numbers of outputs, xs, ts, weights, terms): losses and status."""
+    def step_on(self, parts: list, chain, lr: float, threads: int | None = None) -> tuple[list[list[float]], int]:
+        """A step on the sum of the losses of parts (numbers of outputs, xs, ts, weights, terms), and its status.
+
+        The losses are a list for each part of what each of its outputs adds.
+        """
+        self.refuse_part()
         return self._lock.call(_step_on, self, parts, chain, lr, for_engine(threads))
 
     def of_outputs(self, wanted: tuple[int, ...]) -> _engine.Program:
@@ -212,23 +217,27 @@ class Programs:
 
     def _find_spans(self):
         """The spans that an optimizer updates; None for all."""
-        kept = sorted([*self._fixed, *(part for parts in self._frozen.values() for part in parts)])
+        kept = sorted([*self._fixed, *self._frozen_parts()])
         ends = [0, *(end for part in kept for end in part), self.params.size]
         spans = list(zip(ends[::2], ends[1::2], strict=True))
         self._spans = [span for span in spans if span[0] < span[1]] if kept else None
 
 
 def _step_on(programs, parts, chain, lr, threads):
-    training, losses = programs._training, []
+    training, losses, rows = programs._training, [], 0
+    training.pending = 0
     programs.grads[...] = 0
     for outputs, *data in parts:
         program = programs.of_outputs(outputs)
-        losses.append(program.loss_and_gradient(*data, training.seed, training.draws, True, threads, True))
-    if not math.isfinite(sum(losses)):
+        program.loss_and_gradient(*data, training.seed, training.draws, True, threads, True)
+        losses.append(program.losses)
+        rows += len(data[0][0])
+    total = sum(map(sum, losses))
+    if not math.isfinite(total):
         return losses, 1
     training.draws += 1
-    arguments = chain, programs.params, programs.grads, lr, programs._spans, sum(losses)
-    return losses, 0 if _engine.updated(training, programs._update, arguments) else 2
+    arguments = chain, programs.params, programs.grads, lr, programs._spans, total
+    return losses, 0 if _engine.updated(training, programs._update, arguments, rows) else 2
 
 
 def _snapshot(programs, chain):

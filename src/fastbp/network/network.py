@@ -249,11 +249,11 @@ class Network(AsLayer):
         width = self._input_width
         if width is not None and is_row(X, width):
             Y = self.predict(np.asarray([X]), check_finite=check_finite, threads=threads)
-            return tuple(part[0] for part in Y) if isinstance(Y, tuple) else Y[0]
-        if width is not None and is_empty(X, width):
-            none = tuple(np.empty((0, node.width), self.dtype) for node in self.outputs)
-            return none if len(none) > 1 else none[0]
-        ys = self.programs.predict(self.as_sources(X, check_finite), threads)
+            ys = tuple(part[0] for part in (Y if isinstance(Y, tuple) else (Y,)))
+        elif width is not None and is_empty(X, width):
+            ys = tuple(np.empty((0, node.width), self.dtype) for node in self.outputs)
+        else:
+            ys = self.programs.predict(self.as_sources(X, check_finite), threads)
         if out is not None:
             outs = checks.one_each(out, len(ys), "out")
             ys = tuple(checks.into(*pair) for pair in zip(outs, ys, strict=True))

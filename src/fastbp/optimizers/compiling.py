@@ -21,7 +21,8 @@ def compiled(optimizer: Any, net: Network) -> _engine.Chain:
     groups: dict[tuple, int] = {}
     segments: list[tuple[int, int]] = []  # where the parameters of a group end, and its number
     matrices: list[tuple] = []
-    for name, (part, shape) in net.slices.items():
+    # A network on the layers of another one may have them in another order, or a part of them.
+    for name, (part, shape) in sorted(net.slices.items(), key=lambda entry: entry[1][0].start):
         lr_scale, rules = group_of(optimizer, name, len(shape) == 2)
         group = groups.setdefault((lr_scale, tuple(rules)), len(groups))
         if segments and segments[-1][1] == group:
@@ -29,8 +30,10 @@ def compiled(optimizer: Any, net: Network) -> _engine.Chain:
         segments.append((part.stop, group))
         if any(_engine.RULES[rule].whole for rule, _ in rules):
             matrices.append((part.start, *shape, group))
-    every = list(groups) or [(1.0, optimizer.rules())]
-    return _engine.Chain(net.dtype.name, every, net.params.size, segments or None, matrices)
+    every, size = list(groups) or [(1.0, optimizer.rules())], net.params.size
+    if segments:
+        segments[-1] = size, segments[-1][1]
+    return _engine.Chain(net.dtype.name, every, size, segments or None, matrices)
 
 
 def group_of(optimizer: Any, name: str, is_matrix: bool) -> tuple[float, list[Rule]]:

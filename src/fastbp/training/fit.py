@@ -8,6 +8,7 @@ in Keras; a second pass would give cleaner numbers for a third more time.
 import threading
 import time
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from fastbp.data.streams import Stream
 from fastbp.errors import DAMAGE, DivergenceError, ModelFormatError
 from fastbp.inputs import checks
 from fastbp.training.batch_runner import BatchRunner
-from fastbp.training.objective import mean_of_batches
+from fastbp.training.objective import counted, mean_of_batches
 from fastbp.training.state import State
 
 SLICE = 0.05  # seconds in the engine without checking signals; Ctrl-C feels immediate below 0.1
@@ -157,8 +158,12 @@ class Fit:
         rows = int(self._sizes[:batch].sum())
         if self.runner.objective.divides_by_weights:  # the mean of scikit-learn, whose losses include the penalty
             return float((self._losses[:batch] * self._sizes[:batch]).sum() / rows), rows
-        counted = self.runner.objective.counted(data.ts, data.weights, self._starts[:batch], order, rows)
-        return mean_of_batches(self._each_loss[:batch], counted), rows
+        edges = self._starts[:batch], self._starts[:batch] + self._sizes[:batch]
+        return mean_of_batches(self._each_loss[:batch], counted(self._amounts, len(data.ts), edges, order)), rows
+
+    @cached_property
+    def _amounts(self):
+        return self.runner.objective.amounts(self.data.ts, self.data.weights)
 
     # Position
 

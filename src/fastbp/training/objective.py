@@ -18,6 +18,37 @@ from fastbp.losses.loss import Loss, are_shares
 from fastbp.network.network import Network
 
 
+def amounts(losses: tuple, ts: tuple, weights: tuple | None) -> np.ndarray | None:
+    """The weight of each row in the mean of some losses: an array (losses, 2, rows), or None if all rows count as 1.
+
+    First the known targets of a row, as a fraction of its targets, then the sum of their weights in that unit.
+    """
+    masked = [isinstance(loss, Loss) and loss.settings["mask_nan"] for loss in losses]
+    if weights is None and not any(masked):
+        return None
+    found = np.ones((len(ts), 2, len(ts[0])))
+    for k, (loss, t) in enumerate(zip(losses, ts, strict=True)):
+        w = None if weights is None or not isinstance(loss, Loss) else weights[k]
+        known = np.float64(1)
+        if masked[k]:
+            known = (t >= 0 if t.ndim == 1 else ~np.isnan(t)).astype(np.float64)
+        weighted = known if w is None else (known.T * np.abs(w.T.astype(np.float64))).T
+        for row, amount in zip(found[k], (known, weighted), strict=True):
+            row[...] = amount.mean(axis=1) if amount.ndim == 2 else amount
+    return found
+
+
+def counted(each: np.ndarray | None, outputs: int, edges: tuple, order: np.ndarray | None = None) -> np.ndarray:
+    """The sums of `amounts` over batches from edges[0] to edges[1] of the order: an array (outputs, 2, batches)."""
+    starts, stops = edges
+    if each is None:
+        return np.broadcast_to((stops - starts).astype(np.float64), (outputs, 2, len(starts)))
+    if len(starts) and (starts[1:] == stops[:-1]).all():
+        stop = stops[-1]
+        return np.add.reduceat(each[:, :, slice(stop) if order is None else order[:stop]], starts, axis=2)
+    return np.stack([each[:, :, a:b].sum(axis=2) for a, b in zip(starts, stops, strict=True)], axis=2)
+
+
 def mean_of_batches(each_loss: np.ndarray, counted: np.ndarray) -> float:
     """The weighted mean of losses (batches, outputs) whose batches count (outputs, 2, batches), as `counted` has it.
 
@@ -127,30 +158,8 @@ class Objective:
         return seen
 
     def amounts(self, ts: tuple, weights: tuple | None) -> np.ndarray | None:
-        """The weight of each row in the mean loss: an array (outputs, 2, rows), or None if all rows count as 1.
-
-        First the known targets of a row, as a fraction of its targets, then the sum of their weights in that unit.
-        """
-        masked = [isinstance(loss, Loss) and loss.settings["mask_nan"] for loss in self.losses]
-        if weights is None and not any(masked):
-            return None
-        found = np.ones((len(ts), 2, len(ts[0])))
-        for k, (loss, t) in enumerate(zip(self.losses, ts, strict=True)):
-            w = None if weights is None or not isinstance(loss, Loss) else weights[k]
-            known = np.float64(1)
-            if masked[k]:
-                known = (t >= 0 if t.ndim == 1 else ~np.isnan(t)).astype(np.float64)
-            weighted = known if w is None else (known.T * np.abs(w.T.astype(np.float64))).T
-            for row, amount in zip(found[k], (known, weighted), strict=True):
-                row[...] = amount.mean(axis=1) if amount.ndim == 2 else amount
-        return found
-
-    def counted(self, ts: tuple, weights: tuple | None, starts: np.ndarray, order: np.ndarray | None, rows: int):
-        """The sums of `amounts` over batches that begin at `starts`: an array (outputs, 2, batches)."""
-        amounts = self.amounts(ts, weights)
-        if amounts is None:
-            return np.broadcast_to(np.diff(starts, append=rows).astype(np.float64), (len(ts), 2, len(starts)))
-        return np.add.reduceat(amounts[:, :, slice(rows) if order is None else order[:rows]], starts, axis=2)
+        """`amounts` of these losses."""
+        return amounts(self.losses, ts, weights)
 
     def divide_by_weights(self) -> None:
         """Minimize the weighted mean of each batch, as scikit-learn does, where the losses are the engine's."""

@@ -19,6 +19,7 @@ from fastbp.losses import loss_checks
 from fastbp.training import training_data
 from fastbp.training.batch_runner import BatchRunner
 from fastbp.training.fit import Fit, Position
+from fastbp.training.objective import amounts, counted, mean_of_batches
 from fastbp.training.stream_fit import StreamFit
 
 # Arguments of a fit that do not go with row sets, and why.
@@ -58,11 +59,13 @@ class RowSets:
     Arrays are checked at once; what a function draws, at the beginning of each epoch.
     """
 
-    def __init__(self, runner: BatchRunner, sets: Mapping[str, Any], what: str, check_finite: bool = True):
+    def __init__(
+        self, runner: BatchRunner, sets: Mapping[str, Any], what: str, check_finite: bool = True, trains: bool = True
+    ):
         self.names = tuple(checks.as_name(name, f"a row set of {what}") or "" for name in sets)
         if not self.names:
             raise ValueError(f"{what} has no row set")
-        self.runner, self.what, self.check_finite = runner, what, check_finite
+        self.runner, self.what, self.check_finite, self.trains = runner, what, check_finite, trains
         if runner.objective.terms is None:
             raise ValueError("row sets want losses of fastbp's own, no Python function")
         if runner.metrics:
@@ -93,6 +96,7 @@ class RowSets:
             if weight is not None:
                 weights.append(loss_checks.as_weights(weight, ts[-1], net.dtype, f"the weight of {place}"))
             terms.append((objective.shares[k] * factor * loss).term(node.width, net.dtype))
+            terms[-1].weighted_mean = not self.trains
         return RowSet(name, tuple(targets), xs, tuple(ts), tuple(weights) if weights else None, tuple(terms))
 
     def _targets(self, y, place):
@@ -119,8 +123,15 @@ class RowSets:
             ys = self.runner.net.programs.predict(each.xs, threads)
             weights = each.weights or (None,) * len(each.ts)
             parts = zip(each.terms, each.outputs, each.ts, weights, strict=True)
-            values[f"{each.name}_loss"] = sum(_engine.loss(term, ys[k], t, w)[0] for term, k, t, w in parts)
+            losses = np.array([[_engine.loss(term, ys[k], t, w)[0] for term, k, t, w in parts]])
+            sums = counted(self.amounts(each), len(each.ts), (np.array([0]), np.array([each.rows])))
+            values[f"{each.name}_loss"] = mean_of_batches(losses, np.repeat(sums[:, 1:], 2, axis=1))
         return {"loss": sum(values.values()), **values}
+
+    def amounts(self, each: RowSet) -> np.ndarray | None:
+        """`objective.amounts` of the losses of a set."""
+        losses = tuple(self.runner.objective.losses[k] for k in each.outputs)
+        return amounts(losses, each.ts, each.weights)
 
     def loss_names(self) -> list[str]:
         """What `evaluated` and an epoch give."""
@@ -137,7 +148,11 @@ class RowSetsFit(Fit):
     def __init__(self, runner: BatchRunner, rng: np.random.Generator, sets: RowSets, validation: Any, *rest: Any):
         super().__init__(runner, rng, NO_ROWS, validation, *rest)
         self._sets = sets
-        self._each = np.empty((0, len(sets.names)))
+        self._each = np.empty((0, *self._of_batch))
+
+    @property
+    def _of_batch(self):
+        return len(self._sets.names), len(self.runner.net.outputs)
 
     def trained(self, epoch: int) -> tuple[dict[str, float], int]:
         """Go through the rows once; the losses of the epoch, and the rows done."""
@@ -145,23 +160,32 @@ class RowSetsFit(Fit):
         count = math.ceil(sum(each.rows for each in sets) / self.batch_size)
         sets = [each.take(self.rng.permutation(each.rows)) if self.shuffle else each for each in sets]
         edges = np.array([_edges(each.rows, count) for each in sets])
+        outputs = [list(each.outputs) for each in sets]
         sizes = (edges[:, 1] - edges[:, 0]).T
-        stored, losses = self._each[: self._skip], np.empty((count, len(sets)))
+        stored, losses = self._each[: self._skip], np.zeros((count, *self._of_batch))
         if len(stored) > count:
             raise ValueError(f"an epoch has {count} batches here; the checkpoint was written after {len(stored)}")
         losses[: len(stored)] = stored
         self._each, self._batch, self._skip = losses, self._skip, 0
         while self._batch < count and not self.callbacks.stopped:
             k = self._batch
-            losses[k] = self._step([each.take(slice(*edges[s, :, k])) for s, each in enumerate(sets)], epoch)
+            found = self._step([each.take(slice(*edges[s, :, k])) for s, each in enumerate(sets)], epoch)
+            for s, own in enumerate(found):
+                losses[k, s, outputs[s]] = own
             self._batch = k + 1
             loss = float(losses[k].sum())
             self.callbacks.batches_done(1, k, loss)
             self.callbacks.call("on_tick", int(sizes[: k + 1].sum()), {"loss": loss})
-        done = slice(self._batch)
-        means = (losses[done] * sizes[done]).sum(axis=0) / sizes[done].sum(axis=0)
-        logs = dict(zip(self._sets.loss_names(), [float(means.sum()), *means.tolist()], strict=True))
-        return logs, int(sizes[done].sum())
+        done = self._batch
+        means = [
+            mean_of_batches(
+                losses[:done, s, outputs[s]],
+                counted(self._sets.amounts(each), len(outputs[s]), tuple(edges[s, :, :done])),
+            )
+            for s, each in enumerate(sets)
+        ]
+        logs = dict(zip(self._sets.loss_names(), [sum(means), *means], strict=True))
+        return logs, int(sizes[:done].sum())
 
     def _step(self, parts, epoch):
         runner = self.runner
@@ -170,7 +194,7 @@ class RowSetsFit(Fit):
         losses, status = runner.net.programs.step_on([part[1:] for part in parts], chain, rate, self.threads)
         if status:
             place = f" (epoch {epoch + 1}, batch {self._batch + 1})"
-            raise runner.diverged(status, sum(losses), t + 1, place)
+            raise runner.diverged(status, sum(map(sum, losses)), t + 1, place)
         return losses
 
     def validated(self, epoch: int) -> dict[str, float]:
@@ -194,7 +218,7 @@ class RowSetsFit(Fit):
         return {"fit.each_loss": self._each[:batch]}
 
     def _go_within(self, state, arrays):
-        like = np.broadcast_to(np.zeros(()), (state["batch"], len(self._sets.names)))
+        like = np.broadcast_to(np.zeros(()), (state["batch"], *self._of_batch))
         self._each = checks.as_stored(arrays["fit.each_loss"], like, "fit.each_loss")
 
 
@@ -230,7 +254,7 @@ def data_of(
             raise ValueError(f"{name} does not go with row sets: {NOT_FOR_SETS[name]}")
     data = RowSets(runner, X, "X", check_finite)
     if isinstance(validation_data, Mapping):
-        return data, RowSets(runner, validation_data, "validation_data", check_finite)
+        return data, RowSets(runner, validation_data, "validation_data", check_finite, trains=False)
     return data, training_data.to_validate_on(runner.checked, validation_data, check_finite, None)
 
 

@@ -8,13 +8,13 @@ from fastbp.data.streams import NO_ROWS, Augmented, Slices, Stream, joined
 from fastbp.inputs import checks
 from fastbp.training.batch_runner import BatchRunner
 from fastbp.training.fit import Fit, Position
-from fastbp.training.objective import mean_of_batches
+from fastbp.training.objective import counted, mean_of_batches
 
 
 class Done(NamedTuple):
     """A batch that was trained on: rows, loss, the loss and weight of each output, outputs.
 
-    `counted` is an array (outputs, 2) of `Objective.counted`; outputs are there where metrics want them.
+    `counted` is an array (outputs, 2) of `objective.counted`; outputs are there where metrics want them.
     """
 
     rows: int
@@ -75,8 +75,9 @@ class StreamFit(Fit):
             where=lambda _: where,
             threads=self.threads,
         )
-        counted = self.runner.objective.counted(batch.ts, batch.weights, np.zeros(1, np.intp), None, batch.rows)
-        return Done(batch.rows, float(loss[0]), each_loss[0], counted[..., 0], outs)
+        amounts = self.runner.objective.amounts(batch.ts, batch.weights)
+        sums = counted(amounts, len(batch.ts), (np.array([0]), np.array([batch.rows])))
+        return Done(batch.rows, float(loss[0]), each_loss[0], sums[..., 0], outs)
 
     def _again(self, batch, stored):
         if batch.rows != stored.rows:
