@@ -203,6 +203,14 @@ def test_files_begin_with_what_they_hold_and_stay_short(path: Path) -> None:
     assert "XXX" not in text
 
 
+@pytest.mark.parametrize("folder", ["tests", "benchmarks", "reliability", "docs"])
+def test_tests_and_tools_stay_short_too(folder: str) -> None:
+    long = [
+        path.name for path in (TESTS.parent / folder).rglob("*.py") if len(path.read_text("utf-8").splitlines()) > 450
+    ]
+    assert not long, "split by idea"
+
+
 def test_public_names() -> None:
     """Those that the stub lists, which is read by type checkers and at run time, and no others."""
     for name in set(fb.__all__) - {"__version__"}:

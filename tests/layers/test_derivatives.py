@@ -6,7 +6,6 @@ the engine.
 
 import copy
 import pickle
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,11 +13,10 @@ import numpy as np
 import pytest
 
 import fastbp as fb
+from derivative_nets import assert_as_torch
 from fastbp import _engine
-from fastbp._engine import reverse_graph
 from nets import other_parameters
 
-LIMIT = 1e-9  # of the largest number
 NAMES = [name for name, row in sorted(_engine.ACTIVATIONS.items()) if not row.by_rows and name != "linear"]
 ELEMENTWISE = [fb.activations.ActivationFunction(name) for name in NAMES] + [
     fb.activations.ActivationFunction(name, *other_parameters(name))
@@ -27,35 +25,6 @@ ELEMENTWISE = [fb.activations.ActivationFunction(name) for name in NAMES] + [
 ]
 SMOOTH = [f for f in ELEMENTWISE if _engine.ACTIVATIONS[f.name].curved]
 DRAWN = [f for f in ELEMENTWISE if _engine.ACTIVATIONS[f.name].draws]
-
-
-def assert_as_torch(net: fb.Model, rows: int = 5, scale: float = 1.0, limit: float = LIMIT) -> None:
-    """Outputs, and the gradient of a loss on all of them by inputs and parameters."""
-    import torch_twin
-    from torch_twin import torch
-
-    rng = np.random.default_rng(rows)
-    xs = [scale * rng.normal(size=(rows, node.width)) for node in net.inputs]
-    dys = [rng.normal(size=(rows, node.width)) for node in net.outputs]
-    params = {name: p.double().requires_grad_() for name, p in torch_twin.parameters(net).items()}
-    tensors = [torch.tensor(x, requires_grad=True) for x in xs]
-    outs = torch_twin.evaluate(net, params, *tensors)
-    torch.autograd.backward(outs, [torch.tensor(dy) for dy in dys])
-    one = len(xs) == 1
-    for ys in (net.predict(xs[0] if one else tuple(xs)), net.forward(xs[0] if one else tuple(xs), training=False)):
-        for y, out in zip(ys if len(dys) > 1 else [ys], outs, strict=True):
-            assert_close(y, out.detach().numpy(), limit)
-    dxs = net.backward(dys[0] if len(dys) == 1 else tuple(dys))
-    for dx, tensor in zip([dxs] if one else dxs, tensors, strict=True):
-        assert_close(dx, np.zeros(1) if tensor.grad is None else tensor.grad.numpy(), limit)
-    frozen = {layer.name for layer in net.layers if layer.parameters and not layer.trainable}
-    for name, part in net.slices.items():
-        want = None if name.partition(".")[0] in frozen else params[name].grad
-        assert_close(net.grads[part[0]], np.zeros(1) if want is None else want.numpy().reshape(-1), limit)
-
-
-def assert_close(got: np.ndarray, want: np.ndarray, limit: float) -> None:
-    assert np.abs(got - want).max() <= limit * max(1, np.abs(want).max())
 
 
 def small(activation, order: int, inputs: int = 2, units: int = 1) -> tuple[fb.Input, list]:
@@ -404,137 +373,3 @@ def test_a_model_with_derivatives_as_a_layer() -> None:
     want = inner.predict(2 * X)
     for got, w in zip(net.predict(X), (want[0], want[2]), strict=True):
         np.testing.assert_allclose(got, w, rtol=1e-12)
-
-
-# What an error in a rule does
-
-
-def moved(kind: str) -> fb.Model:
-    """A net whose derivatives need the rule of a kind of op."""
-    x = fb.Input(2)
-    h = fb.Dense(2, "tanh")(x) * fb.Dense(2, "sigmoid")(x)
-    if kind in ("reciprocal_root", "scale", "sum", "broadcast"):
-        h = fb.LayerNorm()(fb.Dense(4)(h))
-    if kind == "prelu":
-        h = fb.PReLU(init=0.3)(h)
-    if kind in ("divide", "power", "log"):
-        h = fb.log(h + 2) ** 1.5 / (h * h + 1)
-    if kind in ("log_det", "inverse", "interleave"):
-        z = h + 2 * x
-        u = fb.logdet(z, x) + fb.Dense(1)(fb.jac(z, x, mode="forward"))
-    else:
-        parts = fb.Dense(3, "tanh")(h), fb.maximum(h, 0.1)[:, :1] * h[:, 1:] - h[:, :1] + fb.Dense(1)(h)
-        u = fb.Dense(1)(fb.Concatenate()(*parts))
-    G = fb.grad(u, x, mode="reverse")
-    outs = [G, fb.jac(G, x), fb.laplacian(u, x, mode="nested")]
-    if kind == "slope":
-        outs += [fb.diff(fb.diff(fb.diff(fb.diff(u, x[:, 0]), x[:, 1]), x[:, 0]), x[:, 0])]
-    return fb.Model(x, outs, dtype="float64", seed=1)
-
-
-RULES = ["dense", "multiply", "concatenate", "slice", "subtract", "maximum", "jet", "slope", "transposed", "prelu"]
-RULES += ["scatter", "reciprocal_root", "scale", "sum", "broadcast", "log_det", "inverse", "interleave"]
-RULES += ["divide", "power", "log"]
-
-
-@pytest.mark.filterwarnings("ignore:.*second derivative is 0")
-@pytest.mark.parametrize("kind", RULES)
-def test_an_error_planted_in_a_tangent_rule_is_caught(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert_as_torch(moved(kind))
-    rule = _engine.TANGENT_RULES[kind]
-
-    def wrong(graph, *arguments):
-        Y, T = rule(graph, *arguments)
-        return Y, graph.scaled(T, 1.001)
-
-    monkeypatch.setitem(_engine.TANGENT_RULES, kind, wrong)
-    with pytest.raises(AssertionError):
-        assert_as_torch(moved(kind))
-
-
-REVERSED = [
-    "dense",
-    "activation",
-    "multiply",
-    "concatenate",
-    "slice",
-    "subtract",
-    "maximum",
-    "prelu",
-    "sum",
-    "broadcast",
-]
-REVERSED += ["reciprocal_root", "scale", "log_det", "interleave", "add"]
-REVERSED += ["divide", "power", "log"]
-
-
-@pytest.mark.filterwarnings("ignore:.*second derivative is 0")
-@pytest.mark.parametrize("kind", REVERSED)
-def test_an_error_planted_in_a_gradient_rule_is_caught(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    rule = reverse_graph.GRADIENT_RULES[kind]
-
-    def wrong(graph, *arguments):
-        return [graph.scaled(G, 1.001) for G in rule(graph, *arguments)]
-
-    monkeypatch.setitem(reverse_graph.GRADIENT_RULES, kind, wrong)
-    with pytest.raises(AssertionError):
-        assert_as_torch(moved(kind))
-
-
-# What is refused
-
-
-def test_bad_input_is_refused_by_name() -> None:
-    x, y = fb.Input(3, name="x"), fb.Input(2, name="y")
-    h = fb.Dense(3, "tanh", name="h")(x)
-    u = fb.Dense(1, name="u")(h)
-    for call, error, words in (
-        (lambda: fb.diff(u, h), ValueError, "diff is by an input or columns of one.*h, width 3"),
-        (lambda: fb.grad(u, h[:, 0]), ValueError, "grad is by an input"),
-        (lambda: fb.diff(u, x), ValueError, "diff wants one column, got <Input x, width 3>"),
-        (lambda: fb.diff(u, x[:, :2]), ValueError, "diff wants one column"),
-        (lambda: fb.diff(u, y[:, 0]), ValueError, "diff: .*u, width 1.* does not depend on .*y, width 2"),
-        (lambda: fb.grad(h, x), ValueError, "grad wants a node of width 1.*h, width 3.*jac"),
-        (lambda: fb.logdet(u, x), ValueError, "square Jacobian, got 1 outputs by 3 columns"),
-        (lambda: fb.directional(u, x, [1.0]), ValueError, "a direction of 3 finite numbers"),
-        (lambda: fb.directional(u, x, [1.0, np.nan, 0.0]), ValueError, "3 finite numbers"),
-        (lambda: fb.directional(u, x, y), ValueError, "a direction of width 3.*y, width 2"),
-        (lambda: fb.grad(u, x, mode="backward"), ValueError, "unknown mode 'backward'; known: auto, forward, reverse"),
-        (lambda: fb.diff(3.0, x[:, 0]), TypeError, "what diff differentiates must be a Node"),
-        (lambda: fb.diff(u, 0), ValueError, "by an input or columns of one.*got 0"),
-    ):
-        with pytest.raises(error, match=words):
-            call()
-
-
-def test_nodes_without_derivatives_are_refused_by_name() -> None:
-    x = fb.Input(3, name="x")
-    for layer, words in (
-        (fb.Dropout(0.5, name="mask"), "mask>, which is random"),
-        (fb.Lambda(lambda X: X, lambda dY, X, Y: dY, name="own"), "own>, whose functions have no tangent rule"),
-        (fb.Embedding(4, 3, name="table"), "table>, whose inputs are numbers of rows"),
-        (fb.BatchNorm(name="norm"), "norm>, which couples the rows.*trainable=False"),
-        (fb.Activation("rrelu", name="drawn"), "drawn>, since rrelu is random"),
-    ):
-        u = fb.Dense(1)(layer(x))
-        with pytest.raises(ValueError, match=f"grad: no derivative goes through <.*{words}"):
-            fb.grad(u, x)
-    beside = fb.Dense(1)(fb.Dropout(0.5)(fb.Dense(4)(fb.Input(2))) * fb.Dense(4, "tanh")(x))
-    assert fb.grad(beside, x).width == 3
-
-
-def test_orders_beyond_the_kernels_and_second_derivatives_of_kinks() -> None:
-    x = fb.Input(1)
-    u = fb.Dense(1)(fb.Dense(3, "tanh", name="h")(x))
-    for _ in range(4):
-        u = fb.diff(u, x)
-    with pytest.raises(ValueError, match=r"diff: a derivative of order 5 goes through <Dense tanh h>.*end at 4"):
-        fb.diff(u, x)
-    u = fb.Dense(1)(fb.Dense(3, "relu", name="kinked")(x))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        ux = fb.diff(u, x)
-    with pytest.warns(UserWarning, match="order 2 goes through <Dense relu kinked>, whose second derivative is 0"):
-        fb.diff(ux, x)
-    with pytest.warns(UserWarning, match="laplacian: a derivative of order 2"):
-        fb.laplacian(u, x)

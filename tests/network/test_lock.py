@@ -114,15 +114,22 @@ def test_ctrl_c_ends_a_wait(python) -> None:
     """The main thread waits for a net that a long call of another thread has."""
     code = """
 import os, signal, threading, time, numpy as np, fastbp as fb
-net = fb.Sequential(fb.Input(3), fb.Lambda(lambda A: time.sleep(30) or A, lambda dY, A, Y: dY), fb.Dense(1), seed=0)
+within, sent = threading.Event(), []
+def interrupt():
+    sent.append(time.monotonic())
+    os.kill(os.getpid(), signal.SIGINT)
+def long(A):
+    within.set()
+    time.sleep(60)
+    return A
+net = fb.Sequential(fb.Input(3), fb.Lambda(long, lambda dY, A, Y: dY), fb.Dense(1), seed=0)
 threading.Thread(target=net.predict, args=(np.ones((5, 3)),), daemon=True).start()
-time.sleep(0.2)
-threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
-begun = time.monotonic()
+within.wait()
 try:
+    threading.Timer(0.3, interrupt).start()
     net.predict(np.ones((5, 3)))
 except KeyboardInterrupt:
-    print(time.monotonic() - begun < 2)
+    print(time.monotonic() - sent[0] < 20, flush=True)
 os._exit(0)
 """
     assert python("-c", code).stdout == "True\n"
