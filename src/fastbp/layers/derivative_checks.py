@@ -5,7 +5,7 @@ import warnings
 from fastbp import _engine
 from fastbp.layers.layer import Layer
 from fastbp.layers.merge import Slice
-from fastbp.layers.node import Input, Node, topological_order
+from fastbp.layers.node import Input, Node, depending_on, topological_order
 
 HIGHEST = 4  # order of the derivatives of one activation
 PIECEWISE = {"maximum", "minimum", "prelu"}  # kinds with second derivatives of 0 where there are any
@@ -24,10 +24,7 @@ def columns_of(x: Node, what: str) -> tuple[Input, list[int] | None]:
 def check_path(u: Node, source: Input, what: str, order: int) -> None:
     """Raise unless a node depends on an input, and all nodes between have derivatives of the orders it takes."""
     nodes = topological_order([u])
-    depends: set[Node] = {source}
-    for node in nodes:
-        if not depends.isdisjoint(node.parents):
-            depends.add(node)
+    depends = depending_on(source, nodes)
     if u not in depends:
         raise ValueError(f"{what}: {u!r} does not depend on {source!r}")
     wanted: dict[Node, int] = {u: order}

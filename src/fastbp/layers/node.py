@@ -112,6 +112,15 @@ def topological_order(outputs: Iterable[Node]) -> tuple[Node, ...]:
     return tuple(sorted(found, key=lambda node: node.serial))
 
 
+def depending_on(source: Node, nodes: Iterable[Node]) -> set[Node]:
+    """A node, and those of some in topological order that are computed from it."""
+    found = {source}
+    for node in nodes:
+        if not found.isdisjoint(node.parents):
+            found.add(node)
+    return found
+
+
 def names_for(things: Iterable) -> dict:
     """A name for each input and layer: its own, or its class and the first free number."""
     things = list(things)

@@ -4,13 +4,14 @@ A net without derivatives is translated node by node. With derivatives, the node
 ops that have tangent rules, and a derivative becomes the ops that compute it; `tensors` says which tensor a node is.
 """
 
-from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
 from fastbp import _engine
-from fastbp.layers.node import Node
+from fastbp.layers.layer import Layer
+from fastbp.layers.node import Node, depending_on
 
 GRADIENT = 4  # the first of the columns of the engine's figures that stand for a gradient or for weights
 
@@ -76,18 +77,18 @@ class Expansion(NamedTuple):
 
 
 def expanded(
-    nodes: Iterable[Node], inputs: Iterable[Node], outputs: Iterable[Node], offsets_of: Callable[[Any], tuple]
+    nodes: Iterable[Node], inputs: Iterable[Node], outputs: Iterable[Node], offsets: Mapping[Layer, tuple]
 ) -> Expansion:
-    """The ops of nodes in topological order; `offsets_of` a layer says where its parameters begin."""
+    """The ops of nodes in topological order; `offsets` has where the parameters of each layer begin."""
     nodes = tuple(nodes)
     numbers = {node: k for k, node in enumerate(nodes)}
     if any(node.layer is not None and node.layer.kind == "derivative" for node in nodes):
-        return _with_derivatives(numbers, inputs, outputs, offsets_of)
+        return _with_derivatives(numbers, inputs, outputs, offsets)
     ops = []
     for node, number in numbers.items():
         if node.layer is not None:
             parents = tuple(numbers[parent] for parent in node.parents)
-            ops.append((node.layer.kind, parents, number, offsets_of(node.layer), _settings(node, number)))
+            ops.append((node.layer.kind, parents, number, offsets[node.layer], _settings(node, number)))
     ends = [[numbers[node] for node in each] for each in (inputs, outputs)]
     graph = ([node.width for node in nodes], ops, ends[0], ends[1])
     return Expansion(graph, graph, list(range(len(nodes))), [], frozenset(), None)
@@ -97,9 +98,9 @@ def _settings(node, number):
     return node.layer.op(number, *(parent.width for parent in node.parents))
 
 
-def _with_derivatives(numbers, inputs, outputs, offsets_of):
+def _with_derivatives(numbers, inputs, outputs, offsets):
     graph = _engine.DerivativeGraph()
-    tensors, parts = translated(graph, tuple(numbers), offsets_of)
+    tensors, parts = translated(graph, tuple(numbers), offsets)
     ops = _engine.needed(graph.ops, tensors)
     widths, ops, new = _engine.compact(graph.widths, ops, tensors)
     public = [new[t] for t in tensors]
@@ -112,7 +113,7 @@ def _with_derivatives(numbers, inputs, outputs, offsets_of):
 
 
 def translated(
-    graph: _engine.DerivativeGraph, nodes: tuple[Node, ...], offsets_of: Callable[[Any], tuple]
+    graph: _engine.DerivativeGraph, nodes: tuple[Node, ...], offsets: Mapping[Layer, tuple]
 ) -> tuple[list[int], list[list[int]]]:
     """Nodes in topological order as ops of a graph: the tensor of each, and the tensors that were made for it."""
     crossed = _crossed(nodes)
@@ -127,8 +128,8 @@ def translated(
             made = node.layer.expanded(graph, *parents)
             tensors[node] = made if made in graph.maker else graph.copy(made)
         else:
-            settings, offsets = _settings(node, number), offsets_of(node.layer)
-            tensors[node] = graph.node(node.layer.kind, parents, node.width, offsets, settings, node in crossed)
+            settings, places = _settings(node, number), offsets[node.layer]
+            tensors[node] = graph.node(node.layer.kind, parents, node.width, places, settings, node in crossed)
         parts.append([op[2] for op in graph.ops[before:]])
     return list(tensors.values()), parts
 
@@ -141,11 +142,7 @@ def _crossed(nodes: Iterable[Node]) -> set[Node]:
         if made.layer is None or made.layer.kind != "derivative":
             continue
         u, source = made.parents[:2]
-        depends = {source}
-        for node in nodes:
-            if not depends.isdisjoint(node.parents):
-                depends.add(node)
-        above = {u}
+        depends, above = depending_on(source, nodes), {u}
         for node in reversed(nodes):
             if node in above and node is not source:
                 above.update(node.parents)

@@ -23,7 +23,7 @@ from fastbp.network.compiled import Programs
 from fastbp.network.config import built, check_arrays, unpickled, written
 from fastbp.network.expansion import expanded
 from fastbp.network.native import Native, of_network
-from fastbp.network.structure import ordered, size_of, slices_of, started
+from fastbp.network.structure import offsets_in, ordered, size_of, slices_of, started
 
 
 class Network(AsLayer):
@@ -102,7 +102,7 @@ class Network(AsLayer):
 
     def _dtype_wanted(self, dtype):
         own = None if self._owner is None else self._owner.dtype
-        wanted = checks.as_dtype("float32" if dtype is None and own is None else own if dtype is None else dtype)
+        wanted = checks.as_dtype(dtype if dtype is not None else own or "float32")
         if own not in (None, wanted):
             raise ValueError(f"the layers belong to a model of {own}, got dtype={wanted.name!r}; leave dtype out")
         return wanted
@@ -112,11 +112,8 @@ class Network(AsLayer):
         return {name: self._owner.slices[name] for name in names}
 
     def _compile(self, names):
-        def offsets_of(layer):
-            slices = [self.slices.get(f"{names[layer]}.{name}") for name in layer.parameters]
-            return tuple(-1 if entry is None else entry[0].start for entry in slices)
-
-        expansion = expanded(self.nodes, self.inputs, self.outputs, offsets_of)
+        places = {layer: offsets_in(self.slices, layer, names[layer]) for layer in self.layers}
+        expansion = expanded(self.nodes, self.inputs, self.outputs, places)
         shared = None if self._owner is None else self._owner.programs
         return Programs(self.dtype, expansion, size_of(self.slices), self.seed, shared)
 

@@ -46,3 +46,9 @@ def slices_of(layers: tuple[Layer, ...], names: dict) -> dict[str, tuple[slice, 
 def size_of(slices: dict[str, tuple[slice, tuple[int, ...]]]) -> int:
     """Number of parameters."""
     return sum(part.stop - part.start for part, _ in slices.values())
+
+
+def offsets_in(slices: dict[str, tuple[slice, tuple[int, ...]]], layer: Layer, name: str) -> tuple[int, ...]:
+    """Where each parameter of a layer of this name begins in the flat vector; -1 for one that it does not have."""
+    entries = [slices.get(f"{name}.{parameter}") for parameter in layer.parameters]
+    return tuple(-1 if entry is None else entry[0].start for entry in entries)

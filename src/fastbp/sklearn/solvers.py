@@ -185,6 +185,12 @@ class EstimatorFit(Fit):
             else:
                 est._no_improvement_count = 0
 
+    def _loss_of_batches(self, order):
+        """The mean as scikit-learn has it: by rows, of weighted means that include the penalty."""
+        batch = self._batch
+        rows = int(self._sizes[:batch].sum())
+        return float((self._losses[:batch] * self._sizes[:batch]).sum() / rows), rows
+
     def _loss_of_epoch(self, epoch):
         """Train on the batches of an epoch; the mean of their losses."""
         try:

@@ -156,8 +156,6 @@ class Fit:
         """The weighted mean of the losses of the epoch's batches, as `evaluate` weighs rows; the rows done."""
         batch, data = self._batch, self.data
         rows = int(self._sizes[:batch].sum())
-        if self.runner.objective.divides_by_weights:  # the mean of scikit-learn, whose losses include the penalty
-            return float((self._losses[:batch] * self._sizes[:batch]).sum() / rows), rows
         edges = self._starts[:batch], self._starts[:batch] + self._sizes[:batch]
         return mean_of_batches(self._each_loss[:batch], counted(self._amounts, len(data.ts), edges, order)), rows
 

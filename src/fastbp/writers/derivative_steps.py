@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from fastbp import _engine
-from fastbp.layers.layer import Layer
 from fastbp.network.expansion import translated
 from fastbp.network.network import Network
+from fastbp.network.structure import offsets_in
 
 
 class _Part:
@@ -154,11 +154,8 @@ def plain_ops(net: Network) -> tuple[list[tuple], list[int], list[int]]:
     graph = _PlainGraph(net.params)
     offsets = {part.start: name for name, (part, _) in net.slices.items()}
 
-    def offsets_of(layer: Layer) -> tuple:
-        slices = [net.slices.get(f"{layer.name}.{name}") for name in layer.parameters]
-        return tuple(-1 if entry is None else entry[0].start for entry in slices)
-
-    tensors, _ = translated(graph, net.nodes, offsets_of)
+    places_of = {layer: offsets_in(net.slices, layer, str(layer.name)) for layer in net.layers}
+    tensors, _ = translated(graph, net.nodes, places_of)
     numbers = {node: k for k, node in enumerate(net.nodes)}
     named = dict(zip(reversed(tensors), reversed(net.nodes), strict=True))
     inputs, outputs = ([tensors[numbers[node]] for node in nodes] for nodes in (net.inputs, net.outputs))
