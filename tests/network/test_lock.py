@@ -114,6 +114,7 @@ def test_ctrl_c_ends_a_wait(python) -> None:
     """The main thread waits for a net that a long call of another thread has."""
     code = """
 import os, signal, threading, time, numpy as np, fastbp as fb
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 within, sent = threading.Event(), []
 def interrupt():
     sent.append(time.monotonic())
