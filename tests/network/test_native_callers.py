@@ -1,6 +1,7 @@
 """Who calls native functions: numba, Cython, C. Each is installed or left out; docs/native.md has longer loops."""
 
 import ctypes
+import importlib
 import shutil
 import subprocess
 import sys
@@ -131,7 +132,7 @@ def test_cython_calls_a_net(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", build], cwd=tmp_path, check=True, capture_output=True)
     sys.path.insert(0, str(tmp_path))
     try:
-        import calls
+        calls = importlib.import_module("calls")
     finally:
         sys.path.remove(str(tmp_path))
         sys.modules.pop("calls", None)
