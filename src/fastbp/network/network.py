@@ -1,8 +1,7 @@
 """Network: a graph of nodes with its parameters; computes forward and backward passes, does not train.
 
-The graph is immutable; the parameters are one flat vector, and those of a layer are views into it. Copying,
-pickling and files all use `config()` and `arrays()`, so there is one serialization. Training is in folders above,
-which a network does not know.
+The graph is immutable; the parameters are one flat vector, and those of a layer are views into it. Copying, pickling
+and files all use `config()` and `arrays()`. Training is in folders above, which a network does not know.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,12 +17,10 @@ from fastbp.inputs.array_sources import as_source, limited, refuse_beyond
 from fastbp.layers.embedding import limits_of, tables_of
 from fastbp.layers.layer import Layer
 from fastbp.layers.node import Input, Node, names_for
-from fastbp.network import summary
 from fastbp.network.compiled import Programs
 from fastbp.network.config import built, check_arrays, unpickled, written
 from fastbp.network.native import Native, of_network
 from fastbp.network.structure import ordered, slices_of, started
-from fastbp.plotting import graph
 
 
 class Network:
@@ -285,8 +282,8 @@ class Network:
     def compiled(self, rows: int = 1) -> Callable[..., np.ndarray]:
         """A function f(x, y=None) that predicts a fixed number of rows in a third of the time of `predict`.
 
-        It is bound to memory of its own. It checks the form and dtype of arrays, not their values: a NaN in x gives
-        NaN. It never converts: x is C-contiguous and of the network's dtype.
+        It has memory of its own, and checks the form and dtype of arrays, not their values. It converts nothing: x is
+        C-contiguous and of the network's dtype.
 
         Parameters
         ----------
@@ -307,8 +304,7 @@ class Network:
         Examples
         --------
         >>> from fastbp import Dense, Sequential
-        >>> net = Sequential(Input(2), Dense(1, weights="ones"))
-        >>> net.compiled()(np.array([1.0, 2.0], "float32"))
+        >>> Sequential(Input(2), Dense(1, weights="ones")).compiled()(np.array([1.0, 2.0], "float32"))
         array([3.], dtype=float32)
         """
         return of_network(self, rows).call
@@ -417,21 +413,31 @@ class Network:
 
     def table(self) -> list:
         """A title, the column headings, and a row for each node: name, op, width, parameters, parents."""
+        from fastbp.network import summary
+
         return summary.table(self)
 
     def summary(self) -> str:
         """A table of the nodes: name, op, width, parameters, parents."""
+        from fastbp.network import summary
+
         return summary.to_text(self)
 
     def to_dot(self) -> str:
         """The graph in the DOT language, for Graphviz."""
+        from fastbp.plotting import graph
+
         return graph.to_dot(self)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Plot the graph with matplotlib: names, ops, widths. Returns the Axes."""
+        from fastbp.plotting import graph
+
         return graph.draw(self, ax)
 
     def _repr_html_(self):
+        from fastbp.plotting import graph
+
         return graph.to_html(self)
 
     def __str__(self):

@@ -21,7 +21,7 @@ from fastbp.inputs import checks
 from fastbp.inputs.array_sources import as_source
 from fastbp.sklearn.callbacks import Teller
 from fastbp.sklearn.network import Design, Runtime, as_activations, as_dropout, named
-from fastbp.sklearn.solvers import STOCHASTIC, Stochastic, memory_of, minimise
+from fastbp.sklearn.solvers import STOCHASTIC, EstimatorFit, memory_of, minimise
 from fastbp.sklearn.targets import WHO
 
 OLDEST = (1, 6)  # the first version with validate_data
@@ -224,7 +224,7 @@ class MultilayerPerceptron(FeatureNames, TransformerMixin, CallbackSupport, Base
         return [checks.positive_int(size, "hidden_layer_sizes") for size in sizes]
 
     def _initialise(self, widths, dtype):
-        """Draw the parameters, and forget what was fitted before."""
+        """Draw the parameters, and reset the results of earlier fits."""
         self.n_iter_ = self.t_ = 0
         self.n_layers_ = len(widths)
         self.out_activation_ = self._link()
@@ -262,8 +262,8 @@ class MultilayerPerceptron(FeatureNames, TransformerMixin, CallbackSupport, Base
         data, held = self._data(X, y, weights), held and self._data(*held)
         teller = Teller(self, X, y, weights)
         if is_stochastic(self):
-            solver = Stochastic(self, runtime, self._target(), data, held, incremental)
-            solver.epochs(1 if incremental else self.max_iter, teller)
+            fit = EstimatorFit(self, runtime, self._target(), data, held, incremental, teller)
+            fit.epochs(1 if incremental else self.max_iter)
         else:
             minimise(self, runtime, self._target(), data, teller)
         teller.close()
@@ -289,7 +289,7 @@ class MultilayerPerceptron(FeatureNames, TransformerMixin, CallbackSupport, Base
         activations = self.__dict__.get("_activations") or as_activations(self.activation, layers)
         dropout = as_dropout(self.dropout, layers)
         if seed is None:
-            # Nothing else may be drawn where scikit-learn draws nothing.
+            # Without dropout no seed is drawn, as in scikit-learn, so that the random stream is the same.
             rng = self.__dict__.get("_random_state")
             seed = int(rng.randint(2**31 - 1)) if any(dropout) and rng is not None else 0
         return Design(activations, self.out_activation_, self._target().inside, dropout, seed)

@@ -6,7 +6,7 @@ then the share of a sample depends on which samples share its batch.
 """
 
 import math
-from functools import cached_property, partial
+from functools import cached_property
 
 import numpy as np
 
@@ -82,14 +82,14 @@ class Objective:
         """
         if sample_weight is None:
             return None
-        check = partial(loss_checks.as_weights, part=part)
+        check, dtype = loss_checks.as_weights, self._dtype
         if len(ts) == 1:
-            return (check(sample_weight, ts[0], self._dtype, name),)
+            return (check(sample_weight, ts[0], dtype, name, part),)
         each = (sample_weight,) * len(ts)
         if isinstance(sample_weight, (tuple, dict)):
             each = self._each(sample_weight, name)
         parts = zip(each, ts, checks.each_name(name, self.nodes), strict=True)
-        return tuple(None if w is None else check(w, t, self._dtype, name) for w, t, name in parts)
+        return tuple(None if w is None else check(w, t, dtype, name, part) for w, t, name in parts)
 
     def seen(self, ts: tuple, ys: tuple, weights: tuple | None) -> list[tuple]:
         """The data for the metrics of each output: the rows with a known target, and their weights or None."""
@@ -103,7 +103,7 @@ class Objective:
         return seen
 
     def amounts(self, ts: tuple, weights: tuple | None) -> np.ndarray | None:
-        """What each row counts in the mean loss: an array (outputs, 2, rows), or None if all rows count as 1.
+        """The weight of each row in the mean loss: an array (outputs, 2, rows), or None if all rows count as 1.
 
         First the known targets of a row, as a fraction of its targets, then the sum of their weights in that unit.
         """
@@ -139,7 +139,7 @@ class Objective:
         return self.terms is not None and self.terms[0].weighted_mean
 
     def mean_loss(self, ys: tuple, ts: tuple, weights: tuple | None) -> float:
-        """The loss as evaluation reports it: the weighted mean over what is known, NaN where nothing is."""
+        """The loss as `evaluate` reports it: the weighted mean over known targets, NaN if there are none."""
         amounts = self.amounts(ts, weights)
         if amounts is not None and not amounts[:, 1].any():
             return math.nan

@@ -12,7 +12,7 @@ from fastbp.training.objective import mean_of_batches
 
 
 class Done(NamedTuple):
-    """A batch that was trained on: its rows, its loss, what each output adds to that and how it counts, its outputs.
+    """A batch that was trained on: rows, loss, the loss and weight of each output, outputs.
 
     `counted` is an array (outputs, 2) of `Objective.counted`; outputs are there where metrics want them.
     """
@@ -86,17 +86,17 @@ class StreamFit(Fit):
             )
         return stored
 
-    # Where it is
+    # Position
 
     def _setting(self):
         return self._source.setting()
 
-    def position(self) -> Position:
-        """The current position of the fit, for a checkpoint."""
+    def position(self, steps: int | None = None) -> Position:
+        """The current position of the fit, for a checkpoint; a call of the engine trains one batch."""
         state, arrays = super().position()
         return Position({**state, "place": self._source.place(self._batch > 0)}, arrays)
 
-    def _within(self):
+    def _within(self, batch):
         outs = zip(*(done.outs for done in self._done), strict=True)
         return {
             "fit.losses": np.array([done.loss for done in self._done]),

@@ -31,7 +31,7 @@ from fastbp.training.one_by_one import Online, move_to
 from fastbp.training.state import State, next_seed
 from fastbp.training.stream_fit import StreamFit
 
-MADE = {"runner", "objective", "metrics", "chain", "_fast_path", "_fit", "online"}  # anew in a copy
+MADE = {"runner", "objective", "metrics", "chain", "_fast_path", "_fit", "online"}  # created again in a copy
 
 
 class Trainer:
@@ -251,26 +251,23 @@ class Trainer:
         if validation_split is not None:
             parts = splitting.part(validation_split, X, y, sample_weight, validation_data)
             X, y, sample_weight, validation_data = parts
-        check = self.runner.checked
+        check, told = self.runner.checked, checks.instances(callbacks, Callback, "callbacks")
         data = training_data.to_train_on(check, X, y, sample_weight, class_weight, check_finite, steps_per_epoch)
         validation = training_data.to_validate_on(check, validation_data, check_finite, validation_steps)
         epochs = checks.positive_int(epochs, "epochs")
         batch_size = checks.positive_int(batch_size, "batch_size")
         validation_freq = checks.positive_int(validation_freq, "validation_freq")
         threads = checks.as_threads(threads)
-        callbacks = checks.instances(callbacks, Callback, "callbacks")
-        told = Callbacks(self, [*callbacks, *[ProgressBar()] * bool(progress)])
         names = ["loss", *self.metrics]
         history = History(names if validation is None else [*names, *(f"val_{name}" for name in names)])
         if seed is not None:
             self.rng = np.random.default_rng(checks.as_seed(seed))
-        rows = data.rows if isinstance(data, Data) else None
+        history.params = {"epochs": epochs, "batch_size": batch_size, "rows": getattr(data, "rows", None)}
         if augment is not None:
             data = training_data.augmented(data, augment, batch_size, shuffle, self.rng, check, check_finite)
-        history.params = {"epochs": epochs, "batch_size": batch_size, "rows": rows}
         kind: type = Fit if isinstance(data, Data) else StreamFit
-        what = (data, validation, batch_size, shuffle, told, history, threads, validation_freq)
-        fit = kind(self.runner, self.rng, *what)
+        rest = Callbacks(self, [*told, *[ProgressBar()] * bool(progress)]), history, threads, validation_freq
+        fit = kind(self.runner, self.rng, data, validation, batch_size, shuffle, *rest)
         position = trainer_file.resumed(self, resume, fit.check)
         self._fit = fit
         try:
@@ -309,8 +306,12 @@ class Trainer:
         """The position of the current fit, if any."""
         return None if self._fit is None else self._fit.position()
 
+    def place(self) -> tuple[State, Position | None]:
+        """What the training goes on from, and the position of the current fit, if any, of one step."""
+        return (self.state(), None) if self._fit is None else self._fit.place(self.state)
+
     def learn_one(self, x: Mapping[Any, Any], y: Any) -> None:
-        """Train on one row, a dict of features as River has it.
+        """Train on one sample, a dict of features as in River.
 
         Features take the columns of X in the order in which they come, labels the classes. When there are none left,
         the net grows: `net` is then another network with the same numbers in its corner, and with new weights that
@@ -357,7 +358,7 @@ class Trainer:
         return self._rows.value(x)
 
     def predict_proba_one(self, x: Mapping[Any, Any]) -> dict[Any, float]:
-        """The probability of each label that was seen; of False and True for one logit.
+        """The probability of each label seen so far; of False and True for one logit.
 
         Parameters
         ----------
@@ -380,7 +381,7 @@ class Trainer:
         return Online(self.net, self.objective.losses[0], self.step, partial(move_to, self), *known)
 
     def save(self, path: str | os.PathLike, metadata: dict[str, str] | None = None) -> None:
-        """Write the network and all that training needs to go on exactly.
+        """Write the network and the state that training needs to resume exactly.
 
         Parameters
         ----------
@@ -418,7 +419,7 @@ class Trainer:
         return trainer_file.load(cls, path)
 
     def restore(self, path: str | os.PathLike) -> None:
-        """Go on from a file: parameters, optimizer, learning rate, random numbers become those that it holds.
+        """Restore a file: parameters, optimizer, learning rate and random generators.
 
         Parameters
         ----------
@@ -435,7 +436,7 @@ class Trainer:
         trainer_file.restore(path, self)
 
     def state(self) -> State:
-        """What the training goes on from, as it is between two steps of whoever trains."""
+        """The state needed to resume training, taken between two steps."""
         return State.of(self.runner, self.rng)
 
     def go_to(self, state: State) -> None:

@@ -42,13 +42,13 @@ class Training(Protocol):
     pending: Position | None
 
     def state(self) -> State:
-        """What the training goes on from."""
+        """The state needed to resume training."""
 
     def go_to(self, state: State) -> None:
         """Go on from there."""
 
-    def position(self) -> Position | None:
-        """Where the fit is that is under way."""
+    def place(self) -> tuple[State, Position | None]:
+        """What the training goes on from, and where the fit is that is under way."""
 
     def _new_online(self, *known: Any) -> Online:
         """What takes rows as dicts, with the features and labels known."""
@@ -59,13 +59,12 @@ T = TypeVar("T", bound=Training)
 
 def save(path: str | os.PathLike, trainer: Training, metadata: dict[str, str] | None, functions: bool) -> None:
     """Write a trainer, and where its fit is if one is under way; functions are named, or refused."""
-    now, online = trainer.state(), trainer.online
+    (now, position), online = trainer.place(), trainer.online
     state = {**_recipe(trainer, functions), **now.numbers()}
     if online is not None:
         state["online"] = online.names()
     arrays = {STATES: now.states} if now.states.size else {}
     metadata = {**(metadata or {}), STATE: model_file.encoded(state)}
-    position = trainer.position()
     if position is not None:
         metadata[FIT] = model_file.encoded(position.state)
         arrays.update(position.arrays)
@@ -110,7 +109,7 @@ def restore(
     for what, here in model_file.stored(_recipe(trainer, functions=True)).items():
         there = state.get(what)
         if what == "optimizer" and isinstance(there, dict):
-            here = {**here, "lr": there.get("lr")}  # the file's is taken over
+            here = {**here, "lr": there.get("lr")}  # the learning rate of the file is used
         if there != here:
             raise ValueError(f"{name} is of another training: {what} is {_shown(there)} there, {_shown(here)} here")
     try:
@@ -130,7 +129,7 @@ def restore(
 
 
 def resumed(trainer: Training, resume: bool | str | os.PathLike, check: Callable[[Position], None]) -> Position | None:
-    """Where a fit goes on, with all put back to what it was there; nothing changes if `check` raises."""
+    """The position of a fit in a checkpoint, after restoring its state; nothing changes if `check` raises."""
 
     def check_place(position: Position | None) -> None:
         if position is None:
@@ -242,11 +241,11 @@ def _online_of(trainer: Training, names: dict | None) -> Online | None:
 
 def pickled(trainer: Any, made: set[str]) -> dict:
     """What a pickle or a copy of a trainer has: its attributes but for those that are made anew, and its state."""
-    online = trainer.online
+    online, (state, position) = trainer.online, trainer.place()
     return {
         **{name: value for name, value in vars(trainer).items() if name not in made},
-        "pending": trainer.position() or trainer.pending,
-        "state": trainer.state(),
+        "pending": position or trainer.pending,
+        "state": state,
         "known": None if online is None else (online.columns, online.labels or {}),
     }
 
