@@ -13,8 +13,8 @@ cdef enum:
     # A part of the second-level cache, from which a tile reads a panel as fast as it multiplies; a sum that is longer
     # loads and stores its tile once more.
     PANEL_BYTES = 131072
-    # What all rows of the left operand may take at the depth of a panel, down to SHALLOWEST: they stay in the second-level
-    # cache while all panels of that depth pass by.  With AVX-512, whose panels are wide, it costs 2 to 4 %.
+    # What all rows of the left operand may take at the depth of a panel, down to SHALLOWEST: they stay in the
+    # second-level cache while all panels of that depth pass by.  With AVX-512 and its wide panels it costs 2 to 4 %.
     LEFT_BYTES = 524288
 
 cdef bint BY_DEPTH = LANES * sizeof(real) < 64
