@@ -161,12 +161,16 @@ cdef inline void times_transposed(const Tensor* A, const real* W, const Tensor* 
     """C = A W'."""
     cdef Py_ssize_t I = C.width, O = A.width, deepest = even_depth(O, stop - start), deep = parts(O, deepest)
     cdef Py_ssize_t panel, block, k, depth, width
+    cdef const real* panel_of
+    cdef bint lies
     for panel in range(deep * blocks(I)):
         block, k = nth_block(panel, deep, blocks(I)), nth_part(panel, deep, blocks(I)) * deepest
         width, depth = width_of(I, block), least(deepest, O - k)
-        pack_transposed(W + block * PANEL * O + k, O, depth, width, packed)
-        rows_times_panel(A, k, depth, packed, padded(width), C, block, NULL, FROM_C if k > 0 else FROM_ZERO, start,
-                         stop)
+        panel_of, lies = W + block * PANEL * O + k, O == 1 and width % LANES == 0
+        if not lies:  # a column of whole vectors is a panel as it lies
+            pack_transposed(panel_of, O, depth, width, packed)
+        rows_times_panel(A, k, depth, panel_of if lies else packed, padded(width), C, block, NULL,
+                         FROM_C if k > 0 else FROM_ZERO, start, stop)
 
 
 cdef void dense_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
@@ -204,24 +208,46 @@ cdef void add_gram(const Op* op, const Context* context, Py_ssize_t N, Py_ssize_
 
 cdef inline void outer_product(const Op* op, Py_ssize_t start, Py_ssize_t stop, bint bias) noexcept nogil:
     """The same for one row, by plain loops: a tile would be all beginning and end."""
-    cdef Py_ssize_t O = op.Y.width, block, i, j, width
-    cdef const real* dz
-    cdef real* dw
-    cdef real x
-    for block in range(blocks(O)):
-        dz, width = block_of(&op.dY, 0, block), width_of(O, block)
-        for i in range(start, stop):
-            x, dw = block_of(op.X, 0, i // PANEL)[i % PANEL], <real*> op.dW + i * O + block * PANEL
-            if op.adds_gradient:
-                for j in range(width):
-                    dw[j] += x * dz[j]
-            else:
-                for j in range(width):
-                    dw[j] = x * dz[j]
-        if bias and op.db != NULL:
-            dw = <real*> op.db + block * PANEL
-            for j in range(width):
-                dw[j] = (dw[j] if op.adds_bias else 0) + dz[j]
+    cdef Py_ssize_t O = op.Y.width, i = start, end, block
+    cdef real* dW = <real*> op.dW
+    cdef bint adds = op.adds_gradient, plain = in_plain_rows(op.X)
+    cdef const real* x
+    while i < stop:
+        end, x = stop if plain else least(stop, (i // PANEL + 1) * PANEL), at(op.X, 0, i)
+        if O == 1:
+            add_scaled(x, block_of(&op.dY, 0, 0)[0], dW + i, end - i, adds)
+        else:
+            for block in range(blocks(O)):
+                outer_block(x, end - i, block_of(&op.dY, 0, block), width_of(O, block), dW + i * O + block * PANEL, O,
+                            adds)
+        i = end
+    for block in range(blocks(O) if bias and op.db != NULL else 0):
+        add_scaled(block_of(&op.dY, 0, block), 1, <real*> op.db + block * PANEL, width_of(O, block), op.adds_bias)
+
+
+cdef inline void outer_block(const real* x, Py_ssize_t rows, const real* dz, Py_ssize_t width, real* dW,
+                             Py_ssize_t pitch, bint adds) noexcept nogil:
+    """dW[i] (+)= x[i] dz."""
+    cdef Py_ssize_t i
+    for i in range(rows):
+        add_scaled(dz, x[i], dW + i * pitch, width, adds)
+
+
+cdef inline void add_scaled(const real* A, real x, real* C, Py_ssize_t n, bint adds) noexcept nogil:
+    """C (+)= x A: vectors, then what is left of one."""
+    cdef const vector* from_ = <const vector*> A
+    cdef vector* to = <vector*> C
+    cdef Py_ssize_t i, vectors = n // LANES
+    if adds:
+        for i in range(vectors):
+            to[i] = to[i] + x * from_[i]
+        for i in range(vectors * LANES, n):
+            C[i] += x * A[i]
+    else:
+        for i in range(vectors):
+            to[i] = x * from_[i]
+        for i in range(vectors * LANES, n):
+            C[i] = x * A[i]
 
 
 cdef inline void columns_times_panel(const Op* op, Py_ssize_t n, Py_ssize_t depth, Py_ssize_t block, Py_ssize_t width,
