@@ -122,7 +122,8 @@ class Slices(NamedTuple):
     def epoch(self) -> Iterator[Data]:
         """Batches, which are copies."""
         rows = self.data.rows
-        order = self.rng.permutation(rows) if self.shuffle else np.arange(rows)
+        order = self.data.order(self.rng if self.shuffle else None)
+        order = np.arange(rows) if order is None else order
         starts = range(0, rows, self.batch_size)
         return (self.data.take(order, slice(start, start + self.batch_size)) for start in starts)
 

@@ -37,9 +37,8 @@ class Inference:
 class Programs:
     """The parameters, gradients and programs of one graph."""
 
-    def __init__(self, dtype, widths, ops, inputs, outputs, size, seed):
-        self.params = aligned_zeros(size, dtype)
-        self.grads = aligned_zeros(size, dtype)
+    def __init__(self, dtype, widths, ops, inputs, outputs, size, seed, vectors=None):
+        self.params, self.grads = vectors or (aligned_zeros(size, dtype), aligned_zeros(size, dtype))
         self._lock = _engine.Lock()
         self._frozen: dict[frozenset[int], list] = {}
         self._fixed: list = []

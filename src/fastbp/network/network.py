@@ -91,7 +91,7 @@ class Network:
             self.params[part] = arrays[full_name].reshape(-1)
         self._bind(names)
 
-    def _compile(self, names):
+    def _compile(self, names, vectors=None):
         numbers = {node: k for k, node in enumerate(self.nodes)}
         ops = []
         for node, number in numbers.items():
@@ -104,7 +104,7 @@ class Network:
             ops.append((node.layer.kind, parents, number, offsets, node.layer.op(number, *widths)))
         size = max((part.stop for part, _ in self.slices.values()), default=0)
         ends = [[numbers[node] for node in nodes] for nodes in (self.inputs, self.outputs)]
-        return Programs(self.dtype, [node.width for node in self.nodes], ops, *ends, size, self.seed)
+        return Programs(self.dtype, [node.width for node in self.nodes], ops, *ends, size, self.seed, vectors)
 
     def _bind(self, names):
         for node in self.inputs:
