@@ -1,7 +1,7 @@
 """Network: a graph of nodes with its parameters; computes forward and backward passes, does not train.
 
-The graph is immutable; the parameters are one flat vector, and those of a layer are views into it. Copying, pickling
-and files all use `config()` and `arrays()`. Training is in folders above, which a network does not know.
+The graph is immutable; the parameters are one flat vector, and those of a layer are views into it.
+Copies, pickles and files all use `config()` and `arrays()`. Training is in folders above.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ import numpy as np
 from fastbp._configured import Registry
 from fastbp._typing import Arrays, Axes, DTypeLike, OneOrMore
 from fastbp.inputs import checks
-from fastbp.inputs.array_sources import as_source, limited, refuse_beyond
+from fastbp.inputs.array_sources import as_source, inputs_of, limited, refuse_beyond
 from fastbp.layers.embedding import limits_of, tables_of
 from fastbp.layers.layer import Layer
 from fastbp.layers.node import Input, Node, names_for
@@ -172,15 +172,13 @@ class Network:
         >>> from fastbp import Dense, Input, Model, Sequential
         >>> body = Sequential(Input(4), Dense(8, "tanh"), Dense(3), seed=0)
         >>> a, b = Input(4), Input(4)
-        >>> siamese = Model([a, b], body(a) - body(b))
-        >>> siamese.params.size == body.params.size
+        >>> Model([a, b], body(a) - body(b)).params.size == body.params.size
         True
         """
         if len(nodes) != len(self.inputs):
             raise TypeError(f"{self!r} is called on {len(self.inputs)} nodes, got {len(nodes)}")
-        for node, own in zip(
-            checks.instances(list(nodes), Node, "what a model is called on"), self.inputs, strict=True
-        ):
+        nodes = checks.instances(list(nodes), Node, "what a model is called on")
+        for node, own in zip(nodes, self.inputs, strict=True):
             if node.width != own.width:
                 raise ValueError(f"{self!r} wants a node of width {own.width} for {own.name}, got {node.width}")
         if any(clone.views is not None for clone in self._clones.values()) or not self._clones:
@@ -258,7 +256,7 @@ class Network:
         Parameters
         ----------
         X : array of shape (rows, inputs), or a tuple of them
-            The inputs; a tuple for several.
+            The inputs; a tuple for several. Batches from an iterable, as for `fit`, give an iterator of outputs.
         check_finite : bool, default=True
             Whether a NaN or infinity in X raises.
         threads : int, optional
@@ -273,10 +271,11 @@ class Network:
         Y = self.programs.quick_predict(X, threads, out)
         if Y is not None:
             return Y
+        if out is None and (batches := inputs_of(X, len(self.inputs))) is not None:
+            return (self.predict(x, check_finite=check_finite, threads=threads) for x in batches)
         ys = self.programs.predict(self.as_sources(X, check_finite), threads)
         if out is not None:
-            outs = checks.one_each(out, len(ys), "out")
-            ys = tuple(checks.into(*pair) for pair in zip(outs, ys, strict=True))
+            ys = tuple(checks.into(*pair) for pair in zip(checks.one_each(out, len(ys), "out"), ys, strict=True))
         return ys[0] if len(ys) == 1 else ys
 
     def compiled(self, rows: int = 1) -> Callable[..., np.ndarray]:
