@@ -14,14 +14,19 @@ from fastbp import _engine
 from gated import GATED, blocks, diamonds, every_gate, normalized
 from nets import as_list, assert_gradients, batch, one_or_all
 
-ONLY_IN_TANGENTS = {"slope", "winner", "reciprocal_root", "scale"}  # tests/test_derivatives.py
+ONLY_IN_TANGENTS = {"slope", "winner", "reciprocal_root", "scale"}  # tests/derivatives
+# tests/layers/test_derivatives.py:
+ONLY_IN_DERIVATIVES = {
+    "jet", "unit", "weight_row", "transposed", "scatter", "interleave", "log_det", "inverse", "square_product",
+}  # fmt: skip
 LIMITS = {"float64": 1e-11, "float32": 2e-4}
 
 
 def test_every_op_of_the_engine_is_in_a_graph() -> None:
     """A new row of the table fails until a graph here, or a test of its own, uses it."""
     used = {node.layer.kind for build in GATED for node in build().nodes if node.layer is not None}
-    assert set(_engine.OPS) - used == {"dropout", "embedding", "fan_out", *ONLY_IN_TANGENTS}
+    only = ONLY_IN_TANGENTS | ONLY_IN_DERIVATIVES
+    assert set(_engine.OPS) - used == {"dropout", "embedding", "fan_out", *only}
 
 
 @pytest.mark.parametrize("build", GATED)
@@ -152,8 +157,7 @@ EXPONENTS = [-2.5, -2, -1, -0.5, 0, 0.5, 1, 1.5, 2, 3, 7, 64, 65, -64]
 @pytest.mark.parametrize("exponent", EXPONENTS)
 def test_powers(exponent: float, dtype: np.dtype, rng: np.random.Generator) -> None:
     """Values and slopes against NumPy in more digits, negative numbers to whole powers among them."""
-    import torch
-
+    torch = pytest.importorskip("torch")
     whole = exponent == int(exponent)
     X = (rng.uniform(0.6, 1.5, (6, 19)) * (rng.choice([-1, 1], (6, 19)) if whole else 1)).astype(dtype)
     net = fb.Model(x := fb.Input(19), x**exponent, dtype=dtype.name)
@@ -437,13 +441,18 @@ def test_a_model_is_a_layer(rng: np.random.Generator) -> None:
     X, Y = rng.normal(size=(2, 7, 4))
     np.testing.assert_allclose(net.predict((X, Y)), body.predict(X) - body.predict(Y), rtol=1e-12, atol=1e-14)
     assert net.params.size == body.params.size
+    before = body.params.copy()
     net.fit((X, Y), np.ones((7, 3)), epochs=1)
-    assert (net.params != body.params).any()
+    assert (net.params != before).any()
+    np.testing.assert_array_equal(net.params, body.params)
     x = fb.Input(4)
     other = fb.Model(x, body(x), dtype="float64")
     np.testing.assert_array_equal(other.predict(X), body.predict(X))
-    stacked = fb.Sequential(fb.Input(4), body, fb.Dense(2), dtype="float64")
+    with pytest.raises(ValueError, match="copy=True"):
+        fb.Sequential(fb.Input(4), body, fb.Dense(2), dtype="float64")
+    stacked = fb.Model(x, fb.Dense(2)(body(x, copy=True)), dtype="float64")
     assert stacked.predict(X).shape == (7, 2)
+    np.testing.assert_array_equal(stacked["dense_1"].W, body["dense_1"].W)
     with pytest.raises(ValueError, match="width 4 for input_1, got 3"):
         body(fb.Input(3))
     with pytest.raises(TypeError, match="1 nodes, got 2"):

@@ -1,5 +1,6 @@
 """The compiled plan of a net: program.pyx."""
 from libc.stdint cimport int64_t, uint64_t
+from libc.string cimport memset
 
 from fastbp._engine.chain cimport Chain, Rules
 from fastbp._engine.kernel_table cimport Constraint, Context, Kernels, Op, Rows, Targets, Tensor
@@ -10,8 +11,11 @@ from fastbp._engine.thread_choice cimport Tuner
 cdef struct Node:
     Op op
     bint trains                 # parameters stand at it or above it
+    bint live                   # an output depends on it
     bint shares_gradient        # an earlier node has the same parameters ...
-    bint last_of_parameters     # ... no later one has
+    bint shares_bias            # ... and the same bias
+    bint last_of_parameters     # ... no later one has ...
+    bint last_of_bias           # ... no later one has the same bias
     Py_ssize_t weights, bias    # where they begin in the flat vector; -1: none
     Py_ssize_t weight_rows, weight_columns
     const Constraint* constraint    # of the weights, or NULL
@@ -104,8 +108,8 @@ cdef class Program:
     cdef int claim(self, int threads, Py_ssize_t rows) except -1
     cdef void begin(self, bint training, uint64_t seed, uint64_t step) noexcept nogil
     cdef void predict_rows(self, Py_ssize_t N, int threads, bint tiny=*) except *
-    cdef double value_and_gradients(self, bint training, uint64_t seed, uint64_t step, int wanted,
-                                    int most) noexcept nogil
+    cdef double value_and_gradients(self, bint training, uint64_t seed, uint64_t step, int wanted, int most,
+                                    bint adds=*) noexcept nogil
     cdef int batch(self, Chain chain, double lr, uint64_t seed, uint64_t step, bint direct, int wanted, int most,
                    double* loss) noexcept nogil
     cdef int batch_on(self, int threads, Chain chain, double lr, uint64_t seed, uint64_t step, bint direct,
@@ -134,6 +138,14 @@ cdef bint gradients(Plan* plan, bint adds, int threads) noexcept nogil
 cdef inline Py_ssize_t cut(Py_ssize_t n, int part, int of) noexcept nogil:
     """Where a part begins, and the one before it ends."""
     return n * part // of
+
+cdef inline void no_gradient(const Op* op, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t O, bint bias,
+                             Py_ssize_t item) noexcept nogil:
+    """Nothing comes from an op that no output depends on: zeros, unless an earlier one has been there."""
+    if not op.adds_gradient and op.dW != NULL:
+        memset(<char*> op.dW + start * O * item, 0, (stop - start) * O * item)
+    if bias and not op.adds_bias and op.db != NULL:
+        memset(op.db, 0, O * item)
 
 cdef inline Py_ssize_t cut_rows(const Plan* plan, int part, int of) noexcept nogil:
     """The same of rows, by whole vectors: a row then has the same lane of a vector whoever computes it, and compilers

@@ -29,6 +29,7 @@ from fastbp._engine.plan import lower
 
 include "passes/interruption.pxi"
 include "passes/buffers.pxi"
+include "passes/nodes.pxi"
 include "passes/arrays.pxi"
 include "passes/forward_backward.pxi"
 include "passes/parameters.pxi"
@@ -121,12 +122,9 @@ cdef class Program:
                     self.plan.kernels.constraints, sizeof(Constraint), name)
                 self.plan.n_constrained += 1
             place_parameters(&self.plan, node, spec.offsets, self.params_end)
-            if node.weights >= 0:
-                node.shares_gradient = node.weights in seen
-                node.last_of_parameters = True
-                if node.shares_gradient:
-                    self.plan.nodes[<Py_ssize_t> seen[node.weights]].last_of_parameters = False
-                seen[node.weights] = k
+            node.live = spec.live
+            several_outputs(self, node, spec)
+            share_parameters(&self.plan, k, seen)
             for t in spec.inputs:
                 self.plan.X_source[operand] = source_of.get(t, -1)
                 if t in source_of and spec.kind not in ("dense", "fan_out"):
@@ -144,7 +142,9 @@ cdef class Program:
             node = self.plan.nodes + k
             if spec.kind != "fan_out":
                 node.op.frozen = spec.output in frozen
-                trains[spec.output] = node.weights >= 0 and not node.op.frozen or any([trains[t] for t in spec.inputs])
+                node.trains = node.weights >= 0 and not node.op.frozen or any([trains[t] for t in spec.inputs])
+                for t in (spec.output, *[t for t, _ in spec.others]):
+                    trains[t] = node.trains
             node.trains = trains[spec.output]
             if node.op.kind.couple != NULL and not node.op.frozen:
                 self.plan.coupled[self.plan.n_coupled] = k
@@ -159,7 +159,7 @@ cdef class Program:
         if rows <= self.plan.capacity:
             return
         cdef const Kernels* kernels = self.plan.kernels
-        cdef Py_ssize_t held = held_for(kernels, rows), k, operand = 0
+        cdef Py_ssize_t held = held_for(kernels, rows), k, i, operand = 0
         cdef Py_ssize_t size = aligned(rows * self.plan.n_sinks * sizeof(double))
         cdef Node* node
         widths = [*self.widths, *self.widths, *self.gradient_widths]
@@ -178,6 +178,9 @@ cdef class Program:
             node.op.Y = (<TensorHolder> values[spec.output]).tensor
             node.op.dY = (<TensorHolder> gradients[spec.gradient]).tensor
             node.op.Z = node.op.Y
+            for i, (t, g) in enumerate(((spec.output, spec.gradient), *spec.others) if node.op.Ys != NULL else ()):
+                node.op.Ys[i] = (<TensorHolder> values[t]).tensor
+                node.op.dYs[i] = (<TensorHolder> gradients[g]).tensor
             node.op.saved = self.buffers.take(saved_by(kernels, node, self.widths[spec.output], rows))
             if node.op.kind.keeps_Z or spec.kind == "dense" and node.op.activation.keeps_input:
                 node.op.Z = new_tensor(kernels, self.buffers, self.widths[spec.output], held).tensor
@@ -302,9 +305,9 @@ cdef class Program:
             return 3 if self.plan.stopped else 2
         return 0
 
-    cdef double value_and_gradients(self, bint training, uint64_t seed, uint64_t step, int wanted,
-                                    int most) noexcept nogil:
-        """The loss of the attached rows; grads hold its gradient."""
+    cdef double value_and_gradients(self, bint training, uint64_t seed, uint64_t step, int wanted, int most,
+                                    bint adds=False) noexcept nogil:
+        """The loss of the attached rows; grads hold its gradient, added to what they held if it `adds`."""
         cdef int threads = tuned(&self.tuners[GRADIENTS], self.plan.rows, wanted, most)
         cdef double loss
         self.begin(training, seed, step)
@@ -312,7 +315,7 @@ cdef class Program:
         place_inputs(&self.plan, self.plan.all_dense and self.plan.all_plain, 0)
         loss = batch_loss(&self.plan, threads)
         if not self.plan.failed and not self.plan.stopped:
-            gradients(&self.plan, False, threads)
+            gradients(&self.plan, adds, threads)
         passed(&self.tuners[GRADIENTS])
         return loss
 
@@ -384,8 +387,9 @@ cdef class Program:
         self.predict_rows(N, threads)
         return outputs
 
-    def loss_and_gradient(self, xs, ts, weights, terms, uint64_t seed, uint64_t step, bint training, int threads=1):
-        """The loss of a batch; grads hold its gradient."""
+    def loss_and_gradient(self, xs, ts, weights, terms, uint64_t seed, uint64_t step, bint training, int threads=1,
+                          bint adds=False):
+        """The loss of a batch; grads hold its gradient, added to what they held if it `adds`."""
         cdef Py_ssize_t N = len(xs[0])
         cdef double loss
         cdef int most
@@ -394,7 +398,7 @@ cdef class Program:
         most = self.claim(threads, N)
         with nogil:
             self.plan.rows, self.plan.order, self.plan.first, self.plan.outputs_wanted = N, NULL, 0, False
-            loss = self.value_and_gradients(training, seed, step, threads, most)
+            loss = self.value_and_gradients(training, seed, step, threads, most, adds)
             leave(most)
         self.raise_failed()
         return loss

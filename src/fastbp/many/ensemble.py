@@ -130,7 +130,7 @@ class Ensemble:
         """
         nets = self.nets
         inputs = [Input(node.width) for node in nets[0].inputs]
-        ends: list[Any] = [net(*inputs) for net in nets]
+        ends: list[Any] = [net(*inputs, copy=True) for net in nets]
         if self.activation is not None:
             ends = [Activation(self.activation)(end) for end in ends]
         return Model(inputs, ends[0] if len(ends) == 1 else Average()(*ends), dtype=nets[0].dtype)

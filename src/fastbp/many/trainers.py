@@ -71,6 +71,8 @@ class Trainers:
         for k, net in enumerate(self.nets):
             if len(net.inputs) != 1 or len(net.outputs) != 1 or _size(net) != first:
                 raise ValueError(f"the nets of Trainers have one input, one output and one size; nets[{k}] is {net!r}")
+            if net._owner is not None:
+                raise ValueError(f"nets[{k}] has layers of another model, whose parameters cannot move: pass a copy")
         given = []
         for name, value in (("loss", loss), ("optimizer", optimizer)):
             if isinstance(value, list) and len(value) != count:

@@ -5,6 +5,7 @@ makes calls thread-safe: one thread at a time. All arrays are checked already: b
 once for a whole data set. Without `threads` the engine chooses.
 """
 
+import math
 import weakref
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from fastbp import _engine
 from fastbp.inputs.array_sources import refuse_unfit
 from fastbp.network.compiled_derivatives import DerivativePrograms, aligned_zeros
+from fastbp.network.expansion import Expansion
 from fastbp.threads import for_engine
 
 
@@ -35,23 +37,40 @@ class Inference:
 
 
 class Programs:
-    """The parameters, gradients and programs of one graph."""
+    """The parameters, gradients and programs of one graph.
 
-    def __init__(self, dtype, widths, ops, inputs, outputs, size, seed, vectors=None):
-        self.params, self.grads = vectors or (aligned_zeros(size, dtype), aligned_zeros(size, dtype))
-        self._lock = _engine.Lock()
-        self._frozen: dict[frozenset[int], list] = {}
+    `shared` are the programs that have the vectors and the lock, where the graph is one of layers of another network;
+    its parameters may then be a part of them.
+    """
+
+    def __init__(
+        self,
+        dtype: np.dtype,
+        expansion: Expansion,
+        size: int,
+        seed: int,
+        shared: "Programs | None" = None,
+        vectors: tuple[np.ndarray, np.ndarray] | None = None,
+    ):
+        given = vectors if shared is None else (shared.params, shared.grads)
+        self.params: np.ndarray = aligned_zeros(size, dtype) if given is None else given[0]
+        self.grads: np.ndarray = aligned_zeros(size, dtype) if given is None else given[1]
+        self._lock: _engine.Lock = _engine.Lock() if shared is None else shared._lock
+        self._is_part = size < self.params.size
+        self._frozen: dict[tuple, list] = {}
+        self._expansion = expansion
+        self._partial: dict[tuple[int, ...], _engine.Program] = {}  # for training of some of the outputs
         self._fixed: list = []
         self._spans: list | None = None
         self._steppers: weakref.WeakSet[_engine.Program] = weakref.WeakSet()  # of native steps
         self._update = _engine.functional.UPDATES[dtype]
-        self._graph = graph = (widths, ops, inputs, outputs)
-        self._training = _engine.Program(dtype.name, *graph, self.params, self.grads)
+        self._graph = graph = expansion.graph
+        self._training = _engine.Program(dtype.name, *expansion.fused, self.params, self.grads)
         self._training.seed = seed
         self._training.guard(self._lock)
         self._inference = Inference(graph, self.params, self.grads, self._lock)
         self.quick_predict, self.predict = self._inference.quick_predict, self._inference.predict
-        self.derivatives = DerivativePrograms(graph, self.params, self._inference.program, self._lock)
+        self.derivatives = DerivativePrograms(expansion, self.params, self._inference.program, self._lock)
 
     def ending_in(self, activation: str) -> Inference:
         """Inference with another activation of the last layer, which is linear."""
@@ -59,6 +78,14 @@ class Programs:
         kind, parents, output, offsets, settings = ops[-1]
         last = (kind, parents, output, offsets, {**settings, "activation": activation})
         return Inference((widths, [*ops[:-1], last], inputs, outputs), self.params, self.grads, self._lock)
+
+    def refuse_part(self) -> None:
+        """Raise if there are parameters of other layers in the vectors, whose gradients a pass here does not make."""
+        if self._is_part:
+            raise ValueError(
+                "this model has a part of the layers of another one and shares its parameters; train that one,"
+                " or a copy() of this"
+            )
 
     def snapshot(self, chain: _engine.Chain | None = None) -> tuple:
         """Copies of params, and `draws`, as they are between two steps of whoever trains; after them what a chain has.
@@ -101,9 +128,9 @@ class Programs:
     def fast_path(self, terms: tuple | None, chain=None) -> _engine.FastPath | None:
         """For steps, or without a chain gradients, of X and y that need no conversion, checked on the way.
 
-        None for several inputs or outputs, or a loss in Python.
+        None for several inputs or outputs, a loss in Python, or a part of a network.
         """
-        if len(self._graph[2]) > 1 or len(self._graph[3]) > 1 or terms is None:
+        if len(self._graph[2]) > 1 or len(self._graph[3]) > 1 or terms is None or self._is_part:
             return None
         return _engine.FastPath(self._training, self._lock, self.params.dtype, terms[0], chain)
 
@@ -116,41 +143,69 @@ class Programs:
         widths, ops, inputs, outputs = self._graph
         program = _engine.Program(self.params.dtype.name, widths, ops, inputs, outputs, self.params, self.grads)
         with self._lock:
-            program.freeze(frozenset().union(*self._frozen))
+            program.freeze(self._expansion.tensors_with(self._frozen_parts(), False))
             self._steppers.add(program)
             native.train_with(program, self._training, chain, term, next_rate, diverged)
 
     def run(self, batches: _engine.Batches, threads: int | None = None) -> tuple[int, int]:
         """Train; the next batch (or the bad one), and the status."""
+        self.refuse_part()
         return self._lock.call(_engine.train, self._training, batches, for_engine(threads))
 
     def loss_and_gradient(self, xs, ts, weights, terms, threads: int | None = None) -> float:
         """The loss without dropout; fills grads."""
         return self._lock.call(_engine.gradient_of, self._training, xs, ts, weights, terms, for_engine(threads))
 
-    def figures(self, ops: int) -> np.ndarray:
-        """The engine's figures of each op in the last training pass."""
-        table = np.empty((ops, len(_engine.FIGURES)))
+    def figures(self) -> np.ndarray:
+        """The engine's figures of each node but inputs in the last training pass."""
+        table = np.empty((len(self._expansion.fused[1]), len(_engine.FIGURES)))
         with self._lock:
             _engine.describe(self._training, table)
-        return table
+        return self._expansion.rows_of(table, True)
+
+    def step_on(self, parts: list, chain, lr: float, threads: int | None = None) -> tuple[list[float], int]:
+        """A step on the sum of the losses of parts (numbers of outputs, xs, ts, weights, terms): losses and status."""
+        return self._lock.call(_step_on, self, parts, chain, lr, for_engine(threads))
+
+    def of_outputs(self, wanted: tuple[int, ...]) -> _engine.Program:
+        """The program of some of the outputs, which computes nothing that these do not need."""
+        if wanted not in self._partial:
+            widths, ops, inputs, outputs = self._graph
+            ends = [outputs[k] for k in wanted]
+            needed, kept = {*inputs, *ends}, []
+            for op in reversed(ops):
+                if op[2] in needed:
+                    needed.update(op[1])
+                    kept.append(op)
+            narrow = [width if t in needed else 1 for t, width in enumerate(widths)]  # numbers of tensors stay
+            graph = narrow, kept[::-1], inputs, ends
+            program = _engine.Program(self.params.dtype.name, *graph, self.params, self.grads)
+            program.guard(self._lock)
+            program.freeze(self._expansion.tensors_with(self._frozen_parts(), False))
+            self._partial[wanted] = program
+        return self._partial[wanted]
 
     def update(self, chain, lr: float, loss: float) -> bool:
         """One step of an optimizer's chain; whether the update was finite."""
+        self.refuse_part()
         arguments = chain, self.params, self.grads, lr, self._spans, loss
         return self._lock.call(_engine.updated, self._training, self._update, arguments)
 
-    def set_trainable(self, tensors: frozenset[int], parts: list, trainable: bool) -> None:
-        """Set whether training updates these parts of the parameters, of the layer that computes these tensors."""
+    def set_trainable(self, parts: list, trainable: bool) -> None:
+        """Set whether training updates these parts of the parameters, which are all of a layer."""
         with self._lock:
-            self._frozen.pop(tensors, None)
+            self._frozen.pop(tuple(parts), None)
             if not trainable:
-                self._frozen[tensors] = parts
+                self._frozen[tuple(parts)] = parts
                 for start, stop in parts:
                     self.grads[start:stop] = 0
-            for program in (self._training, self._inference.program, *self._steppers):
-                program.freeze(frozenset().union(*self._frozen))
+            others = self._inference.program, *self._partial.values(), *self._steppers
+            for program, fused in [(self._training, True), *((program, False) for program in others)]:
+                program.freeze(self._expansion.tensors_with(self._frozen_parts(), fused))
             self._find_spans()
+
+    def _frozen_parts(self):
+        return [part for parts in self._frozen.values() for part in parts]
 
     def fix(self, parts: list) -> None:
         """Set the parts of the parameters that no optimizer updates."""
@@ -170,6 +225,19 @@ class Programs:
         ends = [0, *(end for part in kept for end in part), self.params.size]
         spans = list(zip(ends[::2], ends[1::2], strict=True))
         self._spans = [span for span in spans if span[0] < span[1]] if kept else None
+
+
+def _step_on(programs, parts, chain, lr, threads):
+    training, losses = programs._training, []
+    programs.grads[...] = 0
+    for outputs, *data in parts:
+        program = programs.of_outputs(outputs)
+        losses.append(program.loss_and_gradient(*data, training.seed, training.draws, True, threads, True))
+    if not math.isfinite(sum(losses)):
+        return losses, 1
+    training.draws += 1
+    arguments = chain, programs.params, programs.grads, lr, programs._spans, sum(losses)
+    return losses, 0 if _engine.updated(training, programs._update, arguments) else 2
 
 
 def _snapshot(programs, chain):

@@ -8,25 +8,27 @@ import contextlib
 import numpy as np
 
 from fastbp import _engine
+from fastbp.network.expansion import Expansion
 from fastbp.threads import for_engine
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
 
 
 class DerivativePrograms:
-    """The programs of one graph (widths, ops, inputs, outputs), over the network's live parameters.
+    """The programs of a network's graph (widths, ops, inputs, outputs), over its live parameters.
 
     Arrays come checked. `inference` is the network's own program for predictions; `lock` is the network's.
     """
 
     def __init__(
         self,
-        graph: tuple[list, list, list, list],
+        expansion: Expansion,
         params: np.ndarray,
         inference: _engine.Program,
         lock: _engine.Lock,
     ):
-        self._graph = graph
+        self._expansion = expansion
+        self._graph = expansion.graph
         self._params = params
         self._inference = inference
         self._lock = lock
@@ -95,10 +97,12 @@ class DerivativePrograms:
             value = _pass(self._observer, xs, ts, objective)
             table = np.empty((len(self._graph[1]), len(_engine.FIGURES)))
             _engine.describe(self._observer, table, True)
-            return value, table, _engine.slope_bounds(self._observer), _engine.values(self._observer)
+            bounds = np.array(_engine.slope_bounds(self._observer))
+            figures = self._expansion.rows_of(table, False), self._expansion.rows_of(bounds, False)
+            return value, *figures, self._expansion.by_node(_engine.values(self._observer))
 
     def explained(self, xs: tuple, ts: tuple, objective) -> tuple:
-        """Loss, and by tensor: values, gradients, what its op sent to each parent, and Z before an activation.
+        """Loss, and by node: values, gradients, what its op sent to each parent, and Z before an activation.
 
         An activation is an op of its own here, so that both the gradient that comes to it and dZ are kept.
         """
@@ -111,6 +115,8 @@ class DerivativePrograms:
             value = _pass(program, xs, ts, objective)
             values, (totals, edges) = _engine.values(program), _engine.tensor_gradients(program)
         made = {op[2]: k for k, op in enumerate(apart)}
+        if self._expansion.parts is not None:
+            return value, *self._expansion.explained(apart, values, totals, edges)
         sent, Z = {}, {}
         for kind, parents, output, _, _ in ops:
             last = made[output]

@@ -22,14 +22,13 @@ from fastbp.inputs import checks
 from fastbp.network.native import Native, of_trainer
 from fastbp.network.network import Network
 from fastbp.optimizers import optimizer as optimizers
-from fastbp.training import trainer_file, training_data
+from fastbp.training import row_sets, trainer_file, training_data
 from fastbp.training.batch_runner import BatchRunner
 from fastbp.training.fit import Fit, Position
 from fastbp.training.measuring import resolve_metrics
 from fastbp.training.objective import Objective
 from fastbp.training.one_by_one import Online, move_to
 from fastbp.training.state import State, next_seed
-from fastbp.training.stream_fit import StreamFit
 
 MADE = {"runner", "objective", "metrics", "chain", "_fast_path", "_fit", "online"}  # created again in a copy
 
@@ -103,7 +102,7 @@ class Trainer:
         y : array of labels or values, or a tuple of them
             The targets; a tuple for several outputs.
         sample_weight : array of shape (rows,) or of y's shape, or a tuple of them, optional
-            Weights of the samples or of single targets; 1 if not given.
+            Weights of the samples or of single targets, which may be negative; 1 if not given.
         threads : int, optional
             Number of threads of the engine, which chooses if not given.
 
@@ -127,7 +126,7 @@ class Trainer:
         xs = net.as_sources(X)
         rows = len(xs[0])
         ts = self.objective.targets(y, rows)
-        weights = self.objective.weights(sample_weight, ts)
+        weights = self.objective.weights(sample_weight, ts, training=True)
         self.runner.run(Data(xs, ts, weights), self._loss, size=rows, threads=threads)
         return float(self._loss[0])
 
@@ -188,7 +187,9 @@ class Trainer:
         ----------
         X : array of shape (rows, inputs), or a tuple of them
             Arrays of any dtype and layout, memory-mapped files, data frames, tensors, sparse arrays; or, without y, an
-            iterable of batches (X, y) or (X, y, sample_weight), such as a DataLoader, which determine the batch size.
+            iterable of batches (X, y) or (X, y, sample_weight), such as a DataLoader, which determine the batch size;
+            or a dict of row sets, {name: (X, {output: targets}[, weight])}: the losses of these outputs on these rows
+            are added. A function (rng) -> (X, {output: targets}[, weight]) draws a set anew for each epoch.
         y : array of labels or values, or a tuple of them, optional
             The targets; a tuple for several outputs.
         epochs : int, default=1
@@ -199,7 +200,7 @@ class Trainer:
             (X, y), (X, y, sample_weight) or an iterable of batches, evaluated after each epoch; no validation if not
             given.
         sample_weight : array of shape (rows,) or of y's shape, or a tuple of them, optional
-            Weights of the samples or of single targets; 1 if not given.
+            Weights of the samples or of single targets, which may be negative; 1 if not given.
         class_weight : dict from label to weight, or "balanced", optional
             Factors of the sample weights by class; "balanced" gives all classes the same total weight.
         callbacks : list of Callback, default=()
@@ -251,23 +252,22 @@ class Trainer:
         if validation_split is not None:
             parts = splitting.part(validation_split, X, y, sample_weight, validation_data)
             X, y, sample_weight, validation_data = parts
-        check, told = self.runner.checked, checks.instances(callbacks, Callback, "callbacks")
-        data = training_data.to_train_on(check, X, y, sample_weight, class_weight, check_finite, steps_per_epoch)
-        validation = training_data.to_validate_on(check, validation_data, check_finite, validation_steps)
+        told = checks.instances(callbacks, Callback, "callbacks")
+        given = (sample_weight, class_weight), check_finite, steps_per_epoch, augment
+        data, validation = row_sets.data_of(self.runner, X, y, *given, (validation_data, validation_steps))
         epochs = checks.positive_int(epochs, "epochs")
         batch_size = checks.positive_int(batch_size, "batch_size")
         validation_freq = checks.positive_int(validation_freq, "validation_freq")
         threads = checks.as_threads(threads)
-        names = ["loss", *self.metrics]
-        history = History(names if validation is None else [*names, *(f"val_{name}" for name in names)])
+        history = History(row_sets.logged(data, validation, self.metrics))
         if seed is not None:
             self.rng = np.random.default_rng(checks.as_seed(seed))
         history.params = {"epochs": epochs, "batch_size": batch_size, "rows": getattr(data, "rows", None)}
         if augment is not None:
-            data = training_data.augmented(data, augment, batch_size, shuffle, self.rng, check, check_finite)
-        kind: type = Fit if isinstance(data, Data) else StreamFit
+            rest = self.rng, self.runner.checked, check_finite
+            data = training_data.augmented(data, augment, batch_size, shuffle, *rest)
         rest = Callbacks(self, [*told, *[ProgressBar()] * bool(progress)]), history, threads, validation_freq
-        fit = kind(self.runner, self.rng, data, validation, batch_size, shuffle, *rest)
+        fit = row_sets.kind_of_fit(data)(self.runner, self.rng, data, validation, batch_size, shuffle, *rest)
         position = trainer_file.resumed(self, resume, fit.check)
         self._fit = fit
         try:
@@ -294,7 +294,7 @@ class Trainer:
         -------
         dict from str to float
         """
-        data = training_data.to_train_on(self.runner.checked, X, y, sample_weight, None, True, None)
+        data = training_data.to_train_on(self.runner.checked, X, y, sample_weight, None, True, None, False)
         return self.runner.evaluated(data)
 
     def mode_of(self, name: str) -> str:

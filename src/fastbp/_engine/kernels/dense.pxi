@@ -135,21 +135,25 @@ cdef inline void forward_panel(const Op* op, Py_ssize_t block, Py_ssize_t width,
             memset(block_of(&op.Z, n, block) + width, 0, (lanes - width) * sizeof(real))
 
 
-cdef void dense_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """dZ = dY f'(Z), in dY's place; dX = dZ W'."""
-    cdef Py_ssize_t I = op.X.width, O = op.Y.width, deepest = even_depth(O), block, part, k, depth, width
-    cdef real* packed = <real*> context.scratch
-    activation_slope(op, context, &op.Z, &op.dY, &op.dY, start, stop)
-    if op.dX.data == NULL:
-        return
+cdef inline void times_transposed(const Tensor* A, const real* W, const Tensor* C, real* packed, Py_ssize_t start,
+                                  Py_ssize_t stop) noexcept nogil:
+    """C = A W'."""
+    cdef Py_ssize_t I = C.width, O = A.width, deepest = even_depth(O), block, part, k, depth, width
     for block in range(blocks(I)):
         width = width_of(I, block)
         for part in range(parts(O, deepest)):
             k = part * deepest
             depth = least(deepest, O - k)
-            pack_transposed(<const real*> op.W + block * PANEL * O + k, O, depth, width, packed)
-            rows_times_panel(&op.dY, k, depth, packed, padded(width), op.dX, block, NULL,
-                             FROM_C if part > 0 else FROM_ZERO, start, stop)
+            pack_transposed(W + block * PANEL * O + k, O, depth, width, packed)
+            rows_times_panel(A, k, depth, packed, padded(width), C, block, NULL, FROM_C if part > 0 else FROM_ZERO,
+                             start, stop)
+
+
+cdef void dense_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """dZ = dY f'(Z), in dY's place; dX = dZ W'."""
+    activation_slope(op, context, &op.Z, &op.dY, &op.dY, start, stop)
+    if op.dX.data != NULL:
+        times_transposed(&op.dY, <const real*> op.W, op.dX, <real*> context.scratch, start, stop)
 
 
 cdef void dense_gradient(const Op* op, const Context* context, Py_ssize_t N, Py_ssize_t start, Py_ssize_t stop,
@@ -165,7 +169,7 @@ cdef void dense_gradient(const Op* op, const Context* context, Py_ssize_t N, Py_
             columns_times_panel(op, part * DEPTH, least(DEPTH, N - part * DEPTH), block, width, start, stop,
                                 <real*> context.scratch, part > 0 or op.adds_gradient)
         if bias and op.db != NULL:
-            sum_rows(&op.dY, block, N, <real*> op.db + block * PANEL, op.adds_gradient)
+            sum_rows(&op.dY, block, N, <real*> op.db + block * PANEL, op.adds_bias)
 
 
 cdef void add_gram(const Op* op, const Context* context, Py_ssize_t N, Py_ssize_t first, Py_ssize_t last,
@@ -197,7 +201,7 @@ cdef inline void outer_product(const Op* op, Py_ssize_t start, Py_ssize_t stop, 
         if bias and op.db != NULL:
             dw = <real*> op.db + block * PANEL
             for j in range(width):
-                dw[j] = (dw[j] if op.adds_gradient else 0) + dz[j]
+                dw[j] = (dw[j] if op.adds_bias else 0) + dz[j]
 
 
 cdef inline void columns_times_panel(const Op* op, Py_ssize_t n, Py_ssize_t depth, Py_ssize_t block, Py_ssize_t width,
