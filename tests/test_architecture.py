@@ -42,6 +42,7 @@ ORDER = """
     writers
     training
     model datasets
+    many
     derivatives
     insight
     readers

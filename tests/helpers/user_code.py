@@ -52,6 +52,12 @@ def train(net: fb.Model, X: npt.NDArray[np.float32], y: npt.NDArray[np.int64]) -
     best: float = min(history.history["val_loss"])
     scores: dict[str, float] = net.evaluate(X, y, loss="cross_entropy", metrics=["accuracy"])
     show(best, scores["accuracy"], history.to_frame())
+    many: list[fb.Model] = [nets("float32")[0] for _ in range(3)]
+    histories: list[fb.History] = fb.fit_many(many, X, y, optimizer=[fb.Adam(), fb.SGD(0.1), "adam"], seed=range(3))
+    ensemble = fb.Ensemble(many, activation="softmax")
+    mean, std = ensemble.predict(X, std=True)
+    losses: npt.NDArray[np.float64] = fb.Trainers(many, "mse").step(X, y)
+    show(histories, ensemble.predict(X), mean, std, losses)
     for value in fb.cross_validate(lambda: nets("float32")[0], X, y, k=3):
         show(value)
     for train_rows, test_rows in fb.kfold(X, y, k=3, seed=0, stratify=True):

@@ -43,9 +43,18 @@ class Programs:
     its parameters may then be a part of them.
     """
 
-    def __init__(self, dtype: np.dtype, expansion: Expansion, size: int, seed: int, shared: "Programs | None" = None):
-        self.params: np.ndarray = aligned_zeros(size, dtype) if shared is None else shared.params
-        self.grads: np.ndarray = aligned_zeros(size, dtype) if shared is None else shared.grads
+    def __init__(
+        self,
+        dtype: np.dtype,
+        expansion: Expansion,
+        size: int,
+        seed: int,
+        shared: "Programs | None" = None,
+        vectors: tuple[np.ndarray, np.ndarray] | None = None,
+    ):
+        given = vectors if shared is None else (shared.params, shared.grads)
+        self.params: np.ndarray = aligned_zeros(size, dtype) if given is None else given[0]
+        self.grads: np.ndarray = aligned_zeros(size, dtype) if given is None else given[1]
         self._lock: _engine.Lock = _engine.Lock() if shared is None else shared._lock
         self._is_part = size < self.params.size
         self._frozen: dict[tuple, list] = {}

@@ -13,7 +13,7 @@ import numpy as np
 from fastbp import _engine
 from fastbp._typing import WeightsOf
 from fastbp.data.batches import Data
-from fastbp.data.streams import Stream, joined
+from fastbp.data.streams import Seen, Stream, joined
 from fastbp.errors import DivergenceError
 from fastbp.inputs.array_sources import refuse_unfit
 from fastbp.metrics.metric import Metric
@@ -129,7 +129,7 @@ class BatchRunner:
     def _batch_in_python(self, data, order, size, batch, losses, each_loss, outs, threads):
         programs = self.net.programs
         rows = slice(batch * size, (batch + 1) * size)
-        xs, ts, weights = data.take(order, rows)
+        xs, ts, weights, _ = data.take(order, rows)
         ys = programs.forward(xs, True, threads)
         values, dys = zip(*self.objective.each(ys, ts, weights), strict=True)
         losses[batch] = sum(values)
@@ -146,8 +146,11 @@ class BatchRunner:
 
     def evaluated(self, data: Data | Stream, threads: int | None = None) -> dict[str, float]:
         """Loss and metrics of checked data; the loss is NaN where no target is known."""
-        batches = [data] if isinstance(data, Data) else data.epoch()
-        ts, ys, weights = joined([(batch, self.net.programs.predict(batch.xs, threads)) for batch in batches])
+        predict = self.net.programs.predict
+        if isinstance(data, Data):
+            ts, ys, weights = data.ts, predict(data.xs, threads), data.weights
+        else:
+            ts, ys, weights = joined([Seen.of(batch, predict(batch.xs, threads)) for batch in data.epoch()])
         return {"loss": self.objective.mean_loss(ys, ts, weights), **self.measured(ts, ys, weights)}
 
     def measured(self, ts: tuple, ys: tuple, weights: tuple | None) -> dict[str, float]:

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastbp.data.streams import NO_ROWS, Augmented, Slices, Stream, joined
+from fastbp.data.streams import NO_ROWS, Augmented, Seen, Slices, Stream, joined
 from fastbp.inputs import checks
 from fastbp.training.batch_runner import BatchRunner
 from fastbp.training.fit import Fit, Position
@@ -49,7 +49,7 @@ class StreamFit(Fit):
             self._done.append(done)
             self._batch, rows = self._batch + 1, rows + done.rows
             if runner.metrics:
-                seen.append((batch, done.outs))
+                seen.append(Seen.of(batch, done.outs))
             if not again:
                 callbacks.batches_done(1, self._batch - 1, done.loss)
                 callbacks.call("on_tick", rows, {"loss": done.loss})

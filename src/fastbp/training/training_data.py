@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.data.batches import Data
+from fastbp.data.batches import Chosen, Data
 from fastbp.data.streams import Augmented, Slices, Stream, as_batches, is_batches
 from fastbp.inputs import checks
 from fastbp.losses.loss import Loss
@@ -86,22 +86,30 @@ def checked(
     training: bool = False,
 ) -> Data:
     """Arrays, or a part of the data, as data of a network and its objective."""
+    X, chosen = X if isinstance(X, Chosen) else (X, None)
     xs = net.as_sources(X, check_finite, name.format("X"))
     rows = len(xs[0])
     ts = objective.targets(y, rows, name.format("y"))
     weights = objective.weights(sample_weight, ts, name.format("sample_weight"), part=part, training=training)
     if class_weight is not None:
-        weights = weighted_by_class(class_weight, objective, ts, weights, net.dtype, part)
-    return Data(xs, ts, weights)
+        weights = weighted_by_class(class_weight, objective, ts, weights, net.dtype, part, chosen)
+    return Data(xs, ts, weights, chosen)
 
 
 def weighted_by_class(
-    class_weight, objective: Objective, ts: tuple, weights: tuple | None, dtype: np.dtype, part: bool
+    class_weight,
+    objective: Objective,
+    ts: tuple,
+    weights: tuple | None,
+    dtype: np.dtype,
+    part: bool,
+    chosen: np.ndarray | None = None,
 ) -> tuple:
     """The weights times those of each row's class: a dict from label to weight, or "balanced"."""
     labels, classes = _labels(objective, ts)
     if isinstance(class_weight, str) and class_weight == "balanced":
-        counts = np.bincount(labels[labels != MISSING], minlength=classes)
+        seen = labels if chosen is None else labels[chosen]
+        counts = np.bincount(seen[seen != MISSING], minlength=classes)
         of_class = counts.sum() / (max(1, np.count_nonzero(counts)) * np.maximum(counts, 1))
     else:
         of_class = checks.as_class_weight(class_weight, classes)
