@@ -40,6 +40,7 @@ from fastbp.callbacks.loggers import (
 from fastbp.callbacks.progress import ProgressBar as ProgressBar
 from fastbp.callbacks.stopping import EarlyStopping as EarlyStopping, ReduceLROnPlateau as ReduceLROnPlateau
 from fastbp.data.batches import batches as batches
+from fastbp.data.chunks import Chunks as Chunks
 from fastbp.data.splitting import Split as Split, kfold as kfold
 from fastbp.derivatives.by_parameters import (
     per_sample_gradient_norms as per_sample_gradient_norms,

@@ -58,6 +58,8 @@ def train(net: fb.Model, X: npt.NDArray[np.float32], y: npt.NDArray[np.int64]) -
     mean, std = ensemble.predict(X, std=True)
     losses: npt.NDArray[np.float64] = fb.Trainers(many, "mse").step(X, y)
     show(histories, ensemble.predict(X), mean, std, losses)
+    for Y in many[0].predict(fb.Chunks(X, y, batch_size=8, window=100, seed=0)):
+        show(Y)
     for value in fb.cross_validate(lambda: nets("float32")[0], X, y, k=3):
         show(value)
     for train_rows, test_rows in fb.kfold(X, y, k=3, seed=0, stratify=True):

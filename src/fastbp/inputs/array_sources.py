@@ -144,4 +144,14 @@ def inputs_of(X: Any, count: int) -> Iterator[Any] | None:
     plain = plain or any(hasattr(X, name) for name in ("shape", "__array__", "read"))
     if plain or not isinstance(X, Iterable):
         return None
-    return (x[0] if isinstance(x, tuple) and (count == 1 or isinstance(x[0], tuple)) else x for x in X)
+    return (_inputs_of_batch(x, count) for x in X)
+
+
+def _inputs_of_batch(x, count):
+    if isinstance(x, (tuple, list)):
+        with_targets = isinstance(x, tuple) or np.ndim(x[0]) > 1  # PyTorch's loader makes lists; one of numbers is rows
+        if count > 1:
+            x = x[0] if isinstance(x[0], (tuple, list)) else x
+            return tuple(x)
+        return x[0] if with_targets else x
+    return x
