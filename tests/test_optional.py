@@ -30,6 +30,7 @@ USES = {
         "monitor.plot()",
     ],
     "mlflow": ["net.fit(X, y, callbacks=[fb.MlflowLogger()])"],
+    "mpi4py": ["fb.distributed.mpi()"],
     "onnx": ["fb.from_onnx('net.onnx')", "net.to_onnx('net.onnx')"],
     "pandas": ["history.to_frame()", "fb.diagnose(net, X, y).to_frame()"],
     "scipy": ["fb.minimize(net, X, y, method='newton-cg')", "fb.minimize(net, X, y)"],
@@ -39,7 +40,7 @@ USES = {
         "from fastbp import MLPRegressor",
     ],
     "tensorboard": ["net.fit(X, y, callbacks=[fb.TensorBoardLogger()])"],
-    "torch": ["net.to_torch()", "fb.from_torch(Module())"],
+    "torch": ["net.to_torch()", "fb.distributed.torch()", "fb.from_torch(Module())"],
     "wandb": ["net.fit(X, y, callbacks=[fb.WandbLogger()])"],
 }
 NAMES = {"sklearn": "scikit-learn"}

@@ -3,6 +3,7 @@
 from fastbp import (
     activations as activations,
     datasets as datasets,
+    distributed as distributed,
     functional as functional,
     initializers as initializers,
     losses as losses,

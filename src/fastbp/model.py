@@ -14,6 +14,7 @@ from fastbp._typing import ArrayLike, Arrays, DTypeLike, LossLike, MetricsLike, 
 from fastbp.callbacks.callback import Callback
 from fastbp.callbacks.history import History
 from fastbp.data.splitting import Split
+from fastbp.distributed.groups import Group
 from fastbp.files import model_file
 from fastbp.inputs import checks
 from fastbp.layers.blocks import Block
@@ -66,6 +67,7 @@ class Model(Network):
         validation_split: float | Split | None = None,
         validation_steps: int | None = None,
         validation_freq: int = 1,
+        group: Group | None = None,
     ) -> History:
         """Train the model; `Trainer` and `Trainer.fit` describe the parameters.
 
@@ -83,7 +85,7 @@ class Model(Network):
         >>> len(history.history["loss"])
         3
         """
-        return Trainer(self, loss, optimizer, loss_weights=loss_weights, metrics=metrics).fit(
+        return Trainer(self, loss, optimizer, loss_weights=loss_weights, metrics=metrics, group=group).fit(
             X,
             y,
             epochs=epochs,

@@ -5,6 +5,10 @@ makes calls thread-safe: one thread at a time. All arrays are checked already: b
 once for a whole data set. Without `threads` the engine chooses.
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import numpy as np
 
 from fastbp import _engine
@@ -40,7 +44,8 @@ class Programs:
 
     def __init__(self, dtype, widths, ops, inputs, outputs, size, seed):
         self.params = aligned_zeros(size, dtype)
-        self.grads = aligned_zeros(size, dtype)
+        self.message = aligned_zeros(size + 3 * len(outputs) + 3, dtype)  # what ranks add up
+        self.grads = self.message[:size]
         self._lock = _engine.Lock()
         self._frozen: dict[frozenset[int], list] = {}
         self._fixed: list = []
@@ -127,6 +132,42 @@ class Programs:
         """One step of an optimizer's chain; whether the update was finite."""
         arguments = chain, self.params, self.grads, lr, self._spans, loss
         return self._lock.call(_engine.updated, self._training, self._update, arguments)
+
+    def collect(
+        self, batches: _engine.Batches, scales: np.ndarray | None = None, threads: int | None = None
+    ) -> tuple[list[float], int]:
+        """Fill grads from a batch, with dropout; the loss of each output, and the status."""
+        return self._lock.call(_engine.collected, self._training, batches, scales, for_engine(threads))
+
+    def apply(self, chain, lr: float, loss: float, scale: float, threads: int | None = None) -> bool:
+        """One step of an optimizer's chain by the gradient of a mean over 1 / scale rows; whether it was finite."""
+        arguments = chain, lr, loss, scale, for_engine(threads)
+        return self._lock.call(_engine.applied, self._training, *arguments)
+
+    @contextmanager
+    def part_of_batch(self, first: int, meeting: Callable[..., Any] | None) -> Iterator[None]:
+        """Passes over a part of a batch, which begins with this row; where rows are coupled `meeting` is called."""
+        self._training.row, self._training.meeting = first, meeting
+        try:
+            yield
+        finally:
+            self._training.row, self._training.meeting = 0, None
+
+    def coupled(self) -> list[tuple[int, int]]:
+        """The nodes that couple the rows of a batch, as (number, width)."""
+        return _engine.coupled(self._training)
+
+    def draws_at_random(self) -> bool:
+        """Whether passes in training draw random numbers by row."""
+        ops = self._graph[1]
+        return any(
+            kind == "dropout" or _engine.ACTIVATIONS[settings.get("activation", "linear")].draws
+            for kind, *_, settings in ops
+        )
+
+    def statistics(self) -> list[slice]:
+        """The parts of the parameters that passes in training move: running averages."""
+        return [slice(start, stop) for start, stop in self._fixed]
 
     def set_trainable(self, tensors: frozenset[int], parts: list, trainable: bool) -> None:
         """Set whether training updates these parts of the parameters, of the layer that computes these tensors."""
