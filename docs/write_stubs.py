@@ -1,4 +1,4 @@
-"""Writes the stubs of what is made in loops from tables: activations, losses, initializers.
+"""Writes the stubs that follow from tables and from the package's list of public names, `src/fastbp/__init__.pyi`.
 
     python docs/write_stubs.py            writes them into src/fastbp
     python docs/write_stubs.py --check    says which are not as this script writes them; exit 1 then
@@ -12,14 +12,22 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import fastbp as fb
-from fastbp import _engine
+from fastbp import _engine, _lazy
 from fastbp.initializers import INITIALIZERS
 from fastbp.losses.loss import Loss
 
 SOURCES = Path(__file__).resolve().parents[1] / "src" / "fastbp"
+# Folders whose classes the package's list has, with what they give out beside.
+FOLDERS = {
+    "callbacks": {},
+    "derivatives": {},
+    "layers": {"Layer": "layer", "Node": "node"},
+    "optimizers": {"Optimizer": "optimizer", "from_config": "optimizer"},
+}
 HEAD = '"""{}: written from the table by docs/write_stubs.py."""\n\n'
 TYPES = {"flag": "bool", "heads": "float | Sequence[float]", "each output": "float | Sequence[float]"}
 
@@ -79,12 +87,24 @@ def public_names() -> str:
     return re.sub(r"(?<=from fastbp.activations import \(\n)[^)]*", lines, text)
 
 
+def public_names_of(folder: str) -> str:
+    """What a folder gives out: what the package's list has from it, and a few names beside."""
+    origins = _lazy.origins((SOURCES / "__init__.pyi").read_text(encoding="utf-8"))
+    names = {name: module for name, module in origins.items() if module.startswith(f"fastbp.{folder}.")}
+    names |= {name: f"fastbp.{folder}.{module}" for name, module in FOLDERS[folder].items()}
+    text = '"""The public names of this folder: written by docs/write_stubs.py from those of the package."""\n\n'
+    for module in sorted(set(names.values())):
+        text += f"from {module} import {', '.join(f'{n} as {n}' for n in sorted(names) if names[n] == module)}\n"
+    return text
+
+
 FILES = {
     "__init__.pyi": public_names,
     "_activation_names.pyi": activations,
     "_initializer_synonyms.pyi": initializers,
     "losses/table.pyi": losses,
     "losses/__init__.pyi": public_losses,
+    **{f"{folder}/__init__.pyi": partial(public_names_of, folder) for folder in FOLDERS},
 }
 
 

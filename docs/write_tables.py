@@ -21,7 +21,7 @@ from fastbp.readers.keras import layers as keras
 from fastbp.readers.onnx import operators
 from fastbp.readers.torch import functions, modules, state_dict
 from fastbp.schedules import Schedule
-from fastbp.writers import c_table, onnx_table, torch as torch_writer
+from fastbp.writers import activation_formats, c_table, onnx_table, torch as torch_writer
 
 PAGE = Path(__file__).parent / "tables.md"
 HEAD = """# Tables
@@ -109,7 +109,7 @@ WRITTEN = {"PyTorch": torch_writer, "ONNX": onnx_table, "C": c_table}
 
 
 def torch_modules() -> list[str]:
-    return [row.module for row in torch_writer.ACTIVATIONS.values() if row.module]
+    return [row.module for row in modules.ACTIVATIONS.values() if row.module]
 
 
 def formats_read() -> str:
@@ -149,9 +149,10 @@ def activations_elsewhere() -> str:
         theirs.setdefault(ours, []).append(name)
     rows = []
     for name, row in _engine.ACTIVATIONS.items():
-        module, graph = torch_writer.ACTIVATIONS[name], Operators()
+        formats, graph = activation_formats.FORMATS[name], Operators()
+        module = formats.torch
         values = [parameter.value for parameter in row.parameters]
-        onnx_table.ACTIVATIONS[name](onnx_table.Value(graph, ""), *values, *[0.0] * (2 - len(values)))
+        formats.onnx(onnx_table.Value(graph, ""), *values, *[0.0] * (2 - len(values)))
         fixed = "".join(f"({key}={value!r})" for key, value in module.fixed.items() if key == "approximate")
         in_torch = f"`nn.{module.module}{fixed}`" if module.module else "a formula"
         rows.append((f"`{name}`", in_torch, ", ".join(theirs.get(name, [])), ", ".join(graph.kinds)))

@@ -55,8 +55,8 @@ FLOORS = [line.split() for line in ORDER.strip().splitlines()]
 DICTIONARIES = {
     f"{place}.py"
     for place in (
-        "writers/torch", "writers/onnx_table", "writers/c_table", "readers/onnx/operators", "readers/fann",
-        "readers/keras/layers", "readers/formulas", "losses/loss", "__init__", "metrics/__init__",
+        "writers/activation_formats", "readers/onnx/operators", "readers/fann",
+        "readers/keras/layers", "readers/formulas", "losses/loss", "__init__",
     )
 }  # fmt: skip
 OPTIONAL = {"pandas", "tqdm", "sklearn", "matplotlib", "scipy", "torch", "safetensors", "onnx", "keras"}
@@ -267,22 +267,41 @@ import json, sys
 import numpy
 before = set(sys.modules)
 import fastbp
+{then}
 print(json.dumps([sorted(set(sys.modules) - before), sorted(sys.modules)]))
 """
 
 
 def test_importing_loads_no_optional_package(python) -> None:
-    done = python("-c", IMPORT)
+    done = python("-c", IMPORT.format(then=""))
     assert done.returncode == 0, done.stderr
     new, every = json.loads(done.stdout)
     assert not LATE & set(new)
     assert not OPTIONAL & {name.split(".")[0] for name in every}
 
 
-def test_importing_loads_few_modules(python) -> None:
+MODEL = "fastbp.Sequential(fastbp.Input(3), fastbp.Dense(4, 'relu'), fastbp.Dense(2)).predict([[1, 2, 3]])"
+UNUSED = {
+    "callbacks",
+    "data",
+    "files",
+    "losses",
+    "metrics",
+    "optimizers",
+    "plotting",
+    "readers",
+    "schedules",
+    "training",
+}
+
+
+@pytest.mark.parametrize(("then", "most"), [("", 10), (MODEL, 55)], ids=["import", "model that predicts"])
+def test_importing_loads_few_modules(then: str, most: int, python) -> None:
     """A count, since a clock tells of the machine's other work."""
-    new, _ = json.loads(python("-c", IMPORT).stdout)
-    assert sum(name.partition(".")[0] == "fastbp" for name in new) <= 30
+    new, _ = json.loads(python("-c", IMPORT.format(then=then)).stdout)
+    loaded = [name for name in new if name.partition(".")[0] == "fastbp"]
+    assert len(loaded) <= most, loaded
+    assert not {name.split(".")[1] for name in loaded if "." in name} & {*UNUSED, "writers"}
 
 
 def test_tests_ask_for_what_the_extra_does_not_bring() -> None:

@@ -25,13 +25,17 @@ def origins(stub: str) -> dict[str, str]:
     return found
 
 
-def attach(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+def attach(
+    package: str, file: str, eager: bool = False
+) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
     """`__getattr__`, `__dir__` and `__all__` of a package, from the stub beside its `__init__.py`.
 
     Parameters
     ----------
     package, file : str
         `__name__` and `__file__` of the package.
+    eager : bool, default=False
+        Whether to load all names at once: those of classes that model files name.
 
     Returns
     -------
@@ -49,4 +53,6 @@ def attach(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[], 
         setattr(sys.modules[package], name, value)
         return value
 
+    for name in names if eager else ():
+        load(name)
     return load, lambda: names, names

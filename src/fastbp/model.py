@@ -1,30 +1,30 @@
 """Model and Sequential: networks with methods for training, evaluation and files; and `load`.
 
 `fit` creates a Trainer for each call, so the state of an optimizer given by name ends with the call; keep a Trainer to
-keep it. Rejected: training in Network itself, which would invert the imports.
+keep it. What trains, reads or writes is imported where it is used: a model that only predicts loads none of it.
+Rejected: training in Network itself, which would invert the imports.
 """
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from fastbp._typing import ArrayLike, Arrays, DTypeLike, LossLike, MetricsLike, WeightsLike, WeightsOf
-from fastbp.callbacks.callback import Callback
-from fastbp.callbacks.history import History
-from fastbp.data.splitting import Split
-from fastbp.distributed.groups import Group
-from fastbp.files import model_file
 from fastbp.inputs import checks
 from fastbp.layers.blocks import Block
 from fastbp.layers.layer import Layer
 from fastbp.layers.node import Input
-from fastbp.losses.loss import Loss
 from fastbp.network.network import Network
-from fastbp.optimizers.optimizer import Optimizer
-from fastbp.training.objective import Objective
-from fastbp.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from fastbp.callbacks.callback import Callback
+    from fastbp.callbacks.history import History
+    from fastbp.data.splitting import Split
+    from fastbp.distributed.groups import Group
+    from fastbp.optimizers.optimizer import Optimizer
+    from fastbp.training.objective import Objective
 
 
 class Model(Network):
@@ -39,7 +39,7 @@ class Model(Network):
     (5, 3)
     """
 
-    _asked: tuple[Any, Objective] | None = None
+    _asked: "tuple[Any, Objective] | None" = None
 
     def fit(
         self,
@@ -48,14 +48,14 @@ class Model(Network):
         *,
         loss: LossLike = "mse",
         loss_weights: WeightsLike = None,
-        optimizer: str | Optimizer = "adam",
+        optimizer: "str | Optimizer" = "adam",
         epochs: int = 1,
         batch_size: int = 32,
         validation_data: tuple[Any, ...] | Iterable[Any] | None = None,
         metrics: MetricsLike = (),
         sample_weight: WeightsOf = None,
         class_weight: Mapping[int, float] | str | None = None,
-        callbacks: Sequence[Callback] = (),
+        callbacks: "Sequence[Callback]" = (),
         shuffle: bool = True,
         seed: int | None = None,
         threads: int | None = None,
@@ -64,11 +64,11 @@ class Model(Network):
         resume: bool | str | os.PathLike = False,
         augment: Callable[..., Any] | None = None,
         steps_per_epoch: int | None = None,
-        validation_split: float | Split | None = None,
+        validation_split: "float | Split | None" = None,
         validation_steps: int | None = None,
         validation_freq: int = 1,
-        group: Group | None = None,
-    ) -> History:
+        group: "Group | None" = None,
+    ) -> "History":
         """Train the model; `Trainer` and `Trainer.fit` describe the parameters.
 
         An Optimizer passed here keeps its state for the next call; a name creates a new one.
@@ -85,6 +85,8 @@ class Model(Network):
         >>> len(history.history["loss"])
         3
         """
+        from fastbp.training.trainer import Trainer
+
         return Trainer(self, loss, optimizer, loss_weights=loss_weights, metrics=metrics, group=group).fit(
             X,
             y,
@@ -141,6 +143,8 @@ class Model(Network):
         >>> net.evaluate(np.eye(2), [1.0, 2.0], loss="mse", metrics=["mae"])
         {'loss': 2.5, 'mae': 1.5}
         """
+        from fastbp.training.trainer import Trainer
+
         return Trainer(self, loss, loss_weights=loss_weights, metrics=metrics).evaluate(X, y, sample_weight)
 
     def value_and_grad(
@@ -182,10 +186,15 @@ class Model(Network):
 
     def _objective_for(self, loss, loss_weights):
         """The last objective, if it was for the same loss: an optimizer of SciPy calls a thousand times."""
-        known = isinstance(loss, (str, Loss)) and loss_weights is None
-        if self._asked is None or not known or self._asked[0] != loss:
-            self._asked = loss if known else None, Objective(loss, self, loss_weights)
-        return self._asked[1]
+        if loss_weights is None and self._asked is not None and self._asked[0] == loss:
+            return self._asked[1]
+        from fastbp.losses.loss import Loss
+        from fastbp.training.objective import Objective
+
+        objective = Objective(loss, self, loss_weights)
+        if loss_weights is None and isinstance(loss, (str, Loss)):
+            self._asked = loss, objective
+        return objective
 
     def save(self, path: str | os.PathLike, metadata: dict[str, str] | None = None) -> None:
         """Write the model to a .safetensors file, which `load` reads.
@@ -208,6 +217,8 @@ class Model(Network):
         >>> bool((same.params == net.params).all())
         True
         """
+        from fastbp.files import model_file
+
         model_file.save(path, self, {}, metadata)
 
     def to_c(self, path: str | os.PathLike[str], *, name: str = "predict") -> None:
@@ -388,4 +399,6 @@ def load(path: str | os.PathLike) -> Model:
     ...     load(f"{folder}/net.safetensors")
     <Sequential 'sequential', 3 parameters, float32>
     """
+    from fastbp.files import model_file
+
     return cast(Model, model_file.load(path).net)

@@ -178,3 +178,36 @@ def test_early_stopping_may_be_used_twice() -> None:
             X, y, optimizer=fb.SGD(lr=0.0), epochs=9, validation_data=(X, y), callbacks=[stopping]
         )
         assert len(history.epoch) == 3
+
+
+@pytest.mark.parametrize("ends_by", [fb.DivergenceError, KeyboardInterrupt, ZeroDivisionError])
+@pytest.mark.parametrize("of_batches", [False, True])
+def test_the_best_parameters_stay_however_a_fit_ends(ends_by: type[BaseException], of_batches: bool) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 4))
+    y = X[:, 0]
+    net = fb.Sequential(fb.Input(4), fb.Dense(6, "tanh"), fb.Dense(1), seed=0, dtype="float64")
+    losses = []
+
+    def ends(trainer: fb.Trainer, epoch: int, logs: dict) -> None:
+        losses.append(logs["val_loss"])
+        if epoch == 7:
+            if ends_by is not fb.DivergenceError:
+                raise ends_by
+            trainer.optimizer.lr = 1e300
+        elif epoch == 3:
+            trainer.optimizer.lr = 3.0  # worse from here on
+
+    stopping = fb.EarlyStopping(patience=50, restore_best=True)
+    each = [(X[k : k + 20], y[k : k + 20]) for k in range(0, 60, 20)]
+    data = (each,) if of_batches else (X, y)
+    with pytest.raises(ends_by) as caught:
+        net.fit(
+            *data, optimizer=fb.SGD(0.05), epochs=20, validation_data=each if of_batches else data,
+            callbacks=[stopping, fb.LambdaCallback(on_epoch_end=ends)],
+        )  # fmt: skip
+    assert stopping.best == min(losses)
+    assert net.evaluate(X, y)["loss"] == pytest.approx(min(losses), rel=1e-12)
+    if ends_by is fb.DivergenceError:
+        note = f"EarlyStopping restores the parameters of epoch {stopping.best_epoch + 1}, the best one"
+        assert caught.value.__notes__ == [note]

@@ -34,7 +34,7 @@ def test_every_loss_of_the_help_learns_what_it_is_for(capsys, table, loss) -> No
     columns = ["--ignore", ",".join({"size", "share", "kind", "text", "weight"} - {target})]
     words = ["--target", target, *columns, "--loss", loss, "--epochs", 60, "--hidden", "16", "--report", "r.html"]
     result = trained(capsys, table, *words)
-    assert result[score] > (0.7 if of_classes else 0.3)
+    assert result[score] > (0.6 if of_classes else 0.3)  # a constant has 0.4, or 0
     assert run(capsys, "predict", "net.safetensors", table, "--out", "out.csv")[0] == 0
     rows, truth = predictions("out.csv"), predictions(table)
     if of_classes:

@@ -80,27 +80,31 @@ def test_what_is_no_table(reader, read, text, words):
     assert "\n" not in str(caught.value)
 
 
+# Packages that read large files, each with those that are asked before it.
+AHEAD: dict[str, tuple[str, ...]] = {"polars": (), "pandas": ("polars",), "pyarrow": ("polars", "pandas")}
+
+
 def test_no_file(reader, tmp_path):
     with pytest.raises(FileNotFoundError):
         csv_file.read(tmp_path / "none.csv")
 
 
-@pytest.mark.parametrize("package", ["polars", "pandas"])
+@pytest.mark.parametrize("package", list(AHEAD))
 def test_a_large_file_is_read_by_a_package(read, monkeypatch, package):
-    module = pytest.importorskip(package)
+    module = pytest.importorskip("pyarrow.csv" if package == "pyarrow" else package)
     calls = []
     read_csv = module.read_csv
     monkeypatch.setattr(module, "read_csv", lambda *a, **k: calls.append(1) or read_csv(*a, **k))
     read("a,b\n1,2\n")
     assert calls == []
     monkeypatch.setattr(csv_columns, "WORTH_A_PACKAGE", 0)
-    if package == "pandas":
-        monkeypatch.setitem(sys.modules, "polars", None)
+    for other in AHEAD[package]:
+        monkeypatch.setitem(sys.modules, other, None)
     read("a,b\n" + "1,2\n" * 1001)
     assert calls
 
 
-@pytest.mark.parametrize("package", ["polars", "pandas"])
+@pytest.mark.parametrize("package", list(AHEAD))
 def test_random_texts_mean_the_same_with_every_package(read, monkeypatch, package):
     """Cells and numbers; the package reads files of any size here."""
     pytest.importorskip(package)
@@ -147,12 +151,12 @@ def test_random_texts_mean_the_same_with_every_package(read, monkeypatch, packag
             cells = rng.choice([p for p in pieces if not {*p} & {",", "\n", '"', "\r"}], size=(rng.integers(1, 5), 2))
             text = "a,b\n" + "\n".join(map(",".join, cells))
         with monkeypatch.context() as patch:
-            if package == "pandas":
-                patch.setitem(sys.modules, "polars", None)
+            for other in AHEAD[package]:
+                patch.setitem(sys.modules, other, None)
             ours = outcome(text)
         with monkeypatch.context() as patch:
-            patch.setitem(sys.modules, "pandas", None)
-            patch.setitem(sys.modules, "polars", None)
+            for other in AHEAD:
+                patch.setitem(sys.modules, other, None)
             assert outcome(text) == ours, repr(text)
         good += not isinstance(ours, str)
     assert good > 700

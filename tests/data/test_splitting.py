@@ -81,6 +81,15 @@ def test_drawn_and_stratified_shares(rng) -> None:
             assert (np.abs(np.bincount(y[held]) - 31 * np.bincount(y) / 101) < 1).all()
 
 
+@pytest.mark.parametrize("seed", [None, 3])
+def test_a_class_keeps_a_row_to_train_on_where_rows_are_enough(seed) -> None:
+    y = np.repeat(["a", "b", "c"], [1, 2, 30])
+    train, held = fb.Split(0.9, seed, stratify=True).indices(33, y)
+    assert len(held) == 30
+    assert set(y[train]) == {"a", "b", "c"}
+    assert len(fb.Split(0.5, seed, stratify=True).indices(4, [3, 1, 4, 2])[1]) == 2  # no class can
+
+
 @pytest.mark.parametrize("split", [0.3, fb.Split(0.3, seed=1), fb.Split(0.3, seed=1, stratify=True)])
 @pytest.mark.parametrize("form", ["arrays", "lists", "pandas", "sparse", "mapped"])
 def test_a_fit_with_a_split_is_one_with_the_parts(split, form: str, tmp_path) -> None:

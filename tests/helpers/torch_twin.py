@@ -3,57 +3,73 @@
 Each layer class has one line. Inference only: dropout is off, BatchNorm takes its running averages.
 """
 
+import itertools
+
 import numpy as np
 import pytest
 
 import fastbp as fb
+import reference
 
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
 
-# The activations with their parameters after Z; where PyTorch has none of the kind, its formula.
+# The activations whose name or arguments in PyTorch differ from ours: with their parameters after Z.
 ACTIVATIONS = {
     "linear": lambda Z: Z,
-    "sigmoid": torch.sigmoid,
-    "log_sigmoid": F.logsigmoid,
-    "tanh": torch.tanh,
-    "softsign": F.softsign,
-    "elliot": lambda Z: 0.5 + 0.5 * F.softsign(Z),
     "hard_sigmoid": lambda Z: F.relu6(Z + 3) / 6,
-    "hard_tanh": F.hardtanh,
-    "gaussian": lambda Z: torch.exp(-Z * Z),
-    "relu": torch.relu,
-    "relu6": F.relu6,
-    "leaky_relu": F.leaky_relu,
-    "rrelu": lambda Z, lower, upper: F.leaky_relu(Z, (lower + upper) / 2),
-    "threshold": F.threshold,
-    "elu": F.elu,
-    "selu": F.selu,
-    "celu": F.celu,
-    "softplus": lambda Z, beta: F.softplus(Z, beta, threshold=500),
-    "squareplus": lambda Z, b: (Z + torch.sqrt(Z * Z + b)) / 2,
-    "abs": torch.abs,
-    "square": torch.square,
-    "exp": torch.exp,
-    "silu": F.silu,
-    "quick_gelu": lambda Z: Z * torch.sigmoid(1.702 * Z),
     "gelu_tanh": lambda Z: F.gelu(Z, approximate="tanh"),
-    "gelu": F.gelu,
-    "mish": F.mish,
-    "hard_swish": F.hardswish,
-    "tanh_shrink": F.tanhshrink,
-    "soft_shrink": F.softshrink,
-    "hard_shrink": F.hardshrink,
-    "sin": torch.sin,
-    "cos": torch.cos,
+    "rrelu": lambda Z, lower, upper: F.leaky_relu(Z, (lower + upper) / 2),
+    "softplus": lambda Z, beta: F.softplus(Z, beta, threshold=500),
     "softmax": lambda Z: torch.softmax(Z, dim=-1),
     "softmin": lambda Z: F.softmin(Z, dim=-1),
-    "log_softmax": lambda Z: F.log_softmax(Z, dim=-1),
+    "log_softmax": lambda Z: torch.log_softmax(Z, dim=-1),
 }
 
 
+def activation(name: str):
+    """An activation in PyTorch: a line of the table, PyTorch's function of this name, else the reference's formula.
+
+    The formula is that of the value only; its slope is PyTorch's.
+    """
+    if name in ACTIVATIONS:
+        return ACTIVATIONS[name]
+    for package, theirs in itertools.product((F, torch), (name, name.replace("_", ""))):
+        if hasattr(package, theirs):
+            return getattr(package, theirs)
+    return formula(name)
+
+
+def formula(name: str):
+    """The reference's formula of an activation, of tensors."""
+    return lambda Z, *parameters: reference.activation(name, Formula(Z), *parameters).tensor
+
+
+class Formula(np.lib.mixins.NDArrayOperatorsMixin):
+    """A tensor as NumPy's functions take it: each calls PyTorch's function of its name."""
+
+    def __init__(self, tensor: torch.Tensor, dtype: torch.dtype | None = None) -> None:
+        self.tensor, self.dtype = tensor, dtype or tensor.dtype  # of what is true or false: the dtype to compute in
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: object, **options: object) -> "Formula":
+        assert (method, options) == ("__call__", {})
+        return self.called(ufunc, [torch.as_tensor(tensor_of(x), dtype=self.dtype) for x in inputs])
+
+    def __array_function__(self, function: object, types: object, inputs: tuple, options: dict) -> "Formula":
+        return self.called(function, [tensor_of(x) for x in inputs], **options)
+
+    def called(self, function: object, inputs: list, **options: object) -> "Formula":
+        name = {"power": "pow"}.get(function.__name__, function.__name__)
+        return Formula(getattr(torch, name)(*inputs, **options), self.dtype)
+
+
+def tensor_of(x: object) -> object:
+    """The tensor of a formula; a number as Python has it."""
+    return x.tensor if isinstance(x, Formula) else float(x) if isinstance(x, np.floating) else x
+
+
 def activated(layer, Z):
-    return ACTIVATIONS[layer.activation](Z, *layer.function.parameters)
+    return activation(layer.activation)(Z, *layer.function.parameters)
 
 
 # A gate by its layer, its parameters by name, and the values of its parents.

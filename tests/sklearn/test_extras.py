@@ -1,5 +1,7 @@
 """What the estimators do beyond scikit-learn's: each against a plain computation, or against what it is equal to."""
 
+import pickle
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -150,6 +152,8 @@ OPTIMIZERS = {
     "lion": fb.Lion(lr=0.003),
     "groups": fb.SGD(lr=0.05, momentum=0.9, l1=0.01, decay_biases=False, groups={"dense_1": {"lr_scale": 0.1}}),
     "name": "rmsprop",
+    "rate by epochs": fb.SGD(lr=fb.schedules.Step(0.05, 2, 0.5, per="epoch")),
+    "rate on a plateau": fb.SGD(lr=fb.schedules.OnPlateau(0.05, patience=0, threshold=0.5, monitor="loss")),
 }
 
 
@@ -166,6 +170,35 @@ def test_optimizers_of_ones_own(case: str) -> None:
     fresh = optimizer if isinstance(optimizer, str) else fb.optimizers.from_config(optimizer.config())
     twin.fit(X, Y, loss=half_square, optimizer=fresh, epochs=6, batch_size=100, shuffle=False)
     assert_allclose(net.predict(X), twin.predict(X)[:, 0], rtol=1e-6, atol=1e-9)
+
+
+def test_a_rate_by_epochs_moves_in_each_way_to_fit() -> None:
+    seen: list[float] = []
+    note = fb.LambdaCallback(on_epoch_end=lambda trainer, epoch, logs: seen.append(trainer.optimizer.lr))
+    optimizer = fb.SGD(lr=fb.schedules.Step(0.08, 1, 0.5, per="epoch"))
+    net = MLPRegressor(**{**QUICK, "max_iter": 3}, optimizer=optimizer, callbacks=[note], warm_start=True)
+    net.fit(X, Y)
+    assert seen == [0.08, 0.04, 0.02]
+    seen.clear()
+    net = clone(net)
+    for _ in range(2):
+        net.partial_fit(X, Y)
+    net = pickle.loads(pickle.dumps(net.set_params(callbacks=None))).set_params(callbacks=[note])
+    net.partial_fit(X, Y)
+    assert seen == [0.08, 0.04, 0.02]
+
+
+def test_a_rate_falls_where_the_held_out_loss_does_not() -> None:
+    rates: list[float] = []
+    note = fb.LambdaCallback(on_epoch_end=lambda trainer, epoch, logs: rates.append(trainer.optimizer.lr))
+    optimizer = fb.SGD(lr=fb.schedules.OnPlateau(1e-9, factor=0.5, patience=1, threshold=0.5))
+    net = MLPRegressor(**QUICK, optimizer=optimizer, callbacks=[note])
+    for _ in range(2):
+        rates.clear()
+        net.fit(X[:200], Y[:200], X_val=X[200:], y_val=Y[200:])
+        assert rates == [1e-9, 1e-9, 1e-9, 0.5e-9, 0.5e-9, 0.25e-9]
+    assert net.optimizer is optimizer
+    assert optimizer.lr == 1e-9
 
 
 def half_square(P, t):

@@ -5,6 +5,7 @@ What a callback does to the caller's arrays between two batches stands for what 
 
 import contextlib
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -134,3 +135,35 @@ def test_labels_that_another_thread_changes(rng) -> None:
         stop.set()
         thread.join()
     assert np.isfinite(net.params).all()
+
+
+def test_a_trainer_that_another_thread_saves_goes_on_to_the_same_bits(tmp_path) -> None:
+    """Parameters, the optimizer's state and the place within the epoch are of one step."""
+    X, y = np.random.default_rng(0).normal(size=(6000, 20)), np.arange(6000) % 5
+
+    def trainer() -> fb.Trainer:
+        net = fb.Sequential(fb.Input(20), fb.Dense(64, "tanh"), fb.Dropout(0.2), fb.Dense(5), seed=0)
+        return fb.Trainer(net, "cross_entropy", "adam", seed=1, metrics=["accuracy"])
+
+    settings = {"epochs": 30, "batch_size": 7, "threads": 1}
+    train, paths = trainer(), []
+
+    def save() -> None:
+        while len(paths) < 12 and train.position() is None:
+            time.sleep(0.001)
+        while train.position() is not None and len(paths) < 12:
+            path = tmp_path / f"{len(paths)}.safetensors"
+            train.checkpoint(path)
+            paths.append(path)
+
+    saver = threading.Thread(target=save)
+    saver.start()
+    history = train.fit(X, y, **settings)
+    saver.join()
+    loaded = [(path, fb.Trainer.load(path)) for path in paths]
+    within = [(path, again) for path, again in loaded if again.pending and again.pending.state["batch"]]
+    assert within
+    for path, again in [*within[:4], *loaded[-1:]]:
+        if again.pending is not None:
+            assert again.fit(X, y, resume=path, **settings).history == history.history
+            np.testing.assert_array_equal(again.net.params, train.net.params)

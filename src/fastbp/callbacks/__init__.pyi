@@ -1,4 +1,4 @@
-"""The public names of this folder: the one list of them."""
+"""The public names of this folder: written by docs/write_stubs.py from those of the package."""
 
 from fastbp.callbacks.callback import (
     Callback as Callback,

@@ -68,7 +68,8 @@ class EarlyStopping(Watch):
     mode : {"auto", "min", "max"}, default="auto"
         Whether lower or higher values are better; "auto" decides by the metric, "min" for a loss.
     restore_best : bool, default=False
-        Whether to restore the parameters of the best epoch at the end.
+        Whether to restore the parameters of the best epoch at the end, also where divergence, Ctrl-C or another error
+        ends the fit.
     baseline : float, optional
         If given, training also stops unless the quantity becomes better than this within the patience.
     start_from_epoch : int, default=0
@@ -123,7 +124,15 @@ class EarlyStopping(Watch):
                 self._params = trainer.net.params.copy()
         return stop
 
+    def on_divergence(self, trainer, error):
+        if self._params is not None:
+            error.add_note(f"EarlyStopping restores the parameters of epoch {self.best_epoch + 1}, the best one")
+        return None
+
     def on_train_end(self, trainer, history):
+        self.on_close(trainer)
+
+    def on_close(self, trainer):
         if self._params is not None:
             trainer.net.params = self._params
             self._params = None

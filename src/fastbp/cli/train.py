@@ -124,10 +124,10 @@ def _check_outputs(arguments):
 
 
 def _metrics(columns: Encoding) -> list:
-    """The score of each epoch, where it can be read off the outputs as they are."""
+    """The score of each epoch."""
     if isinstance(columns.target, Text):
-        return [metrics.accuracy(multilabel=False) if columns.target.link == "logit" else metrics.accuracy]
-    return [metrics.r2] if columns.target.link == "identity" else []
+        return [metrics.accuracy if columns.target.link == "softmax" else metrics.accuracy(multilabel=False)]
+    return [metrics.r2]
 
 
 def _score(columns: Encoding, y: np.ndarray, results: np.ndarray) -> float:

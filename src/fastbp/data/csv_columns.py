@@ -1,4 +1,4 @@
-"""Columns of text as whole arrays: numbers, codes of distinct texts, texts; by polars, pandas or plain Python.
+"""Columns of text as whole arrays: numbers, codes of distinct texts, texts; by polars, pandas, pyarrow or plain Python.
 
 What a cell means is decided by `number_text` alone. A package that reads numbers faster is believed where it finds a
 finite one; every other cell is looked at in Python, once for each distinct text. So a file means the same whichever
@@ -114,6 +114,42 @@ class _OfPolars(Column):
         return _OfPolars(self._series[rows])
 
 
+class _OfArrow(Column):
+    def __init__(self, array):
+        self._array = array
+        self._coded = None
+
+    def __len__(self):
+        return len(self._array)
+
+    def __getitem__(self, row):
+        return self._array[int(row)].as_py().strip()
+
+    def __iter__(self):
+        return map(str.strip, self._array.to_pylist())
+
+    def codes(self):
+        if self._coded is None:
+            coded = self._array.dictionary_encode()
+            self._coded = _stripped(coded.indices.to_numpy().astype(np.int64), coded.dictionary.to_pylist())
+        return self._coded
+
+    def numbers(self, missing):
+        import pyarrow
+
+        if number_text.no_numbers(missing):
+            try:
+                values = self._array.cast(pyarrow.float64()).to_numpy()
+            except pyarrow.ArrowInvalid:
+                values = np.array([np.nan])
+            if np.isfinite(values).all():
+                return values + 0.0
+        return _by_text(self, missing)
+
+    def take(self, rows):
+        return _OfArrow(self._array.take(np.asarray(rows)))
+
+
 class _OfPandas(Column):
     """A column that pandas has taken for numbers, or else the codes of its texts; `read` gives these when wanted."""
 
@@ -176,7 +212,7 @@ def split(text: str, delimiter: str) -> list[Column]:
     """The columns of a plain text, where each line has as many cells and no quote is around any."""
     lines = text.count("\n") + 1
     if len(text) >= WORTH_A_PACKAGE and lines > FEWEST_LINES:
-        for read in (_by_polars, _by_pandas):
+        for read in (_by_polars, _by_pandas, _by_arrow):
             try:
                 return read(text, delimiter)
             except (ImportError, TypeError):  # not there, or a version without one of the settings
@@ -197,6 +233,22 @@ def _by_polars(text: str, delimiter: str) -> list[Column]:
         infer_schema_length=0,
     )
     return [_OfPolars(series.fill_null("")) for series in frame.get_columns()]
+
+
+def _by_arrow(text: str, delimiter: str) -> list[Column]:
+    from pyarrow import csv as arrow, string
+
+    width = text[: (text + "\n").index("\n")].count(delimiter) + 1
+    names = [str(k) for k in range(width)]
+    table = arrow.read_csv(
+        io.BytesIO(text.encode("utf-8", "surrogatepass")),
+        read_options=arrow.ReadOptions(column_names=names),
+        parse_options=arrow.ParseOptions(delimiter=delimiter, quote_char=False, ignore_empty_lines=False),
+        convert_options=arrow.ConvertOptions(
+            check_utf8=False, column_types=dict.fromkeys(names, string()), strings_can_be_null=False
+        ),
+    )
+    return [_OfArrow(column.combine_chunks()) for column in table.columns]
 
 
 def _by_pandas(text: str, delimiter: str) -> list[Column]:

@@ -24,7 +24,8 @@ class Split:
     seed : int, optional
         Seed of the random choice; the last rows are held out if not given.
     stratify : bool, default=False
-        Whether both parts have the same proportions of the classes, or values of y.
+        Whether both parts have the same proportions of the classes, or values of y; each class keeps a row to train
+        on if there are enough.
 
     Examples
     --------
@@ -60,36 +61,28 @@ class Split:
         if count >= rows:
             raise ValueError(f"validation_split={self.share:g} leaves nothing to train on: there are {rows} rows")
         order = np.arange(rows) if self.seed is None else np.random.default_rng(self.seed).permutation(rows)
-        if self.stratify:
-            labels = _labels(y, rows)[order]
-            parts = [order[labels == c] for c in range(labels.max() + 1)]
-            held = np.concatenate([part[len(part) - n :] for part, n in zip(parts, _shares(parts, count), strict=True)])
-        else:
-            held = order[rows - count :]
-        return _both(held, rows)
+        return _both(_held(order, _labels(y, rows), count) if self.stratify else order[rows - count :], rows)
 
     def __repr__(self):
         return f"Split({self.share}, seed={self.seed}, stratify={self.stratify})"
 
 
-def hold_out(groups: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Choose rows to hold out as the command line does: by groups, each of which keeps a row to train on.
-
-    `Split` holds out the nearest whole share of each class instead, all of a class that is small enough.
+def hold_out(labels: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Choose rows to hold out as the command line does: a `Split` by class that leaves each class a row to train on.
 
     Parameters
     ----------
-    groups : ndarray of shape (rows,)
-        The number of each row's group.
+    labels : ndarray of int, shape (rows,)
+        The class of each row, from 0.
     share : float
-        Of the rows, 0 <= share < 1; above 0 it means one row at least.
+        Fraction of the rows, 0 <= share < 1; above 0 at least one row is held out.
     seed : int
-        Of the choice.
+        Seed of the random choice.
 
     Returns
     -------
     train, held : ndarray of int64
-        Row numbers, rising.
+        Row indices, both ascending.
 
     Examples
     --------
@@ -97,17 +90,14 @@ def hold_out(groups: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, n
     >>> len(train), len(held)
     (6, 2)
     """
-    rows = len(groups)
+    rows = len(labels)
     if share == 0:
         return np.arange(rows), np.arange(0)
-    order = np.random.default_rng(seed).permutation(rows)
-    order = order[np.argsort(groups[order], kind="stable")]
-    spare = order[1:][groups[order[1:]] == groups[order[:-1]]]  # without the first of each group
-    if not spare.size:
+    spare = rows - np.count_nonzero(np.bincount(labels))
+    if not spare:
         raise ValueError(f"{rows} rows are too few to hold some out (--validation 0 trains on all)")
-    wanted = min(max(1, round(share * rows)), spare.size)
-    # Evenly spaced over the rows sorted by group, so that each group gives its share.
-    return _both(spare[((np.arange(wanted) + 0.5) * spare.size / wanted).astype(np.int64)], rows)
+    count = min(max(1, round(share * rows)), spare)
+    return _both(_held(np.random.default_rng(seed).permutation(rows), labels, count), rows)
 
 
 class Parted(NamedTuple):
@@ -230,11 +220,20 @@ def _labels(y, rows):
     return np.argsort(np.argsort(firsts))[numbers.reshape(-1)]
 
 
-def _shares(parts, count):
-    """How many of each part, so that they are `count` and no part is more than one off its share."""
-    sizes = np.array([len(part) for part in parts])
+def _held(order, labels, count):
+    """The last rows of each class in this order: `count` in all, of each class its share."""
+    parts = [order[labels[order] == c] for c in range(labels.max() + 1)]
+    shares = _shares(np.array([len(part) for part in parts]), count)
+    return np.concatenate([part[len(part) - n :] for part, n in zip(parts, shares, strict=True)])
+
+
+def _shares(sizes, count):
+    """How many of each class to hold out, `count` in all: the share of its size, but one less than all if possible."""
     exact = count * sizes / sizes.sum()
     whole = np.floor(exact).astype(np.int64)
-    rest = np.argsort(whole - exact, kind="stable")[: count - whole.sum()]
-    whole[rest] += 1
+    most = np.maximum(sizes - 1, 0)
+    most = most if count <= most.sum() else sizes
+    while left := count - whole.sum():
+        spare = np.flatnonzero(whole < most)
+        whole[spare[np.argsort((whole - exact)[spare], kind="stable")][:left]] += 1
     return whole

@@ -1,4 +1,4 @@
-"""The public names of this folder: the one list of them."""
+"""The public names of this folder: written by docs/write_stubs.py from those of the package."""
 
 from fastbp.derivatives.by_parameters import (
     per_sample_gradient_norms as per_sample_gradient_norms,

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastbp import _engine
+from fastbp import _engine, functional
 from fastbp._configured import Registered, Registry, called, made
 from fastbp._typing import ArrayLike
 from fastbp.inputs import checks
@@ -113,6 +113,44 @@ class Loss(Registered):
             term = self.term(width, dtype)
             self._last = key, term
         return term
+
+    def predicted(self, Y: ArrayLike) -> np.ndarray:
+        """What outputs of a network say of the targets, in the unit of the targets.
+
+        Parameters
+        ----------
+        Y : array of shape (rows, outputs)
+            Outputs of the network.
+
+        Returns
+        -------
+        ndarray of shape (rows, targets)
+            Probabilities, where the loss includes a softmax or sigmoid; exp(Y) under `poisson`, `gamma` and `tweedie`
+            with `log_input`; of several quantiles or expectiles of a target the one whose level is nearest to 0.5, the
+            lower one of two; the means under `gaussian_nll`; else Y.
+
+        Examples
+        --------
+        >>> from fastbp.losses import Poisson, Quantile
+        >>> Poisson().predicted([[0.0], [1.0]])
+        array([[1.        ],
+               [2.71828183]])
+        >>> Quantile((0.1, 0.5, 0.9)).predicted([[1.0, 2.0, 3.0]])
+        array([[2.]])
+        """
+        Y = checks.as_floats(Y, "Y")
+        if self.takes_shares:
+            return functional.activation_forward(Y, "softmax" if self.row.labels else "sigmoid")
+        if self.settings.get("log_input"):
+            return np.exp(Y)
+        heads = self.outputs_a_target(Y.shape[1])
+        if heads == 1:
+            return Y
+        levels = [self.settings[one.name] for one in self.row.parameters if one.kind == "heads"]
+        if levels:
+            nearest = int(np.argmin(np.abs(np.asarray(levels[0]) - 0.5)))
+            return Y[:, nearest::heads]
+        return Y[:, : Y.shape[1] // heads]
 
     @property
     def takes_shares(self) -> bool:

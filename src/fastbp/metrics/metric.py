@@ -1,11 +1,12 @@
 """Metric: a function of targets and outputs with settings, and how it interprets outputs; `metrics.py` has the table.
 
-A classification metric interprets outputs like the loss: as logits if the loss includes a softmax or sigmoid, else as
-probabilities. A trainer knows which; in direct calls outputs are logits.
+A metric interprets outputs like the loss, which a `Reading` describes: as logits if the loss includes a softmax or
+sigmoid, as logarithms of means under `poisson`, as quantiles, and so on. In direct calls a classification metric takes
+outputs for logits, and a metric of values for predictions.
 """
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Self, overload
+from typing import Any, ClassVar, NamedTuple, Self, overload
 
 import numpy as np
 
@@ -16,6 +17,16 @@ from fastbp.inputs import checks
 METRICS = Registry("metric", "metric", functions=True)
 
 
+class Reading(NamedTuple):
+    """How a loss interprets outputs and targets."""
+
+    logits: bool = True  # outputs are logits or margins: the threshold is 0
+    multilabel: bool | None = None  # each output is a label of its own; None: if the rows of y say so
+    probabilities: bool = True  # outputs give probabilities, as margins do not
+    masked: bool = False  # a target that is NaN is unknown
+    predicted: Callable[[np.ndarray], np.ndarray] | None = None  # from outputs to predictions in the unit of y
+
+
 class Metric(Configured):
     """A metric: called with targets and outputs it returns a number; called with settings it returns a copy.
 
@@ -24,7 +35,8 @@ class Metric(Configured):
     - `weighted`: whether sample weights count in training and evaluation; False by default, as in Keras;
     - `name`: the name in histories;
     - `logits`: whether outputs are logits or probabilities; decided by the loss, True in direct calls;
-    - `multilabel`: whether each output is a label of its own; decided by the loss, False in direct calls.
+    - `multilabel`: whether each output is a label of its own; decided by the loss, in direct calls by y: a matrix whose
+      rows do not all sum to 1 has labels of their own.
 
     Examples
     --------
@@ -36,7 +48,7 @@ class Metric(Configured):
     """
 
     classes = METRICS
-    common: ClassVar[dict] = {"weighted": False, "name": None, "logits": True, "multilabel": False}
+    common: ClassVar[dict] = {"weighted": False, "name": None, "logits": True, "multilabel": None}
 
     @property
     def mode(self) -> str:
@@ -69,16 +81,34 @@ class Metric(Configured):
         return metric if y is None or output is None else metric.measure(y, output, sample_weight)
 
     def measure(
-        self, y: ArrayLike, output: ArrayLike, weights: ArrayLike | None = None, meaning: dict | None = None
+        self, y: ArrayLike, output: ArrayLike, weights: ArrayLike | None = None, reading: Reading | None = None
     ) -> float:
-        """Compute the metric; `meaning` has `logits` and `multilabel` from the loss, unless they were set."""
+        """Compute the metric of outputs that a loss reads so, unless `logits` or `multilabel` were set.
+
+        Weights are of the rows, or of single targets; NaN where nothing has weight.
+        """
+        part, reading = reading is not None, reading or Reading()
+        reads, logits = self.function.reads, self.given.get("logits", reading.logits)
+        if reading.predicted is not None and (logits == reading.logits if reads is values else not reading.logits):
+            output = reading.predicted(np.asarray(output))
         y, output = checks.as_scores(y, output)
         if weights is not None:
-            weights = checks.as_weights(weights, (len(y),), np.dtype(np.float64))
-        settings = {**self.common, **(meaning or {}), **self.given}
-        parts = self.function.reads(y, output, settings["logits"], settings["multilabel"])
+            shape = y.shape if np.ndim(weights) == 2 else y.shape[:1]
+            weights = checks.as_weights(weights, shape, np.dtype(np.float64), part=part)
+        if reading.masked:
+            y, weights = known_only(y, weights)
+        multilabel = self.given.get("multilabel", reading.multilabel)
+        if multilabel is None:
+            multilabel = y.ndim == 2 and y.shape[1] > 1 and not np.allclose(y.sum(axis=1), 1)
+        if reads is log_probabilities and not reading.probabilities:
+            raise ValueError(f"{self.__name__} wants probabilities, and the outputs of this loss are margins")
+        by_class = reads is not values and reads is not bits and output.shape[1] > 1 and not multilabel
+        if by_class and weights is not None and weights.ndim == 2:  # of whole rows, where all of one is known
+            weights = weights.mean(axis=1) * (weights > 0).all(axis=1)
+        if weights is not None and not weights.any():
+            return np.nan
         own = {name: self.settings[name] for name in self.function.__kwdefaults__ or ()}
-        return float(self.function(*parts, weights, **own))
+        return float(self.function(*reads(y, output, logits, multilabel), weights, **own))
 
 
 METRICS.base = Metric
@@ -94,6 +124,15 @@ def row(mode: str, reads: Callable, **rules: Callable) -> Callable[[Callable], M
         return metric
 
     return add
+
+
+def known_only(y: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+    """Targets and weights where NaN is unknown: such a target is 0 and has the weight 0."""
+    unknown = np.isnan(y) if y.dtype.kind == "f" else np.zeros(y.shape, bool)
+    if not unknown.any():
+        return y, weights
+    weights = np.ones(len(y)) if weights is None else weights
+    return np.where(unknown, 0, y), np.where(unknown, 0, (np.ones(y.shape).T * weights.T).T)
 
 
 # How metrics interpret (y, output, logits, multilabel)

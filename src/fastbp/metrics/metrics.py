@@ -146,14 +146,15 @@ def roc_auc(true, Y, weights, *, average="macro"):
     1.0
     """
     if true.ndim == 1 and Y.shape[1] <= 2:
-        return _area(true == 1, Y[:, -1], weights)
+        return _area(true == 1, Y[:, -1], _of_rows(weights))
     true = true if true.ndim == 2 else true[:, None] == np.arange(Y.shape[1])
+    w = np.broadcast_to(1.0 if weights is None else weights.reshape(len(Y), -1), Y.shape)
     if average == "micro":
-        return _area(true.ravel(), Y.ravel(), None if weights is None else np.repeat(weights, Y.shape[1]))
-    areas = np.array([_area(true[:, c], Y[:, c], weights) for c in range(Y.shape[1])])
+        return _area(true.ravel(), Y.ravel(), w.ravel())
+    areas = np.array([_area(true[:, c], Y[:, c], w[:, c]) for c in range(Y.shape[1])])
     if average == "macro":
         return areas.mean()
-    of_class = true.sum(axis=0) if weights is None else weights @ true
+    of_class = (w * true).sum(axis=0)
     return np.average(np.where(of_class > 0, areas, 0.0), weights=of_class) if of_class.any() else 0.0
 
 
@@ -167,7 +168,7 @@ def log_loss(shares, logs, weights):
     0.6931471805599453
     """
     if weights is not None:
-        weights = np.repeat(weights, len(shares) // len(weights))
+        weights = weights.ravel() if weights.size == len(shares) else np.repeat(weights, len(shares) // len(weights))
     return _mean(-(shares * logs).sum(axis=1), weights)
 
 
@@ -207,7 +208,7 @@ def rmse(y, Y, weights):
     >>> rmse([1.0, 2.0], [[1.0], [2.5]])
     0.3535533905932738
     """
-    return np.sqrt(np.average(np.square(Y - y), axis=0, weights=weights)).mean()
+    return _mean_of_columns(np.sqrt(_columns(np.square(Y - y), weights)))
 
 
 @row("min", values)
@@ -226,7 +227,8 @@ def mape(y, Y, weights):
 def r2(y, Y, weights):
     """Coefficient of determination, 1 - residual / total sum of squares; the mean over the outputs.
 
-    A constant output counts 1 if it is predicted exactly and 0 if not. NaN for a single sample.
+    A constant output counts 1 if it is predicted exactly and 0 if not. NaN for a single sample; of several outputs
+    those with fewer than two known targets do not count.
 
     Examples
     --------
@@ -235,11 +237,15 @@ def r2(y, Y, weights):
     """
     if len(y) < 2:
         return np.nan
-    w = np.ones((len(y), 1)) if weights is None else weights[:, None]
+    w = np.ones((len(y), 1)) if weights is None else weights.reshape(len(y), -1)
     residual = (w * np.square(Y - y)).sum(axis=0)
-    total = (w * np.square(y - np.average(y, axis=0, weights=weights))).sum(axis=0)
+    first = np.take_along_axis(y, np.argmax(np.broadcast_to(w > 0, y.shape), axis=0)[None], axis=0)
+    y = y - first  # so that what is constant stays so
+    total = (w * np.square(y - _columns(y, weights))).sum(axis=0)
     constant = np.where(residual == 0, 1.0, 0.0)
-    return np.mean(np.where(total > 0, 1 - residual / np.where(total > 0, total, 1), constant))
+    each = np.where(total > 0, 1 - residual / np.where(total > 0, total, 1), constant)
+    few = np.count_nonzero(w, axis=0) < 2 if w.shape[1] == y.shape[1] > 1 or w.shape[1] == 1 < y.shape[1] else False
+    return _mean_of_columns(np.where(few, np.nan, each))
 
 
 __test__ = {name: metric.function for name, metric in METRICS.items()}  # whose examples doctest runs
@@ -261,7 +267,28 @@ class Counts(NamedTuple):
 
 
 def _mean(A, weights):
-    return np.average(A, axis=0, weights=weights).mean()
+    """Over all numbers, each with its weight or that of its row."""
+    if weights is not None and A.ndim == 2 == weights.ndim:
+        return np.average(A, weights=weights)
+    return np.average(A, axis=0, weights=_of_rows(weights)).mean()
+
+
+def _of_rows(weights):
+    return weights if weights is None or weights.ndim == 1 else weights[:, 0]
+
+
+def _columns(A, weights):
+    """The mean of each column, NaN where nothing has weight."""
+    w = np.ones((len(A), 1)) if weights is None else weights.reshape(len(A), -1)
+    w = np.broadcast_to(w, A.shape)
+    sums = w.sum(axis=0)
+    return np.divide((A * w).sum(axis=0), sums, out=np.full(A.shape[1], np.nan), where=sums > 0)
+
+
+def _mean_of_columns(each):
+    """Of those that are numbers; NaN if there is none."""
+    known = each[~np.isnan(each)]
+    return known.mean() if known.size else np.nan
 
 
 def _quotient(a, b):
@@ -276,8 +303,11 @@ def _one_label(true, classes, who):
 
 def _counts(true, predicted, classes, weights):
     if not classes:
-        w = np.ones(len(true)) if weights is None else weights
-        return Counts(w @ (true & predicted), w @ true, w @ predicted, np.ones(true.shape[1], bool))
+        w = np.ones((len(true), 1)) if weights is None else weights.reshape(len(true), -1)
+        both, true, predicted = ((w * side).sum(axis=0) for side in (true & predicted, true, predicted))
+        return Counts(both, true, predicted, np.ones(len(true), bool))
+
+    weights = _of_rows(weights)
 
     def heaps(labels, weights):
         return np.bincount(labels, weights, classes)

@@ -19,10 +19,8 @@ from fastbp.inputs.array_sources import as_source, limited, refuse_beyond
 from fastbp.layers.embedding import limits_of, tables_of
 from fastbp.layers.layer import Layer
 from fastbp.layers.node import Input, Node, names_for, topological_order
-from fastbp.network import summary
 from fastbp.network.compiled import Programs
 from fastbp.network.config import built, check_arrays, unpickled, written
-from fastbp.plotting import graph
 
 
 class Network:
@@ -351,21 +349,31 @@ class Network:
 
     def table(self) -> list:
         """A title, the column headings, and a row for each node: name, op, width, parameters, parents."""
+        from fastbp.network import summary
+
         return summary.table(self)
 
     def summary(self) -> str:
         """A table of the nodes: name, op, width, parameters, parents."""
+        from fastbp.network import summary
+
         return summary.to_text(self)
 
     def to_dot(self) -> str:
         """The graph in the DOT language, for Graphviz."""
+        from fastbp.plotting import graph
+
         return graph.to_dot(self)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Plot the graph with matplotlib: names, ops, widths. Returns the Axes."""
+        from fastbp.plotting import graph
+
         return graph.draw(self, ax)
 
     def _repr_html_(self):
+        from fastbp.plotting import graph
+
         return graph.to_html(self)
 
     def __str__(self):

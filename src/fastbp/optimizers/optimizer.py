@@ -256,3 +256,6 @@ class Optimizer(Registered):
 
     def __repr__(self):
         return called(type(self).__name__, self.arguments())
+
+
+from_config = Optimizer.from_config

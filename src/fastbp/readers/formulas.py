@@ -17,8 +17,8 @@ from fastbp._engine import ACTIVATIONS
 from fastbp.layers.dense import PReLU
 from fastbp.readers.arithmetic import At
 from fastbp.readers.draft import Draft
-from fastbp.writers import onnx_table, torch as torch_writer
-from fastbp.writers.onnx_table import Value
+from fastbp.writers.activation_formats import FORMATS
+from fastbp.writers.onnx_table import USUAL, Value
 
 STRAIGHT = 20.0  # PyTorch's threshold: where softplus is X to rounding
 LIMIT = 16  # steps that a formula has at most
@@ -212,12 +212,13 @@ SPELLINGS: list[tuple[str, Callable]] = [
 @functools.cache
 def formulas() -> list[tuple[str, Any]]:
     """Activations with their formulas; those of fewer parameters first, which the others may contain."""
-    usual, old = (_Tracer(dtype, onnx_table.USUAL) for dtype in ("float32", "float64"))
-    found: list[tuple] = [(name, row, usual) for name, row in [*onnx_table.ACTIVATIONS.items(), *SPELLINGS]]
-    found += [(name, row, old) for name, row in onnx_table.ACTIVATIONS.items()]
-    for name, other in torch_writer.ACTIVATIONS.items():
-        if other.formula is not None:
-            found.append((name, functools.partial(other.formula, _Functions()), usual))
+    usual, old = (_Tracer(dtype, USUAL) for dtype in ("float32", "float64"))
+    own = [(name, formats.onnx) for name, formats in FORMATS.items()]
+    found: list[tuple] = [(name, formula, usual) for name, formula in [*own, *SPELLINGS]]
+    found += [(name, formula, old) for name, formula in own]
+    for name, formats in FORMATS.items():
+        if formats.torch.formula is not None:
+            found.append((name, functools.partial(formats.torch.formula, _Functions()), usual))
     parameters = [Unknown(operator.itemgetter(k), k) for k in range(2)]
     traced: list[tuple] = [(name, row(Value(graph, X), *parameters).name) for name, row, graph in found]
     spelled = [(name, made) for name, made in traced if made is not X and not _is_plain(made)]

@@ -21,7 +21,7 @@ from fastbp.inputs import checks
 from fastbp.inputs.array_sources import as_source
 from fastbp.sklearn.callbacks import Teller
 from fastbp.sklearn.network import Design, Runtime, as_activations, as_dropout, named
-from fastbp.sklearn.solvers import STOCHASTIC, Stochastic, memory_of, minimise
+from fastbp.sklearn.solvers import STOCHASTIC, EstimatorFit, memory_of, minimise
 from fastbp.sklearn.targets import WHO
 
 OLDEST = (1, 6)  # the first version with validate_data
@@ -262,8 +262,8 @@ class MultilayerPerceptron(FeatureNames, TransformerMixin, CallbackSupport, Base
         data, held = self._data(X, y, weights), held and self._data(*held)
         teller = Teller(self, X, y, weights)
         if is_stochastic(self):
-            solver = Stochastic(self, runtime, self._target(), data, held, incremental)
-            solver.epochs(1 if incremental else self.max_iter, teller)
+            fit = EstimatorFit(self, runtime, self._target(), data, held, incremental, teller)
+            fit.epochs(1 if incremental else self.max_iter)
         else:
             minimise(self, runtime, self._target(), data, teller)
         teller.close()

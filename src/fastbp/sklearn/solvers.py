@@ -5,7 +5,7 @@ same `random_state` gives the same results; an epoch is one call into the engine
 scikit-learn, which take longer than the rest of the arithmetic.
 """
 
-import contextlib
+import copy
 import math
 import sys
 import warnings
@@ -104,55 +104,35 @@ def sgd(est):
 STOCHASTIC = {solver.__name__: solver for solver in (adam, sgd)}
 
 
-class Stochastic:
+class EstimatorFit(Fit):
     """Epochs over the rows of `data`, until the estimator's rules say stop."""
 
-    def __init__(self, est, runtime: Runtime, target: Target, data: Data, held: Data | None, goes_on: bool):
-        self.est, self.runtime, self.target, self.data, self.held = est, runtime, target, data, held
+    def __init__(
+        self, est, runtime: Runtime, target: Target, data: Data, held: Data | None, goes_on: bool, teller: Teller
+    ):
+        self.est, self.runtime, self.target, self.held, self.teller = est, runtime, target, held, teller
         if runtime.trainer is None or not goes_on:
             own, given = STOCHASTIC[est.solver], est.optimizer
             optimizer = own(est) if given is None else Optimizer.classes.resolve(given)
-            runtime.trainer = trainer_of(runtime, target, optimizer.configured(l2_by_rows=est.alpha))
+            # A schedule may keep a state, and fit must leave the estimator's parameters as they are.
+            optimizer = optimizer.configured(l2_by_rows=est.alpha, lr=copy.deepcopy(optimizer.schedule or optimizer.lr))
+            runtime.trainer = trainer_of(runtime, target, optimizer)
             est._optimizer = Rate(est, runtime.trainer)
             memory = est.__dict__.pop("_memory", None)
             if goes_on and memory is not None:
                 remember(runtime.trainer, memory)
-        self.trainer, self.rate = runtime.trainer, est._optimizer
+        trainer, self.rate = runtime.trainer, est._optimizer
         self.say = _printed if est.verbose else _silent
         self.offsets = target.offsets(data.ts[0]) if target.offset else None
-        names = ["loss", *(["val_loss", "val_score"] if held else [])]
-        callbacks = Callbacks(self.trainer, () if est.callbacks is None else est.callbacks)
+        callbacks = Callbacks(trainer, () if est.callbacks is None else est.callbacks)
         size = _batch_size(est.batch_size, data.rows)
-        history = History(names)
+        history = History(["loss", *(["val_loss", "val_score"] if held else [])])
         history.params = {"epochs": est.max_iter, "batch_size": size, "rows": data.rows}
-        self.fit = Fit(
-            self.trainer.runner, self.trainer.rng, data, None, size, est.shuffle, callbacks, history, est.n_threads
-        )
-
-    def epochs(self, count: int, teller: Teller) -> None:
-        """Train for this number of epochs, or fewer."""
-        est, order = self.est, np.arange(self.data.rows)
+        super().__init__(trainer.runner, trainer.rng, data, None, size, est.shuffle, callbacks, history, est.n_threads)
+        self._order = np.arange(data.rows) if est.shuffle else None
         est.n_iter_ = 0
         if est.early_stopping:
             self._begin_to_score()
-        with contextlib.ExitStack() as end:
-            end.callback(self.fit.callbacks.call, "on_close")
-            stop = self.fit.callbacks.call("on_train_begin", self.fit.history)
-            try:
-                while not stop and est.n_iter_ < count:
-                    if est.shuffle:
-                        order = order[_permuted(est._random_state, len(order))]
-                    teller.begin()
-                    stop = self._epoch(order if est.shuffle else None)
-                    stop = teller.end() or stop
-                else:
-                    if not stop and count > 1 and est.n_iter_ == est.max_iter:
-                        self._unconverged()
-            except KeyboardInterrupt:
-                warnings.warn("Training interrupted by user.", stacklevel=6)
-            if est.early_stopping and (stop or count > 1):
-                self.runtime.net.params = est._best_params
-            self.fit.callbacks.call("on_train_end", self.fit.history)
 
     def _begin_to_score(self):
         """Fills what a start without early stopping has left empty."""
@@ -162,55 +142,75 @@ class Stochastic:
         if est.validation_scores_ is None:
             est.validation_scores_, est.best_validation_score_ = [], -np.inf
 
-    def _epoch(self, order):
-        """One epoch; whether to stop."""
-        est, callbacks, epoch = self.est, self.fit.callbacks, self.est.n_iter_
-        if callbacks.call("on_epoch_begin", epoch):
-            return True
-        loss, stop = self._batches(epoch, order)
+    def _train_until(self, count):
+        est = self.est
+        try:
+            super()._train_until(count)
+            if not self.callbacks.stopped and count > 1 and est.n_iter_ == est.max_iter:
+                self._unconverged()
+        except KeyboardInterrupt:
+            warnings.warn("Training interrupted by user.", stacklevel=7)
+        if est.early_stopping and (self.callbacks.stopped or count > 1):
+            self.runtime.net.params = est._best_params
+
+    def _epoch(self, epoch):
+        self.teller.begin()
+        super()._epoch(epoch)
+        if self.teller.end():
+            self.callbacks.stopped = True
+
+    def trained(self, epoch: int) -> tuple[dict[str, float], int]:
+        """Go through the rows once, in the order that scikit-learn draws; the loss, and the rows."""
+        est, rows = self.est, self.data.rows
+        if self._order is not None:
+            self._order = self._order[_permuted(est._random_state, rows)]
+        loss = self._mean_loss(epoch)
         est.n_iter_ += 1
         est.loss_ = loss
-        est.t_ += self.data.rows
+        est.t_ += rows
         est.loss_curve_.append(loss)
         self.say(f"Iteration {est.n_iter_}, loss = {loss:.8f}")
-        logs = {"loss": loss, **(self._look() if self.held else {})}
-        self.fit.history.add(logs, 0.0, self.data.rows)
+        return {"loss": loss}, rows
+
+    def _end_epoch(self, epoch, logs):
+        est = self.est
         self._count_improvements()
         self.rate.epoch_done(est.t_)
-        stop = callbacks.call("on_epoch_end", epoch, logs) or stop
+        super()._end_epoch(epoch, logs)
         if est._no_improvement_count > est.n_iter_no_change:
             what = "Validation score" if est.early_stopping else "Training loss"
             why = f"{what} did not improve more than tol={est.tol:f} for {est.n_iter_no_change} consecutive epochs."
             if self.rate.stops(why, self.say):
-                return True
-            est._no_improvement_count = 0
-        return stop
+                self.callbacks.stopped = True
+            else:
+                est._no_improvement_count = 0
 
-    def _batches(self, epoch, order):
-        """The batches of an epoch; the mean of their losses, and whether to stop."""
+    def _mean_loss(self, epoch):
+        """Train on the batches of an epoch; the mean of their losses."""
         try:
-            loss, _ = self.fit.batches(epoch, order)
+            loss, _ = self.batches(epoch, self._order)
         except DivergenceError:
-            # What scikit-learn would go on with; it says so when training is over.
+            # scikit-learn would train on; the estimator reports it when training is over.
             self.runtime.net.params[...] = np.nan
-            return math.nan, False
-        offset = 0.0 if self.offsets is None else self._offset(order)
-        return loss * self.target.value + offset, self.fit.callbacks.stopped
+            return math.nan
+        return loss * self.target.value + (0.0 if self.offsets is None else self._offset(self._order))
 
     def _offset(self, order):
         """The mean over an epoch's batches of what the engine leaves out of their losses."""
         chosen = slice(None) if order is None else order
         offsets, weights = self.offsets[chosen], self.data.row_weights
         weights = np.ones(len(offsets)) if weights is None else weights[chosen]
-        starts = np.arange(0, len(offsets), self.fit.batch_size)
+        starts = np.arange(0, len(offsets), self.batch_size)
         means = np.add.reduceat(offsets * weights, starts) / np.add.reduceat(weights, starts)
         return float(np.repeat(means, np.diff([*starts, len(offsets)])).mean())
 
-    def _look(self):
-        """Loss and score of the held-out data."""
+    def validated(self, epoch: int) -> dict[str, float]:
+        """Loss and score of the held-out data, if there are any."""
         est, held = self.est, self.held
+        if held is None:
+            return {}
         Z = self.runtime.raw(held.xs[0], est.n_threads)
-        loss = self.trainer.objective((Z,), held.ts, held.weights)[0] * self.target.value
+        loss = self.runner.objective((Z,), held.ts, held.weights)[0] * self.target.value
         if self.target.offset:
             loss += float(np.average(self.target.offsets(held.ts[0]), weights=held.row_weights))
         est.validation_loss_curve_.append(loss)
@@ -237,7 +237,7 @@ class Stochastic:
     def _unconverged(self):
         warning = package("sklearn.exceptions", "fastbp.sklearn").ConvergenceWarning
         text = f"Stochastic optimizer: {self.est.max_iter} iterations were reached and the loss still moves."
-        warnings.warn(text, warning, stacklevel=7)
+        warnings.warn(text, warning, stacklevel=8)
 
 
 def minimise(est, runtime: Runtime, target: Target, data: Data, teller: Teller) -> None:

@@ -5,7 +5,9 @@ callback asks for it. Metrics of the training data are computed from the outputs
 in Keras; a second pass would give cleaner numbers for a third more time.
 """
 
+import threading
 import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +20,7 @@ from fastbp.errors import DAMAGE, DivergenceError, ModelFormatError
 from fastbp.inputs import checks
 from fastbp.training.batch_runner import BatchRunner
 from fastbp.training.objective import mean_of_batches
+from fastbp.training.state import State
 
 SLICE = 0.05  # seconds in the engine without a look at signals; Ctrl-C feels immediate below 0.1
 
@@ -61,8 +64,10 @@ class Fit:
         self._each_loss = np.empty((len(self._starts), len(data.ts)))
         self._outs: tuple[np.ndarray, ...] | None = None
         self._batch = 0  # how many of the epoch are done
+        self._call = 0, 0  # batch and step with which the engine's last call began
         self._skip = 0  # how many of the next epoch were done before the fit was resumed
-        self._rng_before: dict = {}
+        self._rng_before: dict | None = None  # within an epoch
+        self._end = threading.RLock()  # held while an epoch ends: another thread that saves waits for it
 
     def epochs(self, count: int, position: Position | None = None) -> None:
         """Train until the history has `count` epochs, or until a callback stops the fit."""
@@ -71,15 +76,18 @@ class Fit:
             call("on_train_begin", self.history)
             if position is not None:
                 self._go_to(position)
-            try:
-                while (self._skip or not self.callbacks.stopped) and len(self.history.epoch) < count:
-                    self._epoch(len(self.history.epoch))
-            except DivergenceError as error:
-                if not call("on_divergence", error):
-                    raise
+            self._train_until(count)
             call("on_train_end", self.history)
         finally:
             call("on_close")
+
+    def _train_until(self, count):
+        try:
+            while (self._skip or not self.callbacks.stopped) and len(self.history.epoch) < count:
+                self._epoch(len(self.history.epoch))
+        except DivergenceError as error:
+            if not self.callbacks.call("on_divergence", error):
+                raise
 
     def _epoch(self, epoch):
         if self.callbacks.call("on_epoch_begin", epoch) and not self._skip:
@@ -87,13 +95,21 @@ class Fit:
         begin = time.perf_counter()
         self._rng_before = self.rng.bit_generator.state
         logs, done = self.trained(epoch)
-        if self.validation is not None and (epoch + 1) % self.validation_freq == 0:
-            values = self.runner.evaluated(self.validation, self.threads)
-            logs |= {f"val_{name}": value for name, value in values.items()}
-        self.history.add(logs, time.perf_counter() - begin, done)
-        self._batch = 0
+        logs |= self.validated(epoch)
+        with self._end:
+            self.history.add(logs, time.perf_counter() - begin, done)
+            self._batch, self._call, self._rng_before = 0, (0, self.runner.chain.t), None
+            self._end_epoch(epoch, logs)
+
+    def _end_epoch(self, epoch, logs):
         self.runner.optimizer.end_epoch(logs, self.history.history)
         self.callbacks.call("on_epoch_end", epoch, logs)
+
+    def validated(self, epoch: int) -> dict[str, float]:
+        """Loss and metrics of the validation data, in the epochs that look at it."""
+        if self.validation is None or (epoch + 1) % self.validation_freq:
+            return {}
+        return {f"val_{name}": value for name, value in self.runner.evaluated(self.validation, self.threads).items()}
 
     def trained(self, epoch: int) -> tuple[dict[str, float], int]:
         """Go through the rows once; the loss and metrics of the epoch, and the rows done."""
@@ -116,6 +132,7 @@ class Fit:
 
         while self._batch < len(sizes) and not callbacks.stopped:
             first, last = self._batch, self._batch + callbacks.until_next(len(sizes) - self._batch)
+            self._call = first, self.runner.chain.t
             batch = self._batch = self.runner.run(
                 self.data,
                 losses,
@@ -132,9 +149,9 @@ class Fit:
             callbacks.batches_done(batch - first, batch - 1, losses[batch - 1])
             rows = int(self._starts[batch - 1] + sizes[batch - 1])
             callbacks.call("on_tick", rows, {"loss": float(losses[batch - 1])})
-        return self._mean_loss(order)
+        return self._loss_of_batches(order)
 
-    def _mean_loss(self, order):
+    def _loss_of_batches(self, order):
         """The weighted mean of the losses of the epoch's batches, as `evaluate` weighs rows; the rows done."""
         batch, data = self._batch, self.data
         rows = int(self._sizes[:batch].sum())
@@ -149,31 +166,38 @@ class Fit:
         """The settings that must not change when an epoch is resumed."""
         return {"rows": self.data.rows, "batch_size": self.batch_size, "shuffle": bool(self.shuffle)}
 
-    def position(self) -> Position:
-        """The current position of the fit, for a checkpoint."""
+    def place(self, state_now: Callable[[], State]) -> tuple[State, Position]:
+        """What the training goes on from, and the position, of one step; another thread may ask during a pass."""
+        with self._end:
+            state = state_now()
+            return state, self.position(state.steps)
+
+    def position(self, steps: int | None = None) -> Position:
+        """The position of the fit, for a checkpoint: now, or when so many steps were done in this epoch."""
         callbacks, arrays = self.callbacks.state()
-        history = self.history
+        history, batch = self.history, self._batch
+        if steps is not None and 0 <= (then := self._call[0] + steps - self._call[1]) <= len(self._sizes):
+            batch = then
         state = {
             "rows": self.data.rows,
             "batch_size": self.batch_size,
             "shuffle": bool(self.shuffle),
             **self._setting(),
-            "batch": self._batch,
-            "batches": self.callbacks.batches,
+            "batch": batch,
+            "batches": self.callbacks.batches + batch - self._batch,
             "stopped": self.callbacks.stopped,
-            "rng": self._rng_before if self._batch else self.rng.bit_generator.state,
+            "rng": self._rng_before or self.rng.bit_generator.state,
             "history": history.history,
             "seconds": history.seconds,
             "samples": history.samples,
             "callbacks": callbacks,
         }
-        return Position(state, {**arrays, **self._within()} if self._batch else arrays)
+        return Position(state, {**arrays, **self._within(batch)} if batch else arrays)
 
-    def _within(self):
+    def _within(self, batch):
         """The results of the unfinished epoch, as arrays."""
-        done = self._sizes[: self._batch].sum()
+        done = self._sizes[:batch].sum()
         outs = {f"fit.outputs.{k}": out[:done] for k, out in enumerate(self._outs or ())}
-        batch = self._batch
         return {"fit.losses": self._losses[:batch], "fit.each_loss": self._each_loss[:batch], **outs}
 
     def _go_within(self, state, arrays):

@@ -6,7 +6,7 @@ resumes them all.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from fastbp.training.collecting import Collected, Part
 from fastbp.training.fit import SLICE, Fit, Position
 from fastbp.training.group_runner import GroupRunner, Shared
 from fastbp.training.objective import mean_of_batches
+from fastbp.training.state import State
 from fastbp.training.stream_fit import stored
 
 FOUND = ("sums", "known", "weights")
@@ -152,13 +153,18 @@ class GroupFit(Fit):
         own = {} if self._source is None else self._source.setting()
         return {**own, "batch_size": self.batch_size, "shuffle": bool(self.shuffle), "ranks": size}
 
-    def position(self) -> Position:
+    def place(self, state_now: Callable[[], State]) -> tuple[State, Position]:
+        """What the training goes on from, and the position, of one step."""
+        with self._end:
+            return state_now(), self.position()
+
+    def position(self, steps: int | None = None) -> Position:
         """The current position of the fit, which is the same on all ranks."""
         state, arrays = super().position()
         place = {} if self._source is None else {"place": self._source.place(self._batch > 0)}
         return Position({**state, **place}, arrays)
 
-    def _within(self):
+    def _within(self, batch):
         parts = {f"fit.{name}": np.stack([getattr(each.found, name) for each in self._shared]) for name in FOUND}
         return {**parts, "fit.rows": np.array([each.rows for each in self._shared])}
 

@@ -8,16 +8,16 @@ import numpy as np
 from fastbp._typing import MetricsLike
 from fastbp.inputs import checks
 from fastbp.losses.loss import Loss
-from fastbp.metrics.metric import METRICS, Metric
+from fastbp.metrics.metric import METRICS, Metric, Reading
 from fastbp.training.objective import Objective
 
 
 class Measured(NamedTuple):
-    """A metric, the number of the output it measures, and what the loss takes that output for."""
+    """A metric, the number of the output it measures, and how the loss reads that output."""
 
     function: Callable
     output: int
-    meaning: dict
+    reading: Reading
 
     def of(self, y: np.ndarray, output: np.ndarray, weights: np.ndarray | None) -> float:
         """The number for targets and outputs, NaN if no target is known; a function of a user's gets no weights."""
@@ -25,7 +25,7 @@ class Measured(NamedTuple):
             return np.nan
         if not isinstance(self.function, Metric):
             return float(self.function(y, output))
-        return self.function.measure(y, output, weights if self.function.settings["weighted"] else None, self.meaning)
+        return self.function.measure(y, output, weights if self.function.settings["weighted"] else None, self.reading)
 
     def try_on(self, y: np.ndarray, width: int) -> None:
         """Raise if the metric does not suit targets of this form beside outputs of this width; their numbers are 0."""
@@ -52,9 +52,10 @@ def resolve_metrics(metrics: MetricsLike, objective: Objective) -> dict[str, Mea
     for k, (wanted, loss, node) in enumerate(zip(lists, objective.losses, nodes, strict=True)):
         prefix = f"{node.name}_" if len(nodes) > 1 else ""
         for name, function in _named(wanted):
-            metric = Measured(function, k, _meaning(loss))
+            metric = Measured(function, k, _reading(loss))
             if isinstance(function, Metric):  # a trial, so that what does not suit the output raises before training
-                metric.of(np.zeros((2, node.width)), np.zeros((2, node.width)), None)
+                targets = node.width // (loss.outputs_a_target(node.width) if isinstance(loss, Loss) else 1)
+                metric.of(np.zeros((2, targets)), np.zeros((2, node.width)), None)
             found.append((prefix + name, metric))
     checks.distinct([name for name, _ in found], "the metric")
     return dict(found)
@@ -68,10 +69,10 @@ def _named(metrics):
         yield found.name if isinstance(found, Metric) else found.__name__, found
 
 
-def _meaning(loss):
-    """How a loss interprets outputs."""
-    known = isinstance(loss, Loss)
-    return {
-        "logits": known and (loss.takes_shares or loss.row.whole),
-        "multilabel": known and (loss.takes_shares or loss.row.whole) and not loss.row.labels,
-    }
+def _reading(loss):
+    """How a loss interprets outputs; those of a loss in Python are predictions or probabilities."""
+    if not isinstance(loss, Loss):
+        return Reading(logits=False, multilabel=False)
+    margins = loss.row.whole
+    logits = loss.takes_shares or margins
+    return Reading(logits, logits and not loss.row.labels, not margins, loss.settings["mask_nan"], loss.predicted)

@@ -92,13 +92,12 @@ class Objective:
         return tuple(None if w is None else check(w, t, self._dtype, name) for w, t, name in parts)
 
     def seen(self, ts: tuple, ys: tuple, weights: tuple | None) -> list[tuple]:
-        """The data for the metrics of each output: the rows with known targets, and their weights or None."""
+        """The data for the metrics of each output: the rows with a known target, and their weights or None."""
         seen = []
         for k, (loss, t, Y) in enumerate(zip(self.losses, ts, ys, strict=True)):
             w = None if weights is None else weights[k]
-            w = w.mean(axis=1) if w is not None and w.ndim == 2 else w
             if isinstance(loss, Loss) and loss.settings["mask_nan"]:
-                known = t >= 0 if t.ndim == 1 else ~np.isnan(t).any(axis=1)
+                known = t >= 0 if t.ndim == 1 else ~np.isnan(t).all(axis=1)
                 t, Y, w = t[known], Y[known], None if w is None else w[known]
             seen.append((t, Y, w))
         return seen

@@ -91,12 +91,12 @@ class StreamFit(Fit):
     def _setting(self):
         return self._source.setting()
 
-    def position(self) -> Position:
-        """The current position of the fit, for a checkpoint."""
+    def position(self, steps: int | None = None) -> Position:
+        """The current position of the fit, for a checkpoint; a call of the engine trains one batch."""
         state, arrays = super().position()
         return Position({**state, "place": self._source.place(self._batch > 0)}, arrays)
 
-    def _within(self):
+    def _within(self, batch):
         outs = zip(*(done.outs for done in self._done), strict=True)
         return {
             "fit.losses": np.array([done.loss for done in self._done]),

@@ -322,6 +322,10 @@ class Trainer(StepInHalves, RowByRow):
         """The position of the current fit, if any."""
         return None if self._fit is None else self._fit.position()
 
+    def place(self) -> tuple[State, Position | None]:
+        """What the training goes on from, and the position of the current fit, if any, of one step."""
+        return (self.state(), None) if self._fit is None else self._fit.place(self.state)
+
     def _new_online(self, *known):
         return Online(self.net, self.objective.losses[0], self.step, self._move_to, *known)
 
@@ -336,8 +340,6 @@ class Trainer(StepInHalves, RowByRow):
     def online_of(self, names: dict | None) -> Online | None:
         """The features and labels that a file has, None for None."""
         return None if names is None else self._new_online(*numbered(names, self.net))
-
-    # Files and copies
 
     def save(self, path: str | os.PathLike, metadata: dict[str, str] | None = None) -> None:
         """Write the network and all that training needs to go on exactly.
@@ -403,11 +405,11 @@ class Trainer(StepInHalves, RowByRow):
         state.put(self.runner, self.rng)
 
     def __getstate__(self):
-        online = self.online
+        online, (state, position) = self.online, self.place()
         return {
             **{name: value for name, value in vars(self).items() if name not in MADE},
-            "pending": self.position() or self.pending,
-            "state": self.state(),
+            "pending": position or self.pending,
+            "state": state,
             "known": None if online is None else (online.columns, online.labels or {}),
         }
 

@@ -47,8 +47,8 @@ class Training(Protocol):
     def go_to(self, state: State) -> None:
         """Go on from there."""
 
-    def position(self) -> Position | None:
-        """Where the fit is that is under way."""
+    def place(self) -> tuple[State, Position | None]:
+        """What the training goes on from, and where the fit is that is under way."""
 
     def online_of(self, names: dict | None) -> Online | None:
         """The features and labels that a file has."""
@@ -59,13 +59,12 @@ T = TypeVar("T", bound=Training)
 
 def save(path: str | os.PathLike, trainer: Training, metadata: dict[str, str] | None, functions: bool) -> None:
     """Write a trainer, and where its fit is if one is under way; functions are named, or refused."""
-    now, online = trainer.state(), trainer.online
+    (now, position), online = trainer.place(), trainer.online
     state = {**_recipe(trainer, functions), **now.numbers()}
     if online is not None:
         state["online"] = online.names()
     arrays = {STATES: now.states} if now.states.size else {}
     metadata = {**(metadata or {}), STATE: model_file.encoded(state)}
-    position = trainer.position()
     if position is not None:
         metadata[FIT] = model_file.encoded(position.state)
         arrays.update(position.arrays)

@@ -9,10 +9,12 @@ import re
 
 import numpy as np
 
+from fastbp._engine import ACTIVATIONS
 from fastbp.files import safetensors
 from fastbp.network.network import Network
 from fastbp.writers import steps
-from fastbp.writers.c_table import ACTIVATIONS, DENSE, FORM, IMPOSSIBLE, KINDS, ROWS, Names
+from fastbp.writers.activation_formats import FORMATS
+from fastbp.writers.c_table import DENSE, FORM, IMPOSSIBLE, KINDS, Names
 from fastbp.writers.steps import INPUT, Step
 
 KEYWORDS = (
@@ -32,7 +34,7 @@ def source(net: Network, name: str = "predict") -> str:
     """The text of the file."""
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) or name in KEYWORDS.split():
         raise ValueError(f"name must be an identifier of C, got {name!r}")
-    found = steps.require(net, FORM, KINDS, ACTIVATIONS, IMPOSSIBLE)
+    found = steps.require(net, FORM, KINDS, IMPOSSIBLE)
     return _Writer(net, found, name).text()
 
 
@@ -178,10 +180,10 @@ class _Writer:
 
     def activated(self, activation: str, step: Step, names: Names) -> str:
         """The call of an activation's function, which is written if it is the first."""
-        expression = ACTIVATIONS[activation]
-        if expression is None:
+        expression = FORMATS[activation].c
+        if ACTIVATIONS[activation].by_rows:
             head = f"static void {activation}_(real *y, int n)"
-            self.functions[activation] = f"{head}\n{{\n{ROWS[activation]}\n}}\n"
+            self.functions[activation] = f"{head}\n{{\n{expression}\n}}\n"
             return f"{activation}_({names.y}, {step.width});"
         used = [letter for letter in "ab" if re.search(rf"\b{letter}\b", expression)]
         parameters = ", ".join(["real z", *(f"real {letter}" for letter in used)])

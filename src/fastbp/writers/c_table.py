@@ -1,7 +1,7 @@
-"""The tables of the C writer: the code of each activation and kind of op.
+"""The table of the C writer: the code of each kind of op; `activation_formats` has the activations.
 
-An activation is an expression of z, or a few statements for a whole row; `real` is float or double, and F(name) the
-function of math.h for it. A kind of op returns the lines of a block of the function that computes one row.
+A kind of op returns the lines of a block of the function that computes one row; `real` is float or double, and F(name)
+the function of math.h for it.
 """
 
 from collections.abc import Callable
@@ -11,75 +11,7 @@ import numpy as np
 from fastbp.writers.steps import Step
 
 FORM = "C"
-
-
-SOFTPLUS = "(z > 0 ? z + F(log1p)(F(exp)(-z)) : F(log1p)(F(exp)(z)))"
-SIGMOID = "1 / (1 + F(exp)(-z))"
-
-# activation: an expression of z with a and b, the parameters; None for those of whole rows, which ROWS has
-ACTIVATIONS: dict[str, str | None] = {
-    "linear": "z",
-    "sigmoid": SIGMOID,
-    "log_sigmoid": "z < 0 ? z - F(log1p)(F(exp)(z)) : -F(log1p)(F(exp)(-z))",
-    "tanh": "F(tanh)(z)",
-    "relu": "z <= 0 ? 0 : z",
-    "relu6": "z < 0 ? 0 : z > 6 ? 6 : z",
-    "leaky_relu": "z <= 0 ? a * z : z",
-    "rrelu": "z <= 0 ? (a + b) / 2 * z : z",
-    "elu": "z <= 0 ? a * F(expm1)(z) : z",
-    "selu": "K(1.0507009873554805) * (z <= 0 ? K(1.6732632423543772) * F(expm1)(z) : z)",
-    "celu": "z <= 0 ? a * F(expm1)(z / a) : z",
-    "gelu": "K(0.5) * z * F(erfc)(-z * K(0.7071067811865476))",
-    "gelu_tanh": "K(0.5) * z * (1 + F(tanh)(K(0.7978845608028654) * (z + K(0.044715) * z * z * z)))",
-    "quick_gelu": "z / (1 + F(exp)(K(-1.702) * z))",
-    "silu": "z / (1 + F(exp)(-z))",
-    "mish": f"z * F(tanh){SOFTPLUS}",
-    "softplus": "(a * z > 0 ? a * z + F(log1p)(F(exp)(-a * z)) : F(log1p)(F(exp)(a * z))) / a",
-    "softsign": "z / (1 + F(fabs)(z))",
-    "hard_sigmoid": "z < -3 ? 0 : z > 3 ? 1 : z / 6 + K(0.5)",
-    "hard_tanh": "z < a ? a : z > b ? b : z",
-    "hard_swish": "z < -3 ? 0 : z > 3 ? z : z * (z / 6 + K(0.5))",
-    "tanh_shrink": "z - F(tanh)(z)",
-    "soft_shrink": "z > a ? z - a : z < -a ? z + a : 0",
-    "hard_shrink": "F(fabs)(z) > a ? z : 0",
-    "threshold": "z > a ? z : b",
-    "squareplus": "z > 0 ? (z + F(sqrt)(z * z + a)) / 2 : a / (2 * (F(sqrt)(z * z + a) - z))",
-    "exp": "F(exp)(z)",
-    "gaussian": "F(exp)(-z * z)",
-    "elliot": "K(0.5) + z / (2 + 2 * F(fabs)(z))",
-    "sin": "F(sin)(z)",
-    "cos": "F(cos)(z)",
-    "abs": "F(fabs)(z)",
-    "square": "z * z",
-    "softmax": None,
-    "log_softmax": None,
-    "softmin": None,
-}
-
-# What the functions by rows do with n numbers at y, in place.
-ROWS = {
-    "softmax": """\
-    real most = y[0], sum = 0;
-    int i;
-    for (i = 1; i < n; i++) most = y[i] > most ? y[i] : most;
-    for (i = 0; i < n; i++) { y[i] = F(exp)(y[i] - most); sum += y[i]; }
-    for (i = 0; i < n; i++) y[i] /= sum;""",
-    "softmin": """\
-    real least = y[0], sum = 0;
-    int i;
-    for (i = 1; i < n; i++) least = y[i] < least ? y[i] : least;
-    for (i = 0; i < n; i++) { y[i] = F(exp)(least - y[i]); sum += y[i]; }
-    for (i = 0; i < n; i++) y[i] /= sum;""",
-    "log_softmax": """\
-    real most = y[0], sum = 0;
-    int i;
-    for (i = 1; i < n; i++) most = y[i] > most ? y[i] : most;
-    for (i = 0; i < n; i++) sum += F(exp)(y[i] - most);
-    sum = F(log)(sum) + most;
-    for (i = 0; i < n; i++) y[i] -= sum;""",
-}
-
-# A layer's product; the only helper that is not an activation.
+# A dense layer's product; the only function in the C file that is not an activation.
 DENSE = """\
 static void dense(const real *W, const real *b, const real *x, real *y, int inputs, int units)
 {

@@ -10,7 +10,8 @@ from fastbp import _optional
 from fastbp.files import safetensors
 from fastbp.network.network import Network
 from fastbp.writers import steps
-from fastbp.writers.onnx_table import ACTIVATIONS, FORM, IMPOSSIBLE, KINDS, LOWEST, Value
+from fastbp.writers.activation_formats import FORMATS
+from fastbp.writers.onnx_table import FORM, IMPOSSIBLE, KINDS, LOWEST, Value
 from fastbp.writers.steps import INPUT, Step
 
 
@@ -73,7 +74,7 @@ def model(net: Network, opset: int, labels: Sequence | None, zipmap: bool) -> An
     newest = onnx.defs.onnx_opset_version()
     if not LOWEST <= opset <= newest:
         raise ValueError(f"opset must be in {LOWEST} ... {newest}, got {opset}")
-    found = steps.require(net, FORM, KINDS, ACTIVATIONS, IMPOSSIBLE)
+    found = steps.require(net, FORM, KINDS, IMPOSSIBLE)
     graph = Graph(onnx, net.dtype, opset)
     inputs, outputs = steps.ends(net)
     values = _body(graph, found, inputs)
@@ -116,7 +117,7 @@ def _body(graph: Graph, found: list[Step], inputs: list[int]) -> dict[int, Value
         before = len(graph.nodes)
         Y = KINDS[step.kind](step, X, given, *others)
         if "activation" in step.settings:
-            Y = ACTIVATIONS[step.settings["activation"]](Y, step.alpha, step.beta)
+            Y = FORMATS[step.settings["activation"]].onnx(Y, step.alpha, step.beta)
         twice = any(node.output[0] == step.name for node in graph.nodes)  # a layer that is called again
         if len(graph.nodes) > before and not twice:
             Y = graph.named(Y, step.name, True)

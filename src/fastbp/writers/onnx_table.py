@@ -1,10 +1,9 @@
-"""The tables of the ONNX writer: the operators of each activation and kind of op.
+"""The table of the ONNX writer: the operators of each kind of op; `activation_formats` has the activations.
 
 An entry maps values of the graph to values, so composite functions are formulas. A standard operator is used if the
 opset has it and, in float64, onnxruntime implements it for float64; otherwise the formula beside it.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -71,77 +70,6 @@ class Value:
     def where(self, condition, other):
         """Itself where the condition holds, else the other."""
         return condition.op("Where", self, other)
-
-
-def _softplus(X):
-    return X.either("Softplus", lambda: X.op("Max", 0.0) + ((-X.op("Abs")).exp() + 1.0).op("Log"))
-
-
-def _expm1(X, scale=1.0):
-    """Below 0, else 0: exp(X / scale) - 1, so that nothing overflows."""
-    return (X.op("Min", 0.0) * (1 / scale)).exp() - 1.0
-
-
-def _erf(X):
-    if X.graph.dtype == np.float64:  # onnxruntime has it in float32 alone
-        return X.op("Cast", to=X.graph.code("float32")).op("Erf").op("Cast", to=X.graph.code("float64"))
-    return X.op("Erf")
-
-
-def _gelu(X, approximate):
-    def formula():
-        if approximate == "none":
-            return X * 0.5 * (_erf(X * math.sqrt(0.5)) + 1.0)
-        return X * 0.5 * (((X + X * X * X * 0.044715) * math.sqrt(2 / math.pi)).tanh() + 1.0)
-
-    return X.either("Gelu", formula, since=20, approximate=approximate)
-
-
-def _shrink(X, edge, bias):
-    return X.op("Shrink", lambd=edge, bias=bias)
-
-
-SELU = 1.0507009873554805, 1.6732632423543772  # lambda and alpha of Klambauer et al. 2017
-
-# activation: (X, alpha, beta) -> Y
-ACTIVATIONS: dict[str, Callable[[Value, float, float], Value]] = {
-    "linear": lambda X, a, b: X,
-    "sigmoid": lambda X, a, b: X.sigmoid(),
-    "log_sigmoid": lambda X, a, b: -_softplus(-X),
-    "tanh": lambda X, a, b: X.tanh(),
-    "relu": lambda X, a, b: X.op("Relu"),
-    "relu6": lambda X, a, b: X.clip(0.0, 6.0),
-    "leaky_relu": lambda X, a, b: X.either("LeakyRelu", lambda: X.op("Relu") + X.op("Min", 0.0) * a, alpha=a),
-    "rrelu": lambda X, a, b: ACTIVATIONS["leaky_relu"](X, (a + b) / 2, 0.0),
-    "elu": lambda X, a, b: X.either("Elu", lambda: X.op("Relu") + _expm1(X) * a, alpha=a),
-    "selu": lambda X, a, b: X.either("Selu", lambda: (X.op("Relu") + _expm1(X) * SELU[1]) * SELU[0]),
-    "celu": lambda X, a, b: X.either("Celu", lambda: X.op("Relu") + _expm1(X, a) * a, alpha=a),
-    "gelu": lambda X, a, b: _gelu(X, "none"),
-    "gelu_tanh": lambda X, a, b: _gelu(X, "tanh"),
-    "quick_gelu": lambda X, a, b: X * (X * 1.702).sigmoid(),
-    "silu": lambda X, a, b: X * X.sigmoid(),
-    "mish": lambda X, a, b: X.either("Mish", lambda: X * _softplus(X).tanh(), since=18),
-    "softplus": lambda X, a, b: _softplus(X * a) * (1 / a),
-    "softsign": lambda X, a, b: X.either("Softsign", lambda: X / (X.op("Abs") + 1.0)),
-    "hard_sigmoid": lambda X, a, b: (X * (1 / 6) + 0.5).clip(0.0, 1.0),
-    "hard_tanh": lambda X, a, b: X.clip(a, b),
-    "hard_swish": lambda X, a, b: X * (X * (1 / 6) + 0.5).clip(0.0, 1.0),
-    "tanh_shrink": lambda X, a, b: X - X.tanh(),
-    "soft_shrink": lambda X, a, b: _shrink(X, a, a),
-    "hard_shrink": lambda X, a, b: _shrink(X, a, 0.0),
-    "threshold": lambda X, a, b: X.where(X.op("Greater", a), b),
-    "squareplus": lambda X, a, b: (X + (X * X + a).op("Sqrt")) * 0.5,
-    "exp": lambda X, a, b: X.exp(),
-    "gaussian": lambda X, a, b: (-(X * X)).exp(),
-    "elliot": lambda X, a, b: X / ((X.op("Abs") + 1.0) * 2.0) + 0.5,
-    "sin": lambda X, a, b: X.op("Sin"),
-    "cos": lambda X, a, b: X.op("Cos"),
-    "abs": lambda X, a, b: X.op("Abs"),
-    "square": lambda X, a, b: X * X,
-    "softmax": lambda X, a, b: X.op("Softmax", axis=1),
-    "log_softmax": lambda X, a, b: X.op("LogSoftmax", axis=1),
-    "softmin": lambda X, a, b: (-X).op("Softmax", axis=1),
-}
 
 
 def _scaled(X: Value, scale: float, shift: float = 0.0) -> Value:

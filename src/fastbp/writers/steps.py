@@ -1,7 +1,8 @@
 """A network as the writers see it: steps, each a kind of op with its settings and parameters.
 
-Each format has a table of kinds of op and one of activations; `require` checks a network against them before anything
-is written. Rejected: a method of each layer for each format, which would make the layers depend on the formats.
+Each format has a table of kinds of op, and all share that of activations; `require` checks a network against them
+before anything is written. Rejected: a method of each layer for each format, which would make the layers depend on the
+formats.
 """
 
 from collections.abc import Collection
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastbp.network.network import Network
+from fastbp.writers.activation_formats import FORMATS
 
 INPUT = "input"  # the kind of a step where rows enter
 
@@ -63,15 +65,13 @@ def ends(net: Network) -> tuple[list[int], list[int]]:
     return [numbers[node] for node in net.inputs], [numbers[node] for node in net.outputs]
 
 
-def require(
-    net: Network, form: str, kinds: Collection[str], activations: Collection[str], impossible: dict[str, str]
-) -> list[Step]:
-    """The steps of a net, if the tables of a format know them all."""
+def require(net: Network, form: str, kinds: Collection[str], impossible: dict[str, str]) -> list[Step]:
+    """The steps of a net, if a format has all of them."""
     found = steps(net)
     for step in found:
         for what, name, known in (
             ("op", step.kind, {INPUT, *kinds}),
-            ("activation", step.settings.get("activation", INPUT), {INPUT, *activations}),
+            ("activation", step.settings.get("activation", INPUT), {INPUT, *FORMATS}),
         ):
             if name not in known:
                 why = impossible.get(name, f"known: {', '.join(sorted(known - {INPUT}))}")

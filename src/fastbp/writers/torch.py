@@ -1,6 +1,6 @@
-"""Writer of PyTorch modules, with the tables of activations and kinds of op.
+"""Writer of PyTorch modules, with the table of kinds of op; `activation_formats` has the activations.
 
-The tables are used in both directions: `from_torch` recognizes what `to_torch` writes. A chain becomes a Sequential,
+Both tables are used in both directions: `from_torch` recognizes what `to_torch` writes. A chain becomes a Sequential,
 any other graph a `torch.fx.GraphModule`, whose code can be read and saved. Rejected: a custom module class that
 traverses the graph, which PyTorch's exporters could not trace.
 """
@@ -14,66 +14,10 @@ from typing import NamedTuple
 from fastbp import _optional
 from fastbp.network.network import Network
 from fastbp.writers import steps
+from fastbp.writers.activation_formats import FORMATS
 from fastbp.writers.steps import Step
 
 FORM = "PyTorch"
-
-
-class Row(NamedTuple):
-    """An activation in PyTorch: a class of torch.nn with the names of its parameters, else a formula of tensors."""
-
-    module: str | None
-    names: tuple[str, ...] = ()  # of alpha and beta among the module's arguments
-    fixed: dict = {}  # noqa: RUF012  (a constant)
-    formula: Callable | None = None  # (torch, X, alpha, beta) -> Y
-
-
-def _module(name, *names, **fixed):
-    return Row(name, names, fixed)
-
-
-def _formula(formula):
-    return Row(None, formula=formula)
-
-
-ACTIVATIONS = {
-    "linear": _module("Identity"),
-    "sigmoid": _module("Sigmoid"),
-    "log_sigmoid": _module("LogSigmoid"),
-    "tanh": _module("Tanh"),
-    "relu": _module("ReLU"),
-    "relu6": _module("ReLU6"),
-    "leaky_relu": _module("LeakyReLU", "negative_slope"),
-    "rrelu": _module("RReLU", "lower", "upper"),
-    "elu": _module("ELU", "alpha"),
-    "selu": _module("SELU"),
-    "celu": _module("CELU", "alpha"),
-    "gelu": _module("GELU", approximate="none"),
-    "gelu_tanh": _module("GELU", approximate="tanh"),
-    "quick_gelu": _formula(lambda torch, X, a, b: X * torch.sigmoid(1.702 * X)),
-    "silu": _module("SiLU"),
-    "mish": _module("Mish"),
-    "softplus": _module("Softplus", "beta", threshold=40.0),
-    "softsign": _module("Softsign"),
-    "hard_sigmoid": _module("Hardsigmoid"),
-    "hard_tanh": _module("Hardtanh", "min_val", "max_val"),
-    "hard_swish": _module("Hardswish"),
-    "tanh_shrink": _module("Tanhshrink"),
-    "soft_shrink": _module("Softshrink", "lambd"),
-    "hard_shrink": _module("Hardshrink", "lambd"),
-    "threshold": _module("Threshold", "threshold", "value"),
-    "squareplus": _formula(lambda torch, X, a, b: 0.5 * (X + torch.sqrt(X * X + a))),
-    "exp": _formula(lambda torch, X, a, b: torch.exp(X)),
-    "gaussian": _formula(lambda torch, X, a, b: torch.exp(-X * X)),
-    "elliot": _formula(lambda torch, X, a, b: 0.5 + 0.5 * torch.nn.functional.softsign(X)),
-    "sin": _formula(lambda torch, X, a, b: torch.sin(X)),
-    "cos": _formula(lambda torch, X, a, b: torch.cos(X)),
-    "abs": _formula(lambda torch, X, a, b: torch.abs(X)),
-    "square": _formula(lambda torch, X, a, b: torch.square(X)),
-    "softmax": _module("Softmax", dim=-1),
-    "log_softmax": _module("LogSoftmax", dim=-1),
-    "softmin": _module("Softmin", dim=-1),
-}
 
 
 class Module(NamedTuple):
@@ -132,7 +76,7 @@ def _scaled(X, scale):
 def to_torch(net: Network):
     """The implementation of `Model.to_torch`."""
     torch = _optional.package("torch", "to_torch")
-    found = steps.require(net, FORM, KINDS, ACTIVATIONS, IMPOSSIBLE)
+    found = steps.require(net, FORM, KINDS, IMPOSSIBLE)
     inputs, outputs = steps.ends(net)
     writer = _Writer(torch, net.dtype, [found[k] for k in inputs])
     for step in found:
@@ -172,8 +116,8 @@ class _Writer:
 
     def activate(self, step: Step, name: str, X):
         """The activation of a step."""
-        row = ACTIVATIONS[step.settings["activation"]]
-        if row.module is None:
+        row = FORMATS[step.settings["activation"]].torch
+        if row.formula is not None:
             return row.formula(self.torch, X, step.alpha, step.beta)
         options = dict(zip(row.names, (step.alpha, step.beta), strict=False))
         return self.call(name, lambda: getattr(self.torch.nn, row.module)(**options, **row.fixed), X)

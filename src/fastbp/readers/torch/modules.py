@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from fastbp._engine import ACTIVATIONS as OWN
 from fastbp.layers.dense import Dense, Dropout, PReLU
 from fastbp.layers.embedding import Embedding
 from fastbp.layers.normalization import BatchNorm, LayerNorm, RMSNorm
@@ -19,7 +18,8 @@ from fastbp.readers.draft import Draft
 from fastbp.readers.formulas import STRAIGHT
 from fastbp.readers.settings import Asked, Refused, Settings, want
 from fastbp.readers.torch.state_dict import dense_arrays
-from fastbp.writers.torch import ACTIVATIONS, AFFINE
+from fastbp.writers.activation_formats import FORMATS
+from fastbp.writers.torch import AFFINE
 
 STATISTICS = {"mean": "running_mean", "variance": "running_var"}
 COLUMNS = (1, -1, None)  # what is the dimension of columns
@@ -84,6 +84,7 @@ def _trainable(module) -> bool:
     return not found or any(parameter.requires_grad for parameter in found)
 
 
+ACTIVATIONS = {name: formats.torch for name, formats in FORMATS.items()}
 MODULES: dict[str, Callable] = {
     "Linear": _linear,
     "BatchNorm1d": _norm(BatchNorm, {**AFFINE, **STATISTICS}, "momentum"),
@@ -99,7 +100,7 @@ MODULES: dict[str, Callable] = {
 
 def _activation(draft, module, name, x):
     """An activation, by the row that has the module's settings."""
-    rows = {key: row for key, row in ACTIVATIONS.items() if row.module == type(module._part).__name__ and key in OWN}
+    rows = {key: row for key, row in ACTIVATIONS.items() if row.module == type(module._part).__name__}
     refused = None
     for activation, row in rows.items():
         try:
@@ -138,7 +139,7 @@ def is_plain(module: Any, row: Any) -> bool:
 
 def known() -> list[str]:
     """The classes that can be read."""
-    return [*MODULES, *(row.module for name, row in ACTIVATIONS.items() if name in OWN and row.module)]
+    return [*MODULES, *(row.module for row in ACTIVATIONS.values() if row.module)]
 
 
 def read(nn: Any, draft: Draft, module: Any, name: str | None, x: int) -> int | None:

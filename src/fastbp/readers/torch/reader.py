@@ -15,7 +15,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fastbp import _optional
-from fastbp._engine import ACTIVATIONS as OWN
 from fastbp._typing import DTypeLike
 from fastbp.inputs import checks
 from fastbp.model import Model
@@ -28,7 +27,8 @@ from fastbp.readers.settings import Refused
 from fastbp.readers.torch import modules, state_dict
 from fastbp.readers.torch.functions import CLIPS, FUNCTIONS, SAME_WIDTH, call, options
 from fastbp.readers.torch.in_place import Memory, tracer
-from fastbp.writers.torch import ACTIVATIONS, FORM
+from fastbp.readers.torch.modules import ACTIVATIONS
+from fastbp.writers.torch import FORM
 
 
 def from_torch(
@@ -144,7 +144,7 @@ def _name(node) -> str:
 
 def known() -> list[str]:
     """What can be read, for error messages."""
-    formulas = [name for name, row in ACTIVATIONS.items() if name in OWN and not row.module]
+    formulas = [name for name, row in ACTIVATIONS.items() if not row.module]
     return [*modules.known(), *formulas, *FUNCTIONS]
 
 
@@ -280,7 +280,7 @@ class _Reader:
             make = getattr(self.nn, activation)
             settings = options(list(inspect.signature(make).parameters), args[1:], kwargs)
             return self.called(make(**settings).eval(), "", args[:1])
-        if name in OWN and len(args) == 1 and not kwargs and isinstance(args[0], At):
+        if name in ACTIVATIONS and len(args) == 1 and not kwargs and isinstance(args[0], At):
             return At(self.draft.activate(args[0].number, name))
         return None
 
