@@ -161,7 +161,7 @@ def activations_elsewhere() -> str:
 
 def others(page: str) -> str:
     """Names of the package that no table above has."""
-    names = [name for name in sorted(fb.__all__) if f"`{name}`" not in page and not name.startswith("_")]
+    names = [name for name in sorted(fb.__all__) if f"| `{name}` |" not in page and not name.startswith("_")]
     things = [(name, getattr(fb, name)) for name in names]
     return table("name, arguments, meaning", [(f"`{n}`", arguments(v), meaning(v)) for n, v in things])
 

@@ -59,16 +59,29 @@ from fastbp.errors import DivergenceError as DivergenceError, ModelFormatError a
 from fastbp.insight.diagnosis import Diagnosis as Diagnosis, diagnose as diagnose
 from fastbp.insight.explanation import Explanation as Explanation, explain as explain
 from fastbp.insight.gradient_monitor import GradientMonitor as GradientMonitor
+from fastbp.layers.arithmetic import Log as Log, Mean as Mean, Power as Power, Sum as Sum
 from fastbp.layers.blocks import GLU as GLU, Highway as Highway, Maxout as Maxout, Residual as Residual
 from fastbp.layers.constraints import MaxNorm as MaxNorm, NonNegative as NonNegative
 from fastbp.layers.dense import Activation as Activation, Dense as Dense, Dropout as Dropout, PReLU as PReLU
 from fastbp.layers.embedding import Embedding as Embedding
+from fastbp.layers.functions import (
+    abs as abs,
+    cos as cos,
+    dot as dot,
+    exp as exp,
+    log as log,
+    mean as mean,
+    sin as sin,
+    sqrt as sqrt,
+    sum as sum,
+)
 from fastbp.layers.merge import (
     Add as Add,
     Average as Average,
     Broadcast as Broadcast,
     Concatenate as Concatenate,
     Constant as Constant,
+    Divide as Divide,
     Maximum as Maximum,
     Minimum as Minimum,
     Multiply as Multiply,
@@ -79,6 +92,7 @@ from fastbp.layers.merge import (
 from fastbp.layers.node import Input as Input
 from fastbp.layers.normalization import BatchNorm as BatchNorm, LayerNorm as LayerNorm, RMSNorm as RMSNorm
 from fastbp.layers.operators import maximum as maximum, minimum as minimum
+from fastbp.layers.parameter import Parameter as Parameter
 from fastbp.layers.python_layer import Lambda as Lambda
 from fastbp.model import Model as Model, Sequential as Sequential, load as load
 from fastbp.optimizers.adam import (

@@ -82,7 +82,7 @@ def gram(sizes: tuple[int, int, int], name: str, dtype: np.dtype) -> tuple[dict,
     J, out = read_only(normal(sizes[:2], dtype, 0))[0], normal((sizes[1],) * 2, dtype, 1)
     start, j = out.astype(np.float64), J.astype(np.float64)
     F.add_gram(J, out)
-    return {name: out}, {name: start + j.T @ j}
+    return {name: np.triu(out)}, {name: np.triu(start + j.T @ j)}
 
 
 CASES: dict[str, tuple[Callable, str]] = {

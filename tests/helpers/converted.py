@@ -34,6 +34,7 @@ def simple_graph(number: int):
 
 NETS = [nets.chain, nets.fan_out, nets.two_inputs, nets.shared, nets.repeated, *gated.GATED]
 NETS += [*map(simple_graph, range(4)), shapes_of_everything, embedded]
+READ = [build for build in NETS if build is not gated.arithmetic]  # what readers know too
 
 
 def activation_net(name: str, dtype: str) -> fb.Sequential:

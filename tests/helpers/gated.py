@@ -61,4 +61,16 @@ def wide_gates(dtype: str = "float64", seed: int = 1) -> fb.Model:
     return fb.Model(x, fb.Dense(2)(j * fb.Dense(1)(x)), dtype=dtype, seed=seed)
 
 
-GATED = [every_gate, normalized, blocks, learned_slopes, diamonds, wide_gates]
+def arithmetic(dtype: str = "float64", seed: int = 1) -> fb.Model:
+    """Quotients, powers and functions of nodes, parameters and vectors, over more than one block of features."""
+    x = fb.Input(5)
+    k, v = fb.Parameter(0.7, name="k"), fb.Parameter([0.4, -0.3, 0.2, 0.9, 1.1], name="v")
+    h = fb.Dense(70, "tanh")(x)
+    size = fb.sqrt(fb.sum(h**2) + k**2)
+    wave = fb.sin(x * v) - fb.cos(k * x) / (1.5 + x**2)
+    y = fb.log(1 + fb.exp(-x)) * wave + [0.1, 0.2, 0.3, 0.4, 0.5] / (abs(v - 3) + 0.5)
+    z = (2 + h / size) ** -1.5 + k / (2 + fb.mean(x) ** 2) - 1 / (h**3 + 2)
+    return fb.Model(x, [fb.Dense(3)(fb.Concatenate()(y, fb.dot(wave, y))), z], dtype=dtype, seed=seed)
+
+
+GATED = [every_gate, normalized, blocks, learned_slopes, diamonds, wide_gates, arithmetic]

@@ -10,6 +10,7 @@ import pytest
 
 import fastbp as fb
 import reference
+from fastbp.layers.parameter import ParameterLayer
 
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
@@ -88,7 +89,13 @@ LAYERS = {
     fb.Rescaling: lambda g, p, x: g.scale * x + g.offset,
     fb.Slice: lambda g, p, x: x[..., list(range(*slice(*g.ends.values()).indices(x.shape[-1])))],
     fb.Broadcast: lambda g, p, x: x * torch.ones(g.width, dtype=x.dtype),
-    fb.Constant: lambda g, p: torch.full((g.width,), g.value, dtype=torch.float64),
+    fb.Constant: lambda g, p: torch.ones(g.width, dtype=torch.float64) * torch.tensor(g.value, dtype=torch.float64),
+    fb.Divide: lambda g, p, a, b: a / b,
+    fb.Power: lambda g, p, x: x**g.exponent,
+    fb.Log: lambda g, p, x: torch.log(x),
+    fb.Sum: lambda g, p, x: x.sum(-1, keepdim=True),
+    fb.Mean: lambda g, p, x: x.mean(-1, keepdim=True),
+    ParameterLayer: lambda g, p: p["value"].reshape(-1),
     fb.LayerNorm: lambda g, p, x: F.layer_norm(x, x.shape[-1:], p.get("gamma"), p.get("beta"), g.eps),
     fb.RMSNorm: lambda g, p, x: F.rms_norm(x, x.shape[-1:], p.get("gamma"), g.eps),
     fb.BatchNorm: lambda g, p, x: (

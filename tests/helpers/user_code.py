@@ -25,7 +25,9 @@ def nets(dtype: str) -> list[fb.Model]:
     blocks = fb.GLU(6), fb.Residual(fb.Dense(6, "tanh")), fb.Highway(), fb.Maxout(4), fb.PReLU()
     stack = fb.Sequential(fb.Input(5), *blocks, dtype=dtype, seed=0)
     wave = fb.Lambda(np.sin, lambda dY, X, Y: dY * np.cos(X))
-    return [fb.Model(x, out, dtype=dtype, seed=0), stack, fb.Model(x, wave(fb.Rescaling(2.0)(x)))]
+    k = fb.Parameter(0.5, name="k")
+    energy = fb.sqrt(fb.sum(h**2) + 1e-9) / k + fb.dot(h, gate) * fb.log(1 + abs(fb.mean(h))) + 1 / (2 + x[:, 0])
+    return [fb.Model(x, out, dtype=dtype, seed=0), stack, fb.Model(x, [wave(fb.Rescaling(2.0)(x)), energy])]
 
 
 def train(net: fb.Model, X: npt.NDArray[np.float32], y: npt.NDArray[np.int64]) -> fb.History:

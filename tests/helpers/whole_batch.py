@@ -11,7 +11,7 @@ from fastbp.training.objective import Objective
 optimize = pytest.importorskip("scipy.optimize")
 
 
-METHODS = ["lm", "l-bfgs", "cg", "newton-cg"]
+METHODS = ["lm", "l-bfgs", "bfgs", "cg", "newton-cg"]
 
 
 def curve(rows: int = 40) -> tuple[np.ndarray, np.ndarray]:
@@ -24,17 +24,22 @@ def net_of(dtype: str = "float64", *, inputs: int = 1, outputs: int = 2, hidden:
     return fb.Sequential(fb.Input(inputs), *layers, dtype=dtype, seed=seed)
 
 
-def two_headed(weighted: bool) -> tuple[Problem, np.ndarray, float]:
-    """Two heads of two widths, their Jacobian by differences, and their loss."""
+def two_headed(case: str) -> tuple[Problem, np.ndarray, float]:
+    """Two heads of two widths, their Jacobian by differences, and their loss: plain, weighted or with gaps."""
     rng = np.random.default_rng(20240229)
     x = fb.Input(3)
     h = fb.Dense(4, "tanh")(x)
     net = fb.Model(x, [fb.Dense(2)(h), fb.Dense(1, "sigmoid")(h)], dtype="float64", seed=0)
     X, ys = rng.normal(size=(7, 3)), (rng.normal(size=(7, 2)), rng.normal(size=(7, 1)))
-    weights = (rng.uniform(0.5, 2, size=7),) if weighted else None
-    objective = Objective(("mse", "mse"), net)
-    problem = Problem(net, objective, (X,), objective.targets(ys, 7), weights)
+    losses, weights, shares = ["mse", "mse"], None, None
+    if case == "weighted":
+        weights, shares = (rng.uniform(0.5, 2, size=7), rng.uniform(0.5, 2, size=(7, 1))), (0.3, 2.0)
+    if case == "gaps":
+        losses = [0.7 * fb.losses.MSE(mask_nan=True), fb.losses.MSE(mask_nan=True)]
+        ys[0][[0, 2, 5, 5], [0, 1, 0, 1]] = ys[1][1:5] = np.nan
+    objective = Objective(losses, net, shares)
     objective.divide_by_weights()
+    problem = Problem(net, objective, (X,), objective.targets(ys, 7), weights)
     theta = net.params.copy()
 
     def r(at: np.ndarray) -> np.ndarray:
@@ -43,7 +48,7 @@ def two_headed(weighted: bool) -> tuple[Problem, np.ndarray, float]:
 
     J = np.stack([(r(theta + e) - r(theta - e)) / 2e-6 for e in 1e-6 * np.eye(theta.size)], axis=1)
     net.params = theta
-    return problem, J, objective(net.programs.predict((X,)), problem.ts, weights and 2 * weights)[0]
+    return problem, J, objective(net.programs.predict((X,)), problem.ts, weights)[0]
 
 
 def assert_normal_equations(found: tuple, problem: Problem, J: np.ndarray, value: float) -> None:

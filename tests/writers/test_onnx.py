@@ -43,7 +43,7 @@ def assert_there_and_back(net: fb.Model, opset: int) -> fb.Model:
     return back
 
 
-@pytest.mark.parametrize("build", converted.NETS, ids=lambda build: build.__name__)
+@pytest.mark.parametrize("build", converted.READ, ids=lambda build: build.__name__)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("opset", OPSETS)
 def test_there_and_back(build, dtype: str, opset: int) -> None:
@@ -51,6 +51,14 @@ def test_there_and_back(build, dtype: str, opset: int) -> None:
     back = assert_there_and_back(net, opset)
     assert back.dtype == net.dtype or not net.params.size
     assert [node.name for node in back.inputs] == [node.name for node in net.inputs]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("opset", OPSETS)
+def test_arithmetic_of_nodes(dtype: str, opset: int) -> None:
+    net = converted.unsettle(gated.arithmetic(dtype))
+    proto = onnx_writer.model(net, opset, None, False)
+    converted.assert_same(net, lambda *xs: run(proto, *xs), tolerance_of(net))
 
 
 @pytest.mark.parametrize("build", [nets.chain, nets.fan_out, nets.two_inputs, nets.shared], ids=lambda b: b.__name__)
@@ -62,7 +70,7 @@ def test_the_structure_comes_back(build) -> None:
     np.testing.assert_array_equal(back.params, net.params)
 
 
-@pytest.mark.parametrize("build", converted.NETS, ids=lambda build: build.__name__)
+@pytest.mark.parametrize("build", converted.READ, ids=lambda build: build.__name__)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_layers_come_back(build, dtype: str) -> None:
     """But those that a file does not tell apart: they change nothing in use, or are sums and products."""
@@ -207,7 +215,7 @@ def test_activations_as_pytorchs_older_exporter_writes_them(name: str, opset: in
 
 
 @pytest.mark.parametrize(
-    "build", [build for build in converted.NETS if build is not gated.normalized], ids=lambda build: build.__name__
+    "build", [build for build in converted.READ if build is not gated.normalized], ids=lambda build: build.__name__
 )
 def test_graphs_as_pytorchs_older_exporter_writes_them(build) -> None:
     """But for RMSNorm, which it cannot write."""

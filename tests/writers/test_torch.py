@@ -5,6 +5,7 @@ import pytest
 
 import converted
 import fastbp as fb
+import gated
 import nets
 
 torch = pytest.importorskip("torch")
@@ -28,7 +29,7 @@ def assert_read(module, *widths: int, **options) -> fb.Model:
     return net
 
 
-@pytest.mark.parametrize("build", converted.NETS, ids=lambda build: build.__name__)
+@pytest.mark.parametrize("build", converted.READ, ids=lambda build: build.__name__)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_there_and_back(build, dtype: str) -> None:
     net = converted.unsettle(build(dtype))
@@ -41,6 +42,18 @@ def test_there_and_back(build, dtype: str) -> None:
     converted.assert_same(net, converted.predict(back), 3 * TOLERANCE[dtype])
     for name, array in net.arrays().items():
         np.testing.assert_array_equal(back.arrays()[name], array)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_arithmetic_of_nodes(dtype: str) -> None:
+    """A Parameter becomes a parameter of the module, which PyTorch can train."""
+    net = converted.unsettle(gated.arithmetic(dtype))
+    net["v"].trainable = False
+    module = net.to_torch()
+    converted.assert_same(net, lambda *xs: in_torch(module, *xs), 3 * TOLERANCE[dtype])
+    found = dict(module.named_parameters())
+    assert (found["k"].requires_grad, found["v"].requires_grad) == (True, False)
+    np.testing.assert_array_equal(found["v"].detach().numpy(), net["v"].value)
 
 
 @pytest.mark.parametrize("build", [nets.chain, nets.fan_out, nets.two_inputs, nets.shared], ids=lambda b: b.__name__)

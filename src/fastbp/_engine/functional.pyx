@@ -151,16 +151,17 @@ def dense_backward(const real[:, ::1] dY, const real[:, ::1] X, const real[:, ::
 
 
 def add_gram(const real[:, ::1] J, real[:, ::1] out):
-    """out (I, I) += J' J for J (N, I): dW of a dense layer with the input J and the gradient J."""
+    """out (I, I) += J' J for J (N, I) in and above the diagonal; a part of what is below has it too."""
     cdef _Node layer = node("dense", J, "linear", 0.0, 0.0)
+    cdef Py_ssize_t I = J.shape[1]
     cdef fp_mode mode
-    want(J.shape[1], out.shape[0])
-    want(J.shape[1], out.shape[1])
+    want(I, out.shape[0])
+    want(I, out.shape[1])
     layer.op.Z = layer.op.Y = layer.op.dY = layer.X
     layer.op.W = layer.op.dW = &out[0, 0]
-    layer.op.adds_gradient = True
     mode = flush_subnormals()
-    layer.op.kind.gradient(&layer.op, &layer.context, layer.N, 0, J.shape[1], False)
+    layer.kernels.add_gram(&layer.op, &layer.context, layer.N, 0, (I + layer.kernels.panel - 1) // layer.kernels.panel,
+                           False)
     restore_mode(mode)
 
 

@@ -260,6 +260,7 @@ cdef struct Kernels:
     const OpKind* ops           # each table ends with an entry without name
     const OpKind* dense
     const OpKind* sparse_dense  # the same on rows in compressed form
+    GradientKernel add_gram     # of panels of columns start ... stop: X' X to a dW
     GatherKernel gather_sparse
     const Activation* activations
     const Loss* losses

@@ -100,7 +100,6 @@ cdef class Program:
     cdef Arena buffers          # activations and their gradients
 
     cdef void* own(self, Py_ssize_t size) except NULL
-    cdef void place_parameters(self, Node* node, offsets) except *
     cdef void raise_failed(self) except *
     cdef void reserve(self, Py_ssize_t rows) except *
     cdef void want_inputs(self, bint wanted) noexcept nogil

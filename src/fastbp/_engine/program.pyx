@@ -107,6 +107,10 @@ cdef class Program:
             node.op.alpha, node.op.beta = spec.settings.get("alpha", 0), spec.settings.get("beta", 0)
             node.op.first, node.op.step = spec.settings.get("first", 0), spec.settings.get("step", 1)
             node.op.key = spec.settings.get("key", 0)
+            if "values" in spec.settings:
+                values = np.array(spec.settings["values"], self.dtype)
+                self.arrays.append(values)
+                node.op.W = <void*> address(values, self.widths[spec.output] * self.plan.kernels.item)
             node.weight_rows = self.widths[spec.inputs[0]] if spec.kind == "dense" else spec.settings.get("rows", 1)
             node.weight_columns = spec.settings.get("columns", self.widths[spec.output])
             if spec.kind == "embedding":
@@ -117,7 +121,7 @@ cdef class Program:
                 node.constraint = <const Constraint*> row_named(
                     self.plan.kernels.constraints, sizeof(Constraint), name)
                 self.plan.n_constrained += 1
-            self.place_parameters(node, spec.offsets)
+            place_parameters(&self.plan, node, spec.offsets)
             if node.weights >= 0:
                 node.shares_gradient = node.weights in seen
                 node.last_of_parameters = True
@@ -150,20 +154,6 @@ cdef class Program:
                 self.dX_trains[operand] = trains[t]
                 operand += 1
         self.want_inputs(False)
-
-    cdef void place_parameters(self, Node* node, offsets) except *:
-        cdef Py_ssize_t item = self.plan.kernels.item
-        weights, bias, mean, variance = (*offsets, *[-1] * 4)[:4]
-        node.weights, node.bias = weights, bias
-        if node.weights >= 0:
-            node.op.W = self.plan.params + node.weights * item
-            node.op.dW = self.plan.grads + node.weights * item
-        if node.bias >= 0:
-            node.op.b = self.plan.params + node.bias * item
-            node.op.db = self.plan.grads + node.bias * item
-        if mean >= 0:
-            node.op.running_mean = self.plan.params + <Py_ssize_t> mean * item
-            node.op.running_variance = self.plan.params + <Py_ssize_t> variance * item
 
     cdef void reserve(self, Py_ssize_t rows) except *:
         """Buffers for so many rows; what was kept for a backward pass is gone if they grow."""

@@ -232,6 +232,35 @@ def _constant(graph, xs, ts, width, offsets, settings):
     return graph.op("constant", [], width, **settings), None
 
 
+@tangent_rule("parameter")
+def _parameter(graph, xs, ts, width, offsets, settings):
+    Y = graph.op("parameter", [], width, offsets)
+    return Y, None if graph.offset is None else graph.op("parameter", [], width, offsets, along=True)
+
+
+@tangent_rule("divide")
+def _divide(graph, xs, ts, width, offsets, settings):
+    Y = graph.op("divide", xs)
+    less = graph.scaled(None if ts[1] is None else graph.op("multiply", [Y, ts[1]]), -1.0)
+    moved = graph.sum([ts[0], less])
+    return Y, None if moved is None else graph.op("divide", [moved, xs[1]])
+
+
+@tangent_rule("power")
+def _power(graph, xs, ts, width, offsets, settings):
+    exponent = settings["alpha"]
+    Y = graph.op("power", xs, alpha=exponent)
+    if ts[0] is None or exponent == 0:
+        return Y, None
+    slope = graph.op("power", xs, alpha=exponent - 1)
+    return Y, graph.scaled(graph.op("multiply", [slope, ts[0]]), exponent)
+
+
+@tangent_rule("log")
+def _log(graph, xs, ts, width, offsets, settings):
+    return graph.op("log", xs), None if ts[0] is None else graph.op("divide", [ts[0], xs[0]])
+
+
 @tangent_rule("embedding")
 def _embedding(graph, xs, ts, width, offsets, settings):
     Y = graph.op("embedding", xs, width, offsets, **settings)

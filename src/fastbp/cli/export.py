@@ -39,7 +39,7 @@ def _to_c(net: Any, path: str, target) -> bool:
 
 
 class Format(NamedTuple):
-    """A format: the ending and beginning of its files, what it is, and what writes it.
+    """A format: suffix and first bytes of its files, its description, and its writer.
 
     `write` says whether the file gives probabilities.
     """
@@ -62,7 +62,7 @@ KNOWN = {
         outputs.is_state_dict,
     ),
 }
-OUTPUTS = {  # what they are, by the link of the target
+OUTPUTS = {  # their meaning, by the link function of the target
     "softmax": "logits, one a class",
     "logit": "logits of a sigmoid each",
     "score": "scores, one a class",

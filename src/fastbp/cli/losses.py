@@ -47,7 +47,7 @@ def check(name: str | None, columns: Encoding, y: np.ndarray) -> None:
 
 
 def targets(columns: Encoding, y: np.ndarray) -> np.ndarray:
-    """Targets as the loss takes them: zeros and ones for classes that are not told by number."""
+    """Targets in the form that the loss takes: one-hot for classes, unless it takes class indices."""
     if isinstance(columns.target, Text) and columns.target.link != "softmax":
         return np.eye(columns.target.width, dtype=np.float32)[y]
     return y

@@ -44,16 +44,16 @@ def main(argv: list[str] | None = None) -> int:
             warnings.showwarning = lambda message, *_: warn(str(message))
             arguments.command(arguments)
         sys.stdout.flush()
-    except SystemExit as stop:  # argparse's way out, for --help and for usage
+    except SystemExit as stop:  # raised by argparse for --help and for usage errors
         return int(stop.code or 0)
-    except BrokenPipeError:  # the reader of our output has gone; no further word can reach it
+    except BrokenPipeError:  # the reader of standard output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
         return _failed("interrupted")
     except (ValueError, TypeError, OSError, MemoryError, ImportError) as error:
         return _failed(str(error) or type(error).__name__)
-    except Exception as error:  # a fault of ours: still one line, for who wrote a script around us
+    except Exception as error:  # a bug in fastbp: still one line, for scripts
         return _failed(f"{type(error).__name__}: {error}")
     return 0
 

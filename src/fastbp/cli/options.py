@@ -9,7 +9,7 @@ ERROR, WARNING = "fastbp: error: ", "fastbp: warning: "
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, where argparse repeats the usage first."""
+    """Reports an error in one line; argparse would print the usage first."""
 
     def error(self, message):
         sys.stderr.write(f"{ERROR}{message} (see {self.prog} --help)\n")
@@ -24,7 +24,7 @@ class Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFo
 
 
 def command(commands, name: str, function: Callable, text: str, *examples: str) -> Parser:
-    """Add a command with its help; what it does is `function(arguments)`."""
+    """Add a command with its help; it calls `function(arguments)`."""
     lines = "\n".join(f"  {example}" for example in examples)
     parser = commands.add_parser(
         name,

@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 from fastbp.files import model_file
 
-HEAD = 4096  # bytes that tell a kind
-STATE = "fastbp.trainer"  # in the metadata of what a trainer saves
+HEAD = 4096  # bytes that identify a kind
+STATE = "fastbp.trainer"  # metadata key of files of `Trainer.save`
 COLUMNS = ("prediction", "std", "probability_", "score_")
 
 
 class Output(NamedTuple):
-    """A file to write: the option that names it, its path, what it holds, and whether such a file begins like that."""
+    """An output file: its option, its path, its kind, and a test of the first bytes for that kind."""
 
     option: str
     path: str
@@ -26,7 +26,7 @@ class Output(NamedTuple):
 
 
 def is_model(head: bytes) -> bool:
-    """A net that `train` or `Network.save` wrote; what a trainer saves is more than that."""
+    """Whether it is a model file, without the training state of `Trainer.save`."""
     metadata = _metadata(head)
     return model_file.GRAPH in metadata and STATE not in metadata
 
@@ -83,7 +83,7 @@ def same_file(one: str, other: str) -> bool:
 
 def _check_kind(output):
     target = os.path.realpath(output.path)
-    if not os.path.isfile(target) or not os.path.getsize(target):  # a device or a pipe, or nothing to lose
+    if not os.path.isfile(target) or not os.path.getsize(target):  # a device, a pipe, or an empty file
         return
     try:
         with open(target, "rb") as file:

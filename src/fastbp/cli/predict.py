@@ -64,7 +64,7 @@ def predict(arguments: argparse.Namespace) -> None:
 
 
 def _load(path):
-    """What a model file holds; a file that is none is told from a damaged one."""
+    """Read a model file; the error tells a file of another kind from a damaged one."""
     try:
         return model_file.load(path)
     except ModelFormatError as error:

@@ -19,8 +19,8 @@ from fastbp.insight.diagnosis import Diagnosis, diagnose
 from fastbp.network.network import Network
 from fastbp.plotting import html, svg
 
-MOST_ROWS = 40  # of the table of classes
-FEW_COLUMNS = 12  # that are shown at once
+MOST_ROWS = 40  # rows of the table of classes
+FEW_COLUMNS = 12  # columns shown without unfolding
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 STYLE = """
 :root { color-scheme: light dark; --page: #fff; --card: #f7f8f9; --text: #1c1e21; --line: #d9dce0; }
@@ -49,18 +49,18 @@ p { margin: 0 0 8px; overflow-wrap: anywhere; }
 
 
 class Run(NamedTuple):
-    """A training that is over: what it learnt from, what came of it, and the command that it was."""
+    """A finished training: its data, its results and its command."""
 
-    source: str  # the file of data, or words for data that come from none
+    source: str  # the data file, or a description of the data
     columns: Encoding
     net: Network
     history: History
-    diagnosis: Diagnosis | str  # why there is none
-    y: np.ndarray  # of the rows that are shown, as the encoding has it
+    diagnosis: Diagnosis | str  # a text says why there is none
+    y: np.ndarray  # encoded targets of the displayed rows
     outputs: np.ndarray
-    held_out: bool  # whether these are rows it has not learnt from
+    held_out: bool  # whether these rows were held out
     score: str  # the name of the metric
-    value: float  # of the metric on the rows that are shown
+    value: float  # value of the metric on these rows
     command: str
 
 
@@ -68,7 +68,7 @@ def diagnosed(net: Network, X: np.ndarray, y: np.ndarray, loss: str) -> Diagnosi
     """The diagnosis; where it fails, the report says so and goes on."""
     try:
         return diagnose(net, X, y, loss)
-    except Exception as error:  # whatever it is, all else in the report is worth having
+    except Exception as error:  # the rest of the report is still useful
         return f"the diagnosis failed: {type(error).__name__}: {error}"
 
 

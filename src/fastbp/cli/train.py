@@ -23,8 +23,8 @@ from fastbp.model import Sequential
 from fastbp.threads import get_num_threads
 from fastbp.training.trainer import Trainer
 
-DROPOUTS = {"classification": 0.1, "regression": 0.05}  # against learning small tables by heart
-UPDATES = 3000  # steps of the optimizer that the default number of epochs comes to, within these bounds:
+DROPOUTS = {"classification": 0.1, "regression": 0.05}  # against overfitting small tables
+UPDATES = 3000  # optimizer steps for which the default number of epochs is chosen, within these bounds:
 FEWEST_EPOCHS, MOST_EPOCHS = 20, 200
 DIGITS = "the digits of the package"
 CLEAR_LINE = "\r\033[K"
@@ -203,7 +203,7 @@ def _digits(validation: float, seed: int) -> Prepared:
 
 
 def _write_report(arguments, data, net, history, loss, results, score):
-    from fastbp.cli import report  # what most runs have no use for
+    from fastbp.cli import report  # not needed by most runs
     from fastbp.files.replacing import replacing
 
     shown = data.held_out if len(data.held_out) else data.train
@@ -255,4 +255,4 @@ def _tell(arguments, data, history, best: int, score: float | None) -> None:
 
 
 def _finite(value):
-    return None if isinstance(value, float) and not math.isfinite(value) else value  # JSON has no other word for it
+    return None if isinstance(value, float) and not math.isfinite(value) else value  # JSON has no NaN

@@ -7,6 +7,9 @@ how it passes the gradient on.
 
 from typing import ClassVar
 
+import numpy as np
+
+from fastbp._typing import ArrayLike
 from fastbp.inputs import checks
 from fastbp.layers.layer import Layer
 from fastbp.layers.node import Node
@@ -50,26 +53,32 @@ class Constant(Layer):
 
     Parameters
     ----------
-    value : float
-        The value of every entry of Y.
-    width : int, default=1
-        Number of columns.
+    value : float or array of shape (width,)
+        The value of every entry of Y, or one for each column.
+    width : int, optional
+        Number of columns: 1 for a number, and the length of an array, if not given.
     name : str, optional
         Unique in the model; "constant_1" and so on if not given.
 
     Examples
     --------
-    >>> Constant(0.5, 3)().width
-    3
+    >>> Constant(0.5, 3)().width, Constant([1.0, 2.0])().width
+    (3, 2)
     """
 
     kind = "constant"
     arity = 0
 
-    def __init__(self, value: float, width: int = 1, *, name: str | None = None):
+    def __init__(self, value: ArrayLike, width: int | None = None, *, name: str | None = None):
         super().__init__(name)
-        self.value = checks.in_range(value, "value")
-        self.width = checks.positive_int(width, "width")
+        values = checks.as_numbers(value, "value")
+        size = 1 if values.ndim == 0 else values.size
+        self.width = size if width is None else checks.positive_int(width, "width")
+        self.value: float | list[float]
+        if values.ndim == 0:
+            self.value = checks.in_range(value.item() if isinstance(value, np.ndarray) else value, "value")
+        else:
+            self.value = checks.as_parameter(values, (self.width,), "value").tolist()
 
     def output_width(self):
         return self.width
@@ -78,7 +87,7 @@ class Constant(Layer):
         return {"name": self.name, "value": self.value, "width": self.width}
 
     def op(self, number, *widths):
-        return {"alpha": self.value}
+        return {"values": self.value} if isinstance(self.value, list) else {"alpha": self.value}
 
 
 class Rescaling(Layer):
@@ -250,6 +259,21 @@ class Multiply(Merge):
 
     kind = "multiply"
     verb = "switched"
+
+
+class Divide(Merge):
+    """Y = X1 / X2, by IEEE arithmetic where X2 is 0. X1 gets dY / X2, X2 gets -dY Y / X2.
+
+    Examples
+    --------
+    >>> from fastbp.layers.node import Input
+    >>> (Input(3) / Input(3)).width, (1 / Input(3)).width
+    (3, 3)
+    """
+
+    kind = "divide"
+    verb = "switched"
+    arity = 2
 
 
 class Maximum(Merge):

@@ -1,9 +1,13 @@
-"""Operators on nodes, such as `h + g`, `2 * h` and `x[:, 2:5]`, and the functions `maximum` and `minimum`."""
+"""Operators on nodes, such as `h + g`, `2 / h`, `h ** 2` and `x[:, 2:5]`, and the functions `maximum` and `minimum`."""
 
 import numbers
 
+import numpy as np
+
 from fastbp.inputs import checks
-from fastbp.layers.merge import Add, Constant, Maximum, Minimum, Multiply, Rescaling, Slice, Subtract
+from fastbp.layers.arithmetic import Power
+from fastbp.layers.dense import Activation
+from fastbp.layers.merge import Add, Constant, Divide, Maximum, Minimum, Multiply, Rescaling, Slice, Subtract
 from fastbp.layers.node import Node
 
 
@@ -53,33 +57,54 @@ def _is_number(value):
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
+def _is_vector(value):
+    """Whether it is a number for each column."""
+    return isinstance(value, (np.ndarray, list, tuple))
+
+
 def _as_nodes(values, function):
     nodes = [value for value in values if isinstance(value, Node)]
     if not nodes:
         raise TypeError(f"{function} wants a node among its arguments")
     width = max(node.width for node in nodes)
-    return [Constant(value, width)() if _is_number(value) else value for value in values]
+    return [_as_node(value, width) if _is_number(value) or _is_vector(value) else value for value in values]
 
 
-def _operator(merge, scale, offset):
-    """An operator: merges two nodes, or rescales a node by scale(c) and offset(c) for a number c."""
+def _as_node(value, width):
+    """A number or a vector as a node of this width, or of its own where a node of width 1 is broadcast to it."""
+    if _is_number(value) or np.ndim(value) == 0:
+        return Constant(value, width)()
+    shape = np.shape(value)
+    if len(shape) != 1 or width not in (1, *shape):
+        raise ValueError(f"an array beside a node of width {width} must have shape ({width},), got {shape}")
+    return Constant(value)()
+
+
+def _operator(merge, scale, offset, reflected=False):
+    """An operator: merges a node with a node or a vector, or rescales it by scale(c) and offset(c) for a number c."""
 
     def operate(self, other):
-        if isinstance(other, Node):
-            return merge()(self, other) if merge else NotImplemented
-        if not _is_number(other):
+        if _is_number(other) and scale is not None:
+            return Rescaling(scale(other), offset(other))(self)
+        if _is_number(other) or _is_vector(other):
+            other = _as_node(other, self.width)
+        elif not isinstance(other, Node):
             return NotImplemented
-        return Rescaling(scale(other), offset(other))(self)
+        return merge()(other, self) if reflected else merge()(self, other)
 
     return operate
 
 
 def _divide(self, other):
-    if not _is_number(other):
-        return NotImplemented
-    if other == 0:
-        raise ZeroDivisionError(f"{self!r} is divided by 0")
-    return Rescaling(1 / other)(self)
+    if _is_number(other):
+        if other == 0:
+            raise ZeroDivisionError(f"{self!r} is divided by 0")
+        return Rescaling(1 / other)(self)
+    return _operator(Divide, None, None)(self, other)
+
+
+def _power(self, exponent):
+    return Power(exponent)(self) if _is_number(exponent) else NotImplemented
 
 
 def _columns(self: Node, key: tuple[slice, slice | int]) -> Node:
@@ -96,16 +121,19 @@ def _columns(self: Node, key: tuple[slice, slice | int]) -> Node:
 
 OPERATORS = {
     "__add__": _operator(Add, lambda c: 1.0, lambda c: c),
-    "__radd__": _operator(Add, lambda c: 1.0, lambda c: c),
+    "__radd__": _operator(Add, lambda c: 1.0, lambda c: c, reflected=True),
     "__sub__": _operator(Subtract, lambda c: 1.0, lambda c: -c),
-    "__rsub__": _operator(None, lambda c: -1.0, lambda c: c),
+    "__rsub__": _operator(Subtract, lambda c: -1.0, lambda c: c, reflected=True),
     "__mul__": _operator(Multiply, lambda c: c, lambda c: 0.0),
-    "__rmul__": _operator(Multiply, lambda c: c, lambda c: 0.0),
+    "__rmul__": _operator(Multiply, lambda c: c, lambda c: 0.0, reflected=True),
     "__truediv__": _divide,
+    "__rtruediv__": _operator(Divide, None, None, reflected=True),
+    "__pow__": _power,
     "__neg__": lambda self: Rescaling(-1.0)(self),
+    "__abs__": lambda self: Activation("abs")(self),
     "__getitem__": _columns,
     "__iter__": None,  # x[0], x[1] ... are no rows
-    "__array_ufunc__": None,  # so that a number of NumPy's on the left leaves the operator to the node
+    "__array_ufunc__": None,  # so that an array of NumPy's on the left leaves the operator to the node
 }
 for name, operator in OPERATORS.items():  # node.py does not know the layers, so the operators are set here
     setattr(Node, name, operator)

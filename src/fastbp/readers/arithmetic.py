@@ -33,7 +33,7 @@ class Whole:
 
 @dataclass(frozen=True)
 class Stacked:
-    """What a table gives: a row for each column, which only flattening puts one after the other as our layer does."""
+    """The output of an embedding before it is flattened: a row for each column."""
 
     at: At
 
@@ -46,7 +46,7 @@ class Unread:
 
 
 def constant(draft: Draft, at: At, value: Any) -> np.ndarray | None:
-    """A number, or one for each column of a step, in one dimension; None for what is neither."""
+    """A number, or a vector with one for each column of a step; otherwise None."""
     if isinstance(value, bool) or not (isinstance(value, (numbers.Real, np.ndarray)) or hasattr(value, "detach")):
         return None
     array = np.float64(value) if isinstance(value, numbers.Real) else as_array(value)
@@ -77,7 +77,7 @@ def binary(gate: type[merge.Merge] | None, right: Callable, left: Callable | Non
         c = constant(draft, at, other) if isinstance(at, At) and way else None
         if c is None or way is None:
             return None
-        with np.errstate(divide="ignore"):  # infinity is refused
+        with np.errstate(divide="ignore"):  # infinity raises an error later
             scale, shift = way(c)
         return At(
             draft.affine(at.number, scale, shift, name, None if isinstance(other, numbers.Real) else _dtype(other))

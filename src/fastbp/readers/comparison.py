@@ -1,4 +1,4 @@
-"""What was read against its original: both compute the outputs of a few random rows.
+"""Comparison of a converted network with its original, on a few random rows.
 
 How far the two may be apart is measured: by how much the net's own outputs move where X moves by some units in the
 last place. Rejected: a fixed tolerance, which is too wide for a layer and too narrow for an exponential of one.
@@ -13,11 +13,11 @@ import numpy as np
 from fastbp.layers.embedding import limits_of, tables_of
 from fastbp.model import Model
 
-SIZES = (0.1, 0.3, 1.0, 1.0, 1.0, 3.0, 3.0, 10.0)  # of the numbers in each row
+SIZES = (0.1, 0.3, 1.0, 1.0, 1.0, 3.0, 3.0, 10.0)  # scale of the numbers in each row
 NUDGES = 4
-FACTOR = 64.0  # of a nudge's effect: an original may round at each of its steps in another order
-FLOORS = {"float16": 0.02, "float32": 1e-4, "float64": 1e-8}  # of the largest output of a column
-UNITS = {"float16": 2.0**-8, "float32": 2.0**-23, "float64": 2.0**-52}  # for 16 bits bfloat16's
+FACTOR = 64.0  # times the effect of the perturbation: the original may round in another order at each step
+FLOORS = {"float16": 0.02, "float32": 1e-4, "float64": 1e-8}  # relative to the largest output of a column
+UNITS = {"float16": 2.0**-8, "float32": 2.0**-23, "float64": 2.0**-52}  # for 16 bits that of bfloat16
 
 
 def rows(net: Model) -> list[np.ndarray]:
@@ -44,12 +44,12 @@ def compare(
     try:
         with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
             wanted, again = (_listed(evaluate(*(x.copy() for x in xs))) for _ in range(2))
-    except Exception:  # the original's own code runs here
+    except Exception:  # runs code of the original
         return
     got = _listed(net.predict(tuple(xs) if len(xs) > 1 else xs[0], check_finite=False))
     if len(got) != len(wanted):
         raise ValueError(f"the net that was read has {len(got)} outputs, the original of {form} gives {len(wanted)}")
-    coarse = min(precision, net.dtype.name)  # by name, as the number of bits goes
+    coarse = min(precision, net.dtype.name)  # the names sort by the number of bits
     reach = _reach(net, xs, got, UNITS[coarse])
     for k, (Y, original, second) in enumerate(zip(got, wanted, again, strict=True)):
         where = f"output {k + 1}" if len(got) > 1 else "the output"
@@ -95,7 +95,7 @@ def _refuse_apart(Y: Any, original: np.ndarray, allowed: np.ndarray, what: str, 
     Y = np.asarray(Y, np.float64)
     with np.errstate(invalid="ignore"):
         apart = np.abs(Y - original)
-    # What overflows in the original alone is its formula's weakness; what does here is a difference.
+    # An overflow in the original only is a weakness of its formula; an overflow here is a difference.
     apart = np.where(np.isfinite(original), np.where(np.isfinite(Y), apart, np.inf), 0.0)
     excess = np.where(np.isfinite(allowed), apart - allowed, -np.inf)
     if (excess <= 0).all():

@@ -22,7 +22,7 @@ from fastbp.network.network import Network
 
 
 def unsupported(what: str, form: str, known, why: str = "") -> ValueError:
-    """The error for a part of another format's model that fastbp has no counterpart of: what is known, or why not."""
+    """The error for a part of a model that fastbp lacks: it lists what is known, or the reason."""
     reason = f": {why}" if why else f"; known: {', '.join(sorted(known))}"
     return ValueError(f"{what} cannot be read from {form}{reason}")
 
@@ -52,7 +52,7 @@ class Draft:
         self._dtypes: set[np.dtype] = set()
 
     def spend(self, numbers: int) -> None:
-        """That a file makes so many numbers, of columns or of arrays; an error where it makes more than it may."""
+        """Count columns or array elements that a file creates; raises above the limit."""
         self._spent += numbers
         if self._most is not None and self._spent > self._most:
             raise ModelFormatError(f"it describes more than {self._most} numbers, out of proportion to its size")
@@ -92,7 +92,7 @@ class Draft:
         """
         width = self.width(number)
         claims = [value.dtype for value in (scale, shift) if isinstance(value, np.ndarray)]
-        dtype = dtype or (np.result_type(*claims) if claims else None)  # numbers alone claim none
+        dtype = dtype or (np.result_type(*claims) if claims else None)  # plain numbers have no dtype
         scale, shift = (np.broadcast_to(np.asarray(value, np.float64), (width,)) for value in (scale, shift))
         part = self._parts[number]
         if part.map is not None:

@@ -24,9 +24,9 @@ from fastbp.readers.draft import Draft, unsupported
 
 FORM = "FANN"
 VERSIONS = ("FANN_FLO_2.0", "FANN_FLO_2.1")
-SPARE = 2**22  # numbers, of columns and of weights, that a small file may describe
-SHARE = 4  # and for each of its bytes
-# What a file says of training, and of the scaling of inputs, which FANN leaves to calls of its own.
+SPARE = 2**22  # columns and weights that a small file may describe
+SHARE = 4  # and this many more for each byte
+# Parameters of training, and of input scaling, which FANN applies by separate calls.
 HARMLESS = ("cascade_", "rprop_", "quickprop_", "sarprop_", "scale_", "train", "learning_")
 HARMLESS += ("bit_fail_limit", "connection_rate")
 USED = ("network_type", "layer_sizes", "neurons", "connections", "num_layers")
@@ -43,8 +43,8 @@ class Row(NamedTuple):
     shift: float = 0.0
 
 
-# By their numbers in the file. A stepwise function is a quick approximation of the one that is meant: it differs
-# from that by at most 0.04 (of sigmoid) and 0.07 (symmetric), and has jumps, which no gradient could follow.
+# By their numbers in the file. A stepwise function approximates sigmoid or tanh: it differs by at most 0.04 (sigmoid)
+# and 0.07 (symmetric), and its jumps have no gradient.
 ACTIVATIONS = {
     0: Row("LINEAR", "linear"),
     3: Row("SIGMOID", "sigmoid", factor=2.0),
@@ -71,7 +71,7 @@ class _Neuron(NamedTuple):
 
 
 class _File(NamedTuple):
-    sizes: list[int]  # of the layers, with the neurons that stand for biases
+    sizes: list[int]  # of the layers, including bias neurons
     shortcut: bool
     neurons: list[_Neuron]
     sources: np.ndarray  # the neuron at the other end of each connection
@@ -219,7 +219,7 @@ def _model(file: _File, dtype, most: int) -> Model:
     first_connection = np.cumsum([0, *(neuron.inputs for neuron in file.neurons)])
     biases = {int(ends[k + 1]) - 1 for k in range(len(file.sizes)) if k == 0 or not file.shortcut}
     draft = Draft(most)
-    columns: dict[int, tuple[int, int]] = {}  # a neuron's layer and its column there
+    columns: dict[int, tuple[int, int]] = {}  # neuron: (layer, column)
     steps: list[int] = []
     for layer, size in enumerate(file.sizes):
         numbers = [k for k in range(ends[layer], ends[layer] + size) if k not in biases]
@@ -243,7 +243,7 @@ def _layer(draft: Draft, steps: list[int], file: _File, numbers, connections, co
     used = sorted({columns[source][0] for source in sources}) or [len(steps) - 1]
     starts = dict(zip(used, np.cumsum([0, *(draft.width(steps[layer]) for layer in used)]).tolist(), strict=False))
     rows = sum(draft.width(steps[layer]) for layer in used)
-    draft.spend(rows * len(numbers))  # before there is memory for them
+    draft.spend(rows * len(numbers))  # before memory is allocated for them
     W, b = np.zeros((rows, len(numbers))), np.zeros(len(numbers))
     for unit, part in enumerate(connections):
         for source, weight in zip(file.sources[part].tolist(), file.weights[part].tolist(), strict=True):

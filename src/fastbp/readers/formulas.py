@@ -20,12 +20,12 @@ from fastbp.readers.draft import Draft
 from fastbp.writers.activation_formats import FORMATS
 from fastbp.writers.onnx_table import USUAL, Value
 
-STRAIGHT = 20.0  # PyTorch's threshold: where softplus is X to rounding
-LIMIT = 16  # steps that a formula has at most
+STRAIGHT = 20.0  # threshold of PyTorch, above which softplus equals X up to rounding
+LIMIT = 16  # maximum number of steps in a formula
 
 
 class Unknown:
-    """A number of a formula that its parameters decide: the one of this index, or what is computed from them."""
+    """A number that depends on the parameters of the activation: one of them, or computed from them."""
 
     def __init__(self, value: Callable[[tuple], Any], index: int | None = None):
         self.value, self.index = value, index
@@ -121,7 +121,7 @@ def _condition(condition: Any, A: Any, B: Any) -> tuple:
     return (Call("gt", condition.parts), B, A) if turned else (condition, A, B)
 
 
-# Functions that are sums and products, and those that are others.
+# Operators on forms: sums, products, and calls of other functions.
 ARITHMETIC: dict[str, Callable] = {
     "identity": lambda A: A,
     "cast": lambda A: A,
@@ -186,7 +186,7 @@ class _Tracer:
 
 
 class _Functions:
-    """What a formula of PyTorch takes for `torch`."""
+    """Stands for `torch` in the PyTorch formulas."""
 
     def __getattr__(self, name: str) -> Any:
         return self if name in ("nn", "functional") else lambda A, *others: A.op(name, *others)
@@ -303,13 +303,13 @@ class Spelled:
         self._calls: dict[Hashable, tuple[str, tuple]] = {}
 
     def note(self, key: Hashable, name: str, parts: tuple) -> None:
-        """That a value is a function of other values, of numbers, and of what is left out."""
+        """Record that a value is a function of other values and numbers."""
         name = SYNONYMS.get(name, name)
         if name in names():
             self._calls[key] = name, parts
 
     def forget(self, keys: set) -> None:
-        """That values are no longer what they were computed as, and nothing is the formula of them that it was."""
+        """Forget the formulas of values that changed in place, and of values computed from them."""
         for key, (_, parts) in list(self._calls.items()):
             if key in keys or any(isinstance(part, Of) and part.key in keys for part in parts):
                 del self._calls[key]
@@ -337,7 +337,7 @@ class Spelled:
 
 
 def _form_of(key: Hashable, calls: dict[Hashable, tuple[str, tuple]], known: dict[Hashable, Any]) -> Any:
-    """A value as a form of what is known, which it joins; None if it is more than that."""
+    """The form of a value in terms of known ones, which it then joins; None if it has none."""
     if key not in known:
         name, parts = calls.get(key, ("", ()))
         made = [_form_of(part.key, calls, known) if isinstance(part, Of) else part for part in parts]
@@ -350,7 +350,7 @@ def _tried(name: str, parts: list) -> Any:
     try:
         with np.errstate(all="ignore"):
             return form(name, *parts)
-    except (TypeError, ValueError, ArithmeticError):  # arguments that no formula has
+    except (TypeError, ValueError, ArithmeticError):  # arguments that do not occur in formulas
         return None
 
 

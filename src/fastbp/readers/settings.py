@@ -1,4 +1,4 @@
-"""The settings of what is read: each is used, or is at its default, or is refused by its name.
+"""Settings of the original model: each is used, has its default value, or raises an error that names it.
 
 A row of a reader's table asks for the settings that it uses, and what it asks for is noted. What is left then must be
 harmless, which the tables name, or at its default: a reader that does not know a setting cannot pass over it.
@@ -15,7 +15,7 @@ class Refused(Exception):
     """What about a part has no counterpart, in words."""
 
 
-NOTHING = object()  # the default of a setting that has none
+NOTHING = object()  # stands for a setting without default
 
 
 class Settings:
@@ -31,7 +31,7 @@ class Settings:
         return self.found.get(name, default)
 
     def refuse_others(self) -> None:
-        """Raise for the first setting that nobody asked for and that is not at its default."""
+        """Raise for the first setting that was not used and does not have its default value."""
         for name, value in self.found.items():
             default = self.defaults.get(name, NOTHING)
             if name not in self.asked and not same(value, default):

@@ -21,7 +21,7 @@ from fastbp.readers.draft import Draft, unsupported
 from fastbp.readers.settings import Asked, Refused, Settings, want
 
 FORM = "scikit-learn"
-# Settings that only fit knows, whose result is read, or that say how an X is passed.
+# Settings that affect only fit, or how X is passed.
 TRAINING = {"hidden_layer_sizes", "loss", "solver", "alpha", "batch_size", "learning_rate", "learning_rate_init"}
 TRAINING |= {"power_t", "max_iter", "shuffle", "random_state", "tol", "verbose", "warm_start", "momentum"}
 TRAINING |= {"nesterovs_momentum", "early_stopping", "validation_fraction", "beta_1", "beta_2", "epsilon"}
@@ -44,7 +44,7 @@ def _centred(flag: str, center: str, scaled: str) -> Callable:
 
 def _min_max(draft, at, scaler):
     at = draft.affine(at, scaler.scale_, scaler.min_)
-    low, high = map(float, scaler.feature_range)  # which is in scale_ and min_ too
+    low, high = map(float, scaler.feature_range)  # also part of scale_ and min_
     return draft.activate(at, "hard_tanh", low, high) if scaler.clip else at
 
 
@@ -69,7 +69,7 @@ SCALERS: dict[str, Callable] = {
 
 
 def from_sklearn(estimator: Any, *, logits: bool = False, dtype: DTypeLike | None = None, check: bool = True) -> Model:
-    """The model that a fitted MLPClassifier or MLPRegressor is, or a Pipeline of scalers and one of these.
+    """Convert a fitted MLPClassifier or MLPRegressor, or a Pipeline of scalers and one of these.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ def _read(estimator, steps, logits, dtype) -> Model:
     at = draft.input(len(coefs[0]))
     for step in steps[:-1]:
         at = _scaled(draft, at, step)
-    several = isinstance(last.activation, (list, tuple))  # our estimators have one for each layer
+    several = isinstance(last.activation, (list, tuple))  # estimators of fastbp have one for each layer
     hidden = last.activation if several else [last.activation] * (len(coefs) - 1)
     if type(last).__module__.startswith("sklearn."):
         _refuse_others(last, {"activation", *TRAINING})
@@ -130,13 +130,13 @@ def _read(estimator, steps, logits, dtype) -> Model:
 def _compare(net: Model, estimator: Any, scalers: list) -> None:
     (X,) = comparison.rows(net)
     with contextlib.suppress(Exception), warnings.catch_warnings(action="ignore"):
-        Z = X.copy()  # which scalers with copy=False change
+        Z = X.copy()  # changed by scalers with copy=False
         for scaler in reversed([step for step in scalers if step not in (None, "passthrough")]):
-            Z = scaler.inverse_transform(Z)  # rows such as the estimator has seen, beside others
+            Z = scaler.inverse_transform(Z)  # rows at the scale of the training data
         X = np.concatenate([X, np.asarray(Z)])
 
     def evaluate(X):
-        with warnings.catch_warnings(action="ignore"):  # of names of columns
+        with warnings.catch_warnings(action="ignore"):  # about column names
             classifies = hasattr(estimator, "predict_proba")
             Y = np.asarray(estimator.predict_proba(X) if classifies else estimator.predict(X))
         Y = Y.reshape(len(X), -1)

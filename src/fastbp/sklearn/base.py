@@ -224,7 +224,7 @@ class MultilayerPerceptron(FeatureNames, TransformerMixin, CallbackSupport, Base
         return [checks.positive_int(size, "hidden_layer_sizes") for size in sizes]
 
     def _initialise(self, widths, dtype):
-        """Draw the parameters, and forget what was fitted before."""
+        """Draw the parameters, and reset the results of earlier fits."""
         self.n_iter_ = self.t_ = 0
         self.n_layers_ = len(widths)
         self.out_activation_ = self._link()
@@ -289,7 +289,7 @@ class MultilayerPerceptron(FeatureNames, TransformerMixin, CallbackSupport, Base
         activations = self.__dict__.get("_activations") or as_activations(self.activation, layers)
         dropout = as_dropout(self.dropout, layers)
         if seed is None:
-            # Nothing else may be drawn where scikit-learn draws nothing.
+            # Without dropout no seed is drawn, as in scikit-learn, so that the random stream is the same.
             rng = self.__dict__.get("_random_state")
             seed = int(rng.randint(2**31 - 1)) if any(dropout) and rng is not None else 0
         return Design(activations, self.out_activation_, self._target().inside, dropout, seed)

@@ -121,7 +121,7 @@ class MLPClassifier(Classes, ClassifierMixin, _Perceptron):
     ['other', 'same']
     """
 
-    __module__ = "fastbp.sklearn"  # what stored estimators name
+    __module__ = "fastbp.sklearn"  # the module in pickles
 
     _parameter_constraints: ClassVar[dict] = {
         **_Perceptron._parameter_constraints,
@@ -231,7 +231,7 @@ class MLPClassifier(Classes, ClassifierMixin, _Perceptron):
         P = self._predict(X)
         if P.shape[1] > 1:
             if self.out_activation_ == "logistic" and self._label_binarizer.y_type_ == "multiclass":
-                P /= P.sum(axis=1, keepdims=True)  # one sigmoid for each class, by a loss of ours
+                P /= P.sum(axis=1, keepdims=True)  # one sigmoid for each class
             return P
         both = np.empty((len(P), 2), P.dtype)
         both[:, 1:] = P
@@ -278,7 +278,7 @@ class MLPRegressor(Values, RegressorMixin, _Perceptron):
     array([9.])
     """
 
-    __module__ = "fastbp.sklearn"  # what stored estimators name
+    __module__ = "fastbp.sklearn"  # the module in pickles
 
     _parameter_constraints: ClassVar[dict] = {
         **_Perceptron._parameter_constraints,

@@ -25,10 +25,10 @@ class Design(NamedTuple):
     """The structure of a network, without its parameters."""
 
     hidden: tuple[str, ...]  # the activation of each hidden layer
-    output: str  # what makes predictions of the outputs ...
-    inside: bool  # ... and whether that is a part of the network
+    output: str  # the activation of the output, ...
+    inside: bool  # ... and whether it is part of the network
     dropout: tuple[float, ...]  # after each hidden layer
-    seed: int  # of the masks
+    seed: int  # seed of the dropout masks
 
 
 class Runtime:

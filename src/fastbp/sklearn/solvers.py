@@ -26,8 +26,8 @@ from fastbp.training.fit import Fit
 from fastbp.training.state import State
 from fastbp.training.trainer import Trainer
 
-ALMOST_1 = math.nextafter(1, 0)  # scikit-learn lets momentum be 1
-SMALLEST_RATE = 1e-6  # at which an adaptive learning rate gives up
+ALMOST_1 = math.nextafter(1, 0)  # scikit-learn allows a momentum of 1
+SMALLEST_RATE = 1e-6  # below it an adaptive learning rate stops training
 
 
 def trainer_of(runtime: Runtime, target: Target, optimizer: Optimizer) -> Trainer:
@@ -41,24 +41,24 @@ def trainer_of(runtime: Runtime, target: Target, optimizer: Optimizer) -> Traine
 
 
 def memory_of(trainer: Trainer) -> dict:
-    """What the next call of `partial_fit` goes on from, beside the parameters, in plain numbers and arrays."""
+    """The training state for the next `partial_fit`, without the parameters, as plain numbers and arrays."""
     return {name: value for name, value in vars(trainer.state()).items() if name != "params"}
 
 
 def remember(trainer: Trainer, memory: dict) -> None:
-    """Go on from what `memory_of` gave, if the estimator's network and optimizer are still such."""
+    """Restore the result of `memory_of`, if it fits the network and the optimizer."""
     state = State(params=trainer.net.params, **memory)
     if state.fits(trainer.runner):
         trainer.go_to(state)
 
 
 class Rate:
-    """The learning rate of a stochastic solver, as it goes from epoch to epoch.
+    """The learning rate of a stochastic solver, which changes from epoch to epoch.
 
     Attributes
     ----------
     learning_rate : float
-        Of the next epoch.
+        The rate of the next epoch.
     """
 
     def __init__(self, est, trainer: Trainer):
@@ -105,7 +105,7 @@ STOCHASTIC = {solver.__name__: solver for solver in (adam, sgd)}
 
 
 class EstimatorFit(Fit):
-    """Epochs over the rows of `data`, until the estimator's rules say stop."""
+    """The fit of an estimator: the epochs of `Fit`, with the sample order, loss and stopping rules of scikit-learn."""
 
     def __init__(
         self, est, runtime: Runtime, target: Target, data: Data, held: Data | None, goes_on: bool, teller: Teller
@@ -135,7 +135,7 @@ class EstimatorFit(Fit):
             self._begin_to_score()
 
     def _begin_to_score(self):
-        """Fills what a start without early stopping has left empty."""
+        """Create the attributes of early stopping, if the first fit was without it."""
         est = self.est
         if est._best_params is None:
             est._best_params = self.runtime.net.params.copy()
@@ -164,7 +164,7 @@ class EstimatorFit(Fit):
         est, rows = self.est, self.data.rows
         if self._order is not None:
             self._order = self._order[_permuted(est._random_state, rows)]
-        loss = self._mean_loss(epoch)
+        loss = self._loss_of_epoch(epoch)
         est.n_iter_ += 1
         est.loss_ = loss
         est.t_ += rows
@@ -185,7 +185,7 @@ class EstimatorFit(Fit):
             else:
                 est._no_improvement_count = 0
 
-    def _mean_loss(self, epoch):
+    def _loss_of_epoch(self, epoch):
         """Train on the batches of an epoch; the mean of their losses."""
         try:
             loss, _ = self.batches(epoch, self._order)
@@ -196,7 +196,7 @@ class EstimatorFit(Fit):
         return loss * self.target.value + (0.0 if self.offsets is None else self._offset(self._order))
 
     def _offset(self, order):
-        """The mean over an epoch's batches of what the engine leaves out of their losses."""
+        """The mean over an epoch's batches of the terms of the loss that do not depend on the outputs."""
         chosen = slice(None) if order is None else order
         offsets, weights = self.offsets[chosen], self.data.row_weights
         weights = np.ones(len(offsets)) if weights is None else weights[chosen]

@@ -21,9 +21,9 @@ class Target(NamedTuple):
     """The loss of an estimator, in the terms of the engine."""
 
     loss: Loss
-    value: float = 1.0  # the loss that is reported over the engine's
-    offset: bool = False  # whether what does not depend on the outputs is reported too, as for "poisson"
-    clips: bool = False  # whether no probability is taken for less than the dtype's epsilon in what is reported
+    value: float = 1.0  # ratio of the reported loss to that of the engine
+    offset: bool = False  # whether terms that do not depend on the outputs are reported, as for "poisson"
+    clips: bool = False  # whether probabilities are clipped at the epsilon of the dtype in the reported loss
     inside: bool = False  # whether the loss compares predictions, so that their activation belongs to the network
 
     def offsets(self, t: np.ndarray) -> np.ndarray:
@@ -195,7 +195,7 @@ class Values:
         heads, levels = self._heads(), self._levels()
         if heads == 1:
             return P
-        if levels is None:  # means first, then what belongs to them
+        if levels is None:  # means first, then their variances
             return P[:, : P.shape[1] // heads]
         return self._ordered(P)[:, :, int(np.abs(np.sort(levels) - 0.5).argmin())]
 
@@ -208,7 +208,9 @@ class Values:
 
     def _target(self):
         loss, targets = self._loss_of_values(), self.n_outputs_ // self._heads()
-        if self.loss == "squared_error":  # half the mean square is reported, and half the sum is descended
+        if (
+            self.loss == "squared_error"
+        ):  # the reported loss is half the mean of squares, the minimized one half their sum
             return Target(targets / 2 * loss, 1 / targets)
         if self.loss == "poisson":
             return Target(targets * loss, offset=True)

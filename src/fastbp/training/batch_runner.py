@@ -1,4 +1,4 @@
-"""BatchRunner: batches of checked data through the engine, and what they are measured by.
+"""BatchRunner: runs batches of checked data through the engine, and computes metrics.
 
 Every step, of a loop by hand or of a fit, goes through `run`: one call into the engine for many batches, or one batch
 in Python where a loss is written in Python.
@@ -23,18 +23,18 @@ from fastbp.training import training_data
 from fastbp.training.measuring import Measured
 from fastbp.training.objective import Objective
 
-UNFIT = 4  # the engine's word for a batch that was not finite
+UNFIT = 4  # status of the engine: an input of the batch was not finite
 
 
 class BatchRunner:
-    """A network with what it is trained for, by what, and measured by."""
+    """A network with its objective, its optimizer and its metrics."""
 
     def __init__(self, net: Network, objective: Objective, metrics: dict[str, Measured], optimizer: Optimizer):
         self.net, self.objective, self.metrics, self.optimizer = net, objective, metrics, optimizer
         self.chain = optimizer.chain_for(net)
         self._planned = np.empty(0)  # learning rates
-        self._place: tuple = ()  # what they are for
-        self._tried: tuple | None = None  # the form of targets that the metrics suit
+        self._place: tuple = ()  # the schedule and batches of these rates
+        self._tried: tuple | None = None  # the shapes of targets that the metrics were tried on
 
     def checked(
         self,
@@ -47,7 +47,7 @@ class BatchRunner:
         check_finite: bool = True,
         part: bool = False,
     ) -> Data:
-        """What a user passes, as data; raises if it or a metric does not suit the network or the loss."""
+        """The arguments of a user as checked data; raises if they or a metric do not fit the network or the loss."""
         objective, rest = self.objective, (class_weight, check_finite, part)
         data = training_data.checked(self.net, objective, X, y, sample_weight, name, *rest)
         form = tuple(t.shape[1:] for t in data.ts)
@@ -73,7 +73,7 @@ class BatchRunner:
         where: Callable[[int], str] | None = None,
         threads: int | None = None,
     ) -> int:
-        """Train on batches first ... last - 1 of so many rows; the first batch that was not done.
+        """Train on batches first ... last - 1 of `size` rows each; returns the first batch that was not trained on.
 
         Comes back after about so many seconds (0: when all is done). Writes each batch's loss, and if they are wanted
         what each output adds to it, and outputs.
@@ -155,5 +155,5 @@ class BatchRunner:
         return {name: metric.of(*seen[metric.output]) for name, metric in self.metrics.items()}
 
     def new_outputs(self, rows: int) -> tuple[np.ndarray, ...]:
-        """Memory for the outputs of so many rows."""
+        """Uninitialized arrays for the outputs of this number of rows."""
         return tuple(np.empty((rows, node.width), self.net.dtype) for node in self.net.outputs)

@@ -17,7 +17,7 @@ class RowByRow:
         raise NotImplementedError
 
     def learn_one(self, x: Mapping[Any, Any], y: Any) -> None:
-        """Train on one row, a dict of features as River has it.
+        """Train on one sample, a dict of features as in River.
 
         Features take the columns of X in the order in which they come, labels the classes. When there are none left,
         the net grows: `net` is then another network with the same numbers in its corner, and with new weights that
@@ -64,7 +64,7 @@ class RowByRow:
         return self._rows.value(x)
 
     def predict_proba_one(self, x: Mapping[Any, Any]) -> dict[Any, float]:
-        """The probability of each label that was seen; of False and True for one logit.
+        """The probability of each label seen so far; of False and True for one logit.
 
         Parameters
         ----------

@@ -22,7 +22,7 @@ from fastbp.training.batch_runner import BatchRunner
 from fastbp.training.objective import mean_of_batches
 from fastbp.training.state import State
 
-SLICE = 0.05  # seconds in the engine without a look at signals; Ctrl-C feels immediate below 0.1
+SLICE = 0.05  # seconds in the engine without checking signals; Ctrl-C feels immediate below 0.1
 
 
 class Position(NamedTuple):
@@ -63,9 +63,9 @@ class Fit:
         self._losses = np.empty(len(self._starts))
         self._each_loss = np.empty((len(self._starts), len(data.ts)))
         self._outs: tuple[np.ndarray, ...] | None = None
-        self._batch = 0  # how many of the epoch are done
+        self._batch = 0  # batches done in this epoch
         self._call = 0, 0  # batch and step with which the engine's last call began
-        self._skip = 0  # how many of the next epoch were done before the fit was resumed
+        self._skip = 0  # batches of the next epoch that were done before the fit was resumed
         self._rng_before: dict | None = None  # within an epoch
         self._end = threading.RLock()  # held while an epoch ends: another thread that saves waits for it
 
@@ -155,12 +155,12 @@ class Fit:
         """The weighted mean of the losses of the epoch's batches, as `evaluate` weighs rows; the rows done."""
         batch, data = self._batch, self.data
         rows = int(self._sizes[:batch].sum())
-        if self.runner.objective.divides_by_weights:  # as scikit-learn means losses, which hold penalties there
+        if self.runner.objective.divides_by_weights:  # the mean of scikit-learn, whose losses include the penalty
             return float((self._losses[:batch] * self._sizes[:batch]).sum() / rows), rows
         counted = self.runner.objective.counted(data.ts, data.weights, self._starts[:batch], order, rows)
         return mean_of_batches(self._each_loss[:batch], counted), rows
 
-    # Where it is
+    # Position
 
     def _setting(self):
         """The settings that must not change when an epoch is resumed."""

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from fastbp._optional import package
-from fastbp._typing import ArrayLike, Arrays, LossLike
+from fastbp._typing import Arrays, LossLike, WeightsLike, WeightsOf
 from fastbp.inputs import checks
 from fastbp.network.network import Network
 from fastbp.training.least_squares import Problem, levenberg_marquardt
 from fastbp.training.objective import Objective
 
-SCIPY = {"l-bfgs": "L-BFGS-B", "cg": "CG", "newton-cg": "Newton-CG"}
+SCIPY = {"l-bfgs": "L-BFGS-B", "bfgs": "BFGS", "cg": "CG", "newton-cg": "Newton-CG"}
 METHODS = ("lm", *SCIPY)
 
 
@@ -57,10 +57,11 @@ def minimize(
     y: Arrays,
     *,
     loss: LossLike = "mse",
+    loss_weights: WeightsLike = None,
     method: str = "l-bfgs",
     max_iter: int = 200,
     tol: float = 1e-8,
-    sample_weight: ArrayLike | None = None,
+    sample_weight: WeightsOf = None,
     callback: Callable[[int, float], Any] | None = None,
 ) -> Optimum:
     """Train on the whole data set by a full-batch method until it converges. Dropout is off.
@@ -74,18 +75,20 @@ def minimize(
     y : array of labels or values, or a tuple of them
         The targets; a tuple for several outputs.
     loss : str or function, or a tuple of them, default="mse"
-        A name in `fastbp.losses`, a loss, or a function (Y, t) -> (value, dY); "lm" requires "mse", "newton-cg" a
-        loss of fastbp.
-    method : {"l-bfgs", "cg", "newton-cg", "lm"}, default="l-bfgs"
-        L-BFGS, nonlinear conjugate gradients and Newton-CG (these need SciPy), or Levenberg-Marquardt for least
-        squares: by far the fewest iterations for up to some hundred parameters, of
-        (outputs * rows * parameters**2 + parameters**3) operations each.
+        A name in `fastbp.losses`, a loss, or a function (Y, t) -> (value, dY); "newton-cg" requires a loss of fastbp,
+        "lm" requires "mse", also with a weight and with targets not known, `0.5 * losses.MSE(mask_nan=True)`.
+    loss_weights : tuple of float, or a dict from the outputs' names, optional
+        Factors of the losses of several outputs; 1 if not given.
+    method : {"l-bfgs", "bfgs", "cg", "newton-cg", "lm"}, default="l-bfgs"
+        L-BFGS, BFGS with a matrix of parameters**2 numbers, nonlinear conjugate gradients and Newton-CG (these need
+        SciPy), or Levenberg-Marquardt for least squares: by far the fewest iterations for up to a thousand parameters,
+        of (known targets * parameters**2 + parameters**3 / 3) operations each.
     max_iter : int, default=200
         Maximum number of iterations.
     tol : float, default=1e-8
         Converged when no derivative of the loss is larger.
-    sample_weight : array of shape (rows,), optional
-        Weights of the samples; 1 if not given. Not for "newton-cg".
+    sample_weight : array of shape (rows,) or of y's shape, or a tuple of them, optional
+        Weights of the samples or of single targets; 1 if not given. Not for "newton-cg".
     callback : function (iteration, loss), optional
         Called after each iteration; return True to stop. None if not given.
 
@@ -96,7 +99,9 @@ def minimize(
     Raises
     ------
     ValueError
-        If a layer has a constraint, which these methods would not keep.
+        If a layer has a constraint, which these methods would not keep, or the method does not take the loss.
+    DivergenceError
+        If the loss is not finite at the start.
 
     Examples
     --------
@@ -113,7 +118,7 @@ def minimize(
         if getattr(layer, "constraint", None) is not None:
             raise ValueError(f"minimize keeps no constraints, and {layer!r} has {layer.constraint!r}; fit keeps them")
     work = net if net.dtype == np.float64 else net.in_double()
-    objective = Objective(loss, work)
+    objective = Objective(loss, work, loss_weights)
     objective.divide_by_weights()  # all rows are one batch, so that is the loss of an evaluation
     xs = work.as_inputs(X)
     ts = objective.targets(y, len(xs[0]))
@@ -178,7 +183,7 @@ def _by_scipy(net, objective, xs, ts, weights, method, max_iter, tol, watch):
         if objective.terms is None or weights is not None:
             raise ValueError('method "newton-cg" wants losses of fastbp\'s own and no sample_weight')
         second = {"hessp": hessian_product}
-    # Newton-CG's own test is the length of a step.
+    # SciPy's Newton-CG tests the length of a step only.
     own = {"xtol": tol} if method == "newton-cg" else {"gtol": tol}
     options = {"maxiter": max_iter, **own}
     if method == "l-bfgs":

@@ -1,107 +1,151 @@
 """The Levenberg-Marquardt method: nonlinear least squares on the residuals of a network.
 
-J is the Jacobian of all outputs of all rows with respect to the parameters. The engine's backward passes compute it row
-by row, one output after the other, and its kernels sum J'J in blocks of rows, so that J is never stored whole. A QR
-decomposition of J, as in MINPACK, is twice as accurate in bad cases but needs memory for all of J.
+J is the Jacobian of the residuals with respect to the parameters: a row for each known target. The engine's backward
+passes compute it row by row, one column of the outputs after the other, and a kernel adds one triangle of J'J in blocks
+of rows, so that J is never stored whole. A QR decomposition of J, as in MINPACK, is twice as accurate in bad cases but
+needs memory for all of J.
 """
 
-from collections.abc import Callable
-from functools import partial
-from typing import Any, NamedTuple
+import math
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from fastbp import _engine
+from fastbp._optional import package
+from fastbp.errors import DivergenceError
 from fastbp.losses.loss import Loss
 
-BLOCK_BYTES = 1 << 24  # bytes of J at a time
+BLOCK_BYTES = 1 << 22  # bytes of J at a time: 4 MB stay in a cache while the kernel reads them for each of its panels
 DAMPING = 1e-3  # initial damping relative to the largest diagonal element of J'J: Nielsen's tau for a good start
+FEW = 256  # parameters, below which a factor takes less time than half a second's import of SciPy in any use
+SQUARE = 64  # columns of a mirrored part of J'J
 
 
-class Problem(NamedTuple):
-    """A network with its checked data."""
+class Problem:
+    """A network with its checked data, whose loss is a sum of squares."""
 
-    net: Any
-    objective: Any
-    xs: tuple[np.ndarray, ...]
-    ts: tuple[np.ndarray, ...]
-    weights: tuple[Any, ...] | None  # for each output
+    def __init__(self, net: Any, objective: Any, xs: tuple, ts: tuple, weights: tuple | None):
+        self.net, self.objective, self.xs, self.ts, self.weights = net, objective, xs, ts, weights
 
-    def factors(self) -> tuple[np.ndarray, list[float]]:
-        """Factors of the residuals, whose sum of squares is the loss: one per row, and one per output."""
-        rows = len(self.xs[0])
-        weights = np.ones(rows) if self.weights is None else self.weights[0]
-        return np.sqrt(weights / weights.sum()), [t.shape[1] ** -0.5 for t in self.ts]
+    @cached_property
+    def factors(self) -> list[np.ndarray]:
+        """What each Y - t is multiplied with, so that the sum of the squares is the loss; 0 for a target not known.
+
+        The loss of targets that are all missed by 1 has the gradient 2 factor**2, with all masks and weights in it.
+        """
+        missed = tuple(np.where(np.isnan(t), 0.0, t) + 1.0 for t in self.ts)
+        _, gradients = self.objective(missed, self.ts, self.weights)
+        return [np.sqrt(0.5 * gradient) for gradient in gradients]
 
     def residuals(self) -> list[np.ndarray]:
-        """(Y - t) of each output, times the factors."""
-        of_rows, of_outputs = self.factors()
+        """(Y - t) times the factors, of each output."""
         ys = self.net.programs.predict(self.xs)
-        return [(y - t) * of_rows[:, None] * f for y, t, f in zip(ys, self.ts, of_outputs, strict=True)]
+        return [
+            np.where(factor > 0, y - t, 0.0) * factor for y, t, factor in zip(ys, self.ts, self.factors, strict=True)
+        ]
+
+    def loss(self) -> float:
+        """The sum of the squares."""
+        return sum(float((r * r).sum()) for r in self.residuals())
+
+    def columns(self) -> Iterator[tuple[int, int, np.ndarray]]:
+        """Outputs and columns with the rows that count in them, in blocks."""
+        block = max(1, BLOCK_BYTES // (8 * self.net.params.size))
+        for k, factor in enumerate(self.factors):
+            for column in range(factor.shape[1]):
+                rows = np.flatnonzero(factor[:, column])
+                for first in range(0, len(rows), block):
+                    yield k, column, rows[first : first + block]
 
     def normal_equations(self) -> tuple[float, np.ndarray, np.ndarray]:
         """The sum of squares, J'r and J'J."""
         residuals, size = self.residuals(), self.net.params.size
-        of_rows, of_outputs = self.factors()
         gradient, square = np.zeros(size), np.zeros((size, size))
-        block = max(1, BLOCK_BYTES // (8 * size))
-        for first in range(0, len(of_rows), block):
-            part = slice(first, first + block)
-            xs, rows = tuple(x[part] for x in self.xs), of_rows[part]
+        for k, column, rows in self.columns():
+            seeds = tuple(np.zeros((len(rows), r.shape[1])) for r in residuals)
+            seeds[k][:, column] = self.factors[k][rows, column]
             J = np.empty((len(rows), size))
-            for k, (residual, factor) in enumerate(zip(residuals, of_outputs, strict=True)):
-                for column in range(residual.shape[1]):
-                    seeds = tuple(np.zeros((len(rows), r.shape[1])) for r in residuals)
-                    seeds[k][:, column] = rows * factor
-                    self.net.programs.derivatives.rows_gradients(xs, seeds, None, J, None)
-                    _engine.functional.add_gram(J, square)
-                    gradient += residual[part, column] @ J
+            xs = tuple(np.ascontiguousarray(x[rows]) for x in self.xs)
+            self.net.programs.derivatives.rows_gradients(xs, seeds, None, J, None)
+            _engine.functional.add_gram(J, square)
+            gradient += residuals[k][rows, column] @ J
+        _mirror(square)
         return sum(float((r * r).sum()) for r in residuals), gradient, square
 
 
-def _plain_mse(loss):
-    return isinstance(loss, Loss) and loss.__name__ == "mse" and loss.weight == 1 and not loss.settings["mask_nan"]
-
-
-def _one_a_row(first, weights):
-    return weights is not None and weights.ndim == 1 and np.array_equal(weights, first)
+def _mirror(square):
+    """Copy what is above the diagonal below it."""
+    for first in range(0, len(square), SQUARE):
+        after = first + SQUARE
+        corner = square[first:after, first:after]
+        corner[...] = np.triu(corner) + np.triu(corner, 1).T
+        square[after:, first:after] = square[first:after, after:].T
 
 
 def levenberg_marquardt(problem: Problem, max_iter: int, tol: float, watch: Callable[[float], bool]) -> tuple:
     """Parameters, loss, passes, whether it converged, and the reason. Madsen, Nielsen and Tingleff 2004."""
     net = problem.net
-    if not all(map(_plain_mse, problem.objective.losses)) or set(problem.objective.shares) != {1}:
+    if not all(isinstance(loss, Loss) and loss.__name__ == "mse" for loss in problem.objective.losses):
         raise ValueError('method "lm" is for least squares: it wants the loss "mse"')
-    if problem.weights is not None and not all(map(partial(_one_a_row, problem.weights[0]), problem.weights)):
-        raise ValueError('method "lm" wants a sample_weight of shape (rows,), the same for all outputs')
-    theta, growth = net.params.copy(), 2.0
+    theta, growth, solve = net.params.copy(), 2.0, _solver(net.params.size)
     loss, gradient, square = problem.normal_equations()
+    if not math.isfinite(loss) or not np.isfinite(square).all():
+        raise DivergenceError(f"the loss is {loss} at the start, or a derivative of the outputs is not finite")
     outputs = sum(t.shape[1] for t in problem.ts)
     passes, damping = outputs, DAMPING * square.diagonal().max()
     watch(loss)
     for _ in range(max_iter):
         if 2 * np.abs(gradient).max() <= tol:
-            return theta, loss, passes, True, "no derivative is above tol"
+            return theta, loss, passes, True, f"no derivative of the loss is above tol, {tol:g}"
         while True:
-            step = _step(square, gradient, damping)
+            step = solve(square, gradient, damping)
             if np.linalg.norm(step) <= 1e-15 * (np.linalg.norm(theta) + 1e-15):
                 net.params = theta
-                return theta, loss, passes, True, "a step changes nothing"
+                return theta, loss, passes, True, "a step changes nothing: no smaller loss is near"
             net.params = theta + step
             passes += 1
-            value = sum(float((r * r).sum()) for r in problem.residuals())
+            value = problem.loss()
             # What the linear model promises is step' (damping step - gradient).
             gain = (loss - value) / float(step @ (damping * step - gradient))
             if value < loss:
                 break
             damping, growth = damping * growth, growth * 2
+        equations = problem.normal_equations()
+        if not np.isfinite(equations[2]).all():
+            net.params = theta
+            return theta, loss, passes, False, "a derivative of the outputs is not finite after the next step"
         theta, growth = theta + step, 2.0
         damping *= max(1 / 3, 1 - (2 * gain - 1) ** 3)
-        loss, gradient, square = problem.normal_equations()
+        loss, gradient, square = equations
         passes += outputs
         if watch(loss):
             return theta, loss, passes, False, "the callback stopped it"
-    return theta, loss, passes, False, "max_iter iterations are done"
+    return theta, loss, passes, False, f"max_iter, {max_iter} iterations, are done"
+
+
+def _solver(size):
+    """A function (J'J, J'r, damping) -> step: by Cholesky's factor where there is SciPy, which halves the work."""
+    if size < FEW:
+        return _step
+    try:
+        linalg = package("scipy.linalg", "a Cholesky factor")
+    except ImportError:
+        return _step
+
+    def by_cholesky(square, gradient, damping):
+        damped = square.copy()
+        damped.flat[:: len(damped) + 1] += damping
+        try:
+            # The rows of a matrix that is symmetric are its columns, which LAPACK factors in place.
+            factor = linalg.cho_factor(damped.T, lower=True, overwrite_a=True, check_finite=False)
+        except linalg.LinAlgError:
+            return _step(square, gradient, damping)
+        return linalg.cho_solve(factor, -gradient, check_finite=False)
+
+    return by_cholesky
 
 
 def _step(square, gradient, damping):

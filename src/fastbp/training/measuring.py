@@ -33,14 +33,14 @@ class Measured(NamedTuple):
             try:
                 self.of(np.broadcast_to(y.dtype.type(0), (rows, *y.shape[1:])), np.zeros((rows, width)), None)
             except ValueError:
-                if rows == len(y):  # then it names all rows
+                if rows == len(y):  # the error then names all rows
                     raise
             else:
                 return
 
 
 def resolve_metrics(metrics: MetricsLike, objective: Objective) -> dict[str, Measured]:
-    """The metrics of a network's outputs by the names they are shown by.
+    """The metrics of a network's outputs by their displayed names.
 
     With several outputs there is a list of metrics for each, and the names begin with the output's.
     """
@@ -53,7 +53,7 @@ def resolve_metrics(metrics: MetricsLike, objective: Objective) -> dict[str, Mea
         prefix = f"{node.name}_" if len(nodes) > 1 else ""
         for name, function in _named(wanted):
             metric = Measured(function, k, _reading(loss))
-            if isinstance(function, Metric):  # a trial, so that what does not suit the output raises before training
+            if isinstance(function, Metric):  # raises before training if it does not fit
                 targets = node.width // (loss.outputs_a_target(node.width) if isinstance(loss, Loss) else 1)
                 metric.of(np.zeros((2, targets)), np.zeros((2, node.width)), None)
             found.append((prefix + name, metric))

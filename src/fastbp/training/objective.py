@@ -103,7 +103,7 @@ class Objective:
         return seen
 
     def amounts(self, ts: tuple, weights: tuple | None) -> np.ndarray | None:
-        """What each row counts in the mean loss: an array (outputs, 2, rows), or None if all rows count as 1.
+        """The weight of each row in the mean loss: an array (outputs, 2, rows), or None if all rows count as 1.
 
         First the known targets of a row, as a fraction of its targets, then the sum of their weights in that unit.
         """
@@ -139,7 +139,7 @@ class Objective:
         return self.terms is not None and self.terms[0].weighted_mean
 
     def mean_loss(self, ys: tuple, ts: tuple, weights: tuple | None) -> float:
-        """The loss as evaluation reports it: the weighted mean over what is known, NaN where nothing is."""
+        """The loss as `evaluate` reports it: the weighted mean over known targets, NaN if there are none."""
         amounts = self.amounts(ts, weights)
         if amounts is not None and not amounts[:, 1].any():
             return math.nan

@@ -24,7 +24,7 @@ SLACK = 8  # an input grows by at least its width over this
 
 
 class Online:
-    """A network's features and labels, and the way of a dict into it.
+    """A network's features and labels, and the conversion of a dict to its input.
 
     `step` trains it on a batch; `move_to` goes on with the network that it has grown to.
     """
@@ -60,7 +60,7 @@ class Online:
         try:
             known = self._plain and self._row.take(x, y)
         except (TypeError, ValueError, OverflowError):
-            known = False  # what is wrong is said below
+            known = False  # the checks below raise the error
         net, features, labels = self._net, [], []
         if not known:
             x, y = _checked(x), self._checked_target(y)
@@ -72,7 +72,7 @@ class Online:
             self._row.target[...] = y if self.labels is None else self.labels[y]
         try:
             self._step(self._row.row, self._row.target, threads=1)
-        except ValueError:  # names a row and a column, where a feature has a name
+        except ValueError:  # the message names a row and a column; here the feature has a name
             self._go_back(net, features, labels)
             _checked(x)
             self._checked_target(y)
@@ -141,7 +141,7 @@ class Online:
                 raise ValueError(f"{name} must be finite as {self._net.dtype}, got {value:g}")
 
     def _make_room(self, features, labels):
-        """Assign columns and classes to what is new, growing the network if none are left."""
+        """Assign columns and classes to new features and labels, growing the network if none are left."""
         inputs = len(self.columns) + len(features) - self._width
         units = 0 if self.labels is None else len(self.labels) + len(labels) - self._units
         if inputs > 0 or units > 0:
@@ -167,7 +167,7 @@ class Online:
 
 
 def numbered(names: Mapping, net: Network) -> list[dict[Hashable, int]]:
-    """The places of features and of labels, as `Online.names` gives them, in a net that has room for so many."""
+    """The places of features and labels, from `Online.names`, in a network that is wide enough."""
     places = []
     for what, most in (("features", net.inputs[0].width), ("labels", net.outputs[0].width)):
         checks.distinct(names[what], f"one of the {what}")

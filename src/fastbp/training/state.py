@@ -1,4 +1,4 @@
-"""State: what a training goes on from, of one step. Pickles, files, the rate finder and the estimators use it."""
+"""State: everything needed to resume training after a step, for pickles, files, the rate finder and the estimators."""
 
 import math
 from collections.abc import Mapping
@@ -47,14 +47,14 @@ class State:
 
     @classmethod
     def of(cls, runner: BatchRunner, rng: np.random.Generator) -> Self:
-        """The state now: between two steps, whoever trains the network."""
+        """The current state, taken between two steps even if another thread is training."""
         optimizer = runner.optimizer
         params, draws, states, steps, loss = runner.net.programs.snapshot(runner.chain)
         lr = optimizer.schedule or optimizer.lr
         return cls(params, draws, states, steps, loss, optimizer.epoch, lr, rng.bit_generator.state)
 
     def put(self, runner: BatchRunner, rng: np.random.Generator) -> None:
-        """Go on from here."""
+        """Restore this state."""
         net, chain, optimizer = runner.net, runner.chain, runner.optimizer
         net.params[...] = self.params
         net.programs.draws = self.draws
@@ -66,11 +66,11 @@ class State:
         rng.bit_generator.state = self.rng
 
     def fits(self, runner: BatchRunner) -> bool:
-        """Whether an optimizer of this kind has kept it, for a network of this size."""
+        """Whether the optimizer's state has the size that this optimizer and network need."""
         return self.states.shape == runner.chain.states.shape
 
     def numbers(self) -> dict[str, Any]:
-        """What of it a file has as JSON, beside the settings and the arrays."""
+        """The numbers of the state that a file stores as JSON, beside settings and arrays."""
         return {
             "steps": self.steps,
             "epochs": self.epochs,
@@ -83,7 +83,7 @@ class State:
     def read(
         cls, numbers: Mapping[str, Any], arrays: Mapping[str, Any], runner: BatchRunner, params: Any, lr: Any
     ) -> Self:
-        """The state of a file, for a runner; raises if what is there is not sound."""
+        """The state of a file, for a runner; raises if its contents are invalid."""
         own = runner.chain.states
         states = checks.as_stored(arrays[STATES], own, STATES) if own.size else own.copy()
         steps, draws, epochs = (checks.as_count(numbers[name], name) for name in ("steps", "draws", "epochs"))

@@ -12,7 +12,7 @@ from fastbp.training.objective import mean_of_batches
 
 
 class Done(NamedTuple):
-    """A batch that was trained on: its rows, its loss, what each output adds to that and how it counts, its outputs.
+    """A batch that was trained on: rows, loss, the loss and weight of each output, outputs.
 
     `counted` is an array (outputs, 2) of `Objective.counted`; outputs are there where metrics want them.
     """
@@ -86,7 +86,7 @@ class StreamFit(Fit):
             )
         return stored
 
-    # Where it is
+    # Position
 
     def _setting(self):
         return self._source.setting()

@@ -38,7 +38,7 @@ from fastbp.training.one_by_one import Online, numbered
 from fastbp.training.state import State, next_seed
 from fastbp.training.stream_fit import StreamFit
 
-MADE = {"group", "runner", "objective", "metrics", "chain", "_fast_path", "_fit", "online"}  # anew in a copy
+MADE = {"group", "runner", "objective", "metrics", "chain", "_fast_path", "_fit", "online"}  # created again in a copy
 
 
 class Trainer(StepInHalves, RowByRow):
@@ -342,7 +342,7 @@ class Trainer(StepInHalves, RowByRow):
         return None if names is None else self._new_online(*numbered(names, self.net))
 
     def save(self, path: str | os.PathLike, metadata: dict[str, str] | None = None) -> None:
-        """Write the network and all that training needs to go on exactly.
+        """Write the network and the state that training needs to resume exactly.
 
         Parameters
         ----------
@@ -380,7 +380,7 @@ class Trainer(StepInHalves, RowByRow):
         return trainer_file.load(cls, path)
 
     def restore(self, path: str | os.PathLike) -> None:
-        """Go on from a file: parameters, optimizer, learning rate, random numbers become those that it holds.
+        """Restore a file: parameters, optimizer, learning rate and random generators.
 
         Parameters
         ----------
@@ -397,7 +397,7 @@ class Trainer(StepInHalves, RowByRow):
         trainer_file.restore(path, self)
 
     def state(self) -> State:
-        """What the training goes on from, as it is between two steps of whoever trains."""
+        """The state needed to resume training, taken between two steps."""
         return State.of(self.runner, self.rng)
 
     def go_to(self, state: State) -> None:

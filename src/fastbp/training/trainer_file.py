@@ -42,7 +42,7 @@ class Training(Protocol):
     pending: Position | None
 
     def state(self) -> State:
-        """What the training goes on from."""
+        """The state needed to resume training."""
 
     def go_to(self, state: State) -> None:
         """Go on from there."""
@@ -109,7 +109,7 @@ def restore(
     for what, here in model_file.stored(_recipe(trainer, functions=True)).items():
         there = state.get(what)
         if what == "optimizer" and isinstance(there, dict):
-            here = {**here, "lr": there.get("lr")}  # the file's is taken over
+            here = {**here, "lr": there.get("lr")}  # the learning rate of the file is used
         if there != here:
             raise ValueError(f"{name} is of another training: {what} is {_shown(there)} there, {_shown(here)} here")
     try:
@@ -129,7 +129,7 @@ def restore(
 
 
 def resumed(trainer: Training, resume: bool | str | os.PathLike, check: Callable[[Position], None]) -> Position | None:
-    """Where a fit goes on, with all put back to what it was there; nothing changes if `check` raises."""
+    """The position of a fit in a checkpoint, after restoring its state; nothing changes if `check` raises."""
 
     def check_place(position: Position | None) -> None:
         if position is None:

@@ -1,4 +1,4 @@
-"""What a trainer is given, as checked data: arrays, or streams of batches.
+"""Validation of the data passed to a trainer: arrays, or streams of batches.
 
 All of it is checked before anything changes; of a stream the first batch is, with the metrics that are to see it.
 """

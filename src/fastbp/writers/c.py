@@ -110,8 +110,8 @@ class _Writer:
                 if full in written:
                     continue
                 written.add(full)
-                shape = " x ".join(map(str, array.shape))
-                rows = array.reshape(-1, array.shape[-1])
+                shape = " x ".join(map(str, array.shape)) or "a number"
+                rows = array.reshape(-1, (array.shape or (1,))[-1])
                 lines += [
                     f"/* {_plain(full)}: {shape} */",
                     f"static const real {self.arrays[full]}[{array.size}] = {{",

@@ -79,6 +79,29 @@ def _slice(step: Step, names: Names) -> list[str]:
     return [f"for (i = 0; i < {step.width}; i++) {names.y}[i] = {names.xs[0]}[{columns.start} + i * ({columns.step})];"]
 
 
+def _values(step: Step, names: Names) -> list[str]:
+    values = step.settings.get("values")
+    if values is None:
+        return _each("ALPHA")(step, names)
+    return [f"{names.y}[{i}] = {names.number(value)};" for i, value in enumerate(values)]
+
+
+def _parameter(step: Step, names: Names) -> list[str]:
+    return [f"for (i = 0; i < {step.width}; i++) {names.y}[i] = {names.p['value']}[i];"]
+
+
+def _power(step: Step, names: Names) -> list[str]:
+    x, exponent = f"{names.xs[0]}[i]", step.alpha
+    power = f"F(sqrt)({x})" if exponent == 0.5 else f"F(pow)({x}, {names.number(exponent)})"
+    return [f"for (i = 0; i < {step.width}; i++) {names.y}[i] = {power};"]
+
+
+def _sum(step: Step, names: Names) -> list[str]:
+    x, y = names.xs[0], f"{names.y}[0]"
+    scale = [] if step.alpha == 1 else [f"{y} *= {names.number(step.alpha)};"]
+    return [f"{y} = 0;", f"for (i = 0; i < {names.widths[0]}; i++) {y} += {x}[i];", *scale]
+
+
 def _embedding(step: Step, names: Names) -> list[str]:
     width = step.arrays["W"].shape[1]
     row = f"(int)({names.xs[0]}[i / {width}])"
@@ -136,7 +159,12 @@ KINDS: dict[str, Callable[[Step, Names], list[str]]] = {
     "concatenate": _concatenate,
     "slice": _slice,
     "broadcast": _each("X[0]"),
-    "constant": _each("ALPHA"),
+    "constant": _values,
+    "parameter": _parameter,
+    "divide": _joined("/"),
+    "power": _power,
+    "log": _each("F(log)(X[i])"),
+    "sum": _sum,
     "layer_norm": _norm(True),
     "rms_norm": _norm(False),
     "batch_norm": _batch_norm,

@@ -103,10 +103,23 @@ def _slice(step: Step, X: Value, p: dict[str, Value]) -> Value:
     return X.op("Slice", *ends)
 
 
-def _constant(step: Step, X: Value, p: dict[str, Value]) -> Value:
+def _every_row(step: Step, X: Value, row: Value) -> Value:
+    """A number, or one for each column, in as many rows as X has."""
     rows = X.op("Shape").op("Slice", np.array([0]), np.array([1]))
-    value = X.graph.constant(np.full((1, 1), step.alpha, X.graph.dtype))
-    return value.op("Expand", rows.op("Concat", np.array([step.width]), axis=0))
+    return row.op("Expand", rows.op("Concat", np.array([step.width]), axis=0))
+
+
+def _constant(step: Step, X: Value, p: dict[str, Value]) -> Value:
+    values = np.array([step.settings.get("values", [step.alpha])], X.graph.dtype)
+    return _every_row(step, X, X.graph.constant(values))
+
+
+def _power(step: Step, X: Value, p: dict[str, Value]) -> Value:
+    return X.op("Sqrt") if step.alpha == 0.5 else X.op("Pow", step.alpha)
+
+
+def _sum(step: Step, X: Value, p: dict[str, Value]) -> Value:
+    return _scaled(X.op("ReduceSum", np.array([1]), keepdims=1), step.alpha)
 
 
 def _embedding(step: Step, X: Value, p: dict[str, Value]) -> Value:
@@ -142,6 +155,11 @@ KINDS: dict[str, Callable[..., Value]] = {
     "slice": _slice,
     "broadcast": lambda step, X, p: X.op("Expand", np.array([1, step.width])),
     "constant": _constant,
+    "parameter": lambda step, X, p: _every_row(step, X, p["value"]),
+    "divide": _each("Div"),
+    "power": _power,
+    "log": lambda step, X, p: X.op("Log"),
+    "sum": _sum,
     "layer_norm": _layer_norm,
     "rms_norm": lambda step, X, p: _affine(X / ((X * X).mean() + step.alpha).op("Sqrt"), p),
     "batch_norm": _batch_norm,

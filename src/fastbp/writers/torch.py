@@ -52,6 +52,12 @@ def _slice(torch, step, X):
     return X[:, columns.start : columns.stop : columns.step] if columns.step > 0 else X[:, list(columns)]
 
 
+def _constant(torch, step, X):
+    if "values" in step.settings:
+        return torch.zeros_like(X[:, :1]) + X.new_tensor(step.settings["values"])
+    return torch.full_like(X[:, :1], step.alpha).expand(-1, step.width)
+
+
 # kind: (torch, step, one tensor a parent) -> tensor
 GATES: dict[str, Callable] = {
     "affine": lambda torch, step, X: X * step.alpha + step.beta,
@@ -63,10 +69,14 @@ GATES: dict[str, Callable] = {
     "concatenate": lambda torch, step, *Xs: torch.cat(Xs, dim=1),
     "slice": _slice,
     "broadcast": lambda torch, step, X: X.expand(-1, step.width),
-    "constant": lambda torch, step, X: torch.full_like(X[:, :1], step.alpha).expand(-1, step.width),
+    "constant": _constant,
+    "divide": lambda torch, step, A, B: A / B,
+    "power": lambda torch, step, X: torch.sqrt(X) if step.alpha == 0.5 else torch.pow(X, step.alpha),
+    "log": lambda torch, step, X: torch.log(X),
+    "sum": lambda torch, step, X: _scaled(torch.sum(X, dim=1, keepdim=True), step.alpha),
 }
 IMPOSSIBLE = {"python": "its functions know NumPy only"}
-KINDS = {"activation", *MODULES, *GATES}
+KINDS = {"activation", "parameter", *MODULES, *GATES}
 
 
 def _scaled(X, scale):
@@ -108,6 +118,8 @@ class _Writer:
                 Y = self.activate(step, f"{_name(step.name)}_{step.settings['activation']}", Y)
         elif step.kind == "activation":
             Y = self.activate(step, _name(step.name), Xs[0])
+        elif step.kind == "parameter":
+            Y = self.torch.zeros_like(self.rows[:, :1]) + self.parameter(step)
         elif step.kind in GATES:
             Y = GATES[step.kind](self.torch, step, *Xs)
         else:
@@ -130,6 +142,14 @@ class _Writer:
         tensors = {name: self.torch.from_numpy(array) for name, array in turned.items()}
         module.load_state_dict(tensors, strict=False)  # torch.nn counts batches beside
         return module.requires_grad_(step.layer.trainable)
+
+    def parameter(self, step: Step):
+        """A parameter that is no module's, with a copy of the value."""
+        name, layer = _name(step.name), step.layer
+        if name not in self.modules:
+            value = self.torch.tensor(step.arrays["value"].tolist(), dtype=self.dtype)
+            self.modules[name] = self.torch.nn.Parameter(value, requires_grad=layer.trainable)
+        return self.proxy(self.graph.get_attr(name))
 
     def call(self, name: str, make: Callable, X):
         """A call of the module of this name, which is made if there is none."""

@@ -45,6 +45,7 @@ include "sparse.pxi"
 include "ops/dropout.pxi"
 include "ops/arithmetic.pxi"
 include "ops/columns.pxi"
+include "ops/functions.pxi"
 include "ops/embedding.pxi"
 include "ops/normalization.pxi"
 include "ops/prelu.pxi"
@@ -70,6 +71,7 @@ table.lanes = LANES
 table.scratch = SCRATCH * sizeof(real)
 table.ops = op_kinds
 table.dense = dense_entry
+table.add_gram = add_gram
 table.sparse_dense = &sparse_dense
 table.gather_sparse = gather_sparse
 table.activations = activations

@@ -129,6 +129,16 @@ cdef void dense_gradient(const Op* op, const Context* context, Py_ssize_t N, Py_
             sum_rows(&op.dY, block, N, <real*> op.db + block * PANEL, op.adds_gradient)
 
 
+cdef void add_gram(const Op* op, const Context* context, Py_ssize_t N, Py_ssize_t first, Py_ssize_t last,
+                   bint bias) noexcept nogil:
+    """dW += X' X in the panels first ... last - 1, down to the squares on the diagonal: the rest is the same again."""
+    cdef Py_ssize_t O = op.Y.width, block, part
+    for block in range(first, last):
+        for part in range(parts(N, DEPTH)):
+            columns_times_panel(op, part * DEPTH, least(DEPTH, N - part * DEPTH), block, width_of(O, block), 0,
+                                least(O, (block + 1) * PANEL), <real*> context.scratch, True)
+
+
 cdef inline void outer_product(const Op* op, Py_ssize_t start, Py_ssize_t stop, bint bias) noexcept nogil:
     """The same for one row, by plain loops: a tile would be all beginning and end."""
     cdef Py_ssize_t O = op.Y.width, block, i, j, width

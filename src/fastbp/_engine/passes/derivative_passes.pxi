@@ -276,9 +276,11 @@ cdef void parameters_of_row(const Plan* plan, const Context* context, Py_ssize_t
         node = plan.nodes + k
         if node.op.kind.gradient == NULL or node.op.frozen or node.weights < 0:
             continue
-        op, X = node.op, node.op.X[0]
-        X.data = <char*> X.data + n * X.pitch * item
-        op.X = &X
+        op = node.op
+        if op.inputs > 0:
+            X = op.X[0]
+            X.data = <char*> X.data + n * X.pitch * item
+            op.X = &X
         op.Z.data = <char*> op.Z.data + n * op.Z.pitch * item
         op.dY.data = <char*> op.dY.data + n * op.dY.pitch * item
         op.dW, op.db = out + node.weights * item, out + node.bias * item if node.bias >= 0 else NULL

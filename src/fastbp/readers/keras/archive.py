@@ -1,4 +1,4 @@
-"""A .keras file, looked at before Keras sees it: it may hold layers that are read here and their weights.
+"""Checks of a .keras file before Keras loads it: only known layers and their weights are allowed.
 
 Keras finds classes by names that stand in the file, and versions before 3.12 can be led to run code, to read
 other files or to fetch some. So those versions are refused, and every name is compared with what a reader knows.
@@ -16,17 +16,17 @@ from typing import Any
 from fastbp import _optional
 from fastbp.errors import ModelFormatError
 
-OLDEST = (3, 12)  # CVE-2025-1550, 8747, 9905, 9906, 12058, 12060 are mended there
+OLDEST = (3, 12)  # the first without CVE-2025-1550, 8747, 9905, 9906, 12058, 12060
 MEMBERS = ("config.json", "metadata.json", "model.weights.h5")
 MOST_TEXT = 2**24  # bytes of config.json
 DEEPEST = 60  # levels of config.json
-WIDEST = 2**16  # columns, beside those that the file has weights for
-SPARE = 2**20  # numbers beside those in the file
+WIDEST = 2**16  # columns beyond those with weights in the file
+SPARE = 2**20  # numbers beyond those in the file
 MODELS = {"Sequential", "Functional", "Model"}
 PLAIN = {"keras": {*MODELS, "DTypePolicy"}, "keras.models": MODELS, "keras.dtype_policies": {"DTypePolicy"}}
 PLAIN |= {f"keras.src.models.{name}": MODELS for name in ("functional", "sequential", "model")}
 VALUES = {"__keras_tensor__", "__ellipsis__", "__slice__", "__numpy__", "__tensor__"}
-# Modules of classes that compute nothing but start values and penalties.
+# Modules of classes for initialization and penalties only.
 HARMLESS = ("keras.initializers", "keras.regularizers", "keras.constraints")
 OPERATIONS = ("keras.src.ops.nn", "keras.src.ops.numpy", "keras.src.ops.core", "keras.src.ops.math")
 
@@ -49,7 +49,7 @@ def check(path: str, layers: Collection[str], is_operation: Callable[[str], bool
         _check_config(_json(config), numbers, layers, is_operation)
     except ModelFormatError as error:
         raise ModelFormatError(f"{path}: {error}") from None
-    except Exception as error:  # of zlib, of HDF5: they have no common base
+    except Exception as error:  # exceptions of zlib and HDF5 have no common base
         raise ModelFormatError(f"{path} is no sound model of Keras: {error}") from error
 
 
@@ -75,7 +75,7 @@ def _numbers(weights: bytes) -> int:
     """How many numbers the weights are; what points out of the file, or unpacks to more than it is, is refused."""
     import io
 
-    h5py = import_module("h5py")  # which Keras needs itself
+    h5py = import_module("h5py")  # a dependency of Keras
     total, seen = 0, set()
     with h5py.File(io.BytesIO(weights), "r") as file:
         pending = [file]

@@ -1,4 +1,4 @@
-"""Keras in: what each layer and operation is here, a row each, from the reader, the layer and what it is called on.
+"""The table of Keras layers and operations: each entry maps the reader, the layer and its inputs to a step.
 
 A row asks a layer for its settings by `Asked`; what no row asked for and is not at its default, the reader refuses.
 """
@@ -21,7 +21,7 @@ from fastbp.readers.arithmetic import At, Stacked
 from fastbp.readers.arrays import as_array
 from fastbp.readers.settings import Refused, Settings, want
 
-# Keras's names that are not ours, and those with parameters of its own.
+# Activations with another name in Keras, or other parameters.
 ACTIVATIONS: dict[str, tuple[str, tuple[float, ...]]] = {
     "absolute": ("abs", ()),
     "exponential": ("exp", ()),
@@ -29,11 +29,11 @@ ACTIVATIONS: dict[str, tuple[str, tuple[float, ...]]] = {
     "hard_silu": ("hard_swish", ()),
     "leaky_relu": ("leaky_relu", (0.2,)),
     "squareplus": ("squareplus", (4.0,)),
-    "threshold": ("", ()),  # has no defaults there
+    "threshold": ("", ()),  # without defaults in Keras
 }
 
 
-# What the weights say, what only start values and penalties depend on, and what is looked at for all layers.
+# Settings that weights determine, that affect only initialization and penalties, or that are checked for all layers.
 HARMLESS = {
     "name",
     "trainable",
@@ -47,7 +47,7 @@ HARMLESS = {
     "synchronized",
 }
 HARMLESS |= {"shared_axes", "activity_regularizer"}
-NUMBERS = ("float32", "float64")  # types in which a layer computes what ours does
+NUMBERS = ("float32", "float64")  # dtypes in which Keras computes the same
 
 
 def settings_of(operation: Any, layer: bool) -> Settings:
@@ -57,7 +57,7 @@ def settings_of(operation: Any, layer: bool) -> Settings:
     if not layer:
         own = {key: value for key, value in vars(operation).items() if not key.startswith("_")}
         return Settings(own, defaults, {"name"})
-    with warnings.catch_warnings(action="ignore"):  # of functions, which are no settings that can be read
+    with warnings.catch_warnings(action="ignore"):  # about functions, which cannot be compared
         found = operation.get_config()
     want("dtype", operation.compute_dtype, *NUMBERS)
     want("quantization_mode", getattr(operation, "quantization_mode", None), None)
@@ -137,7 +137,7 @@ COLUMNS = (-1, 1, [-1], [1])
 def _norm(make: Callable, own: dict[str, str]) -> Callable:
     def read(reader, operation, x):
         want("axis", getattr(operation, "axis", -1), *COLUMNS)
-        operation._settings.get("scale")  # gamma says it
+        operation._settings.get("scale")  # gamma determines it
         width = reader.draft.width(x.number)
         arrays = {"gamma": np.ones(width, np.float32), "beta": np.zeros(width, np.float32)}
         found = {ours: getattr(operation, theirs, None) for ours, theirs in own.items()}
@@ -258,14 +258,14 @@ def _split(reader, operation, x):
 
 
 def _item(reader, operation, x, key):
-    key = tuple(key) if isinstance(key, list) else key  # as a file has it
+    key = tuple(key) if isinstance(key, list) else key  # lists in files
     if not isinstance(x, At) or not isinstance(key, tuple) or len(key) != 2 or key[0] not in (slice(None), ...):
         return None
     width = reader.draft.width(x.number)
     return At(reader.draft.columns(x.number, range(width)[key[1]])) if isinstance(key[1], slice) else None
 
 
-# Layers and operations, by class: (reader, the layer, what it is called on) -> step
+# Layers and operations by class: (reader, layer, inputs) -> step
 LAYERS: dict[str, Callable] = {
     "Dense": _dense,
     "Activation": lambda reader, operation, x: _function(reader, operation, x, own_name=True),
@@ -305,7 +305,7 @@ OPERATIONS: dict[str, Callable] = {
     "Clip": lambda reader, op, x: arithmetic.clipped(reader.draft, x, op.x_min, op.x_max),
     "GetItem": _item,
 }
-# What functions that are activations call their parameters.
+# Parameter names of functions that are activations.
 PARAMETERS = {
     "Celu": ("alpha",),
     "Elu": ("alpha",),

@@ -1,4 +1,4 @@
-"""Keras in: models of dense layers, sequential or functional, of any backend.
+"""`from_keras`: reads models of dense layers, sequential or functional, of any backend.
 
 Read by what Keras 3 objects say of themselves, so Keras need not be imported here, but for a file. The graph is walked
 from the outputs back: a tensor knows the operation that made it and the tensors that this was called on.
@@ -32,12 +32,12 @@ from fastbp.readers.keras.layers import (
 from fastbp.readers.settings import Asked, Refused, want
 
 FORM = "Keras"
-# What reading a model of a damaged file can raise beside ValueError, which is of models that are sound.
+# Exceptions of reading a damaged file; ValueError is for valid models that fastbp cannot represent.
 DAMAGED = tuple(kind for kind in DAMAGE if kind is not ValueError)
 
 
 def from_keras(model: Any, *, dtype: DTypeLike | None = None, check: bool = True) -> Model:
-    """The model that a Keras model is, if it is made of dense layers, activations, normalizations and merges.
+    """Convert a Keras model of dense layers, activations, normalizations and merges.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def from_keras(model: Any, *, dtype: DTypeLike | None = None, check: bool = True
     loaded = _loaded(path)
     try:
         return _read(loaded, dtype, check)
-    except DAMAGED as error:  # Keras loads layers that take lists for tensors, and settings of any type
+    except DAMAGED as error:  # Keras also loads layers with lists for tensors, and settings of any type
         raise ModelFormatError(f"{path}: no model that can be read: {type(error).__name__}: {error}") from error
 
 
@@ -123,12 +123,12 @@ def _is_operation(kind: str) -> bool:
 
 
 def _loaded(path: str) -> Any:
-    os.stat(path)  # Keras says of a file that is missing that it is damaged
+    os.stat(path)  # Keras reports a missing file as damaged
     keras = _optional.package("keras", "from_keras")
     archive.check(path, LAYERS, _is_operation)
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # of a file that is damaged anything comes
+    except Exception as error:  # a damaged file can raise anything
         words = str(error).strip().partition("\n")[0]
         raise ModelFormatError(f"{path} is no sound model of Keras: {words}") from error
 
@@ -146,7 +146,7 @@ class _Reader:
         self.draft = draft
         self.values: dict[int, Any] = {}
         self.layers: dict[int, Any] = {}
-        self.current = 0  # the operation that is read
+        self.current = 0  # the current operation
         self.spelled = Spelled()
 
     def value(self, tensor: Any) -> Any:
@@ -193,7 +193,7 @@ class _Reader:
         kind = type(operation).__name__
         layer = hasattr(operation, "trainable_variables")
         row = (LAYERS if layer else OPERATIONS).get(kind)
-        if not type(operation).__module__.startswith("keras."):  # somebody's own class of this name
+        if not type(operation).__module__.startswith("keras."):  # a custom class of this name
             return None
         options = {key: self.known(value) for key, value in node.arguments.kwargs.items()}
         if layer:
@@ -203,7 +203,7 @@ class _Reader:
                 want(key, value, None)
         elif options:
             args = in_order(operation, args, options)
-        if kind == "Dropout" and node.arguments.kwargs.get("training") is False:  # not in training either
+        if kind == "Dropout" and node.arguments.kwargs.get("training") is False:  # inactive in training too
             return args[0]
         if any(isinstance(arg, Stacked) for arg in args):
             return args[0].at if kind == "Flatten" else None

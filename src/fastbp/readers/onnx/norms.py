@@ -13,7 +13,7 @@ from fastbp.readers.arithmetic import At
 
 
 class Part(NamedTuple):
-    """What a value is: a mean, a deviation from it, its square, or a root, of a step."""
+    """The meaning of a value: mean, deviation from the mean, its square, or a root, of a step."""
 
     kind: str
     of: int

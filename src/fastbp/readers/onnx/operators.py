@@ -22,7 +22,7 @@ from fastbp.readers.draft import Draft
 from fastbp.readers.onnx import norms
 from fastbp.readers.settings import Refused, Settings, want
 
-WIDE = ("float32", "float64")  # a cast to these changes no number that a net sees
+WIDE = ("float32", "float64")  # casts between these do not change the computation
 WHOLE = ("int64", "int32")
 
 
@@ -32,7 +32,7 @@ class Node:
     def __init__(self, draft: Draft, layers: dict, proto: Any, name: str | None, attributes: Settings, opset: int):
         self.draft, self.layers, self.inputs = draft, layers, list(proto.input)
         self.outputs, self.name, self.attributes, self.opset = len(proto.output), name, attributes, opset
-        self.get = attributes.get  # an attribute, which counts as used
+        self.get = attributes.get  # marks the attribute as used
 
     def layer(self, make: Callable, x: At, *names: str, **arrays: np.ndarray) -> At:
         """A step of a layer, of the one that was made before for the same arrays if there is one."""
@@ -110,7 +110,7 @@ def _add(node, a, b):
     before = node.draft.parameters(at.number) if dense else {}
     if (
         before.keys() == {"W"} and other.size == before["W"].shape[1] > 1 and is_row(other, other.size)
-    ):  # MatMul and Add are one layer
+    ):  # MatMul followed by Add is one layer
         parent = At(node.draft.parents(at.number)[0])
         return _dense(node, parent, before["W"], other.reshape(-1))
     return norms.add(a, b) or norms.scaled(node, a, b, "beta") or _plus(node, a, b)
@@ -223,7 +223,7 @@ def _plain(activation: str, **defaults: float) -> Callable:
 
 
 def _only(activation: str, **wanted: float) -> Callable:
-    """An activation that has the attributes fixed: for others there is none."""
+    """An activation that exists only for these values of the attributes."""
 
     def row(node, x):
         for key, value in wanted.items():
@@ -278,7 +278,7 @@ def _rms_norm(node, x, gamma):
 
 
 def _dropout(node, x, ratio=None, training=None):
-    node.get("seed")  # of what training draws
+    node.get("seed")  # used in training only
     if not (training is None or (isinstance(training, np.ndarray) and not training.any())):
         raise Refused("training_mode is on, or not constant")
     if ratio is not None and not isinstance(ratio, np.ndarray):
@@ -330,7 +330,7 @@ def _flatten(node, x):
 
 def _cast(node, x):
     kind = getattr(node.get("to"), "name", str(node.get("to")))
-    node.get("saturate"), node.get("round_mode")  # of casts to 8 bits, which are none here
+    node.get("saturate"), node.get("round_mode")  # used by casts to 8 bits only
     if isinstance(x, (At, Whole)) and kind in WHOLE:
         return Whole(x.number, isinstance(x, Whole) and x.exact)
     if isinstance(x, Whole) and not x.exact:

@@ -14,7 +14,7 @@ from fastbp.model import Model
 from fastbp.readers import comparison
 from fastbp.writers.onnx_table import FORM
 
-WHOLE = (6, 7)  # numbers of int32 and int64 in ONNX
+WHOLE = (6, 7)  # type codes of int32 and int64 in ONNX
 
 
 def compare(net: Model, proto: Any, outputs: list[str]) -> None:
@@ -26,7 +26,7 @@ def compare(net: Model, proto: Any, outputs: list[str]) -> None:
     given = {tensor.name for tensor in proto.graph.initializer}
     kinds = [entry.type.tensor_type.elem_type for entry in proto.graph.input if entry.name not in given]
     xs = [np.rint(x) if kind in WHOLE else x for x, kind in zip(comparison.rows(net), kinds, strict=True)]
-    # onnxruntime has some functions in float32 alone
+    # onnxruntime implements some functions only in float32
     comparison.compare(net, _Session(runtime, proto, outputs), FORM, "float32", xs)
 
 
@@ -69,7 +69,7 @@ class _Session:
 
 
 def _taken(feed: dict[str, np.ndarray], start: int, rows: int) -> dict[str, np.ndarray]:
-    """So many rows from there on, the last one again where there are no more."""
+    """A number of rows from an offset; the last row is repeated if there are too few."""
     return {name: x[np.minimum(np.arange(start, start + rows), len(x) - 1)] for name, x in feed.items()}
 
 

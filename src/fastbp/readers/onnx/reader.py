@@ -22,13 +22,13 @@ from fastbp.readers.onnx.operators import ML_OPERATORS, OPERATORS, WIDE, Node, d
 from fastbp.readers.settings import Refused, Settings
 from fastbp.writers.onnx_table import FORM
 
-STANDARD = ("", "ai.onnx")  # the names of the standard's own operators
+STANDARD = ("", "ai.onnx")  # domains of the standard operators
 DOMAINS = {**dict.fromkeys(STANDARD, OPERATORS), "ai.onnx.ml": ML_OPERATORS}
-INT64, STRING = 7, 8  # numbers of types in ONNX
-# What reading a damaged graph can raise.
+INT64, STRING = 7, 8  # type codes of ONNX
+# Exceptions of reading a damaged graph.
 DAMAGE = (ArithmeticError, AttributeError, IndexError, KeyError, RecursionError, TypeError, UnicodeDecodeError)
-SPARE = 2**22  # numbers, of columns and of arrays, that a small file may describe
-SHARE = 4  # and for each of its bytes
+SPARE = 2**22  # columns and array elements that a small file may describe
+SHARE = 4  # and this many more for each byte
 
 
 def from_onnx(source: Any, *, dtype: DTypeLike | None = None, check: bool = True) -> Model:
@@ -104,11 +104,11 @@ class _Reader:
         self.versions = {entry.domain: entry.version for entry in proto.opset_import}
         self.opset = next((self.versions[domain] for domain in STANDARD if domain in self.versions), 1)
         self.draft = Draft(SPARE + SHARE * proto.ByteSize())
-        self.names: set[str] = set()  # of layers
+        self.names: set[str] = set()  # names of layers
         self.outputs: list[str] = []
         self.layers: dict = {}
         self.spelled = Spelled()
-        self.values: dict[str, Any] = {"": None}  # an input that is left out
+        self.values: dict[str, Any] = {"": None}  # an omitted input
         for tensor in proto.graph.initializer:
             self.values[tensor.name] = self.array(tensor)
         for sparse in proto.graph.sparse_initializer:
@@ -227,7 +227,7 @@ class _Reader:
             return None
         value = self.onnx.helper.get_attribute_value(entry)
         if isinstance(value, float):
-            return float(str(np.float32(value)))  # 0.2 was meant and not 0.20000000298
+            return float(str(np.float32(value)))  # 0.2 instead of 0.20000000298
         return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 

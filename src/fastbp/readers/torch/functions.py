@@ -23,12 +23,12 @@ from fastbp.readers.torch.state_dict import dense_arrays
 
 CLIPS = ("clamp", "clip")
 ROWS = object()  # the value of x.size(0)
-# Arguments of functions whose modules have these; others are those of the module.
+# Arguments of functions that differ from those of the module.
 OTHERS = {
     ("lower", "upper", "inplace"): ("lower", "upper", "training", "inplace"),
     ("dim",): ("dim", "_stacklevel", "dtype"),
 }
-WIDE = ("torch.float32", "torch.float64")  # types that change no number that a net sees
+WIDE = ("torch.float32", "torch.float64")  # casts between these do not change the computation
 
 
 def _concatenated(draft, tensors, dim=0):
@@ -102,7 +102,7 @@ def _layer_norm(draft, x, normalized_shape, weight=None, bias=None, eps=1e-5):
 
 
 def _dropout(draft, x, p=0.5, training=True, inplace=False):
-    want("training", training, False)  # in evaluation, in which the module is read
+    want("training", training, False)  # the module is traced in evaluation mode
     return At(draft.add(Dropout(p), x.number))
 
 
@@ -149,7 +149,7 @@ FUNCTIONS: dict[str, Callable] = {
     **dict.fromkeys(("to", "type"), lambda draft, x, dtype: _cast(x, dtype)),
 }
 
-# Functions that give as many columns as they take.
+# Functions whose output has the width of their input.
 SAME_WIDTH = {
     *("add", "iadd", "sub", "subtract", "mul", "multiply", "div", "truediv", "neg"),
     *("maximum", "minimum", "max", "min", *CLIPS, "dropout"),
@@ -168,7 +168,7 @@ def call(draft: Draft, name: str, args: tuple, kwargs: dict):
         raise Refused(f"{unknown[0]} is {kwargs[unknown[0]]!r:.60}, an argument that is not known here")
     try:
         return row(draft, *args, **kwargs)
-    except (AttributeError, TypeError, ZeroDivisionError):  # arguments that a row does not take
+    except (AttributeError, TypeError, ZeroDivisionError):  # arguments that an entry does not accept
         return None
 
 

@@ -1,4 +1,4 @@
-"""Operations of PyTorch that change a tensor, in a graph that knows values alone.
+"""In-place operations of PyTorch, converted to a graph of values.
 
 After `h.relu_()` the name h means the new numbers, for all that reads it later. A tensor that shares its memory with
 h, as a slice of it does, would have new numbers too: such a one is refused where it is read later.
@@ -11,7 +11,7 @@ from typing import Any
 
 from fastbp.readers.settings import Refused
 
-# Functions and methods whose result may lie in the memory of what they are called on.
+# Functions and methods whose result may be a view of their input.
 VIEWS = {
     "view",
     "reshape",

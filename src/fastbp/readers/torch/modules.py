@@ -1,4 +1,4 @@
-"""What modules of torch.nn are here: a row a class, from a module and its input to a step.
+"""The table of torch.nn modules: each entry maps a module and its input to a step.
 
 A row asks the module for its settings; `read` refuses a setting that no row asked for and that is not at the default
 of the class's constructor. Whatever makes a module another one than its class says is refused too.
@@ -22,8 +22,8 @@ from fastbp.writers.activation_formats import FORMATS
 from fastbp.writers.torch import AFFINE
 
 STATISTICS = {"mean": "running_mean", "variance": "running_var"}
-COLUMNS = (1, -1, None)  # what is the dimension of columns
-# Settings that the parameters say, that only a gradient's form depends on, or that the reader of the graph looks at.
+COLUMNS = (1, -1, None)  # values of `dim` that mean the columns
+# Settings that the parameters determine, that affect only gradients, or that the reader of the graph checks.
 HARMLESS = ("in_features", "out_features", "num_features", "num_parameters", "num_embeddings", "embedding_dim")
 HARMLESS += ("elementwise_affine", "affine", "sparse", "norm_type", "inplace", "device", "dtype", "training")
 HOOKS = ("_forward_hooks", "_forward_pre_hooks")
@@ -39,7 +39,7 @@ def _linear(draft, module, name, x):
 def _norm(make, own: dict[str, str], *settings: str):
     def read(draft, module, name, x):
         for key in settings:
-            if getattr(module, key) is None:  # averages of all batches
+            if getattr(module, key) is None:  # cumulative averages
                 raise Refused(f"{key} is None")
         if "mean" in own:
             want("track_running_stats", module.track_running_stats and module.running_mean is not None, True)
@@ -50,7 +50,7 @@ def _norm(make, own: dict[str, str], *settings: str):
         if "gamma" in given and "beta" not in given:
             given["beta"] = np.zeros_like(given["gamma"])
         dtypes = [array.dtype for array in given.values()] or [np.dtype(np.float32)]
-        eps = np.finfo(dtypes[0]).eps if module.eps is None else module.eps  # RMSNorm knows it by its input's
+        eps = np.finfo(dtypes[0]).eps if module.eps is None else module.eps  # RMSNorm uses that of its input dtype
         layer = make(
             *(getattr(module, key) for key in settings),
             float(eps),
@@ -119,7 +119,7 @@ def _check_fixed(module, row) -> None:
     if hasattr(module, "dim"):
         want("dim", module.dim, *COLUMNS)
     for key, value in row.fixed.items():
-        if key == "threshold":  # softplus is X itself above it
+        if key == "threshold":  # above it softplus is X
             if not module.threshold >= STRAIGHT:
                 raise Refused(f"threshold is {module.threshold!r}, known here: {STRAIGHT:g} and more")
         elif key != "dim":
@@ -148,7 +148,7 @@ def read(nn: Any, draft: Draft, module: Any, name: str | None, x: int) -> int | 
     row = MODULES.get(kind.__name__, _activation)
     if "parametrizations" in module._modules:
         raise Refused(f"it has parametrizations, of {', '.join(module._modules['parametrizations'])}")
-    if getattr(nn, kind.__name__, None) is not kind:  # another package's class of this name
+    if getattr(nn, kind.__name__, None) is not kind:  # a class of another package with this name
         return None
     settings = Settings(*_settings(module), HARMLESS)
     number = row(draft, Asked(module, settings), name, x)
@@ -158,7 +158,7 @@ def read(nn: Any, draft: Draft, module: Any, name: str | None, x: int) -> int | 
 
 
 def _settings(module: Any) -> tuple[dict, dict]:
-    """What a module has of its constructor's arguments and of its class's attributes, and their defaults."""
+    """The attributes of a module that are arguments of its constructor or attributes of its class, with defaults."""
     kind = type(module)
     parameters = inspect.signature(kind).parameters
     own = {name: value for name, value in vars(module).items() if not name.startswith("_")}
@@ -169,7 +169,7 @@ def _settings(module: Any) -> tuple[dict, dict]:
 
 
 def refuse_hooks(module: Any, path: str) -> None:
-    """Refuse what changes outputs besides forward: hooks, and a forward that an instance has of its own."""
+    """Refuse hooks, and a `forward` replaced on an instance, which change outputs."""
     what = f"module {path!r}" if path else f"the {type(module).__name__}"
     for hooks in HOOKS:
         if getattr(module, hooks, None):

@@ -118,10 +118,10 @@ def _compare(net: Model, module: Any) -> None:
         tensors = [torch.from_numpy(x).to(dtype).to(device) for x in xs]
         plain = torch.autocast(torch.device(device).type, enabled=False)
         with torch.no_grad(), torch.random.fork_rng(devices=[]), plain:
-            torch.manual_seed(next(seeds))  # a module that draws is another one each time
+            torch.manual_seed(next(seeds))  # a module with random numbers differs on each call
             try:
                 outputs = module(*tensors)
-            except (TypeError, RuntimeError):  # it embeds, and takes whole numbers only
+            except (TypeError, RuntimeError):  # an Embedding takes integers only
                 whole = [x.long() if (x == x.round()).all() else x for x in tensors]
                 outputs = module(*whole)
         outputs = list(outputs.values()) if isinstance(outputs, dict) else outputs
@@ -132,13 +132,13 @@ def _compare(net: Model, module: Any) -> None:
     comparison.compare(net, evaluate, FORM, precision)
 
 
-WIDTHS = ("in_features", "num_features", "normalized_shape")  # what modules call the width of their input
-# Names of functions and methods, which have no capitals, to classes of torch.nn.
+WIDTHS = ("in_features", "num_features", "normalized_shape")  # attributes of modules with the width of their input
+# Lower-case names of functions and methods to classes of torch.nn.
 BY_FUNCTION = {row.module.lower(): row.module for row in ACTIVATIONS.values() if row.module}
 
 
 def _name(node) -> str:
-    """The name of what a node calls: of a method, of a function, the path of a module."""
+    """The name of the method or function, or the path of the module, that a node calls."""
     return node.target if isinstance(node.target, str) else node.target.__name__
 
 
@@ -164,10 +164,10 @@ class _Reader:
         except Refused as error:
             raise unsupported(f"this {type(module).__name__}", FORM, (), str(error)) from None
         if type(module).__module__.startswith("torch.nn.") and not isinstance(module, nn.Sequential):
-            module = nn.Sequential(module)  # one layer, which fx would look into
+            module = nn.Sequential(module)  # a single layer, whose forward fx would trace
         try:
             self.graph = tracer(fx).trace(module)
-        except Exception as error:  # the module's own code runs here
+        except Exception as error:  # runs code of the module
             raise ValueError(f"torch.fx cannot trace {type(module).__name__}: {error}") from error
         self.nn, self.map, self.node, self.root = nn, fx.node.map_arg, fx.Node, module
         self.modules = dict(module.named_modules())
@@ -219,18 +219,18 @@ class _Reader:
         return Unread(value) if isinstance(value, ValueError) else value
 
     def change(self, node, target, value) -> None:
-        """Let what an operation changes in place be what it gives, for all that comes later."""
+        """Replace the tensor that an operation changes in place by its result, for all later nodes."""
         if not isinstance(self.values[target], (At, Unread)):
             raise Fatal(f"{_name(node)} changes {target} in place, which is no step of the net")
         try:
             changed = self.memory.changed(node, target, self.values)
-        except Refused as error:  # what shares the memory is read later
+        except Refused as error:  # a tensor that shares the memory is used later
             raise Fatal(str(self.unsupported(node, str(error)))) from None
         self.values.update(dict.fromkeys(changed, value))
         self.spelled.forget({*changed, target})
 
     def computed(self, node, spelled: bool):
-        """What a node gives; formulas of activations may only have what stays as it is."""
+        """The value of a node; formulas may only contain tensors that are not changed in place."""
         activation = self.activation(node) if spelled else None
         if activation is not None:
             return activation
@@ -285,7 +285,7 @@ class _Reader:
         return None
 
     def called(self, module, path: str, args: tuple):
-        """What a module gives."""
+        """The value of a call of a module."""
         kind = type(module).__name__
         table = kind == "Embedding"
         if len(args) == 1 and isinstance(args[0], Stacked) and kind in ("Flatten", "Dropout"):
@@ -295,7 +295,7 @@ class _Reader:
             return None
         x = args[0].number
         shared = (type(module), *map(id, module.parameters())) if any(True for _ in module.parameters()) else path
-        if shared in self.layers:  # called before: the same parameters
+        if shared in self.layers:  # shared parameters
             at = At(self.draft.add(self.layers[shared], x))
             return Stacked(at) if table else at
         number = modules.read(self.nn, self.draft, module, state_dict.layer_name(path), x)

@@ -42,7 +42,7 @@ def from_state(state: Mapping, activation, output_activation: str, dtype) -> Mod
     names = _activations(activation, output_activation, hidden)
     draft = Draft()
     at = draft.input(_columns(*next(iter(layers.values()))))
-    pending = "linear"  # the activation of the layer before, which comes after the normalizations that follow it
+    pending = "linear"  # activation of the previous layer, applied after its normalizations
     for prefix, (layer, arrays) in layers.items():
         if type(layer) is Dense:
             at, pending = draft.activate(at, pending), names.pop(0)

@@ -1,4 +1,4 @@
-"""Ops that move features about: concatenate, slice, broadcast, the sum of a row, and constants."""
+"""Ops that move features about: concatenate, slice, broadcast, the sum of a row, constants and parameters."""
 
 cdef inline void copy_span(const Tensor* A, Py_ssize_t a, const Tensor* C, Py_ssize_t c, Py_ssize_t width,
                            Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
@@ -87,13 +87,40 @@ cdef void sum_backward(const Op* op, const Context* context, Py_ssize_t start, P
 op_kind(b"sum", sum_forward, sum_backward)
 
 
+cdef inline void repeat_row(const real* row, const Tensor* C, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """C[n] = row."""
+    cdef Py_ssize_t n, block
+    for block in range(blocks(C.width)):
+        for n in range(start, stop):
+            copy_features(row + block * PANEL, block_of(C, n, block), width_of(C.width, block))
+
+
 cdef void constant_forward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """Y = alpha."""
+    """Y = alpha, or a number W[j] for each column."""
     cdef Py_ssize_t n
+    if op.W != NULL:
+        repeat_row(<const real*> op.W, &op.Y, start, stop)
+        return
     for n in range(start, stop):
         fill_row(&op.Y, n, <real> op.alpha)
 
-cdef void constant_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+cdef void no_inputs_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     pass
 
-op_kind(b"constant", constant_forward, constant_backward)
+op_kind(b"constant", constant_forward, no_inputs_backward)
+
+
+cdef void parameter_forward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Y[n] = W."""
+    repeat_row(<const real*> op.W, &op.Y, start, stop)
+
+cdef void parameter_gradient(const Op* op, const Context* context, Py_ssize_t N, Py_ssize_t start, Py_ssize_t stop,
+                             bint bias) noexcept nogil:
+    """dW = the sum of dY's rows."""
+    cdef Py_ssize_t block
+    if start >= stop:
+        return
+    for block in range(blocks(op.Y.width)):
+        sum_rows(&op.dY, block, N, <real*> op.dW + block * PANEL, op.adds_gradient)
+
+op_kind(b"parameter", parameter_forward, no_inputs_backward, parameter_gradient)
