@@ -46,7 +46,7 @@ ORDER = """
     derivatives
     insight
     readers
-    sklearn
+    sklearn river
     cli
     __main__
 """

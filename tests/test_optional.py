@@ -33,6 +33,7 @@ USES = {
     "mpi4py": ["fb.distributed.mpi()"],
     "onnx": ["fb.from_onnx('net.onnx')", "net.to_onnx('net.onnx')"],
     "pandas": ["history.to_frame()", "fb.diagnose(net, X, y).to_frame()"],
+    "river": ["import fastbp.river"],
     "scipy": ["fb.minimize(net, X, y, method='newton-cg')", "fb.minimize(net, X, y)"],
     "sklearn": [
         "fb.MLPClassifier",
