@@ -60,7 +60,7 @@ DICTIONARIES = {
     )
 }  # fmt: skip
 OPTIONAL = {"pandas", "tqdm", "sklearn", "matplotlib", "scipy", "torch", "safetensors", "onnx", "keras"}
-OPTIONAL |= {"tensorboard", "mlflow", "wandb", "mpi4py"}
+OPTIONAL |= {"tensorboard", "mlflow", "wandb", "mpi4py", "optuna"}
 LATE = OPTIONAL | {"argparse", "importlib.metadata", "csv"}
 MODULES = sorted(path for path in SOURCES.rglob("*.py") if SOURCES / "_engine" not in path.parents)
 PARTS = {path: path.relative_to(SOURCES).with_suffix("").parts for path in MODULES}

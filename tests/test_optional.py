@@ -32,6 +32,7 @@ USES = {
     "mlflow": ["net.fit(X, y, callbacks=[fb.MlflowLogger()])"],
     "mpi4py": ["fb.distributed.mpi()"],
     "onnx": ["fb.from_onnx('net.onnx')", "net.to_onnx('net.onnx')"],
+    "optuna": ["fb.OptunaPruning(None)"],
     "pandas": ["history.to_frame()", "fb.diagnose(net, X, y).to_frame()"],
     "river": ["import fastbp.river"],
     "scipy": ["fb.minimize(net, X, y, method='newton-cg')", "fb.minimize(net, X, y)"],

@@ -39,6 +39,7 @@ from fastbp.callbacks.loggers import (
     WandbLogger as WandbLogger,
 )
 from fastbp.callbacks.progress import ProgressBar as ProgressBar
+from fastbp.callbacks.pruning import OptunaPruning as OptunaPruning
 from fastbp.callbacks.stopping import EarlyStopping as EarlyStopping, ReduceLROnPlateau as ReduceLROnPlateau
 from fastbp.data.batches import batches as batches
 from fastbp.data.splitting import Split as Split, kfold as kfold

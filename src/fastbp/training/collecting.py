@@ -68,6 +68,9 @@ def counted(runner: BatchRunner, part: Part) -> tuple[np.ndarray, np.ndarray]:
     seen = part.data
     if seen.weights is not None or masks(runner):
         seen = seen.take(part.order, part.place, inputs=False)
+    else:
+        known = np.full(len(seen.ts), float(part.rows))
+        return known, known
     return tuple(runner.objective.counted(seen.ts, seen.weights, np.zeros(1, np.intp), None, part.rows)[..., 0].T)
 
 
