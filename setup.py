@@ -12,6 +12,7 @@ import platform
 import sys
 from pathlib import Path
 
+import numpy
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
@@ -42,6 +43,7 @@ if platform.machine().lower() in ("x86_64", "amd64") and not MSVC:
         "avx512": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
     }
 NUMBERS = {"float32": "float", "float64": "double"}
+WITH_NUMPY = ("fast_path", "native")  # what takes arrays by NumPy's C interface
 DIRECTIVES = {
     "language_level": 3,
     "boundscheck": False,
@@ -62,10 +64,12 @@ def wanted_sets() -> list[str]:
 
 
 def extension(name: str, source: str, flags: list[str], stripped: bool = True) -> Extension:
+    numpys = name in WITH_NUMPY
     return Extension(
         f"fastbp._engine.{name}",
         [source],
-        include_dirs=[ENGINE],
+        include_dirs=[ENGINE, *([numpy.get_include()] if numpys else [])],
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")] if numpys else [],
         extra_compile_args=[*FLAGS.split(), *flags],
         extra_link_args=STRIPPED if stripped else [],
         depends=["setup.py"],

@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -21,6 +22,8 @@ import fastbp as fb
 from fastbp import _engine
 from fastbp._engine import cpu
 from fastbp.derivatives import check_gradients
+from fastbp.layers.derivatives import Derivative
+from fastbp.layers.node import topological_order
 
 ROOT = Path(__file__).parents[1]
 # Smooth or with kinks, bounded slopes, none drawn.
@@ -53,14 +56,35 @@ def build(choices: Sequence[tuple[int, int, int, int]], width: int, dtype: str) 
             made = fb.Maximum()(a, fb.Dense(a.width)(b))
         elif kind == 10:
             made = fb.PReLU()(a)
+        elif kind == 12:
+            made = derived(a, nodes[0], size)
         else:
             made = a[:, : max(1, a.width // 2)]
         nodes.append(made)
     return fb.Model(nodes[0], fb.Dense(1 + choices[-1][3] % 5)(nodes[-1]), dtype=dtype, seed=len(choices))
 
 
+def derived(a: fb.layers.Node, x: fb.Input, size: int) -> fb.layers.Node:
+    """A derivative of a node by the input: by a column, along a direction, or its Laplacian.
+
+    At most of second order, since LayerNorm multiplies by 1 / sqrt(eps) with each, and none through an order that is 0.
+    """
+    above = [node for node in topological_order([a]) if isinstance(node.layer, Derivative)]
+    order = sum(node.layer.order for node in above)
+    column = x[:, size % x.width]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of second derivatives of straight pieces
+        if order > 1:
+            return a
+        if order == 0 and size % 3 == 0 and x.width <= 6:
+            return fb.laplacian(a, x)
+        if size % 3 == 1:
+            return fb.directional(a, x, np.linspace(-1, 1, x.width))
+        return fb.diff(a, column)
+
+
 GRAPHS = st.tuples(
-    st.lists(st.tuples(st.integers(0, 11), st.integers(0, 9), st.integers(0, 9), st.integers(1, 40)), min_size=1,
+    st.lists(st.tuples(st.integers(0, 12), st.integers(0, 9), st.integers(0, 9), st.integers(1, 40)), min_size=1,
              max_size=6),
     st.integers(1, 20),
 )  # fmt: skip

@@ -21,6 +21,7 @@ BESIDE = re.compile(
 BESIDE_TESTS = re.compile(
     r"tests/helpers/(user_code|loss_cases|new_entries)\.py|readers/.*\.py|fastbp/activations\.py|docs/\w+\.md"
 )
+PARTS = "value|vjp|curvature|higher|entry"  # of an activation, in the engine
 
 
 def test_there_is_a_row_for_each_kind() -> None:
@@ -46,7 +47,9 @@ def test_the_places_are_all_that_hold_the_example(kind: str, example: str, place
     holding = {
         path.relative_to(ROOT).as_posix()
         for path in files
-        if word.search(re.sub(rf"{example}_(value|vjp|curvature|entry)", example, path.read_text(encoding="utf-8")))
+        if word.search(
+            re.sub(rf"{example}_(value|vjp|curvature|higher|entry)", example, path.read_text(encoding="utf-8"))
+        )
     }
     assert listed <= holding, f"these do not hold {example}: {sorted(listed - holding)}"
     others = {name for name in holding - listed if not BESIDE.search(name) and not BESIDE_TESTS.search(name)}

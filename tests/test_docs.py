@@ -12,7 +12,11 @@ from pages import blocks
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
-NEEDS = {"converting": ("torch", "keras", "onnx", "sklearn"), "sklearn": ("sklearn",)}  # optional packages, by page
+NEEDS = {
+    "converting": ("torch", "keras", "onnx", "sklearn"),
+    "sklearn": ("sklearn",),
+    "native": ("numba", "scipy"),
+}  # optional packages, by page
 LINK = re.compile(r"!\[[^\]]+\]\(([^)]+)\)")
 
 

@@ -151,3 +151,12 @@ def made_from_tables(Y: npt.NDArray[np.float64]) -> None:
     value, dY = fb.losses.mse(Y, Y)
     loss: float = value
     show(huber, loss, dY, fb.activations.leaky_relu(negative_slope=0.1)(Y), fb.initializers.trunc_normal(std=0.1))
+
+
+def equation() -> fb.Model:
+    x = fb.Input(2, name="xt")
+    u = fb.Dense(1)(fb.Dense(20, "tanh")(x))
+    ux = fb.diff(u, x[:, 0])
+    forces = -fb.grad(u, x, mode="reverse")
+    more = [fb.laplacian(u, x), fb.hess(u, x), fb.jac(forces, x), fb.logdet(forces, x), fb.directional(u, x, forces)]
+    return fb.Model(x, [fb.diff(ux, x[:, 1]) + u * ux, *more], dtype="float64", seed=0)

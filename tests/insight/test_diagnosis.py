@@ -200,7 +200,7 @@ def test_the_monitor_sees_what_training_does(dtype: np.dtype, rng: np.random.Gen
 
 
 def test_figures_before_a_pass_are_missing() -> None:
-    assert np.isnan(small_net().programs.figures(3)).all()
+    assert np.isnan(small_net().programs.figures()).all()
 
 
 def test_the_monitor_warns_once() -> None:

@@ -14,14 +14,20 @@ from fastbp import _engine
 from gated import GATED, blocks, diamonds, every_gate, normalized
 from nets import as_list, assert_gradients, batch, one_or_all
 
-ONLY_IN_TANGENTS = {"slope", "winner", "reciprocal_root", "scale"}  # tests/test_derivatives.py
+ONLY_IN_TANGENTS = {"slope", "winner", "reciprocal_root", "scale"}  # tests/derivatives
+# tests/layers/test_derivatives.py:
+ONLY_IN_DERIVATIVES = {
+    "jet", "unit", "weight_row", "transposed", "scatter", "interleave", "log_det", "inverse", "square_product",
+}  # fmt: skip
 LIMITS = {"float64": 1e-11, "float32": 2e-4}
 
 
 def test_every_op_of_the_engine_is_in_a_graph() -> None:
     """A new row of the table fails until a graph here, or a test of its own, uses it."""
     used = {node.layer.kind for build in GATED for node in build().nodes if node.layer is not None}
-    assert set(_engine.OPS) - used == {"dropout", "embedding", "fan_out", *ONLY_IN_TANGENTS}
+    assert set(_engine.OPS) - used == {
+        "dropout", "embedding", "fan_out", *ONLY_IN_TANGENTS, *ONLY_IN_DERIVATIVES
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("build", GATED)

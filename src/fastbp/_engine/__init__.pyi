@@ -3,6 +3,8 @@
 from fastbp._engine import functional as functional
 from fastbp._engine.batches import Batches as Batches
 from fastbp._engine.chain import Chain as Chain
+from fastbp._engine.derivative_graph import DerivativeGraph as DerivativeGraph
+from fastbp._engine.derivative_rules import OrderTooHigh as OrderTooHigh
 from fastbp._engine.derivatives import (
     parameter_second as parameter_second,
     pull as pull,
@@ -23,6 +25,7 @@ from fastbp._engine.figures import (
     values as values,
 )
 from fastbp._engine.functional import first_nonfinite as first_nonfinite, first_outside as first_outside, loss as loss
+from fastbp._engine.fusion import compact as compact, fused as fused, needed as needed
 from fastbp._engine.locked_passes import (
     applied as applied,
     collected as collected,
@@ -34,7 +37,13 @@ from fastbp._engine.locked_passes import (
     updated as updated,
 )
 from fastbp._engine.loss_term import Term as Term
+from fastbp._engine.native import Native as Native, capsule as capsule
 from fastbp._engine.program import Program as Program
+from fastbp._engine.reverse_graph import (
+    NoGradientRule as NoGradientRule,
+    gradient_of_tensor as gradient_of_tensor,
+    products_between as products_between,
+)
 from fastbp._engine.sources import Source as Source, SparseSource as SparseSource
 from fastbp._engine.tables import (
     ACTIVATIONS as ACTIVATIONS,
@@ -50,6 +59,7 @@ from fastbp._engine.tables import (
     Setting as Setting,
 )
 from fastbp._engine.tangent_graph import (
+    TANGENT_RULES as TANGENT_RULES,
     NoTangentRule as NoTangentRule,
     one_hidden_layer as one_hidden_layer,
     tangent as tangent,

@@ -10,7 +10,7 @@ from fastbp._engine.kernel_table cimport Activation, Context, Op, Targets, Tenso
 from fastbp._engine.memory cimport Arena, address
 from fastbp._engine.program cimport (
     Node, Plan, Port, Program, attach_rows, attach_sources, attach_targets, backward_pass, backward_rows, cut,
-    forward_rows, gradients, new_rows, place_inputs, stops,
+    forward_rows, gradients, new_rows, no_gradient, place_inputs, stops,
 )
 from fastbp._engine.tables cimport row_named
 from fastbp._engine.thread_choice cimport clock_seconds

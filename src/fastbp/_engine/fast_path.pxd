@@ -1,5 +1,4 @@
 """The fast path: fast_path.pyx."""
-from cpython.buffer cimport Py_buffer
 from libc.stdint cimport int64_t
 
 from fastbp._engine.chain cimport Chain
@@ -15,18 +14,18 @@ cdef class FastPath:
     cdef Chain chain
     cdef Term term
     cdef object dtype
-    cdef char kind              # of the numbers, as the buffer protocol writes it
+    cdef int number             # NumPy's of the type
     cdef Py_ssize_t I, O
     cdef Py_ssize_t size        # of the parameters, in bytes
-    cdef bint open_array(self, array, Py_buffer* view) except -1
-    cdef bint is_rows(self, const Py_buffer* view, Py_ssize_t width) noexcept
+    cdef bint takes(self, X) noexcept
+    cdef bint takes_outputs(self, X, out) noexcept
     cdef Arena labels           # class indices of a batch, copied
     cdef int64_t* labels_at
     cdef Py_ssize_t labels_room
     cdef const int64_t* copied(self, const int64_t* labels, Py_ssize_t rows) except NULL
-    cdef bint is_target(self, const Py_buffer* view, Py_ssize_t rows) except -1
+    cdef bint is_target(self, y, Py_ssize_t rows) except -1
     cdef attached(self, X, y, double lr, int threads, const void* theta)
-    cdef void attach(self, const Py_buffer* x, const Py_buffer* t) except *
+    cdef void attach(self, X, y) except *
     cdef bint tiny(self, Py_ssize_t rows) noexcept
     cdef updated(self, double lr, int threads)
     cdef differentiated(self, int threads)

@@ -5,23 +5,22 @@ times as much as the arithmetic.  The fast path looks at the arrays itself and t
 arrays of NumPy's, contiguous, of the net's type and width, finite.  For all else it returns None, with nothing
 done, and the way through inputs/ converts or explains.
 """
-from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBuffer_Release, PyObject_GetBuffer
 from cpython.weakref cimport PyWeakref_NewRef
 from libc.math cimport INFINITY
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memmove
 
-import numpy as np
-
+from fastbp._engine.array_access cimport (
+    data_of, holds_labels, import_numpy, is_plain, is_rows, is_writeable, length_of, ndim_of, new_rows_like, number_of,
+    number_of_size,
+)
 from fastbp._engine.kernel_table cimport Targets
 from fastbp._engine.memory cimport Arena
 from fastbp._engine.program cimport Plan, Port, attach_plain
 from fastbp._engine.loss_term cimport Term
 from fastbp._engine.threads cimport leave, wanted
 
-cdef object ndarray = np.ndarray
-cdef object empty = np.empty
-
+import_numpy()
 
 cdef double TINY = 2e-6         # seconds of a pass that is not worth letting other threads of Python in
 
@@ -32,23 +31,13 @@ cdef class FastPath:
     def __init__(self, Program program, Lock lock, dtype, Term term=None, Chain chain=None):
         assert program.plan.n_sources == program.plan.n_sinks == 1
         self.program, self.lock, self.chain, self.dtype, self.term = program, lock, chain, dtype, term
-        self.kind = b"f" if program.plan.kernels.item == 4 else b"d"
+        self.number = number_of_size(program.plan.kernels.item)
         self.size = program.arrays[0].nbytes
         self.I, self.O = program.widths[program.inputs[0][0]], program.widths[program.outputs[0][0]]
 
-    cdef bint open_array(self, array, Py_buffer* view) except -1:
-        """Whether it is an array in one piece, and any numbers will do; then its view wants to be released."""
-        if type(array) is not ndarray or self.program.plan.any_table:
-            return False
-        try:
-            PyObject_GetBuffer(array, view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
-        except (BufferError, ValueError):
-            return False
-        return True
-
-    cdef bint is_rows(self, const Py_buffer* view, Py_ssize_t width) noexcept:
-        return (view.ndim == 2 and view.shape[0] > 0 and view.shape[1] == width and view.format[0] == self.kind
-                and view.format[1] == 0 and <size_t> view.buf % <size_t> view.itemsize == 0)
+    cdef bint takes(self, X) noexcept:
+        """Whether X is as the engine reads it, but for its values."""
+        return is_plain(X) and is_rows(X, self.I, self.number) and not self.program.plan.any_table
 
     cdef const int64_t* copied(self, const int64_t* labels, Py_ssize_t rows) except NULL:
         """The labels of a batch in memory of our own: what is checked here is what the kernels index with."""
@@ -58,27 +47,26 @@ cdef class FastPath:
         memcpy(self.labels_at, labels, rows * sizeof(int64_t))
         return self.labels_at
 
-    cdef bint is_target(self, const Py_buffer* view, Py_ssize_t rows) except -1:
-        """Whether it is what the loss takes, in its range; that they are whole is for inputs/ to see."""
-        cdef const int64_t* labels = <const int64_t*> view.buf
+    cdef bint is_target(self, y, Py_ssize_t rows) except -1:
+        """Whether y is what the loss takes, in its range; that they are whole is for inputs/ to see."""
+        cdef const int64_t* labels
         cdef const Targets* targets = &self.term.targets
         cdef Py_ssize_t n, width = self.O // self.term.heads
-        if view.ndim == 0 or view.shape[0] != rows or targets.loss.whole or targets.skips_nan:
+        if not is_plain(y) or ndim_of(y) == 0 or length_of(y, 0) != rows or targets.loss.whole or targets.skips_nan:
             return False
-        if view.ndim == 1:
-            if (not targets.loss.labels or view.format[0] != b"l" or view.format[1] != 0 or view.itemsize != 8
-                    or <size_t> view.buf % 8):
+        if ndim_of(y) == 1:
+            if not targets.loss.labels or not holds_labels(y):
                 return False
-            labels = self.copied(labels, rows)
+            labels = self.copied(<const int64_t*> data_of(y), rows)
             for n in range(rows):
                 if not 0 <= labels[n] < self.O:
                     return False
             return True
-        if not self.is_rows(view, width):
+        if not is_rows(y, width, self.number):
             return False
-        return self.program.plan.kernels.first_nonfinite(view.buf, rows * width) < 0 and (
+        return self.program.plan.kernels.first_nonfinite(data_of(y), rows * width) < 0 and (
             targets.loss.low == -INFINITY or self.program.plan.kernels.first_outside(
-                view.buf, rows * width, targets.loss.low, targets.loss.high) < 0)
+                data_of(y), rows * width, targets.loss.low, targets.loss.high) < 0)
 
     def step(self, X, y, double lr, threads=None):
         """The loss of a training step; (loss, status) as `Program.run` has it if that is not 0; or None."""
@@ -86,53 +74,43 @@ cdef class FastPath:
 
     def gradient(self, theta, X, y, threads=None):
         """The loss without dropout at parameters theta, which stay, and its gradient in grads; or None."""
-        cdef Py_buffer view
-        if not self.open_array(theta, &view):
+        if (not is_plain(theta) or ndim_of(theta) != 1 or number_of(theta) != self.number
+                or length_of(theta, 0) * self.program.plan.kernels.item != self.size):
             return None
-        try:
-            if view.ndim != 1 or view.len != self.size or view.format[0] != self.kind or view.format[1] != 0:
-                return None
-            return self.attached(X, y, 0, wanted(threads), view.buf)
-        finally:
-            PyBuffer_Release(&view)
+        return self.attached(X, y, 0, wanted(threads), data_of(theta))
 
     cdef attached(self, X, y, double lr, int threads, const void* theta):
         """A step, or where there is a theta a gradient."""
-        cdef Py_buffer x, t
-        if threads == 0 or not self.open_array(X, &x):
+        cdef Py_ssize_t rows
+        if threads == 0 or not self.takes(X):
             return None
+        rows = length_of(X, 0)
+        self.lock.acquire()
+        # NumPy resizes no array that has a weak reference.
+        _pins = None if self.tiny(rows) else (PyWeakref_NewRef(X, None), PyWeakref_NewRef(y, None))
         try:
-            if not self.is_rows(&x, self.I) or not self.open_array(y, &t):
+            if (self.program.plan.kernels.first_nonfinite(data_of(X), rows * self.I) >= 0
+                    or not self.is_target(y, rows)):
                 return None
-            self.lock.acquire()
-            # NumPy resizes no array that has a weak reference.
-            _pins = None if self.tiny(x.shape[0]) else (PyWeakref_NewRef(X, None), PyWeakref_NewRef(y, None))
-            try:
-                if (self.program.plan.kernels.first_nonfinite(x.buf, x.shape[0] * self.I) >= 0
-                        or not self.is_target(&t, x.shape[0])):
-                    return None
-                self.attach(&x, &t)
-                if theta == NULL:
-                    return self.updated(lr, threads)
-                memmove(self.program.plan.params, theta, self.size)
-                return self.differentiated(threads)
-            finally:
-                self.lock.release()
-                PyBuffer_Release(&t)
+            self.attach(X, y)
+            if theta == NULL:
+                return self.updated(lr, threads)
+            memmove(self.program.plan.params, theta, self.size)
+            return self.differentiated(threads)
         finally:
-            PyBuffer_Release(&x)
+            self.lock.release()
 
-    cdef void attach(self, const Py_buffer* x, const Py_buffer* t) except *:
+    cdef void attach(self, X, y) except *:
         cdef Plan* plan = &self.program.plan
         cdef Port* sink = plan.sinks
-        self.program.reserve(x.shape[0])
+        self.program.reserve(length_of(X, 0))
         attach_plain(self.program)
-        plan.sources.array = <char*> x.buf
+        plan.sources.array = data_of(X)
         sink.array, sink.targets = NULL, self.term.targets
         sink.targets.width = self.O // self.term.heads
-        sink.targets.indices = self.labels_at if t.ndim == 1 else NULL
-        sink.targets.values = NULL if t.ndim == 1 else t.buf
-        plan.order, plan.first, plan.rows = NULL, 0, x.shape[0]
+        sink.targets.indices = self.labels_at if ndim_of(y) == 1 else NULL
+        sink.targets.values = NULL if ndim_of(y) == 1 else data_of(y)
+        plan.order, plan.first, plan.rows = NULL, 0, length_of(X, 0)
         plan.outputs_wanted = False
         self.program.pending = 0
 
@@ -167,28 +145,38 @@ cdef class FastPath:
         program.raise_failed()
         return loss
 
-    def predict(self, X, threads=None):
-        """The outputs, or None."""
-        cdef Py_buffer x, y
+    def predict(self, X, threads=None, out=None):
+        """The outputs, in `out` where it is an array of their form; or None."""
         cdef Py_ssize_t N
         cdef int most = wanted(threads)
-        if most == 0 or not self.open_array(X, &x):
+        if most == 0 or not self.takes(X):
             return None
+        N = length_of(X, 0)
+        if self.program.plan.kernels.first_nonfinite(data_of(X), N * self.I) >= 0:
+            return None
+        if out is None:
+            out = new_rows_like(2, N, self.O, self.number)
+        elif not self.takes_outputs(X, out):
+            return None
+        self.lock.acquire()
+        _pins = None if self.tiny(N) else (PyWeakref_NewRef(X, None), PyWeakref_NewRef(out, None))
         try:
-            N = x.shape[0] if x.ndim else 0
-            if not self.is_rows(&x, self.I) or self.program.plan.kernels.first_nonfinite(x.buf, N * self.I) >= 0:
-                return None
-            Y = empty((N, self.O), self.dtype)
-            PyObject_GetBuffer(Y, &y, PyBUF_C_CONTIGUOUS)
-            self.lock.acquire()
-            _pin = None if self.tiny(N) else PyWeakref_NewRef(X, None)
-            try:
-                self.program.plan.sources.array, self.program.plan.sinks.array = <char*> x.buf, <char*> y.buf
-                attach_plain(self.program)
-                self.program.predict_rows(N, most, self.tiny(N))
-            finally:
-                self.lock.release()
-                PyBuffer_Release(&y)
-            return Y
+            self.program.plan.sources.array, self.program.plan.sinks.array = data_of(X), data_of(out)
+            attach_plain(self.program)
+            self.program.predict_rows(N, most, self.tiny(N))
         finally:
-            PyBuffer_Release(&x)
+            self.lock.release()
+        return out
+
+    cdef bint takes_outputs(self, X, out) noexcept:
+        """Whether the outputs of X can be written to `out`, which no pass reads then."""
+        cdef const char* first = data_of(out) if is_plain(out) else NULL
+        cdef Py_ssize_t N = length_of(X, 0), item = self.program.plan.kernels.item
+        return (first != NULL and is_rows(out, self.O, self.number) and length_of(out, 0) == N and is_writeable(out)
+                and apart(first, N * self.O * item, data_of(X), N * self.I * item)
+                and apart(first, N * self.O * item, self.program.plan.params, self.size))
+
+
+cdef bint apart(const char* a, Py_ssize_t a_size, const char* b, Py_ssize_t b_size) noexcept:
+    """Whether two stretches of memory share no byte."""
+    return a + a_size <= b or b + b_size <= a

@@ -46,7 +46,7 @@ def describe(Program program, out, bint inputs=False):
         figures[2] = sums[2] / count if f.low < f.high else NAN
         figures[3] = sums[3] / <double> node.op.Y.width if f.dies else NAN
         figures[4] = NAN
-        if inputs or node.trains:
+        if node.live and (inputs or node.trains):
             figures[4] = sqrt(program.plan.kernels.squares_of(&node.op.dY, N) / count)
         size = node.weight_rows * node.weight_columns
         figures[5] = sqrt(program.plan.kernels.sum_of_squares(node.op.W, size)) if node.weights >= 0 else NAN
@@ -74,7 +74,8 @@ def tensor_gradients(Program program):
     for first, others in firsts.items():
         # A fan_out has summed all shares into the first.
         uses[first] = uses[first] - sum([uses[g] for g in others[1:]])
-    sent = [[uses[g] for g in spec.gradients] for spec in program.specs if spec.kind != "fan_out"]
+    sent = [[uses[g] if spec.live else np.zeros_like(uses[g]) for g in spec.gradients]
+            for spec in program.specs if spec.kind != "fan_out"]
     totals = {t: sum([uses[g] for g in firsts.get(own, (own,))]) for t, own in program.owns}
     return totals, sent
 

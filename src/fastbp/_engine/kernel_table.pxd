@@ -44,6 +44,10 @@ cdef struct SourceKind:
 ctypedef void (*ValueKernel)(const void* Z, void* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil
 ctypedef void (*VjpKernel)(const void* Z, const void* Y, const void* dY, void* dZ, Py_ssize_t n, double alpha,
                            double beta) noexcept nogil
+ctypedef void (*HigherKernel)(const void* Z, const void* Y, const void* dY, void* dZ, Py_ssize_t n, double alpha,
+                              double beta, int order) noexcept nogil
+ctypedef void (*SlopesKernel)(const void* Z, const void* Y, void* s, void* c, void* h, Py_ssize_t n, double alpha,
+                              double beta) noexcept nogil
 ctypedef void (*RowsValueKernel)(const Op* op, const Context* context, const Tensor* Z, Py_ssize_t start,
                                  Py_ssize_t stop) noexcept nogil
 ctypedef void (*RowsVjpKernel)(const Op* op, const Context* context, const Tensor* Z, const Tensor* dY,
@@ -67,6 +71,8 @@ cdef struct Activation:
     ValueKernel value           # element by element ...
     VjpKernel vjp
     VjpKernel curvature         # NULL: 0 everywhere
+    HigherKernel higher         # of orders 3 ... 5, where there is a curvature
+    SlopesKernel slopes         # orders 1 ... 3 at once, where that is quicker; or NULL
     RowsValueKernel rows_value  # ... or by rows: where their features depend on each other, or, if it draws, ...
     RowsVjpKernel rows_vjp
     bint draws                  # ... in training only, with random numbers
@@ -99,10 +105,12 @@ cdef struct Op:
     Tensor Y
     Tensor dY
     const void* W
+    const void* W_end           # what may be read from W on, or NULL: W alone
     const void* b               # NULL without bias
     void* dW
     void* db
-    bint adds_gradient          # dW and db already hold another op's share
+    bint adds_gradient          # dW already holds another op's share ...
+    bint adds_bias              # ... and so does db
     const Activation* activation
     double alpha, beta          # numbers that the kind has a use for
     Py_ssize_t first, step      # of the columns that a slice takes
@@ -111,6 +119,10 @@ cdef struct Op:
     void* running_mean          # averages over the batches seen in training
     void* running_variance
     void* saved                 # numbers from the forward pass that the backward pass wants
+    Py_ssize_t outputs          # of an op that may have several: Y and dY are their first
+    Tensor* Ys
+    Tensor* dYs
+    const int64_t* table        # which of its inputs each is made from: kernels/ops/jets.pxi
     void* owner                 # of a node in Python: the object that computes it
 
 ctypedef void (*RowsKernel)(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil

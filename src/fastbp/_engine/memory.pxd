@@ -6,6 +6,7 @@ cdef const Kernels* kernels_of(dtype) except NULL
 cdef Py_ssize_t pitch_of(const Kernels* kernels, Py_ssize_t width) noexcept
 cdef Py_ssize_t numbers_of(const Kernels* kernels, Py_ssize_t width, Py_ssize_t rows) noexcept
 cdef Tensor plain(const Kernels* kernels, const void* data, Py_ssize_t width) noexcept
+cdef const char* readable_end(array) except NULL
 cdef void* address(array, Py_ssize_t size) except? NULL
 
 

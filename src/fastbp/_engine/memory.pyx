@@ -29,6 +29,12 @@ cdef void* address(array, Py_ssize_t size) except? NULL:
     return first
 
 
+cdef const char* readable_end(array) except NULL:
+    """Where the memory ends in which an array lies: its own, or that of the bytes of which it is a view."""
+    raw = array.base if type(array.base) is type(array) and array.base.dtype.itemsize == 1 else array
+    return <const char*> address(raw, raw.nbytes) + <Py_ssize_t> raw.nbytes
+
+
 cdef Py_ssize_t aligned(Py_ssize_t size) noexcept:
     return (size + 63) // 64 * 64
 

@@ -1,5 +1,6 @@
 """The compiled plan of a net: program.pyx."""
 from libc.stdint cimport int64_t, uint64_t
+from libc.string cimport memset
 
 from fastbp._engine.chain cimport Chain, Rules
 from fastbp._engine.kernel_table cimport Constraint, Context, Kernels, Op, Rows, Targets, Tensor
@@ -10,8 +11,11 @@ from fastbp._engine.thread_choice cimport Tuner
 cdef struct Node:
     Op op
     bint trains                 # parameters stand at it or above it
+    bint live                   # an output depends on it
     bint shares_gradient        # an earlier node has the same parameters ...
-    bint last_of_parameters     # ... no later one has
+    bint shares_bias            # ... and the same bias
+    bint last_of_parameters     # ... no later one has ...
+    bint last_of_bias           # ... no later one has the same bias
     Py_ssize_t weights, bias    # where they begin in the flat vector; -1: none
     Py_ssize_t weight_rows, weight_columns
     const Constraint* constraint    # of the weights, or NULL
@@ -77,6 +81,7 @@ cdef enum:
 
 
 cdef class Program:
+    cdef object __weakref__
     cdef Plan plan
     cdef Tuner[KINDS_OF_PASS] tuners
     cdef object dtype
@@ -93,6 +98,7 @@ cdef class Program:
     cdef public Py_ssize_t pending      # rows of the forward pass that a backward pass may follow, 0 for none
     cdef int n_contexts         # that have scratch memory ...
     cdef Py_ssize_t scratch     # ... of so many bytes
+    cdef const char* params_end     # of the memory that params lies in
     cdef double row_seconds     # that one thread takes for a row, roughly
     cdef Tensor* dX             # of all nodes, one after the other
     cdef void** dX_data         # dX.data, which is NULL while nobody wants it
@@ -139,6 +145,14 @@ cdef void attach_training(Program program, xs, ts, weights, terms, Py_ssize_t ro
 cdef inline Py_ssize_t cut(Py_ssize_t n, int part, int of) noexcept nogil:
     """Where a part begins, and the one before it ends."""
     return n * part // of
+
+cdef inline void no_gradient(const Op* op, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t O, bint bias,
+                             Py_ssize_t item) noexcept nogil:
+    """Nothing comes from an op that no output depends on: zeros, unless an earlier one has been there."""
+    if not op.adds_gradient and op.dW != NULL:
+        memset(<char*> op.dW + start * O * item, 0, (stop - start) * O * item)
+    if bias and not op.adds_bias and op.db != NULL:
+        memset(op.db, 0, O * item)
 
 cdef inline Py_ssize_t cut_rows(const Plan* plan, int part, int of) noexcept nogil:
     """The same of rows, by whole vectors: a row then has the same lane of a vector whoever computes it, and compilers

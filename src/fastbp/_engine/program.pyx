@@ -18,7 +18,7 @@ from cpython.exc cimport PyErr_CheckSignals
 from fastbp._engine.chain cimport Chain, matrices_part, squares_part, take_norm, update_span
 from fastbp._engine.flush cimport flush_subnormals, fp_mode, restore_mode
 from fastbp._engine.kernel_table cimport Activation, Constraint, Context, Kernels, Op, OpKind, Tensor
-from fastbp._engine.memory cimport Arena, address, aligned, kernels_of, numbers_of, pitch_of
+from fastbp._engine.memory cimport Arena, address, aligned, kernels_of, numbers_of, pitch_of, readable_end
 from fastbp._engine.sources cimport Source
 from fastbp._engine.tables cimport row_named
 from fastbp._engine.loss_term cimport Term
@@ -30,6 +30,7 @@ from fastbp._engine.plan import lower
 include "passes/interruption.pxi"
 include "passes/meeting.pxi"
 include "passes/buffers.pxi"
+include "passes/nodes.pxi"
 include "passes/arrays.pxi"
 include "passes/forward_backward.pxi"
 include "passes/parameters.pxi"
@@ -54,7 +55,7 @@ cdef class Program:
         self.inputs, self.outputs = list(inputs), list(outputs)
         self.specs, self.gradient_widths, first, ports = lower(widths, ops, inputs, outputs)
         self.owns = list(enumerate(first))
-        self.plan.params = <char*> address(params, params.nbytes)
+        self.plan.params, self.params_end = <char*> address(params, params.nbytes), readable_end(params)
         self.plan.grads = <char*> address(grads, grads.nbytes)
         self.plan.n_nodes, self.plan.n_sources, self.plan.n_sinks = len(self.specs), len(inputs), len(outputs)
         self.plan.n_operands = sum(len(spec.gradients) for spec in self.specs)
@@ -121,13 +122,10 @@ cdef class Program:
                 node.constraint = <const Constraint*> row_named(
                     self.plan.kernels.constraints, sizeof(Constraint), name)
                 self.plan.n_constrained += 1
-            place_parameters(&self.plan, node, spec.offsets)
-            if node.weights >= 0:
-                node.shares_gradient = node.weights in seen
-                node.last_of_parameters = True
-                if node.shares_gradient:
-                    self.plan.nodes[<Py_ssize_t> seen[node.weights]].last_of_parameters = False
-                seen[node.weights] = k
+            place_parameters(&self.plan, node, spec.offsets, self.params_end)
+            node.live = spec.live
+            several_outputs(self, node, spec)
+            share_parameters(&self.plan, k, seen)
             for t in spec.inputs:
                 self.plan.X_source[operand] = source_of.get(t, -1)
                 if t in source_of and spec.kind not in ("dense", "fan_out"):
@@ -145,7 +143,9 @@ cdef class Program:
             node = self.plan.nodes + k
             if spec.kind != "fan_out":
                 node.op.frozen = spec.output in frozen
-                trains[spec.output] = node.weights >= 0 and not node.op.frozen or any([trains[t] for t in spec.inputs])
+                node.trains = node.weights >= 0 and not node.op.frozen or any([trains[t] for t in spec.inputs])
+                for t in (spec.output, *[t for t, _ in spec.others]):
+                    trains[t] = node.trains
             node.trains = trains[spec.output]
             if node.op.kind.couple != NULL and not node.op.frozen:
                 self.plan.coupled[self.plan.n_coupled] = k
@@ -157,12 +157,12 @@ cdef class Program:
 
     cdef void reserve(self, Py_ssize_t rows) except *:
         """Buffers for so many rows; what was kept for a backward pass is gone if they grow."""
-        cdef const Kernels* kernels = self.plan.kernels
-        cdef Py_ssize_t held = held_for(kernels, rows), k, operand = 0
-        cdef Py_ssize_t size = aligned(rows * self.plan.n_sinks * sizeof(double))
-        cdef Node* node
         if rows <= self.plan.capacity:
             return
+        cdef const Kernels* kernels = self.plan.kernels
+        cdef Py_ssize_t held = held_for(kernels, rows), k, i, operand = 0
+        cdef Py_ssize_t size = aligned(rows * self.plan.n_sinks * sizeof(double))
+        cdef Node* node
         widths = [*self.widths, *self.widths, *self.gradient_widths]
         refuse_beyond_memory(kernels, widths, held)
         for width in widths:
@@ -179,6 +179,9 @@ cdef class Program:
             node.op.Y = (<TensorHolder> values[spec.output]).tensor
             node.op.dY = (<TensorHolder> gradients[spec.gradient]).tensor
             node.op.Z = node.op.Y
+            for i, (t, g) in enumerate(((spec.output, spec.gradient), *spec.others) if node.op.Ys != NULL else ()):
+                node.op.Ys[i] = (<TensorHolder> values[t]).tensor
+                node.op.dYs[i] = (<TensorHolder> gradients[g]).tensor
             node.op.saved = self.buffers.take(saved_by(kernels, node, self.widths[spec.output], rows))
             if node.op.kind.keeps_Z or spec.kind == "dense" and node.op.activation.keeps_input:
                 node.op.Z = new_tensor(kernels, self.buffers, self.widths[spec.output], held).tensor

@@ -56,6 +56,10 @@ class Tangents:
     def scaled(self, T, scale):
         return T if T is None or scale == 1 else self.op("affine", [T], alpha=scale)
 
+    def pushed(self, Z, Y, TZ, settings):
+        """f'(Z) TZ of an activation that works element by element."""
+        return self.op("multiply", [self.op("slope", [Z, Y], **function_of(settings)), TZ])
+
     def or_zero(self, T, width):
         return self.op("constant", [], width, alpha=0.0) if T is None else T
 
@@ -96,8 +100,8 @@ def one_hidden_layer(widths, ops, inputs, outputs, offset):
     graph = Tangents()
     X = graph.tensor(widths[inputs[0]])
     Z = graph.op("dense", [X], widths[hidden], first)
-    Y = graph.op("activation", [Z], **_function(settings))
-    slope = graph.op("slope", [Z, Y], **_function(settings))
+    Y = graph.op("activation", [Z], **function_of(settings))
+    slope = graph.op("slope", [Z, Y], **function_of(settings))
     size = widths[inputs[0]] * widths[output]
     J = graph.op("dense", [slope], size, (offset, -1))
     return (graph.widths, graph.ops, [X], [J]), first[0], last[0]
@@ -108,18 +112,17 @@ def _through(graph, Z, TZ, settings):
     name = settings["activation"]
     if name == "linear":
         return Z, TZ
-    Y = graph.op("activation", [Z], **_function(settings))
+    Y = graph.op("activation", [Z], **function_of(settings))
     if TZ is None:
         return Y, None
     if ACTIVATIONS[name].by_rows:
         if name not in BY_ROWS:
             raise NoTangentRule(name)
         return Y, BY_ROWS[name](graph, Z, Y, TZ)
-    slope = graph.op("slope", [Z, Y], **_function(settings))
-    return Y, graph.op("multiply", [slope, TZ])
+    return Y, graph.pushed(Z, Y, TZ, settings)
 
 
-def _function(settings):
+def function_of(settings):
     """What the engine's ops call an activation by."""
     return {key: settings[key] for key in ("activation", "alpha", "beta") if key in settings}
 
@@ -159,8 +162,9 @@ def _activation(graph, xs, ts, width, offsets, settings):
 @tangent_rule("prelu")
 def _prelu(graph, xs, ts, width, offsets, settings):
     Y = graph.op("prelu", xs, None, offsets, **settings)
-    T = None if ts[0] is None else graph.op("prelu", [xs[0], ts[0]], None, offsets, **settings)
-    if graph.offset is not None:
+    # Of two inputs the first only chooses the slope of the second.
+    T = None if ts[-1] is None else graph.op("prelu", [xs[0], ts[-1]], None, offsets, **settings)
+    if graph.offset is not None and len(xs) == 1:
         # Along the slopes Y moves by X below 0: that is prelu with the direction for slopes, less relu.
         moved = graph.op("prelu", xs, None, offsets, along=True, **settings)
         T = graph.sum([T, graph.op("subtract", [moved, graph.op("activation", xs, activation="relu")])])
@@ -313,5 +317,5 @@ _row_norm("rms_norm", False)
 def _batch_norm(graph, xs, ts, width, offsets, settings):
     running = (-1, -1, *offsets[2:])
     Z = graph.op("batch_norm", xs, None, running, **settings)
-    TZ = None if ts[0] is None else graph.op("batch_norm", ts, None, running, first=1, **settings)
+    TZ = None if ts[0] is None else graph.op("batch_norm", ts, None, running, **{**settings, "first": 1})
     return _scale(graph, Z, TZ, offsets)

@@ -11,6 +11,7 @@ cdef void share(Task task, void* job, int of) noexcept nogil
 cdef void leave(int threads) noexcept nogil
 cdef void rest(bint resting) noexcept nogil
 cdef int wanted(threads) except? 0
+cdef void pause(int microseconds) noexcept nogil
 
 
 cdef class Lock:
@@ -18,7 +19,8 @@ cdef class Lock:
     cdef unsigned long owner        # the thread that holds it; 0: none
     cdef int process, waiting       # the process in which it was taken, by forks; threads that wait for it
     cdef int acquire(self) except -1
+    cdef bint try_acquire(self) noexcept nogil
     cdef int wait(self) except -1
-    cdef void release(self) noexcept
+    cdef void release(self) noexcept nogil
 
 cdef object serve(Lock lock)

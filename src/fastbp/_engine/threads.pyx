@@ -5,14 +5,14 @@ import numpy as np
 
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.pythread cimport (
-    NOWAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock, PyThread_get_thread_ident,
-    PyThread_release_lock,
+    NOWAIT_LOCK, PyThread_acquire_lock, PyThread_allocate_lock, PyThread_free_lock, PyThread_release_lock,
 )
 from cpython.weakref cimport PyWeakref_NewRef
 
 cdef extern from "pythread.h" nogil:
     ctypedef int PyLockStatus
     PyLockStatus PY_LOCK_ACQUIRED
+    unsigned long PyThread_get_thread_ident()
     PyLockStatus PyThread_acquire_lock_timed(PyThread_type_lock, long long microseconds, int intr_flag)
 
 cdef extern from *:
@@ -63,6 +63,10 @@ cdef void share(Task task, void* job, int of) noexcept nogil:
 cdef void leave(int threads) noexcept nogil:
     """Gives back what `enter` has given."""
     pool_leave(threads)
+
+
+cdef void pause(int microseconds) noexcept nogil:
+    nap(microseconds)
 
 
 cdef int most = 0               # threads of a call that does not say; 0: not known yet
@@ -140,6 +144,13 @@ cdef class Lock:
         self.owner, self.process = PyThread_get_thread_ident(), forks
         return 0
 
+    cdef bint try_acquire(self) noexcept nogil:
+        """Whether it was free, and is taken now: for threads that may hold what others wait for."""
+        if not PyThread_acquire_lock(self.lock, NOWAIT_LOCK):
+            return False
+        self.owner, self.process = PyThread_get_thread_ident(), forks
+        return True
+
     cdef int wait(self) except -1:
         """Gets the lock, or raises where it would never come, or where a signal's handler raises."""
         cdef int status = 0
@@ -164,7 +175,7 @@ cdef class Lock:
             self.waiting -= 1
         return 0
 
-    cdef void release(self) noexcept:
+    cdef void release(self) noexcept nogil:
         self.owner = 0
         PyThread_release_lock(self.lock)
 

@@ -154,6 +154,49 @@ static tile_function *const TILES[TILE_ROWS][3][PANEL_VECTORS] = {EACH_TILE(POIN
 /* The tallest tile of so many vectors less one. */
 static const ptrdiff_t HEIGHTS[PANEL_VECTORS] = TILE_HEIGHTS;
 
+/* One row: C = start + A P for 1 ... LONE_VECTORS vectors of columns, of several panels.  The sums of a panel alone are
+   too few to keep the multiply-adds busy.  Vector v of C lies at (v / PANEL_VECTORS) * block + (v % PANEL_VECTORS) * LANES. */
+enum { LONE_VECTORS = 8 };
+
+INLINE void lone(const int V, const real *A, const ptrdiff_t run, const ptrdiff_t jump, const real *P,
+                 const ptrdiff_t pitch, ptrdiff_t K, real *C, const ptrdiff_t block, const real *start)
+{
+#if defined(__GNUC__)
+    vector sum[LONE_VECTORS];
+    UNROLL for (int v = 0; v < V; v++)
+        sum[v] = start ? *(const vector *)(start + v * LANES) : (vector){0};
+    for (; K > 0; K -= run, A += jump) {
+        const real *a = A, *const end = P + (K < run ? K : run) * pitch;
+        for (; P != end; P += pitch, a++)
+            UNROLL for (int v = 0; v < V; v++)
+                sum[v] += *a * *(const vector *)(P + v * LANES);
+    }
+    UNROLL for (int v = 0; v < V; v++)
+        *(vector *)(C + v / PANEL_VECTORS * block + v % PANEL_VECTORS * LANES) = sum[v];
+#else
+    for (ptrdiff_t j = 0; j < V * LANES; j++) {
+        real sum = start ? start[j] : 0;
+        for (ptrdiff_t k = 0; k < K; k++)
+            sum += A[k / run * jump + k % run] * P[k * pitch + j];
+        C[j / PANEL * block + j % PANEL] = sum;
+    }
+#endif
+}
+
+typedef void lone_function(const real *A, ptrdiff_t run, ptrdiff_t jump, const real *P, ptrdiff_t pitch, ptrdiff_t K,
+                           real *C, ptrdiff_t block, const real *start);
+
+#define EACH_LONE(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8)
+#define LONE_FUNCTIONS(V)                                                                               \
+    static void lone_##V(const real *A, ptrdiff_t run, ptrdiff_t jump, const real *P, ptrdiff_t pitch,  \
+                         ptrdiff_t K, real *C, ptrdiff_t block, const real *start)                      \
+    {                                                                                                   \
+        lone(V, A, run, jump, P, pitch, K, C, block, start);                                            \
+    }
+EACH_LONE(LONE_FUNCTIONS)
+#define LONE_POINTERS(V) lone_##V,
+static lone_function *const LONES[LONE_VECTORS] = {EACH_LONE(LONE_POINTERS)};
+
 /* T[j][i] = S[i][j] for LANES by LANES numbers, by halving exchanges in registers. */
 static inline void transpose(const real *S, ptrdiff_t s_row, real *T, ptrdiff_t t_row)
 {

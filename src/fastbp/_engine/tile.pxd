@@ -8,6 +8,10 @@ cdef extern from "tile.h" nogil:
                                    Py_ssize_t pitch, Py_ssize_t K, real* C, Py_ssize_t c_row,
                                    const real* bias, int start)
     const tile_function TILES[14][3][4]     # [rows - 1][how the left operand lies][vectors - 1]
+    ctypedef void (*lone_function)(const real* A, Py_ssize_t run, Py_ssize_t jump, const real* P, Py_ssize_t pitch,
+                                   Py_ssize_t K, real* C, Py_ssize_t block, const real* start)
+    const lone_function LONES[8]            # [vectors - 1]
+    enum: LONE_VECTORS
     const Py_ssize_t HEIGHTS[4]             # [vectors - 1]
     const Py_ssize_t LANES, PANEL, TILE_ROWS
     enum: BLOCKED, PLAIN, COLUMNS

@@ -152,6 +152,9 @@ def _slope(layer, Z, Y):
 
 def _words(node, shares, values, Y):
     verb = node.layer.verb
+    if node.layer.kind == "derivative":
+        u, source = node.parents[:2]
+        return f"{verb}: {u.name} by {node.layer.by(source)}; its gradient goes to the layers between them"
     if not verb or not shares:
         return ""
     parts = []

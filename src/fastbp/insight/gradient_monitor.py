@@ -73,7 +73,7 @@ class GradientMonitor(Callback):
         self._tables = list(checks.as_stored(state["figures"], np.empty(shape), "figures")) if self.steps else []
 
     def on_batch_end(self, trainer, batch, logs):
-        table = trainer.net.programs.figures(len(self.names))
+        table = trainer.net.programs.figures()
         self.steps.append((self.steps[-1] if self.steps else 0) + self.every)
         self._tables.append(table)
         if self.warn:

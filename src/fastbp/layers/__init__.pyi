@@ -4,6 +4,15 @@ from fastbp.layers.arithmetic import Log as Log, Mean as Mean, Power as Power, S
 from fastbp.layers.blocks import GLU as GLU, Highway as Highway, Maxout as Maxout, Residual as Residual
 from fastbp.layers.constraints import MaxNorm as MaxNorm, NonNegative as NonNegative
 from fastbp.layers.dense import Activation as Activation, Dense as Dense, Dropout as Dropout, PReLU as PReLU
+from fastbp.layers.differentiation import (
+    diff as diff,
+    directional as directional,
+    grad as grad,
+    hess as hess,
+    jac as jac,
+    laplacian as laplacian,
+    logdet as logdet,
+)
 from fastbp.layers.embedding import Embedding as Embedding
 from fastbp.layers.functions import (
     abs as abs,

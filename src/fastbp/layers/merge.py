@@ -149,11 +149,12 @@ class Slice(Layer):
         if step == 0:
             raise ValueError("step must not be 0")
 
-    def _columns(self, width):
+    def columns_of(self, width: int) -> range:
+        """The columns that it takes of a node of this width."""
         return range(*slice(*self.ends.values()).indices(width))
 
     def output_width(self, width):
-        columns = self._columns(width)
+        columns = self.columns_of(width)
         if not columns:
             raise ValueError(f"{self.describe()} takes no column of a node of width {width}")
         return len(columns)
@@ -162,7 +163,7 @@ class Slice(Layer):
         return {"name": self.name, **self.ends}
 
     def op(self, number, *widths):
-        return {"first": self._columns(*widths)[0], "step": self.ends["step"] or 1}
+        return {"first": self.columns_of(*widths)[0], "step": self.ends["step"] or 1}
 
     def describe(self):
         start, stop, step = ("" if end is None else str(end) for end in self.ends.values())

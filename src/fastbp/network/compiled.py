@@ -5,6 +5,7 @@ makes calls thread-safe: one thread at a time. All arrays are checked already: b
 once for a whole data set. Without `threads` the engine chooses.
 """
 
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 from fastbp import _engine
 from fastbp.inputs.array_sources import refuse_unfit
 from fastbp.network.compiled_derivatives import DerivativePrograms, aligned_zeros
+from fastbp.network.expansion import Expansion
 from fastbp.threads import for_engine
 
 
@@ -25,11 +27,8 @@ class Inference:
         self.program.guard(lock)
         self._lock = lock
         single = len(graph[2]) == len(graph[3]) == 1
-        self._fast_path = _engine.FastPath(self.program, lock, params.dtype) if single else None
-
-    def quick_predict(self, X, threads: int | None = None) -> np.ndarray | None:
-        """Outputs of an X that needs no conversion, checked on the way; None if it does."""
-        return None if self._fast_path is None else self._fast_path.predict(X, threads)
+        # (X, threads=None, out=None): outputs of an X that needs no conversion, checked on the way; None if it does.
+        self.quick_predict = _engine.FastPath(self.program, lock, params.dtype).predict if single else _never
 
     def predict(self, xs: tuple, threads: int | None = None) -> tuple:
         """Outputs without dropout."""
@@ -42,22 +41,24 @@ class Inference:
 class Programs:
     """The parameters, gradients and programs of one graph."""
 
-    def __init__(self, dtype, widths, ops, inputs, outputs, size, seed):
+    def __init__(self, dtype: np.dtype, expansion: Expansion, size: int, seed: int):
         self.params = aligned_zeros(size, dtype)
-        self.message = aligned_zeros(size + 3 * len(outputs) + 3, dtype)  # what ranks add up
+        self.message = aligned_zeros(size + 3 * len(expansion.graph[3]) + 3, dtype)  # what ranks add up
         self.grads = self.message[:size]
         self._lock = _engine.Lock()
-        self._frozen: dict[frozenset[int], list] = {}
+        self._frozen: dict[tuple, list] = {}
+        self._expansion = expansion
         self._fixed: list = []
         self._spans: list | None = None
+        self._steppers: weakref.WeakSet[_engine.Program] = weakref.WeakSet()  # of native steps
         self._update = _engine.functional.UPDATES[dtype]
-        self._graph = graph = (widths, ops, inputs, outputs)
-        self._training = _engine.Program(dtype.name, *graph, self.params, self.grads)
+        self._graph = graph = expansion.graph
+        self._training = _engine.Program(dtype.name, *expansion.fused, self.params, self.grads)
         self._training.seed = seed
         self._training.guard(self._lock)
         self._inference = Inference(graph, self.params, self.grads, self._lock)
         self.quick_predict, self.predict = self._inference.quick_predict, self._inference.predict
-        self.derivatives = DerivativePrograms(graph, self.params, self._inference.program, self._lock)
+        self.derivatives = DerivativePrograms(expansion, self.params, self._inference.program, self._lock)
 
     def ending_in(self, activation: str) -> Inference:
         """Inference with another activation of the last layer, which is linear."""
@@ -113,6 +114,19 @@ class Programs:
             return None
         return _engine.FastPath(self._training, self._lock, self.params.dtype, terms[0], chain)
 
+    def native(self, rows: int) -> _engine.Native:
+        """Native functions for so many rows."""
+        return self.derivatives.native(rows)
+
+    def give_steps(self, native: _engine.Native, chain, term, next_rate, diverged) -> None:
+        """Let native functions train."""
+        widths, ops, inputs, outputs = self._graph
+        program = _engine.Program(self.params.dtype.name, widths, ops, inputs, outputs, self.params, self.grads)
+        with self._lock:
+            program.freeze(frozenset().union(*self._frozen))
+            self._steppers.add(program)
+            native.train_with(program, self._training, chain, term, next_rate, diverged)
+
     def run(self, batches: _engine.Batches, threads: int | None = None) -> tuple[int, int]:
         """Train; the next batch (or the bad one), and the status."""
         return self._lock.call(_engine.train, self._training, batches, for_engine(threads))
@@ -121,12 +135,12 @@ class Programs:
         """The loss without dropout; fills grads."""
         return self._lock.call(_engine.gradient_of, self._training, xs, ts, weights, terms, for_engine(threads))
 
-    def figures(self, ops: int) -> np.ndarray:
-        """The engine's figures of each op in the last training pass."""
-        table = np.empty((ops, len(_engine.FIGURES)))
+    def figures(self) -> np.ndarray:
+        """The engine's figures of each node but inputs in the last training pass."""
+        table = np.empty((len(self._expansion.fused[1]), len(_engine.FIGURES)))
         with self._lock:
             _engine.describe(self._training, table)
-        return table
+        return self._expansion.rows_of(table, True)
 
     def update(self, chain, lr: float, loss: float) -> bool:
         """One step of an optimizer's chain; whether the update was finite."""
@@ -169,16 +183,18 @@ class Programs:
         """The parts of the parameters that passes in training move: running averages."""
         return [slice(start, stop) for start, stop in self._fixed]
 
-    def set_trainable(self, tensors: frozenset[int], parts: list, trainable: bool) -> None:
-        """Set whether training updates these parts of the parameters, of the layer that computes these tensors."""
+    def set_trainable(self, parts: list, trainable: bool) -> None:
+        """Set whether training updates these parts of the parameters, which are all of a layer."""
         with self._lock:
-            self._frozen.pop(tensors, None)
+            self._frozen.pop(tuple(parts), None)
             if not trainable:
-                self._frozen[tensors] = parts
+                self._frozen[tuple(parts)] = parts
                 for start, stop in parts:
                     self.grads[start:stop] = 0
-            for program in (self._training, self._inference.program):
-                program.freeze(frozenset().union(*self._frozen))
+            frozen = [part for parts in self._frozen.values() for part in parts]
+            programs = [(self._training, True), (self._inference.program, False)]
+            for program, fused in [*programs, *((stepper, False) for stepper in self._steppers)]:
+                program.freeze(self._expansion.tensors_with(frozen, fused))
             self._find_spans()
 
     def fix(self, parts: list) -> None:
@@ -204,3 +220,7 @@ class Programs:
 def _snapshot(programs, chain):
     own = programs.params.copy(), programs.draws
     return own if chain is None else (*own, chain.states.copy(), chain.t, chain.loss)
+
+
+def _never(X, threads: int | None = None, out: np.ndarray | None = None) -> None:
+    """The way of nets that have no fast path."""

@@ -3,28 +3,32 @@
 They are separate from those of training, so that `grads` and the state of a pending backward pass do not change.
 """
 
+import contextlib
+
 import numpy as np
 
 from fastbp import _engine
+from fastbp.network.expansion import Expansion
 from fastbp.threads import for_engine
 
 ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
 
 
 class DerivativePrograms:
-    """The programs of one graph (widths, ops, inputs, outputs), over the network's live parameters.
+    """The programs of a network's graph (widths, ops, inputs, outputs), over its live parameters.
 
     Arrays come checked. `inference` is the network's own program for predictions; `lock` is the network's.
     """
 
     def __init__(
         self,
-        graph: tuple[list, list, list, list],
+        expansion: Expansion,
         params: np.ndarray,
         inference: _engine.Program,
         lock: _engine.Lock,
     ):
-        self._graph = graph
+        self._expansion = expansion
+        self._graph = expansion.graph
         self._params = params
         self._inference = inference
         self._lock = lock
@@ -93,10 +97,12 @@ class DerivativePrograms:
             value = _pass(self._observer, xs, ts, objective)
             table = np.empty((len(self._graph[1]), len(_engine.FIGURES)))
             _engine.describe(self._observer, table, True)
-            return value, table, _engine.slope_bounds(self._observer), _engine.values(self._observer)
+            bounds = np.array(_engine.slope_bounds(self._observer))
+            figures = self._expansion.rows_of(table, False), self._expansion.rows_of(bounds, False)
+            return value, *figures, self._expansion.by_node(_engine.values(self._observer))
 
     def explained(self, xs: tuple, ts: tuple, objective) -> tuple:
-        """Loss, and by tensor: values, gradients, what its op sent to each parent, and Z before an activation.
+        """Loss, and by node: values, gradients, what its op sent to each parent, and Z before an activation.
 
         An activation is an op of its own here, so that both the gradient that comes to it and dZ are kept.
         """
@@ -109,6 +115,8 @@ class DerivativePrograms:
             value = _pass(program, xs, ts, objective)
             values, (totals, edges) = _engine.values(program), _engine.tensor_gradients(program)
         made = {op[2]: k for k, op in enumerate(apart)}
+        if self._expansion.parts is not None:
+            return value, *self._expansion.explained(apart, values, totals, edges)
         sent, Z = {}, {}
         for kind, parents, output, _, _ in ops:
             last = made[output]
@@ -134,6 +142,13 @@ class DerivativePrograms:
             program.freeze(frozenset(along))
             self._tangent_programs[of_parameters] = (program, moving, params, grads)
         return self._tangent_programs[of_parameters][:2]
+
+    def native(self, rows: int) -> _engine.Native:
+        """Native functions for so many rows, with programs of their own."""
+        tangents = None
+        with contextlib.suppress(_engine.NoTangentRule):
+            tangents, _ = self._program(_engine.tangent(*self._graph, None)[0], self._params)
+        return _engine.Native(self._lock, rows, self._program(self._graph, self._params)[0], tangents)
 
     def _compile_hidden(self):
         """The program of `whole_jacobian` and its parameters: the network's, then the products of its weights."""
@@ -177,7 +192,7 @@ def _activations_apart(widths, ops):
 
 
 def aligned_zeros(size: int, dtype: np.dtype) -> np.ndarray:
-    """A zero vector that begins on a cache line."""
-    raw = np.zeros(size * dtype.itemsize + ALIGNMENT, np.uint8)
+    """A zero vector that begins on a cache line; a line follows that may be read, so vectors need not end with it."""
+    raw = np.zeros(size * dtype.itemsize + 2 * ALIGNMENT, np.uint8)
     first = -raw.ctypes.data % ALIGNMENT
     return raw[first : first + size * dtype.itemsize].view(dtype)

@@ -1,12 +1,10 @@
 """Network: a graph of nodes with its parameters; computes forward and backward passes, does not train.
 
-The graph is immutable; the parameters are one flat vector, and those of a layer are views into it. Copying,
-pickling and files all use `config()` and `arrays()`, so there is one serialization. Training is in folders above,
-which a network does not know.
+The graph is immutable; the parameters are one flat vector, and those of a layer are views into it. Copying, pickling
+and files all use `config()` and `arrays()`. Training is in folders above, which a network does not know.
 """
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import ClassVar
 
@@ -18,9 +16,12 @@ from fastbp.inputs import checks
 from fastbp.inputs.array_sources import as_source, limited, refuse_beyond
 from fastbp.layers.embedding import limits_of, tables_of
 from fastbp.layers.layer import Layer
-from fastbp.layers.node import Input, Node, names_for, topological_order
+from fastbp.layers.node import Input, Node, names_for
 from fastbp.network.compiled import Programs
 from fastbp.network.config import built, check_arrays, unpickled, written
+from fastbp.network.expansion import expanded
+from fastbp.network.native import Native, of_network
+from fastbp.network.structure import ordered, slices_of, started
 
 
 class Network:
@@ -71,7 +72,7 @@ class Network:
         self._clones: dict[Layer, Layer] = {}
         self.inputs = checks.instances(inputs, Input, "inputs")
         self.outputs = checks.instances(outputs, Node, "outputs")
-        self.nodes = _ordered(self.inputs, self.outputs)
+        self.nodes = ordered(self.inputs, self.outputs)
         self.layers = tuple(dict.fromkeys(node.layer for node in self.nodes if node.layer is not None))
         self.dtype = checks.as_dtype(dtype)
         self.seed = checks.as_seed(seed)
@@ -81,9 +82,9 @@ class Network:
                 raise ValueError(f"{layer!r} belongs to a model already; make a new layer, or copy the model")
         self._tables = tables_of(self.inputs, self.nodes, self.dtype)
         names = names_for([*self.inputs, *self.layers])
-        self.slices = _slices(self.layers, names)
+        self.slices = slices_of(self.layers, names)
         if arrays is None:
-            arrays = _started(self.layers, names, self.seed)
+            arrays = started(self.layers, names, self.seed)
         else:
             check_arrays(arrays, self.slices, self.dtype)
         self.programs = self._compile(names)
@@ -92,27 +93,17 @@ class Network:
         self._bind(names)
 
     def _compile(self, names):
-        numbers = {node: k for k, node in enumerate(self.nodes)}
-        ops = []
-        for node, number in numbers.items():
-            if node.layer is None:
-                continue
-            slices = [self.slices.get(f"{names[node.layer]}.{name}") for name in node.layer.parameters]
-            offsets = tuple(-1 if entry is None else entry[0].start for entry in slices)
-            parents = tuple(numbers[parent] for parent in node.parents)
-            widths = [parent.width for parent in node.parents]
-            ops.append((node.layer.kind, parents, number, offsets, node.layer.op(number, *widths)))
+        def offsets_of(layer):
+            slices = [self.slices.get(f"{names[layer]}.{name}") for name in layer.parameters]
+            return tuple(-1 if entry is None else entry[0].start for entry in slices)
+
         size = max((part.stop for part, _ in self.slices.values()), default=0)
-        ends = [[numbers[node] for node in nodes] for nodes in (self.inputs, self.outputs)]
-        return Programs(self.dtype, [node.width for node in self.nodes], ops, *ends, size, self.seed)
+        expansion = expanded(self.nodes, self.inputs, self.outputs, offsets_of)
+        return Programs(self.dtype, expansion, size, self.seed)
 
     def _bind(self, names):
         for node in self.inputs:
             node.name = names[node]
-        tensors: dict[Layer, list[int]] = {layer: [] for layer in self.layers}
-        for k, node in enumerate(self.nodes):
-            if node.layer is not None:
-                tensors[node.layer].append(k)
         for layer in self.layers:
             views = {}
             parts = []
@@ -121,7 +112,7 @@ class Network:
                 views[name] = self.params[part].reshape(shape)
                 views[f"d{name}"] = self.grads[part].reshape(shape)
                 parts.append((part.start, part.stop))
-            layer.bind(names[layer], views, partial(self.programs.set_trainable, frozenset(tensors[layer]), parts))
+            layer.bind(names[layer], views, partial(self.programs.set_trainable, parts))
         self.programs.fix(
             [
                 (part.start, part.stop)
@@ -250,7 +241,9 @@ class Network:
         dxs = self.programs.backward(dys, bool(accumulate))
         return dxs[0] if len(dxs) == 1 else dxs
 
-    def predict(self, X: Arrays, *, check_finite: bool = True, threads: int | None = None) -> OneOrMore:
+    def predict(
+        self, X: Arrays, *, check_finite: bool = True, threads: int | None = None, out: OneOrMore | None = None
+    ) -> OneOrMore:
         """Compute the outputs for inference: without dropout, and without changing what `backward` needs.
 
         Parameters
@@ -261,16 +254,78 @@ class Network:
             Whether a NaN or infinity in X raises.
         threads : int, optional
             Number of threads of the engine, which chooses if not given.
+        out : ndarray of shape (rows, outputs), or a tuple of them for several outputs, optional
+            Arrays of the network's dtype to write the outputs to, and to return; new ones if not given.
 
         Returns
         -------
         ndarray of shape (rows, outputs), or a tuple of them for several outputs
         """
-        Y = self.programs.quick_predict(X, threads)
+        Y = self.programs.quick_predict(X, threads, out)
         if Y is not None:
             return Y
         ys = self.programs.predict(self.as_sources(X, check_finite), threads)
+        if out is not None:
+            outs = checks.one_each(out, len(ys), "out")
+            ys = tuple(checks.into(*pair) for pair in zip(outs, ys, strict=True))
         return ys[0] if len(ys) == 1 else ys
+
+    def compiled(self, rows: int = 1) -> Callable[..., np.ndarray]:
+        """A function f(x, y=None) that predicts a fixed number of rows in a third of the time of `predict`.
+
+        It has memory of its own, and checks the form and dtype of arrays, not their values. It converts nothing: x is
+        C-contiguous and of the network's dtype.
+
+        Parameters
+        ----------
+        rows : int, default=1
+            Number of rows of each call.
+
+        Returns
+        -------
+        function
+            With x alone it returns a new array, else it writes to y and returns y. x has shape (rows, inputs), or
+            (inputs,) for one row, and then the result has shape (outputs,).
+
+        Raises
+        ------
+        ValueError
+            For several inputs or outputs, a Lambda or an Embedding; from f, for an array that does not fit.
+
+        Examples
+        --------
+        >>> from fastbp import Dense, Sequential
+        >>> Sequential(Input(2), Dense(1, weights="ones")).compiled()(np.array([1.0, 2.0], "float32"))
+        array([3.], dtype=float32)
+        """
+        return of_network(self, rows).call
+
+    def native(self, rows: int = 1) -> Native:
+        """The network as C functions for numba, Cython, SciPy and C; those of `Trainer.native` also train.
+
+        Parameters
+        ----------
+        rows : int, default=1
+            Number of rows of each call.
+
+        Returns
+        -------
+        Native
+
+        Raises
+        ------
+        ValueError
+            For several inputs or outputs, a Lambda or an Embedding.
+
+        Examples
+        --------
+        >>> from fastbp import Dense, Sequential
+        >>> functions = Sequential(Input(2), Dense(1, weights="ones")).native()
+        >>> x, y = np.array([1.0, 2.0], "float32"), np.empty(1, "float32")
+        >>> functions.predict(functions.handle, x.ctypes.data, y.ctypes.data), y
+        (0, array([3.], dtype=float32))
+        """
+        return Native(of_network(self, rows), rows, self)
 
     def as_inputs(self, X: Arrays, check_finite: bool = True, name: str = "X") -> tuple[np.ndarray, ...]:
         """X checked: one array for each input."""
@@ -384,34 +439,3 @@ class Network:
 
 
 Network.classes[Network.__name__] = Network
-
-
-def _ordered(inputs, outputs):
-    for what, nodes in (("inputs", inputs), ("outputs", outputs)):
-        if not nodes:
-            raise ValueError(f"a model needs {what}, got none")
-    checks.distinct(inputs, "the input")
-    nodes = topological_order(outputs)
-    needed, given = set(nodes), set(inputs)
-    for node in inputs:
-        if node not in needed:
-            raise ValueError(f"{node!r} is an input that no output is computed from")
-    for node in nodes:
-        if node.layer is None and node not in given:
-            raise ValueError(f"{node!r} is needed by an output and is not among the inputs")
-    return nodes
-
-
-def _started(layers, names, seed):
-    rng = np.random.default_rng(seed)
-    return {f"{names[layer]}.{name}": value for layer in layers for name, value in layer.start_values(rng).items()}
-
-
-def _slices(layers, names):
-    slices, offset = {}, 0
-    for layer in layers:
-        for name, shape in layer.fixed_shapes.items():
-            size = math.prod(shape)
-            slices[f"{names[layer]}.{name}"] = (slice(offset, offset + size), shape)
-            offset += size
-    return slices

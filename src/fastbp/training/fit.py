@@ -170,7 +170,8 @@ class Fit:
         """What the training goes on from, and the position, of one step; another thread may ask during a pass."""
         with self._end:
             state = state_now()
-            return state, self.position(state.steps)
+            place = self.position(state.steps)
+            return state, Position(place.state, {name: array.copy() for name, array in place.arrays.items()})
 
     def position(self, steps: int | None = None) -> Position:
         """The position of the fit, for a checkpoint: now, or when so many steps were done in this epoch."""

@@ -6,7 +6,7 @@ then the share of a sample depends on which samples share its batch.
 """
 
 import math
-from functools import cached_property, partial
+from functools import cached_property
 
 import numpy as np
 
@@ -82,14 +82,14 @@ class Objective:
         """
         if sample_weight is None:
             return None
-        check = partial(loss_checks.as_weights, part=part)
+        check, dtype = loss_checks.as_weights, self._dtype
         if len(ts) == 1:
-            return (check(sample_weight, ts[0], self._dtype, name),)
+            return (check(sample_weight, ts[0], dtype, name, part),)
         each = (sample_weight,) * len(ts)
         if isinstance(sample_weight, (tuple, dict)):
             each = self._each(sample_weight, name)
         parts = zip(each, ts, checks.each_name(name, self.nodes), strict=True)
-        return tuple(None if w is None else check(w, t, self._dtype, name) for w, t, name in parts)
+        return tuple(None if w is None else check(w, t, dtype, name, part) for w, t, name in parts)
 
     def seen(self, ts: tuple, ys: tuple, weights: tuple | None) -> list[tuple]:
         """The data for the metrics of each output: the rows with a known target, and their weights or None."""

@@ -16,7 +16,7 @@ import numpy as np
 from fastbp._engine import DictRow
 from fastbp.inputs import checks
 from fastbp.losses.loss import Loss
-from fastbp.network.growing import grown
+from fastbp.network.growing import copy_states, grown
 from fastbp.network.network import Network
 
 NOTHING: Mapping = MappingProxyType({})
@@ -164,6 +164,15 @@ class Online:
             self._net = net
             self._move_to(net, back=True)
             self._attach()
+
+
+def move_to(trainer: Any, net: Network, back: bool = False) -> None:
+    """Go on with a network that a trainer's has grown to, with the state of the optimizer, or back to the old one."""
+    old, chain = trainer.net, trainer.chain
+    trainer._take(net)
+    if not back:
+        copy_states(old, chain.states, net, trainer.chain.states)
+        trainer.chain.t = chain.t
 
 
 def numbered(names: Mapping, net: Network) -> list[dict[Hashable, int]]:

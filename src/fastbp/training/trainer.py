@@ -18,11 +18,11 @@ from fastbp.callbacks.history import History
 from fastbp.callbacks.progress import ProgressBar
 from fastbp.data import splitting
 from fastbp.data.batches import Data
-from fastbp.data.streams import NO_ROWS, Augmented, Slices
+from fastbp.data.streams import NO_ROWS
 from fastbp.distributed.groups import Group, as_group
 from fastbp.distributed.ranks import Ranks
 from fastbp.inputs import checks
-from fastbp.network.growing import copy_states
+from fastbp.network.native import Native, of_trainer
 from fastbp.network.network import Network
 from fastbp.optimizers import optimizer as optimizers
 from fastbp.training import trainer_file, training_data
@@ -34,7 +34,7 @@ from fastbp.training.group_fit import GroupCallbacks, GroupFit
 from fastbp.training.group_runner import GroupRunner
 from fastbp.training.measuring import resolve_metrics
 from fastbp.training.objective import Objective
-from fastbp.training.one_by_one import Online, numbered
+from fastbp.training.one_by_one import Online, move_to
 from fastbp.training.state import State, next_seed
 from fastbp.training.stream_fit import StreamFit
 
@@ -159,6 +159,34 @@ class Trainer(StepInHalves, RowByRow):
         self.runner.run(Data(xs, ts, weights), self._loss, size=rows, threads=threads)
         return float(self._loss[0])
 
+    def compiled(self, rows: int = 1) -> Callable[[np.ndarray, np.ndarray], float]:
+        """A function f(x, y) that is `step` on a fixed number of rows; it checks form, dtype and labels only.
+
+        Parameters
+        ----------
+        rows : int, default=1
+            Number of rows of each call.
+
+        Returns
+        -------
+        function
+        """
+        return of_trainer(self, rows).call_step
+
+    def native(self, rows: int = 1) -> Native:
+        """The network as C functions, as `Network.native`, with `step`, which trains as this trainer does.
+
+        Parameters
+        ----------
+        rows : int, default=1
+            Number of rows of each call.
+
+        Returns
+        -------
+        Native
+        """
+        return Native(of_trainer(self, rows), rows, self.net)
+
     def fit(
         self,
         X: Arrays | Iterable[Any],
@@ -273,9 +301,7 @@ class Trainer(StepInHalves, RowByRow):
                 self.rng = np.random.default_rng(checks.as_seed(seed))
             if augment is not None:
                 rng = together.rng if together else self.rng
-                slices = Slices(data, size, shuffle, rng) if isinstance(data, Data) else data
-                check = partial(check, check_finite=check_finite, part=True)
-                data = Augmented(slices, checks.as_callable(augment, "augment"), rng, check)
+                data = training_data.augmented(data, augment, size, shuffle, rng, check, check_finite)
             kind: type = GroupFit if together else Fit if isinstance(data, Data) else StreamFit
             fit = kind(self.runner, self.rng, data, watched, size, shuffle, told, history, *rest)
             return fit, trainer_file.resumed(self, resume, fit.check)
@@ -327,19 +353,7 @@ class Trainer(StepInHalves, RowByRow):
         return (self.state(), None) if self._fit is None else self._fit.place(self.state)
 
     def _new_online(self, *known):
-        return Online(self.net, self.objective.losses[0], self.step, self._move_to, *known)
-
-    def _move_to(self, net, back=False):
-        """Go on with a network that this one has grown to, with the state of the optimizer, or back to the old one."""
-        old, chain = self.net, self.chain
-        self._take(net)
-        if not back:
-            copy_states(old, chain.states, net, self.chain.states)
-            self.chain.t = chain.t
-
-    def online_of(self, names: dict | None) -> Online | None:
-        """The features and labels that a file has, None for None."""
-        return None if names is None else self._new_online(*numbered(names, self.net))
+        return Online(self.net, self.objective.losses[0], self.step, partial(move_to, self), *known)
 
     def save(self, path: str | os.PathLike, metadata: dict[str, str] | None = None) -> None:
         """Write the network and the state that training needs to resume exactly.
@@ -405,19 +419,7 @@ class Trainer(StepInHalves, RowByRow):
         state.put(self.runner, self.rng)
 
     def __getstate__(self):
-        online, (state, position) = self.online, self.place()
-        return {
-            **{name: value for name, value in vars(self).items() if name not in MADE},
-            "pending": position or self.pending,
-            "state": state,
-            "known": None if online is None else (online.columns, online.labels or {}),
-        }
+        return trainer_file.pickled(self, MADE)
 
     def __setstate__(self, kept):
-        rest = dict(kept)
-        state, known = rest.pop("state"), rest.pop("known")
-        vars(self).update(rest)
-        self._fit = None
-        self._take(self.net)
-        self.go_to(state)
-        self.online = None if known is None else self._new_online(*known)
+        trainer_file.unpickle(self, kept)

@@ -21,7 +21,7 @@ from fastbp.schedules.shapes import Function, as_schedule
 from fastbp.training.batch_runner import BatchRunner
 from fastbp.training.fit import Position
 from fastbp.training.objective import Objective
-from fastbp.training.one_by_one import Online
+from fastbp.training.one_by_one import Online, numbered
 from fastbp.training.state import STATES, State
 
 STATE = "fastbp.trainer"
@@ -50,8 +50,8 @@ class Training(Protocol):
     def place(self) -> tuple[State, Position | None]:
         """What the training goes on from, and where the fit is that is under way."""
 
-    def online_of(self, names: dict | None) -> Online | None:
-        """The features and labels that a file has."""
+    def _new_online(self, *known: Any) -> Online:
+        """What takes rows as dicts, with the features and labels known."""
 
 
 T = TypeVar("T", bound=Training)
@@ -84,7 +84,7 @@ def load(cls: Callable[..., T], path: str | os.PathLike) -> T:
         trainer = cls(net, loss, optimizer, loss_weights=shares, metrics=metrics)
         lr = optimizer.schedule or optimizer.lr
         now = State.read(state, arrays, trainer.runner, net.params, lr)
-        online = trainer.online_of(state.get("online"))
+        online = _online_of(trainer, state.get("online"))
         trainer.go_to(now)
         trainer.online, trainer.pending = online, _position(metadata, arrays)
     except (ModelFormatError, *DAMAGE) as error:
@@ -119,7 +119,7 @@ def restore(
         position = _position(metadata, arrays)
         flat = np.concatenate([array.ravel() for array in params.values()]) if params else net.params
         now = State.read(state, arrays, trainer.runner, flat, lr)
-        online = trainer.online_of(state.get("online"))
+        online = _online_of(trainer, state.get("online"))
     except (ModelFormatError, *DAMAGE) as error:
         raise ModelFormatError(f"{name}: no trainer: {error}") from error
     check(position)
@@ -232,3 +232,30 @@ def _shown(value):
         rest = ", ".join(f"{key}={_shown(each)}" for key, each in value.items() if key != head)
         return f"{value.get(head, '')}({rest})" if rest else str(value.get(head, ""))
     return str(value)
+
+
+def _online_of(trainer: Training, names: dict | None) -> Online | None:
+    """With the features and labels that a file has; None for None."""
+    return None if names is None else trainer._new_online(*numbered(names, trainer.net))
+
+
+def pickled(trainer: Any, made: set[str]) -> dict:
+    """What a pickle or a copy of a trainer has: its attributes but for those that are made anew, and its state."""
+    online, (state, position) = trainer.online, trainer.place()
+    return {
+        **{name: value for name, value in vars(trainer).items() if name not in made},
+        "pending": position or trainer.pending,
+        "state": state,
+        "known": None if online is None else (online.columns, online.labels or {}),
+    }
+
+
+def unpickle(trainer: Any, kept: dict) -> None:
+    """Make a trainer from that."""
+    rest = dict(kept)
+    state, known = rest.pop("state"), rest.pop("known")
+    vars(trainer).update(rest)
+    trainer._fit = None
+    trainer._take(trainer.net)
+    trainer.go_to(state)
+    trainer.online = None if known is None else trainer._new_online(*known)

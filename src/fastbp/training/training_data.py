@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.data.batches import Data
-from fastbp.data.streams import Stream, as_batches, is_batches
+from fastbp.data.streams import Augmented, Slices, Stream, as_batches, is_batches
 from fastbp.inputs import checks
 from fastbp.losses.loss import Loss
 from fastbp.losses.loss_checks import MISSING
@@ -57,6 +57,21 @@ def to_validate_on(check: Check, data: Any, check_finite: bool, steps: int | Non
         steps = None if steps is None else checks.positive_int(steps, "validation_steps")
         return Stream(data, partial(check, part=True), steps, "validation ")
     return check(*checks.as_validation(data), "validation {}")
+
+
+def augmented(
+    data: Data | Stream,
+    augment: Any,
+    batch_size: int,
+    shuffle: bool,
+    rng: np.random.Generator,
+    check: Check,
+    check_finite: bool,
+) -> Augmented:
+    """Batches that pass through a user's function."""
+    slices = Slices(data, batch_size, shuffle, rng) if isinstance(data, Data) else data
+    check = partial(check, check_finite=check_finite, part=True)
+    return Augmented(slices, checks.as_callable(augment, "augment"), rng, check)
 
 
 def checked(

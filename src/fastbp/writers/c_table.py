@@ -169,4 +169,4 @@ KINDS: dict[str, Callable[[Step, Names], list[str]]] = {
     "rms_norm": _norm(False),
     "batch_norm": _batch_norm,
 }
-IMPOSSIBLE = {"python": "its functions are Python's"}
+IMPOSSIBLE = {"python": "its functions are Python's", "derivative": "derivatives as nodes are not written"}

@@ -164,4 +164,4 @@ KINDS: dict[str, Callable[..., Value]] = {
     "rms_norm": lambda step, X, p: _affine(X / ((X * X).mean() + step.alpha).op("Sqrt"), p),
     "batch_norm": _batch_norm,
 }
-IMPOSSIBLE = {"python": "its functions stay in Python"}
+IMPOSSIBLE = {"python": "its functions stay in Python", "derivative": "derivatives as nodes are not written"}

@@ -75,7 +75,7 @@ GATES: dict[str, Callable] = {
     "log": lambda torch, step, X: torch.log(X),
     "sum": lambda torch, step, X: _scaled(torch.sum(X, dim=1, keepdim=True), step.alpha),
 }
-IMPOSSIBLE = {"python": "its functions know NumPy only"}
+IMPOSSIBLE = {"python": "its functions know NumPy only", "derivative": "derivatives as nodes are not written"}
 KINDS = {"activation", "parameter", *MODULES, *GATES}
 
 

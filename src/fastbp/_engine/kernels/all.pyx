@@ -4,15 +4,16 @@ Kernels check nothing, allocate nothing and touch no Python object: program.pyx 
 them with memory of the right size.  Families are included in the order in which they use each other.
 """
 from cpython.pycapsule cimport PyCapsule_New
-from libc.math cimport INFINITY, NAN, floor, pow, sqrt as sqrt_double, sqrtf
+from libc.math cimport INFINITY, NAN, fabs, floor, log as log_double, pow, sqrt as sqrt_double, sqrtf
 from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from fastbp._engine.kernel_table cimport (
     EACH_OUTPUT, FLAG, HEADS, MAX_RULES, MAX_STATES, NUMBER, Activation, ChainLink, Constraint, ConstraintKernel,
-    Context, GatherKernel, GradientKernel, Group, GroupLossKernel, Kernels, Loss, Op, OpKind, OutputCurvatureKernel,
-    OutputLossKernel, Parameter, PrepareKernel, Rows, RowsKernel, Rule, Setting, SourceKind, Step, Targets, Tensor,
-    UpdateKernel, ValueKernel, VjpKernel,
+    Context, GatherKernel, GradientKernel, Group, GroupLossKernel, HigherKernel, Kernels, Loss, Op, OpKind,
+    OutputCurvatureKernel, OutputLossKernel, Parameter, PrepareKernel, Rows, RowsKernel, Rule, Setting, SlopesKernel,
+    SourceKind,
+    Step, Targets, Tensor, UpdateKernel, ValueKernel, VjpKernel,
 )
 from fastbp._engine.kernels.random cimport draw, row_key
 from fastbp._engine.kernels.tensors cimport (
@@ -26,13 +27,14 @@ from fastbp._engine.scalar cimport (
     log1p_of_unit, normal_tail_ratio, sigmoid, square_root, tanh, upper_half,
 )
 from fastbp._engine.tile cimport (
-    BLOCKED, COLUMNS, FROM_BIAS, FROM_C, FROM_ZERO, HEIGHTS, LANES, PANEL, PLAIN, TILE_ROWS, TILES, operand, real,
-    result, stream_line, transpose,
+    BLOCKED, COLUMNS, FROM_BIAS, FROM_C, FROM_ZERO, HEIGHTS, LANES, LONE_VECTORS, LONES, PANEL, PLAIN, TILE_ROWS, TILES,
+    operand, real, result, stream_line, transpose,
 )
 
 include "arrays.pxi"
 include "casts.pxi"
 include "activations/table.pxi"
+include "activations/higher.pxi"
 include "activations/s_shaped.pxi"
 include "activations/rectifiers.pxi"
 include "activations/self_gated.pxi"
@@ -50,6 +52,8 @@ include "ops/embedding.pxi"
 include "ops/normalization.pxi"
 include "ops/prelu.pxi"
 include "ops/tangents.pxi"
+include "ops/jets.pxi"
+include "ops/derivatives.pxi"
 include "losses/table.pxi"
 include "losses/by_output.pxi"
 include "losses/by_class_index.pxi"

@@ -70,47 +70,90 @@ cdef void dense_forward(const Op* op, const Context* context, Py_ssize_t start, 
     """Z = X W + b; Y = f(Z)."""
     cdef Py_ssize_t O = op.Y.width, block, width
     cdef real* bias = <real*> context.scratch + DEPTH * PANEL
-    for block in range(blocks(O)):
-        width = width_of(O, block)
-        if op.b != NULL:
-            memset(bias, 0, PANEL * sizeof(real))
-            memcpy(bias, <const real*> op.b + block * PANEL, width * sizeof(real))
-        forward_panel(op, block, width, bias, <real*> context.scratch, start, stop)
-        activate_block(op, context, &op.Z, block, start, stop)
+    if stop - start == 1 and vectors_lie_in_W(op):
+        forward_lone(op, bias, start)
+        for block in range(blocks(O)):
+            activate_block(op, context, &op.Z, block, start, stop)
+    else:
+        for block in range(blocks(O)):
+            width = width_of(O, block)
+            if op.b != NULL:
+                memset(bias, 0, PANEL * sizeof(real))
+                memcpy(bias, <const real*> op.b + block * PANEL, width * sizeof(real))
+            forward_panel(op, block, width, bias, <real*> context.scratch, start, stop)
+            activate_block(op, context, &op.Z, block, start, stop)
     activate_rows(op, context, &op.Z, start, stop)
+
+
+cdef inline bint vectors_lie_in_W(const Op* op) noexcept nogil:
+    """Whether a vector that begins in any row of W lies in memory that may be read."""
+    return op.Y.width % LANES == 0 or (op.W_end != NULL and <const char*> op.W_end - <const char*> op.W >= (
+        ((op.X.width - 1) * op.Y.width + padded(op.Y.width)) * <Py_ssize_t> sizeof(real)))
+
+
+cdef inline void forward_lone(const Op* op, real* bias, Py_ssize_t n) noexcept nogil:
+    """Z of one row, with W read where it lies, several panels at once."""
+    cdef Py_ssize_t O = op.Y.width, first = 0, width
+    cdef Py_ssize_t run = op.X.width if in_plain_rows(op.X) else PANEL
+    cdef const real* A = block_of(op.X, n, 0)
+    cdef const real* b = <const real*> op.b
+    cdef real* Z = NULL
+    while first < O:
+        width = least(LONE_VECTORS * LANES, O - first)
+        if op.b != NULL and width % LANES != 0:
+            memset(bias, 0, padded(width) * sizeof(real))
+            memcpy(bias, <const real*> op.b + first, width * sizeof(real))
+            b = bias
+        elif op.b != NULL:
+            b = <const real*> op.b + first
+        Z = block_of(&op.Z, n, first // PANEL)
+        LONES[parts(width, LANES) - 1](A, run, op.X.block, <const real*> op.W + first, O, op.X.width, Z, op.Z.block, b)
+        first += width
+    width = O % LANES
+    if width != 0:
+        Z = at(&op.Z, n, O - 1) + 1
+        memset(Z, 0, (LANES - width) * sizeof(real))
 
 
 cdef inline void forward_panel(const Op* op, Py_ssize_t block, Py_ssize_t width, const real* bias, real* packed,
                                Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     """Z's features of one block.  A panel that few rows use is read where it lies."""
-    cdef Py_ssize_t I = op.X.width, O = op.Y.width, deepest = even_depth(I), part, k, depth
+    cdef Py_ssize_t I = op.X.width, O = op.Y.width, deepest = even_depth(I), part, k, depth, n
+    cdef Py_ssize_t lanes = padded(width)
     cdef const real* W = <const real*> op.W + block * PANEL
-    cdef bint in_place = width % LANES == 0 and (O <= PANEL or stop - start <= TILE_ROWS)
+    cdef bint in_place = ((width == lanes and O <= PANEL) or stop - start <= TILE_ROWS) and vectors_lie_in_W(op)
     for part in range(parts(I, deepest)):
         k = part * deepest
         depth = least(deepest, I - k)
         if not in_place:
             pack(W + k * O, O, depth, width, packed)
-        rows_times_panel(op.X, k, depth, W + k * O if in_place else packed, O if in_place else padded(width),
+        rows_times_panel(op.X, k, depth, W + k * O if in_place else packed, O if in_place else lanes,
                          &op.Z, block, bias, FROM_C if part > 0 else FROM_BIAS if op.b != NULL else FROM_ZERO,
                          start, stop)
+    if in_place and width < lanes:
+        for n in range(start, stop):
+            memset(block_of(&op.Z, n, block) + width, 0, (lanes - width) * sizeof(real))
 
 
-cdef void dense_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """dZ = dY f'(Z), in dY's place; dX = dZ W'."""
-    cdef Py_ssize_t I = op.X.width, O = op.Y.width, deepest = even_depth(O), block, part, k, depth, width
-    cdef real* packed = <real*> context.scratch
-    activation_slope(op, context, &op.Z, &op.dY, &op.dY, start, stop)
-    if op.dX.data == NULL:
-        return
+cdef inline void times_transposed(const Tensor* A, const real* W, const Tensor* C, real* packed, Py_ssize_t start,
+                                  Py_ssize_t stop) noexcept nogil:
+    """C = A W'."""
+    cdef Py_ssize_t I = C.width, O = A.width, deepest = even_depth(O), block, part, k, depth, width
     for block in range(blocks(I)):
         width = width_of(I, block)
         for part in range(parts(O, deepest)):
             k = part * deepest
             depth = least(deepest, O - k)
-            pack_transposed(<const real*> op.W + block * PANEL * O + k, O, depth, width, packed)
-            rows_times_panel(&op.dY, k, depth, packed, padded(width), op.dX, block, NULL,
-                             FROM_C if part > 0 else FROM_ZERO, start, stop)
+            pack_transposed(W + block * PANEL * O + k, O, depth, width, packed)
+            rows_times_panel(A, k, depth, packed, padded(width), C, block, NULL, FROM_C if part > 0 else FROM_ZERO,
+                             start, stop)
+
+
+cdef void dense_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """dZ = dY f'(Z), in dY's place; dX = dZ W'."""
+    activation_slope(op, context, &op.Z, &op.dY, &op.dY, start, stop)
+    if op.dX.data != NULL:
+        times_transposed(&op.dY, <const real*> op.W, op.dX, <real*> context.scratch, start, stop)
 
 
 cdef void dense_gradient(const Op* op, const Context* context, Py_ssize_t N, Py_ssize_t start, Py_ssize_t stop,
@@ -126,7 +169,7 @@ cdef void dense_gradient(const Op* op, const Context* context, Py_ssize_t N, Py_
             columns_times_panel(op, part * DEPTH, least(DEPTH, N - part * DEPTH), block, width, start, stop,
                                 <real*> context.scratch, part > 0 or op.adds_gradient)
         if bias and op.db != NULL:
-            sum_rows(&op.dY, block, N, <real*> op.db + block * PANEL, op.adds_gradient)
+            sum_rows(&op.dY, block, N, <real*> op.db + block * PANEL, op.adds_bias)
 
 
 cdef void add_gram(const Op* op, const Context* context, Py_ssize_t N, Py_ssize_t first, Py_ssize_t last,
@@ -158,7 +201,7 @@ cdef inline void outer_product(const Op* op, Py_ssize_t start, Py_ssize_t stop, 
         if bias and op.db != NULL:
             dw = <real*> op.db + block * PANEL
             for j in range(width):
-                dw[j] = (dw[j] if op.adds_gradient else 0) + dz[j]
+                dw[j] = (dw[j] if op.adds_bias else 0) + dz[j]
 
 
 cdef inline void columns_times_panel(const Op* op, Py_ssize_t n, Py_ssize_t depth, Py_ssize_t block, Py_ssize_t width,

@@ -92,7 +92,7 @@ cdef void sparse_gradient(const Op* op, const Context* context, Py_ssize_t N, Py
         else:
             add_outer(<const int32_t*> op.rows.columns, x, bounds_of(op, context, n), op, n, start, stop)
     for block in range(blocks(O) if bias and op.db != NULL else 0):
-        sum_rows(&op.dY, block, N, <real*> op.db + block * PANEL, op.adds_gradient)
+        sum_rows(&op.dY, block, N, <real*> op.db + block * PANEL, op.adds_bias)
 
 
 cdef OpKind sparse_dense

@@ -39,20 +39,3 @@ cdef Py_ssize_t saved_by(const Kernels* kernels, const Node* node, Py_ssize_t wi
     cdef Py_ssize_t panel = kernels.panel
     return kernels.item * (node.op.kind.row_numbers * rows
                            + node.op.kind.feature_numbers * ((width + panel - 1) // panel * panel))
-
-
-cdef int place_parameters(const Plan* plan, Node* node, offsets) except -1:
-    """Where the parameters of a node and their gradients lie, from where they begin in the flat vectors."""
-    cdef Py_ssize_t item = plan.kernels.item
-    weights, bias, mean, variance = (*offsets, *[-1] * 4)[:4]
-    node.weights, node.bias = weights, bias
-    if node.weights >= 0:
-        node.op.W = plan.params + node.weights * item
-        node.op.dW = plan.grads + node.weights * item
-    if node.bias >= 0:
-        node.op.b = plan.params + node.bias * item
-        node.op.db = plan.grads + node.bias * item
-    if mean >= 0:
-        node.op.running_mean = plan.params + <Py_ssize_t> mean * item
-        node.op.running_variance = plan.params + <Py_ssize_t> variance * item
-    return 0

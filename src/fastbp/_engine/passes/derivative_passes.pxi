@@ -73,6 +73,8 @@ cdef void backward_of_seeds(const Sweep* sweep, const Context* context, int part
     cdef Tensor* dX = sweep.shifted + part * sweep.operands
     cdef Op op
     for k in range(plan.n_nodes - 1, -1, -1):
+        if not plan.nodes[k].live:
+            continue
         op = plan.nodes[k].op
         op.dX = dX
         for s in range(seeds):
@@ -268,24 +270,24 @@ cdef void second_task(void* job, int part, int of) noexcept nogil:
 
 cdef void parameters_of_row(const Plan* plan, const Context* context, Py_ssize_t n, char* out) noexcept nogil:
     """The gradient of the parameters from row n alone."""
-    cdef Py_ssize_t k, item = plan.kernels.item
+    cdef Py_ssize_t k, u, item = plan.kernels.item
     cdef const Node* node
     cdef Op op
-    cdef Tensor X
+    cdef Tensor[2] X
     for k in range(plan.n_nodes):
         node = plan.nodes + k
         if node.op.kind.gradient == NULL or node.op.frozen or node.weights < 0:
             continue
         op = node.op
-        if op.inputs > 0:
-            X = op.X[0]
-            X.data = <char*> X.data + n * X.pitch * item
-            op.X = &X
-        op.Z.data = <char*> op.Z.data + n * op.Z.pitch * item
-        op.dY.data = <char*> op.dY.data + n * op.dY.pitch * item
+        for u in range(min(op.inputs, 2)):
+            X[u] = of_seed(&node.op.X[u], n, item)
+        op.X, op.Z, op.dY = X, of_seed(&node.op.Z, n, item), of_seed(&node.op.dY, n, item)
         op.dW, op.db = out + node.weights * item, out + node.bias * item if node.bias >= 0 else NULL
-        op.adds_gradient = node.shares_gradient
-        node.op.kind.gradient(&op, context, 1, 0, node.weight_rows, True)
+        op.adds_gradient, op.adds_bias = node.shares_gradient, node.shares_bias
+        if node.live:
+            node.op.kind.gradient(&op, context, 1, 0, node.weight_rows, True)
+        else:
+            no_gradient(&op, 0, node.weight_rows, node.weight_columns, True, item)
 
 
 cdef void rows_gradient_task(void* job, int part, int of) noexcept nogil:

@@ -71,7 +71,7 @@ cdef void backward_rows(const Plan* plan, const Context* context, Py_ssize_t fir
     for k in range(last - 1, first - 1, -1):
         if stops(plan, context):
             return
-        if plan.inputs_wanted or plan.nodes[k].trains:
+        if plan.nodes[k].live and (plan.inputs_wanted or plan.nodes[k].trains):
             plan.nodes[k].op.kind.backward(&plan.nodes[k].op, context, start, stop)
 
 

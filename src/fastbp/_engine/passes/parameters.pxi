@@ -30,7 +30,9 @@ cdef void parameters_task(void* job, int part, int of) noexcept nogil:
             continue
         O = node.weight_columns
         start, stop = cut_inputs(node.weight_rows, O, part, of), cut_inputs(node.weight_rows, O, part + 1, of)
-        if forms:
+        if forms and not node.live:
+            no_gradient(&node.op, start, stop, O, last, plan.kernels.item)
+        elif forms:
             pieces = pieces_of(plan, node, of)
             for piece in range(pieces):
                 if stops(plan, context):
@@ -39,11 +41,12 @@ cdef void parameters_task(void* job, int part, int of) noexcept nogil:
                                       cut_inputs(node.weight_rows, O, part * pieces + piece, of * pieces),
                                       cut_inputs(node.weight_rows, O, part * pieces + piece + 1, of * pieces),
                                       last and piece == pieces - 1)
-        if plan.stopped or plan.rules == NULL or not node.last_of_parameters:
+        if plan.stopped or plan.rules == NULL:
             continue
-        fine &= update_span(plan.rules, plan.params, plan.grads, node.weights + start * O, node.weights + stop * O,
-                            context.scratch)
-        if last and node.bias >= 0:
+        if node.last_of_parameters:
+            fine &= update_span(plan.rules, plan.params, plan.grads, node.weights + start * O,
+                                node.weights + stop * O, context.scratch)
+        if last and node.last_of_bias:
             fine &= update_span(plan.rules, plan.params, plan.grads, node.bias, node.bias + O, context.scratch)
     context.fine = fine
     restore_mode(mode)
@@ -78,6 +81,7 @@ cdef bint gradients(Plan* plan, bint adds, int threads) noexcept nogil:
     cdef Py_ssize_t k
     for k in range(plan.n_nodes):
         plan.nodes[k].op.adds_gradient = adds or plan.nodes[k].shares_gradient
+        plan.nodes[k].op.adds_bias = adds or plan.nodes[k].shares_bias
     if plan.rules != NULL and long_update(plan, threads):
         return formed_update(plan, threads)
     share(parameters_task, plan, threads)

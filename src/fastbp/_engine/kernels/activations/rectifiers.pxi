@@ -145,10 +145,15 @@ cdef void elu_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n
     for i in range(whole(n)):
         dZ[i] = dY[i] * (Y[i] + a) if Y[i] <= 0 else 0
 
+cdef void elu_higher(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha, double beta,
+                     int order) noexcept nogil:
+    elu_curvature(Z, Y, dY, dZ, n, alpha, beta)
+
 cdef Activation* elu_entry = activation(b"elu", b"z > 0: z; else alpha (exp(z) - 1)", elu_value, elu_vjp, elu_curvature)
 elu_entry.start = b"he_normal"
 elu_entry.parameters[0] = setting(b"alpha", 1, 0)
 elu_entry.shape = elu_shape
+elu_entry.higher = <HigherKernel> elu_higher
 
 
 cdef double SELU_SCALE = 1.0507009873554804934
@@ -170,11 +175,16 @@ cdef void selu_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t 
     for i in range(whole(n)):
         dZ[i] = dY[i] * (Y[i] + <real> SELU_BELOW) if Y[i] <= 0 else 0
 
+cdef void selu_higher(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha, double beta,
+                      int order) noexcept nogil:
+    selu_curvature(Z, Y, dY, dZ, n, alpha, beta)
+
 cdef Activation* selu_entry = activation(
     b"selu", b"z > 0: l z; else l a (exp(z) - 1), l = 1.0507..., a = 1.6733... (Klambauer 2017)", selu_value, selu_vjp,
     selu_curvature)
 selu_entry.start = b"lecun_normal"
 selu_entry.bound, selu_entry.low, selu_entry.high = SELU_BELOW, -0.95 * SELU_BELOW, INFINITY
+selu_entry.higher = <HigherKernel> selu_higher
 
 
 cdef void celu_shape(double alpha, double beta, Activation* row) noexcept nogil:
@@ -199,11 +209,19 @@ cdef void celu_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t 
     for i in range(whole(n)):
         dZ[i] = dY[i] * ((Y[i] / a + <real> 1) / a) if Y[i] <= 0 else 0
 
+cdef void celu_higher(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha, double beta,
+                      int order) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real a = <real> alpha, scale = power_of(a, order - 1)
+    for i in range(whole(n)):
+        dZ[i] = dY[i] * ((Y[i] / a + <real> 1) / scale) if Y[i] <= 0 else 0
+
 cdef Activation* celu_entry = activation(
     b"celu", b"z > 0: z; else alpha (exp(z / alpha) - 1)", celu_value, celu_vjp, celu_curvature)
 celu_entry.start = b"he_normal"
 celu_entry.parameters[0] = setting(b"alpha", 1, 0, INFINITY, True)
 celu_entry.shape = celu_shape
+celu_entry.higher = <HigherKernel> celu_higher
 
 
 cdef void softplus_shape(double alpha, double beta, Activation* row) noexcept nogil:
@@ -231,10 +249,19 @@ cdef void softplus_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssiz
         s = -expm1(within(-a * Y[i], -40, 0))
         dZ[i] = dY[i] * (a * s * (<real> 1 - s))
 
+cdef void softplus_higher(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha, double beta,
+                          int order) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real s, a = <real> alpha, scale = power_of(a, order - 1)
+    for i in range(whole(n)):
+        s = -expm1(within(-a * Y[i], -40, 0))
+        dZ[i] = dY[i] * (scale * sigmoid_order(s, <real> 1 - s, order - 1))
+
 cdef Activation* softplus_entry = activation(
     b"softplus", b"log(1 + exp(beta z)) / beta", softplus_value, softplus_vjp, softplus_curvature)
 softplus_entry.parameters[0] = setting(b"beta", 1, 0, INFINITY, True)
 softplus_entry.shape = softplus_shape
+softplus_entry.higher = <HigherKernel> softplus_higher
 
 
 cdef real ROOTED = <real> (1LL << 60)     # the root of its square plus 1 is itself
@@ -272,10 +299,28 @@ cdef void squareplus_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ss
         root = Y[i] + <real> 0.25 * b / Y[i]
         dZ[i] = dY[i] * (<real> 0.5 * b / root / root / root)
 
+cdef void squareplus_higher(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha, double beta,
+                            int order) noexcept nogil:
+    """By r = 1 / sqrt(z^2 + b) and t = z r, which stay small."""
+    cdef Py_ssize_t i
+    cdef real b = <real> alpha, low, r, t, h
+    for i in range(whole(n)):
+        low = <real> 0.25 * b / Y[i]
+        r = <real> 1 / (Y[i] + low)
+        t = (Y[i] - low) * r
+        if order == 3:
+            h = <real> -1.5 * t * r
+        elif order == 4:
+            h = (<real> 7.5 * t * t - <real> 1.5) * r * r
+        else:
+            h = t * (<real> 22.5 - <real> 52.5 * t * t) * r * r * r
+        dZ[i] = dY[i] * (h * b * r * r * r)
+
 cdef Activation* squareplus_entry = activation(
     b"squareplus", b"(z + sqrt(z^2 + b)) / 2", squareplus_value, squareplus_vjp, squareplus_curvature)
 squareplus_entry.parameters[0] = setting(b"b", 4, 0, INFINITY, True)
 squareplus_entry.shape = squareplus_shape
+squareplus_entry.higher = <HigherKernel> squareplus_higher
 
 
 cdef void abs_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
@@ -310,6 +355,7 @@ cdef void square_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize_
 
 cdef Activation* square_entry = activation(b"square", b"z^2", square_value, square_vjp, square_curvature, True)
 square_entry.bound = INFINITY
+square_entry.higher = <HigherKernel> nothing_higher
 
 
 cdef void exp_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
@@ -328,6 +374,12 @@ cdef void exp_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n
     for i in range(whole(n)):
         dZ[i] = dY[i] * Y[i]
 
+cdef void exp_higher(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha, double beta,
+                     int order) noexcept nogil:
+    exp_vjp(Z, Y, dY, dZ, n, alpha, beta)
+
 cdef Activation* exp_entry = activation(b"exp", b"exp(z)", exp_value, exp_vjp, exp_curvature)
 exp_entry.synonyms = b"exponential"
 exp_entry.bound = INFINITY
+
+exp_entry.higher = <HigherKernel> exp_higher

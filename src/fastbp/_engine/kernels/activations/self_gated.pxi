@@ -55,10 +55,21 @@ cdef void silu_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t 
         z = within(Z[i], -FAR, FAR)
         dZ[i] = dY[i] * gate_curvature(z, z, 1, 0)
 
+cdef void silu_higher(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha, double beta,
+                      int order) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real z
+    cdef real[6] w
+    w[1], w[2], w[3], w[4], w[5] = 1, 0, 0, 0, 0
+    for i in range(whole(n)):
+        z = within(Z[i], -FAR, FAR)
+        dZ[i] = dY[i] * gate_higher(z, z, w, order)
+
 cdef Activation* silu_entry = activation(b"silu", b"z / (1 + exp(-z))", silu_value, silu_vjp, silu_curvature, True)
 silu_entry.synonyms = b"swish"
 silu_entry.start = b"he_normal"
 silu_entry.bound = 1.09983932
+silu_entry.higher = <HigherKernel> silu_higher
 
 
 cdef void quick_gelu_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
@@ -86,10 +97,21 @@ cdef void quick_gelu_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ss
         z = within(Z[i], -FAR, FAR)
         dZ[i] = dY[i] * gate_curvature(z, <real> QUICK * z, <real> QUICK, 0)
 
+cdef void quick_gelu_higher(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha, double beta,
+                            int order) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real z
+    cdef real[6] w
+    w[1], w[2], w[3], w[4], w[5] = <real> QUICK, 0, 0, 0, 0
+    for i in range(whole(n)):
+        z = within(Z[i], -FAR, FAR)
+        dZ[i] = dY[i] * gate_higher(z, <real> QUICK * z, w, order)
+
 cdef Activation* quick_gelu_entry = activation(
     b"quick_gelu", b"z / (1 + exp(-1.702 z))", quick_gelu_value, quick_gelu_vjp, quick_gelu_curvature, True)
 quick_gelu_entry.start = b"he_normal"
 quick_gelu_entry.bound = 1.09983932
+quick_gelu_entry.higher = <HigherKernel> quick_gelu_higher
 
 
 cdef void gelu_tanh_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
@@ -118,12 +140,25 @@ cdef void gelu_tanh_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssi
         dZ[i] = dY[i] * gate_curvature(z, z * (<real> TANH_1 + w), <real> TANH_1 + <real> 3 * w,
                                        <real> (6 * TANH_3) * z)
 
+cdef void gelu_tanh_higher(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha, double beta,
+                           int order) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real z, v
+    cdef real[6] w
+    w[3], w[4], w[5] = <real> (6 * TANH_3), 0, 0
+    for i in range(whole(n)):
+        z = within(Z[i], -22, 22)
+        v = <real> TANH_3 * z * z
+        w[1], w[2] = <real> TANH_1 + <real> 3 * v, <real> (6 * TANH_3) * z
+        dZ[i] = dY[i] * gate_higher(z, z * (<real> TANH_1 + v), w, order)
+
 cdef Activation* gelu_tanh_entry = activation(
     b"gelu_tanh", b"z/2 (1 + tanh(sqrt(2 / pi) (z + 0.044715 z^3)))", gelu_tanh_value, gelu_tanh_vjp,
     gelu_tanh_curvature, True)
 gelu_tanh_entry.synonyms = b"gelu_new gelu_pytorch_tanh gelu_approximate"
 gelu_tanh_entry.start = b"he_normal"
 gelu_tanh_entry.bound = 1.12900
+gelu_tanh_entry.higher = <HigherKernel> gelu_tanh_higher
 
 
 cdef double DENSITY = 0.39894228040143267794    # 1 / sqrt(2 pi)
@@ -159,10 +194,26 @@ cdef void gelu_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t 
         z = within(Z[i], -EDGE, EDGE)
         dZ[i] = dY[i] * exp_of_negative(<real> -0.5 * z * z) * <real> DENSITY * (<real> 2 - z * z)
 
+cdef void gelu_higher(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha, double beta,
+                      int order) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real z, v, h
+    for i in range(whole(n)):
+        z = within(Z[i], -EDGE, EDGE)
+        v = z * z
+        if order == 3:
+            h = z * (v - <real> 4)
+        elif order == 4:
+            h = v * (<real> 7 - v) - <real> 4
+        else:
+            h = z * (<real> 18 + v * (v - <real> 11))
+        dZ[i] = dY[i] * (exp_of_negative(<real> -0.5 * v) * <real> DENSITY * h)
+
 cdef Activation* gelu_entry = activation(
     b"gelu", b"z/2 (1 + erf(z / sqrt(2)))", gelu_value, gelu_vjp, gelu_curvature, True)
 gelu_entry.start = b"he_normal"
 gelu_entry.bound = 1.12890
+gelu_entry.higher = <HigherKernel> gelu_higher
 
 
 cdef void mish_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
@@ -196,10 +247,30 @@ cdef void mish_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t 
         first *= <real> 2 + z * ((<real> 1 + <real> 2 * e) / (<real> 1 + e) - <real> 4 * e * ((<real> 1 + e) * r))
         dZ[i] = dY[i] * first
 
+cdef void mish_higher(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha, double beta,
+                      int order) noexcept nogil:
+    """z tanh(w), w = log(1 + exp(z)): w' is the sigmoid."""
+    cdef Py_ssize_t i
+    cdef int k
+    cdef real z, e, m, r
+    cdef real[6] s
+    cdef real[6] w
+    s[0] = w[0] = 0
+    for i in range(whole(n)):
+        z = within(Z[i], -FAR, 20)
+        e = exp(z)
+        m = e * (e + <real> 2)
+        r = <real> 1 / (<real> 1 + e)
+        for k in range(1, 6):
+            s[k] = tanh_order(m / (m + <real> 2), k)
+            w[k] = sigmoid_order(e * r, r, k - 1)
+        dZ[i] = dY[i] * (z * composed(s, w, order) + <real> order * composed(s, w, order - 1))
+
 cdef Activation* mish_entry = activation(
     b"mish", b"z tanh(log(1 + exp(z)))", mish_value, mish_vjp, mish_curvature, True)
 mish_entry.start = b"he_normal"
 mish_entry.bound = 1.08849
+mish_entry.higher = <HigherKernel> mish_higher
 
 
 cdef void hard_swish_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
@@ -229,3 +300,4 @@ cdef Activation* hard_swish_entry = activation(
 hard_swish_entry.synonyms = b"hardswish hard_silu"
 hard_swish_entry.start = b"he_normal"
 hard_swish_entry.bound = 1.5
+hard_swish_entry.higher = <HigherKernel> nothing_higher

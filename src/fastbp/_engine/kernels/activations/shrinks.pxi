@@ -21,9 +21,16 @@ cdef void tanh_shrink_curvature(operand Z, operand Y, operand dY, real* dZ, Py_s
         t = tanh(Z[i])
         dZ[i] = dY[i] * (<real> 2 * t * (<real> 1 - t * t))
 
+cdef void tanh_shrink_higher(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha, double beta,
+                             int order) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(whole(n)):
+        dZ[i] = -dY[i] * tanh_order(tanh(Z[i]), order)
+
 cdef Activation* tanh_shrink_entry = activation(
     b"tanh_shrink", b"z - tanh(z)", tanh_shrink_value, tanh_shrink_vjp, tanh_shrink_curvature, True)
 tanh_shrink_entry.synonyms = b"tanhshrink"
+tanh_shrink_entry.higher = <HigherKernel> tanh_shrink_higher
 
 
 cdef void soft_shrink_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:

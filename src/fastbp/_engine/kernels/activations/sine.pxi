@@ -191,7 +191,12 @@ cdef void sin_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n
                         double beta) noexcept nogil:
     times_waves(Z, dY, dZ, n, 2)
 
-activation(b"sin", b"sin(z)", sin_value, sin_vjp, sin_curvature, True)
+cdef void sin_higher(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha, double beta,
+                     int order) noexcept nogil:
+    times_waves(Z, dY, dZ, n, order)
+
+cdef Activation* sin_entry = activation(b"sin", b"sin(z)", sin_value, sin_vjp, sin_curvature, True)
+sin_entry.higher = <HigherKernel> sin_higher
 
 
 cdef void cos_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
@@ -204,4 +209,10 @@ cdef void cos_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n
                         double beta) noexcept nogil:
     times_waves(Z, dY, dZ, n, 3)
 
-activation(b"cos", b"cos(z)", cos_value, cos_vjp, cos_curvature, True)
+cdef void cos_higher(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha, double beta,
+                     int order) noexcept nogil:
+    times_waves(Z, dY, dZ, n, order + 1)
+
+cdef Activation* cos_entry = activation(b"cos", b"cos(z)", cos_value, cos_vjp, cos_curvature, True)
+
+cos_entry.higher = <HigherKernel> cos_higher

@@ -4,6 +4,7 @@
     name_vjp     dZ = dY f'(Z); dZ may be dY; the slope comes from Z or from Y, whichever is cheaper, and an entry with
                  keeps_input = True has Z kept
     name_curvature   dZ = dY f''(Z), for second derivatives; an entry without one is piecewise linear
+    name_higher  the same of orders 3 to 5, which every entry with a curvature has
 
 At a kink the slope is the left one.  Lengths are whole vectors: what is left of one is filled up by the caller, and
 loops have no second part.  Element by element where it can be: only softmax and its like, and what draws, work by rows.

@@ -62,7 +62,7 @@ cdef inline void scale_gradient(const Op* op, const Tensor* Z, Py_ssize_t N, bin
                 for j in range(width):
                     dgamma[j] += dy[j] * z[j]
         if beta and op.db != NULL:
-            sum_rows(&op.dY, block, N, <real*> op.db + block * PANEL, op.adds_gradient)
+            sum_rows(&op.dY, block, N, <real*> op.db + block * PANEL, op.adds_bias)
 
 
 cdef void normalization_gradient(const Op* op, const Context* context, Py_ssize_t N, Py_ssize_t start,

@@ -3,30 +3,40 @@
 Their backward passes give second derivatives.
 """
 
+cdef inline void times_derivative(const Op* op, const real* Z, const real* Y, const real* A, real* C, Py_ssize_t n,
+                                  Py_ssize_t order) noexcept nogil:
+    """C = A f^(order)(Z), for orders from 1; C may be A."""
+    if order == 1:
+        op.activation.vjp(Z, Y, A, C, n, op.alpha, op.beta)
+    elif op.activation.curvature == NULL:
+        memset(C, 0, n * sizeof(real))
+    elif order == 2:
+        op.activation.curvature(Z, Y, A, C, n, op.alpha, op.beta)
+    else:
+        op.activation.higher(Z, Y, A, C, n, op.alpha, op.beta, <int> order)
+
+
 cdef void slope_forward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """Y = f'(Z), with Z = X[0] and f(Z) = X[1]."""
+    """Y = f'(Z), or the derivative of the order `step`, with Z = X[0] and f(Z) = X[1]."""
     cdef Py_ssize_t block, n
     for n in range(start, stop):
         fill_row(&op.Y, n, 1)
     for block in range(blocks(op.Y.width)):
-        op.activation.vjp(block_of(op.X, start, block), block_of(&op.X[1], start, block),
-                          block_of(&op.Y, start, block), block_of(&op.Y, start, block),
-                          numbers_in(&op.Y, start, stop), op.alpha, op.beta)
+        times_derivative(op, block_of(op.X, start, block), block_of(&op.X[1], start, block),
+                         block_of(&op.Y, start, block), block_of(&op.Y, start, block),
+                         numbers_in(&op.Y, start, stop), op.step)
 
 cdef void slope_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """dZ = dY f''(Z): the whole derivative, so that none goes to f(Z)."""
+    """dZ = dY f''(Z), or one order above the forward pass's: the whole derivative, so that none goes to f(Z)."""
     cdef Py_ssize_t block
     if op.dX[1].data != NULL:
         zero_rows(&op.dX[1], start, stop)
     if op.dX.data == NULL:
         return
-    if op.activation.curvature == NULL:
-        zero_rows(op.dX, start, stop)
-        return
     for block in range(blocks(op.Y.width)):
-        op.activation.curvature(block_of(op.X, start, block), block_of(&op.X[1], start, block),
-                                block_of(&op.dY, start, block), block_of(op.dX, start, block),
-                                numbers_in(&op.Y, start, stop), op.alpha, op.beta)
+        times_derivative(op, block_of(op.X, start, block), block_of(&op.X[1], start, block),
+                         block_of(&op.dY, start, block), block_of(op.dX, start, block),
+                         numbers_in(&op.Y, start, stop), op.step + 1)
 
 op_kind(b"slope", slope_forward, slope_backward)
 

@@ -1,0 +1,56 @@
+"""What a program fills in of a node once: its parameters, who shares them, and its outputs."""
+
+cdef int place_parameters(const Plan* plan, Node* node, offsets, const char* end) except -1:
+    """Where the parameters of a node and their gradients lie, from where they begin in the flat vectors; W may be read
+    up to `end`."""
+    cdef Py_ssize_t item = plan.kernels.item
+    weights, bias, mean, variance = (*offsets, *[-1] * 4)[:4]
+    node.weights, node.bias = weights, bias
+    if node.weights >= 0:
+        node.op.W, node.op.W_end = plan.params + node.weights * item, end
+        node.op.dW = plan.grads + node.weights * item
+    if node.bias >= 0:
+        node.op.b = plan.params + node.bias * item
+        node.op.db = plan.grads + node.bias * item
+    if mean >= 0:
+        node.op.running_mean = plan.params + <Py_ssize_t> mean * item
+        node.op.running_variance = plan.params + <Py_ssize_t> variance * item
+    return 0
+
+
+cdef void share_parameters(Plan* plan, Py_ssize_t k, dict seen) except *:
+    """Nodes with the same parameters add up their gradients, and the last of them updates.
+
+    The last that has the weights and the last that has the bias may differ: a derivative has no bias.
+    """
+    cdef Node* node = plan.nodes + k
+    cdef Node* before
+    if node.weights < 0:
+        return
+    node.shares_gradient = node.weights in seen
+    node.last_of_parameters = True
+    if node.shares_gradient:
+        before = plan.nodes + <Py_ssize_t> seen[node.weights]
+        before.last_of_parameters = False
+        if node.constraint == NULL:
+            node.constraint, node.limit = before.constraint, before.limit
+    seen[node.weights] = k
+    if node.bias >= 0:
+        node.last_of_bias = True
+        node.shares_bias = ("bias", node.bias) in seen
+        if node.shares_bias:
+            plan.nodes[<Py_ssize_t> seen["bias", node.bias]].last_of_bias = False
+        seen["bias", node.bias] = k
+
+
+cdef void several_outputs(Program program, Node* node, spec) except *:
+    """Room for the tensors of an op that has a table, and the table."""
+    cdef Py_ssize_t n = 1 + len(spec.others)
+    node.op.outputs = n
+    if "table" not in spec.settings:
+        return
+    table = np.array(spec.settings["table"], np.int64)
+    program.arrays.append(table)
+    node.op.table = <const int64_t*> address(table, table.nbytes)
+    node.op.Ys = <Tensor*> program.own(n * sizeof(Tensor))
+    node.op.dYs = <Tensor*> program.own(n * sizeof(Tensor))

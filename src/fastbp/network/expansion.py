@@ -1,0 +1,147 @@
+"""From a network's nodes to the engine's ops: one op a node, or several where derivatives are among them.
+
+A net without derivatives is translated node by node. With derivatives, the nodes that these cross are taken apart into
+ops that have tangent rules, and a derivative becomes the ops that compute it; `tensors` says which tensor a node is.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastbp import _engine
+from fastbp.layers.node import Node
+
+GRADIENT = 4  # the first of the columns of the engine's figures that stand for a gradient or for weights
+
+
+class Expansion(NamedTuple):
+    """The graph (widths, ops, inputs, outputs), the same with fused jets, and what of it belongs to which node."""
+
+    graph: tuple[list, list, list, list]
+    fused: tuple[list, list, list, list]
+    tensors: list[int]  # of each node
+    parents: list[list[int]]  # of each node, by number
+    derived: frozenset[int]  # the nodes that are derivatives
+    parts: list[list[int]] | None  # the tensors that are made for each node; None where each node is one op
+
+    def rows_of(self, table: np.ndarray, fused: bool) -> np.ndarray:
+        """The rows of an array by ops, of those that make the nodes; what they say of weights, of those that have them.
+
+        A node may be several ops: the last of them has its values, another one its weights and with them its dZ.
+        """
+        if self.parts is None:
+            return table
+        ops = (self.fused if fused else self.graph)[1]
+        made = {t: k for k, op in enumerate(ops) for t in (*op[4].get("others", ()), op[2])}
+        rows = []
+        for k, (t, parts) in enumerate(zip(self.tensors, self.parts, strict=True)):
+            if t not in made:
+                continue
+            rows.append(table[made[t]].copy())
+            weighted = [made[part] for part in parts if ops[made[part]][3]]
+            if weighted and table.ndim > 1 and k not in self.derived:
+                rows[-1][GRADIENT:] = table[weighted[0]][GRADIENT:]
+        return np.array(rows)
+
+    def by_node(self, values: list) -> list:
+        """What a list by tensors has for each node."""
+        return values if self.parts is None else [values[t] for t in self.tensors]
+
+    def explained(self, apart: list, values: list, totals: dict, edges: list) -> tuple:
+        """By node: values, gradients, what was sent to each parent, Z before an activation; from those by tensor."""
+        made = {op[2]: k for k, op in enumerate(apart)}
+        sent: dict[int, list] = {}
+        Z: dict[int, np.ndarray] = {}
+        assert self.parts is not None
+        for k, (t, parts) in enumerate(zip(self.tensors, self.parts, strict=True)):
+            own = [made[part] for part in parts]
+            own += [made[p] for j in own for p in apart[j][1] if p in made and p >= len(self.graph[0])]
+            if t in made and apart[made[t]][0] == "activation":
+                Z[k] = values[apart[made[t]][1][0]]
+            sent[k] = []
+            for parent in self.parents[k]:
+                wanted = self.tensors[parent]
+                shares = [edges[j][u] for j in own for u, p in enumerate(apart[j][1]) if p == wanted]
+                sent[k].append(sum(shares, np.zeros_like(values[wanted])))
+        return self.by_node(values), {k: totals[t] for k, t in enumerate(self.tensors)}, sent, Z
+
+    def tensors_with(self, parts: Iterable[tuple[int, int]], fused: bool) -> frozenset[int]:
+        """The tensors made by ops that have parameters between these ends."""
+        ops = (self.fused if fused else self.graph)[1]
+        spans = list(parts)
+        return frozenset(
+            op[2] for op in ops if any(start <= offset < stop for offset in op[3] for start, stop in spans)
+        )
+
+
+def expanded(
+    nodes: Iterable[Node], inputs: Iterable[Node], outputs: Iterable[Node], offsets_of: Callable[[Any], tuple]
+) -> Expansion:
+    """The ops of nodes in topological order; `offsets_of` a layer says where its parameters begin."""
+    nodes = tuple(nodes)
+    numbers = {node: k for k, node in enumerate(nodes)}
+    if any(node.layer is not None and node.layer.kind == "derivative" for node in nodes):
+        return _with_derivatives(numbers, inputs, outputs, offsets_of)
+    ops = []
+    for node, number in numbers.items():
+        if node.layer is not None:
+            parents = tuple(numbers[parent] for parent in node.parents)
+            ops.append((node.layer.kind, parents, number, offsets_of(node.layer), _settings(node, number)))
+    ends = [[numbers[node] for node in each] for each in (inputs, outputs)]
+    graph = ([node.width for node in nodes], ops, ends[0], ends[1])
+    return Expansion(graph, graph, list(range(len(nodes))), [], frozenset(), None)
+
+
+def _settings(node, number):
+    return node.layer.op(number, *(parent.width for parent in node.parents))
+
+
+def _with_derivatives(numbers, inputs, outputs, offsets_of):
+    graph = _engine.DerivativeGraph()
+    crossed = _crossed(numbers)
+    tensors: dict[Node, int] = {}
+    parts: list[list[int]] = []
+    for node, number in numbers.items():
+        before = len(graph.ops)
+        parents = tuple(tensors[parent] for parent in node.parents)
+        if node.layer is None:
+            tensors[node] = graph.tensor(node.width)
+        elif node.layer.kind == "derivative":
+            made = node.layer.expanded(graph, *parents)
+            tensors[node] = made if made in graph.maker else graph.copy(made)
+        else:
+            settings = _settings(node, number)
+            offsets = offsets_of(node.layer)
+            tensors[node] = graph.node(node.layer.kind, parents, node.width, offsets, settings, node in crossed)
+        parts.append([op[2] for op in graph.ops[before:]])
+    public = [tensors[node] for node in numbers]
+    ops = _engine.needed(graph.ops, public)
+    widths, ops, new = _engine.compact(graph.widths, ops, public)
+    public = [new[t] for t in public]
+    ends = [[new[tensors[node]] for node in each] for each in (inputs, outputs)]
+    fused = _engine.fused(ops, set(public))
+    made = [[new[t] for t in each if t in new] for each in parts]
+    derived = frozenset(k for node, k in numbers.items() if node.layer is not None and node.layer.kind == "derivative")
+    parents = [[numbers[parent] for parent in node.parents] for node in numbers]
+    return Expansion((widths, ops, *ends), (widths, fused, *ends), public, parents, derived, made)
+
+
+def _crossed(nodes: Iterable[Node]) -> set[Node]:
+    """The nodes that a derivative goes through."""
+    nodes = list(nodes)
+    found: set[Node] = set()
+    for made in nodes:
+        if made.layer is None or made.layer.kind != "derivative":
+            continue
+        u, source = made.parents[:2]
+        depends = {source}
+        for node in nodes:
+            if not depends.isdisjoint(node.parents):
+                depends.add(node)
+        above = {u}
+        for node in reversed(nodes):
+            if node in above and node is not source:
+                above.update(node.parents)
+        found |= depends & above - {source}
+    return found

@@ -1,0 +1,43 @@
+"""What a network is built from: its nodes in order, the slices of its parameters, and their initial values."""
+
+import math
+
+import numpy as np
+
+from fastbp.inputs import checks
+from fastbp.layers.layer import Layer
+from fastbp.layers.node import Input, Node, topological_order
+
+
+def ordered(inputs: tuple[Input, ...], outputs: tuple[Node, ...]) -> tuple[Node, ...]:
+    """All nodes in topological order; raises if the graph is not whole."""
+    for what, nodes in (("inputs", inputs), ("outputs", outputs)):
+        if not nodes:
+            raise ValueError(f"a model needs {what}, got none")
+    checks.distinct(inputs, "the input")
+    nodes = topological_order(outputs)
+    needed, given = set(nodes), set(inputs)
+    for node in inputs:
+        if node not in needed:
+            raise ValueError(f"{node!r} is an input that no output is computed from")
+    for node in nodes:
+        if node.layer is None and node not in given:
+            raise ValueError(f"{node!r} is needed by an output and is not among the inputs")
+    return nodes
+
+
+def started(layers: tuple[Layer, ...], names: dict, seed: int | None) -> dict[str, np.ndarray]:
+    """Initial values of all parameters by their full names."""
+    rng = np.random.default_rng(seed)
+    return {f"{names[layer]}.{name}": value for layer in layers for name, value in layer.start_values(rng).items()}
+
+
+def slices_of(layers: tuple[Layer, ...], names: dict) -> dict[str, tuple[slice, tuple[int, ...]]]:
+    """Slice of the flat vector and shape of each parameter by its full name."""
+    slices, offset = {}, 0
+    for layer in layers:
+        for name, shape in (layer.fixed_shapes or {}).items():
+            size = math.prod(shape)
+            slices[f"{names[layer]}.{name}"] = (slice(offset, offset + size), shape)
+            offset += size
+    return slices
