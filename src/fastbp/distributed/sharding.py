@@ -25,6 +25,7 @@ def shard(X: Any, y: Any, group: Group) -> tuple[Any, Any]:
 
     Examples
     --------
+    >>> import numpy as np
     >>> from fastbp import distributed
     >>> X, y = np.arange(10).reshape(5, 2), np.arange(5)
     >>> [distributed.shard(X, y, group)[1].tolist() for group in distributed.threads(2)]

@@ -276,7 +276,8 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
     ...     return fb.Sequential(fb.Input(inputs), fb.Dense(8, "tanh"), fb.Dense(outputs), seed=seed)
     >>> X = np.random.default_rng(0).normal(size=(200, 3))
     >>> from fastbp.sklearn import NetworkRegressor
-    >>> model = NetworkRegressor(build, optimizer__lr=0.02, random_state=0).fit(X, X[:, 0] * X[:, 1])
+    >>> model = NetworkRegressor(build, optimizer__lr=0.02, epochs=200, random_state=0)
+    >>> model = model.fit(X, X[:, 0] * X[:, 1])
     >>> model.score(X, X[:, 0] * X[:, 1]) > 0.8
     True
     """

@@ -55,7 +55,7 @@ class StepInHalves:
         >>> from fastbp import Dense, Input, Sequential, Trainer
         >>> trainer = Trainer(Sequential(Input(2), Dense(1), seed=0), "mse", "sgd")
         >>> loss, weight = trainer.gradients(np.eye(2), [[1.0], [2.0]])
-        >>> trainer.net.grads *= 0.5
+        >>> trainer.net.grads[...] *= 0.5
         >>> trainer.update(weight=weight)
         >>> weight, trainer.gradients(np.eye(2), [[1.0], [2.0]])[0] < loss
         (2.0, True)
