@@ -347,3 +347,14 @@ def test_interruption_of_one_rank():
     assert isinstance(errors[0], fb.distributed.RankError)
     assert str(errors[0]) == "rank 1: KeyboardInterrupt: "
     assert isinstance(errors[1], KeyboardInterrupt)
+
+
+def test_row_sets_are_refused_on_all_ranks():
+    def train(group):
+        net = fb.Sequential(fb.Input(INPUTS), fb.Dense(OUTPUTS), seed=0)
+        net.fit({"known": (X, np.zeros((ROWS, OUTPUTS)))}, group=group)
+
+    errors = {str(error) for error in on_ranks(2, train)}
+    assert errors == {
+        "rank 0 (and ranks 1): TypeError: a group trains on arrays or batches, not on row sets",
+    }

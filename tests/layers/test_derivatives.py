@@ -146,13 +146,18 @@ def wired(name: str) -> tuple[fb.Input, fb.layers.Node]:
         "residual": lambda: fb.Residual(fb.Dense(6, "tanh"), fb.LayerNorm(), fb.Dense(5))(h),
         "linear": lambda: fb.Activation("linear")(h),
         "softmax": lambda: fb.Activation("softmax")(h),
+        "divide": lambda: h / (g + 1.5),
+        "power": lambda: (g + 0.5) ** 2.5 - h**2,
+        "functions": lambda: fb.log(g + 1) * fb.exp(h) + fb.sqrt(g) + fb.sin(h) * fb.cos(g),
+        "sums": lambda: fb.mean(h * g) * h + fb.dot(h, g) + fb.sum(g),
+        "parameters": lambda: fb.Parameter([0.5, -1.0, 2.0, 0.3, 1.0]) * h + fb.Parameter(0.3) * g,
     }[name]()
     return x, fb.Dense(2, "tanh")(made)
 
 
 GATES = ("add", "average", "subtract", "multiply", "maximum", "minimum", "concatenate", "broadcast", "layer norm")
 GATES += ("layer norm without gamma", "rms norm", "batch norm", "prelu", "one prelu", "glu", "highway", "maxout")
-GATES += ("residual", "linear", "softmax")
+GATES += ("residual", "linear", "softmax", "divide", "power", "functions", "sums", "parameters")
 
 
 @pytest.mark.filterwarnings("ignore:.*second derivative is 0")
@@ -198,6 +203,18 @@ def test_derivatives_of_derivatives_of_other_kinds() -> None:
         fb.directional(forces, x, forces),
     ]
     assert_as_torch(fb.Model(x, outs, dtype="float64", seed=5))
+
+
+def test_reverse_mode_where_an_op_has_no_gradient_rule() -> None:
+    """The second derivative of a determinant has an op of its own: forward mode takes over, or the error says so."""
+    x = fb.Input(3)
+    ld = fb.logdet(x + fb.Dense(3)(fb.Dense(4, "tanh")(x)), x)
+    first = fb.diff(ld, x[:, 0])
+    assert_as_torch(fb.Model(x, fb.grad(first, x), dtype="float64", seed=2))
+    x = fb.Input(3)
+    first = fb.diff(fb.logdet(x + fb.Dense(3)(fb.Dense(4, "tanh")(x)), x), x[:, 0])
+    with pytest.raises(ValueError, match=r'mode="reverse" does not go through .inverse.'):
+        fb.Model(x, fb.grad(first, x, mode="reverse"))
 
 
 def test_two_inputs_and_shared_layers() -> None:
@@ -400,6 +417,8 @@ def moved(kind: str) -> fb.Model:
         h = fb.LayerNorm()(fb.Dense(4)(h))
     if kind == "prelu":
         h = fb.PReLU(init=0.3)(h)
+    if kind in ("divide", "power", "log"):
+        h = fb.log(h + 2) ** 1.5 / (h * h + 1)
     if kind in ("log_det", "inverse", "interleave"):
         z = h + 2 * x
         u = fb.logdet(z, x) + fb.Dense(1)(fb.jac(z, x, mode="forward"))
@@ -415,6 +434,7 @@ def moved(kind: str) -> fb.Model:
 
 RULES = ["dense", "multiply", "concatenate", "slice", "subtract", "maximum", "jet", "slope", "transposed", "prelu"]
 RULES += ["scatter", "reciprocal_root", "scale", "sum", "broadcast", "log_det", "inverse", "interleave"]
+RULES += ["divide", "power", "log"]
 
 
 @pytest.mark.filterwarnings("ignore:.*second derivative is 0")
@@ -445,6 +465,7 @@ REVERSED = [
     "broadcast",
 ]
 REVERSED += ["reciprocal_root", "scale", "log_det", "interleave", "add"]
+REVERSED += ["divide", "power", "log"]
 
 
 @pytest.mark.filterwarnings("ignore:.*second derivative is 0")

@@ -4,7 +4,7 @@ from fastbp._engine import functional as functional
 from fastbp._engine.batches import Batches as Batches
 from fastbp._engine.chain import Chain as Chain
 from fastbp._engine.derivative_graph import DerivativeGraph as DerivativeGraph
-from fastbp._engine.derivative_rules import OrderTooHigh as OrderTooHigh
+from fastbp._engine.derivative_rules import OrderTooHigh as OrderTooHigh, parts_of_jet as parts_of_jet
 from fastbp._engine.derivatives import (
     parameter_second as parameter_second,
     pull as pull,
@@ -43,6 +43,7 @@ from fastbp._engine.reverse_graph import (
     NoGradientRule as NoGradientRule,
     gradient_of_tensor as gradient_of_tensor,
     products_between as products_between,
+    without_rule as without_rule,
 )
 from fastbp._engine.sources import Source as Source, SparseSource as SparseSource
 from fastbp._engine.tables import (

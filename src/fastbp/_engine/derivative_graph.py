@@ -41,7 +41,7 @@ class DerivativeGraph(Tangents):
             return folded
         if kind == "dense":
             settings = {"activation": "linear", **settings, **self.limits.get(offsets[0], {})}
-        key = (kind, tuple(parents), width, tuple(offsets), tuple(sorted(settings.items())))
+        key = (kind, tuple(parents), width, tuple(offsets), _hashable(settings))
         if key not in self.made:
             self.made[key] = self._emit(kind, parents, width, offsets, settings)
         return self.made[key]
@@ -202,3 +202,7 @@ class DerivativeGraph(Tangents):
 
     def pushed(self, Z, Y, TZ, settings):
         return rules.first(self, Z, Y, TZ, settings)
+
+
+def _hashable(settings):
+    return tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in sorted(settings.items()))

@@ -50,7 +50,7 @@ def second(graph, Z, Y, S, pairs, settings):
     return graph.op("jet", parents, table=table, **function_of(settings))
 
 
-def parts_of(parents, table):
+def parts_of_jet(parents, table):
     """Of a jet of one output: its S or T, and its pairs of tensors with weights."""
     _, _, kind, given, start, stop = table[:6]
     pairs = [table[6 + 3 * k : 9 + 3 * k] for k in range(start, stop)]
@@ -69,7 +69,7 @@ def _slope(graph, xs, ts, width, offsets, settings):
 def _jet(graph, xs, ts, width, offsets, settings):
     made = graph.op("jet", xs, None, **settings)
     (Z, Y), TZ = xs[:2], ts[0]
-    kind, given, pairs = parts_of(xs, settings["table"])
+    kind, given, pairs = parts_of_jet(xs, settings["table"])
     T, TT = (None, None) if given is None else (xs[given], ts[given])
     if kind == FIRST:
         return made, second(graph, Z, Y, TT, [(TZ, T, 1)], settings)

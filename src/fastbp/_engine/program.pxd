@@ -112,8 +112,8 @@ cdef class Program:
     cdef int claim(self, int threads, Py_ssize_t rows) except -1
     cdef void begin(self, bint training, uint64_t seed, uint64_t step) noexcept nogil
     cdef void predict_rows(self, Py_ssize_t N, int threads, bint tiny=*) except *
-    cdef double value_and_gradients(self, bint training, uint64_t seed, uint64_t step, int wanted,
-                                    int most) noexcept nogil
+    cdef double value_and_gradients(self, bint training, uint64_t seed, uint64_t step, int wanted, int most,
+                                    bint adds=*) noexcept nogil
     cdef int batch(self, Chain chain, double lr, uint64_t seed, uint64_t step, bint direct, int wanted, int most,
                    double* loss) noexcept nogil
     cdef int batch_on(self, int threads, Chain chain, double lr, uint64_t seed, uint64_t step, bint direct,

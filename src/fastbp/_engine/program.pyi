@@ -57,5 +57,6 @@ class Program:
         step: int,
         training: bool,
         threads: int = 1,
+        adds: bool = False,
     ) -> float: ...
     def run(self, batches: Batches, seed: int, step: int, threads: int = 1) -> tuple[int, int]: ...

@@ -305,9 +305,9 @@ cdef class Program:
             return 3 if self.plan.stopped else 2
         return 0
 
-    cdef double value_and_gradients(self, bint training, uint64_t seed, uint64_t step, int wanted,
-                                    int most) noexcept nogil:
-        """The loss of the attached rows; grads hold its gradient."""
+    cdef double value_and_gradients(self, bint training, uint64_t seed, uint64_t step, int wanted, int most,
+                                    bint adds=False) noexcept nogil:
+        """The loss of the attached rows; grads hold its gradient, added to what they held if it `adds`."""
         cdef int threads = tuned(&self.tuners[GRADIENTS], self.plan.rows, wanted, most)
         cdef double loss
         self.begin(training, seed, step)
@@ -315,7 +315,7 @@ cdef class Program:
         place_inputs(&self.plan, self.plan.all_dense and self.plan.all_plain, 0)
         loss = batch_loss(&self.plan, threads)
         if not self.plan.failed and not self.plan.stopped:
-            gradients(&self.plan, False, threads)
+            gradients(&self.plan, adds, threads)
         passed(&self.tuners[GRADIENTS])
         return loss
 
@@ -387,8 +387,9 @@ cdef class Program:
         self.predict_rows(N, threads)
         return outputs
 
-    def loss_and_gradient(self, xs, ts, weights, terms, uint64_t seed, uint64_t step, bint training, int threads=1):
-        """The loss of a batch; grads hold its gradient."""
+    def loss_and_gradient(self, xs, ts, weights, terms, uint64_t seed, uint64_t step, bint training, int threads=1,
+                          bint adds=False):
+        """The loss of a batch; grads hold its gradient, added to what they held if it `adds`."""
         cdef Py_ssize_t N = len(xs[0])
         cdef double loss
         cdef int most
@@ -397,7 +398,7 @@ cdef class Program:
         most = self.claim(threads, N)
         with nogil:
             self.plan.rows, self.plan.order, self.plan.first, self.plan.outputs_wanted = N, NULL, 0, False
-            loss = self.value_and_gradients(training, seed, step, threads, most)
+            loss = self.value_and_gradients(training, seed, step, threads, most, adds)
             leave(most)
         self.raise_failed()
         return loss

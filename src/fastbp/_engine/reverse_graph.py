@@ -55,6 +55,12 @@ def _between(graph, t, start):
     return found
 
 
+def without_rule(graph, t, start):
+    """The first kind of op between two tensors that has no gradient rule, or None."""
+    kinds = (graph.ops[k][0] for k in _between(graph, t, start))
+    return next((kind for kind in kinds if kind not in GRADIENT_RULES), None)
+
+
 def products_between(graph, t, start):
     """Multiplications of a row in the dense layers between two tensors: all, and without those that start at once."""
     total = inner = 0
@@ -101,7 +107,7 @@ def _slope(graph, xs, Y, G, offsets, settings):
 @gradient_rule("jet")
 def _jet(graph, xs, Y, G, offsets, settings):
     Z, V = xs[:2]
-    kind, given, pairs = rules.parts_of(xs, settings["table"])
+    kind, given, pairs = rules.parts_of_jet(xs, settings["table"])
     sent = {u: [] for u in range(len(xs))}
     above = rules.slope(graph, Z, V, settings, 2)
     if given is not None:
@@ -140,6 +146,26 @@ def _subtract(graph, xs, Y, G, offsets, settings):
 @gradient_rule("multiply")
 def _multiply(graph, xs, Y, G, offsets, settings):
     return [graph.op("multiply", [*xs[:u], G, *xs[u + 1 :]]) for u in range(len(xs))]
+
+
+@gradient_rule("divide")
+def _divide(graph, xs, Y, G, offsets, settings):
+    share = graph.op("divide", [G, xs[1]])
+    return [share, graph.scaled(graph.op("multiply", [Y, share]), -1.0)]
+
+
+@gradient_rule("power")
+def _power(graph, xs, Y, G, offsets, settings):
+    exponent = settings["alpha"]
+    if exponent == 0:
+        return [None]
+    slope = graph.op("power", xs, alpha=exponent - 1)
+    return [graph.scaled(graph.op("multiply", [slope, G]), exponent)]
+
+
+@gradient_rule("log")
+def _log(graph, xs, Y, G, offsets, settings):
+    return [graph.op("divide", [G, xs[0]])]
 
 
 def _extreme(kind):

@@ -187,7 +187,12 @@ def _reverse(mode, graph, u, x, columns, rows):
     What counts is the number of products: a tangent costs all but those of the first layers, whose columns are rows of
     W; a backward pass costs all.
     """
-    if mode != "auto":
+    if mode == "forward":
+        return False
+    missing = _engine.without_rule(graph, u, x)
+    if mode == "reverse" and missing is not None:
+        raise ValueError(f'mode="reverse" does not go through {missing!r}, which has no gradient rule: take "forward"')
+    if mode == "reverse" or missing is not None:
         return mode == "reverse"
     total, inner = _engine.products_between(graph, u, x)
     return rows * total < columns * inner

@@ -38,8 +38,14 @@ class Node:
 
     @property
     def name(self) -> str | None:
-        """The layer's name."""
+        """The layer's name; it can be set before a model is built."""
         return self.layer.name
+
+    @name.setter
+    def name(self, name: str) -> None:
+        if self.layer.views is not None:
+            raise ValueError(f"{self!r} belongs to a model already, whose names stay")
+        self.layer.name = checks.as_name(name, checks.article(type(self.layer).__name__))
 
     def __getattr__(self, name: str) -> Any:
         layer = self.__dict__.get("layer")

@@ -5,6 +5,7 @@ makes calls thread-safe: one thread at a time. All arrays are checked already: b
 once for a whole data set. Without `threads` the engine chooses.
 """
 
+import math
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,6 +49,7 @@ class Programs:
         self._lock = _engine.Lock()
         self._frozen: dict[tuple, list] = {}
         self._expansion = expansion
+        self._partial: dict[tuple[int, ...], _engine.Program] = {}  # for training of some of the outputs
         self._fixed: list = []
         self._spans: list | None = None
         self._steppers: weakref.WeakSet[_engine.Program] = weakref.WeakSet()  # of native steps
@@ -123,7 +125,7 @@ class Programs:
         widths, ops, inputs, outputs = self._graph
         program = _engine.Program(self.params.dtype.name, widths, ops, inputs, outputs, self.params, self.grads)
         with self._lock:
-            program.freeze(frozenset().union(*self._frozen))
+            program.freeze(self._expansion.tensors_with(self._frozen_parts(), False))
             self._steppers.add(program)
             native.train_with(program, self._training, chain, term, next_rate, diverged)
 
@@ -141,6 +143,28 @@ class Programs:
         with self._lock:
             _engine.describe(self._training, table)
         return self._expansion.rows_of(table, True)
+
+    def step_on(self, parts: list, chain, lr: float, threads: int | None = None) -> tuple[list[float], int]:
+        """A step on the sum of the losses of parts (numbers of outputs, xs, ts, weights, terms): losses and status."""
+        return self._lock.call(_step_on, self, parts, chain, lr, for_engine(threads))
+
+    def of_outputs(self, wanted: tuple[int, ...]) -> _engine.Program:
+        """The program of some of the outputs, which computes nothing that these do not need."""
+        if wanted not in self._partial:
+            widths, ops, inputs, outputs = self._graph
+            ends = [outputs[k] for k in wanted]
+            needed, kept = {*inputs, *ends}, []
+            for op in reversed(ops):
+                if op[2] in needed:
+                    needed.update(op[1])
+                    kept.append(op)
+            narrow = [width if t in needed else 1 for t, width in enumerate(widths)]  # numbers of tensors stay
+            graph = narrow, kept[::-1], inputs, ends
+            program = _engine.Program(self.params.dtype.name, *graph, self.params, self.grads)
+            program.guard(self._lock)
+            program.freeze(self._expansion.tensors_with(self._frozen_parts(), False))
+            self._partial[wanted] = program
+        return self._partial[wanted]
 
     def update(self, chain, lr: float, loss: float) -> bool:
         """One step of an optimizer's chain; whether the update was finite."""
@@ -191,11 +215,13 @@ class Programs:
                 self._frozen[tuple(parts)] = parts
                 for start, stop in parts:
                     self.grads[start:stop] = 0
-            frozen = [part for parts in self._frozen.values() for part in parts]
-            programs = [(self._training, True), (self._inference.program, False)]
-            for program, fused in [*programs, *((stepper, False) for stepper in self._steppers)]:
-                program.freeze(self._expansion.tensors_with(frozen, fused))
+            others = self._inference.program, *self._partial.values(), *self._steppers
+            for program, fused in [(self._training, True), *((program, False) for program in others)]:
+                program.freeze(self._expansion.tensors_with(self._frozen_parts(), fused))
             self._find_spans()
+
+    def _frozen_parts(self):
+        return [part for parts in self._frozen.values() for part in parts]
 
     def fix(self, parts: list) -> None:
         """Set the parts of the parameters that no optimizer updates."""
@@ -215,6 +241,19 @@ class Programs:
         ends = [0, *(end for part in kept for end in part), self.params.size]
         spans = list(zip(ends[::2], ends[1::2], strict=True))
         self._spans = [span for span in spans if span[0] < span[1]] if kept else None
+
+
+def _step_on(programs, parts, chain, lr, threads):
+    training, losses = programs._training, []
+    programs.grads[...] = 0
+    for outputs, *data in parts:
+        program = programs.of_outputs(outputs)
+        losses.append(program.loss_and_gradient(*data, training.seed, training.draws, True, threads, True))
+    if not math.isfinite(sum(losses)):
+        return losses, 1
+    training.draws += 1
+    arguments = chain, programs.params, programs.grads, lr, programs._spans, sum(losses)
+    return losses, 0 if _engine.updated(training, programs._update, arguments) else 2
 
 
 def _snapshot(programs, chain):

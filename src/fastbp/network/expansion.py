@@ -99,10 +99,26 @@ def _settings(node, number):
 
 def _with_derivatives(numbers, inputs, outputs, offsets_of):
     graph = _engine.DerivativeGraph()
-    crossed = _crossed(numbers)
+    tensors, parts = translated(graph, tuple(numbers), offsets_of)
+    ops = _engine.needed(graph.ops, tensors)
+    widths, ops, new = _engine.compact(graph.widths, ops, tensors)
+    public = [new[t] for t in tensors]
+    ends = [[public[numbers[node]] for node in each] for each in (inputs, outputs)]
+    fused = _engine.fused(ops, set(public))
+    made = [[new[t] for t in each if t in new] for each in parts]
+    derived = frozenset(k for node, k in numbers.items() if node.layer is not None and node.layer.kind == "derivative")
+    parents = [[numbers[parent] for parent in node.parents] for node in numbers]
+    return Expansion((widths, ops, *ends), (widths, fused, *ends), public, parents, derived, made)
+
+
+def translated(
+    graph: _engine.DerivativeGraph, nodes: tuple[Node, ...], offsets_of: Callable[[Any], tuple]
+) -> tuple[list[int], list[list[int]]]:
+    """Nodes in topological order as ops of a graph: the tensor of each, and the tensors that were made for it."""
+    crossed = _crossed(nodes)
     tensors: dict[Node, int] = {}
     parts: list[list[int]] = []
-    for node, number in numbers.items():
+    for number, node in enumerate(nodes):
         before = len(graph.ops)
         parents = tuple(tensors[parent] for parent in node.parents)
         if node.layer is None:
@@ -111,20 +127,10 @@ def _with_derivatives(numbers, inputs, outputs, offsets_of):
             made = node.layer.expanded(graph, *parents)
             tensors[node] = made if made in graph.maker else graph.copy(made)
         else:
-            settings = _settings(node, number)
-            offsets = offsets_of(node.layer)
+            settings, offsets = _settings(node, number), offsets_of(node.layer)
             tensors[node] = graph.node(node.layer.kind, parents, node.width, offsets, settings, node in crossed)
         parts.append([op[2] for op in graph.ops[before:]])
-    public = [tensors[node] for node in numbers]
-    ops = _engine.needed(graph.ops, public)
-    widths, ops, new = _engine.compact(graph.widths, ops, public)
-    public = [new[t] for t in public]
-    ends = [[new[tensors[node]] for node in each] for each in (inputs, outputs)]
-    fused = _engine.fused(ops, set(public))
-    made = [[new[t] for t in each if t in new] for each in parts]
-    derived = frozenset(k for node, k in numbers.items() if node.layer is not None and node.layer.kind == "derivative")
-    parents = [[numbers[parent] for parent in node.parents] for node in numbers]
-    return Expansion((widths, ops, *ends), (widths, fused, *ends), public, parents, derived, made)
+    return list(tensors.values()), parts
 
 
 def _crossed(nodes: Iterable[Node]) -> set[Node]:

@@ -19,6 +19,7 @@ from fastbp.training.collecting import Collected, Part
 from fastbp.training.fit import SLICE, Fit, Position
 from fastbp.training.group_runner import GroupRunner, Shared
 from fastbp.training.objective import mean_of_batches
+from fastbp.training.row_sets import RowSets
 from fastbp.training.state import State
 from fastbp.training.stream_fit import stored
 
@@ -60,6 +61,8 @@ class GroupFit(Fit):
     runner: GroupRunner
 
     def __init__(self, runner: GroupRunner, rng: np.random.Generator, data: Any, *rest: Any):
+        if isinstance(data, RowSets):
+            raise TypeError("a group trains on arrays or batches, not on row sets")
         self._stream = None if isinstance(data, Data) else data
         super().__init__(runner, rng, data if isinstance(data, Data) else NO_ROWS, *rest)
         self._source = getattr(data, "batches", data) if self._stream is not None else None

@@ -25,7 +25,7 @@ from fastbp.inputs import checks
 from fastbp.network.native import Native, of_trainer
 from fastbp.network.network import Network
 from fastbp.optimizers import optimizer as optimizers
-from fastbp.training import trainer_file, training_data
+from fastbp.training import row_sets, trainer_file, training_data
 from fastbp.training.batch_runner import BatchRunner
 from fastbp.training.by_hand import StepInHalves
 from fastbp.training.by_row import RowByRow
@@ -36,7 +36,6 @@ from fastbp.training.measuring import resolve_metrics
 from fastbp.training.objective import Objective
 from fastbp.training.one_by_one import Online, move_to
 from fastbp.training.state import State, next_seed
-from fastbp.training.stream_fit import StreamFit
 
 MADE = {"group", "runner", "objective", "metrics", "chain", "_fast_path", "_fit", "online"}  # created again in a copy
 
@@ -216,7 +215,9 @@ class Trainer(StepInHalves, RowByRow):
         ----------
         X : array of shape (rows, inputs), or a tuple of them
             Arrays of any dtype and layout, memory-mapped files, data frames, tensors, sparse arrays; or, without y, an
-            iterable of batches (X, y) or (X, y, sample_weight), such as a DataLoader, which determine the batch size.
+            iterable of batches (X, y) or (X, y, sample_weight), such as a DataLoader, which determine the batch size;
+            or a dict of row sets, {name: (X, {output: targets}[, weight])}: the losses of these outputs on these rows
+            are added. A function (rng) -> (X, {output: targets}[, weight]) draws a set anew for each epoch.
         y : array of labels or values, or a tuple of them, optional
             The targets; a tuple for several outputs.
         epochs : int, default=1
@@ -283,26 +284,27 @@ class Trainer(StepInHalves, RowByRow):
             if validation_split is not None:
                 Xt, yt, weights, validation = splitting.part(validation_split, Xt, yt, weights, validation)
             check = self.runner.checked
-            data: Any = NO_ROWS
-            if not (together and training_data.without_rows(Xt, yt)):
-                data = training_data.to_train_on(check, Xt, yt, weights, class_weight, check_finite, steps_per_epoch)
-            watched = training_data.to_validate_on(check, validation, check_finite, validation_steps)
+            if together and training_data.without_rows(Xt, yt):
+                data: Any = NO_ROWS
+                watched = training_data.to_validate_on(check, validation, check_finite, validation_steps)
+            else:
+                given = (weights, class_weight), check_finite, steps_per_epoch, augment
+                data, watched = row_sets.data_of(self.runner, Xt, yt, *given, (validation, validation_steps))
             if validated and watched is None:
                 watched = NO_ROWS
             size = checks.positive_int(batch_size, "batch_size")
             callbacks_ = [*checks.instances(callbacks, Callback, "callbacks"), *[ProgressBar()] * bool(progress)]
             told = GroupCallbacks(self, callbacks_, together) if together else Callbacks(self, callbacks_)
-            names = ["loss", *self.metrics]
-            history = History(names if watched is None else [*names, *(f"val_{name}" for name in names)])
+            history = History(row_sets.logged(data, watched, self.metrics))
             history.params = {"epochs": checks.positive_int(epochs, "epochs"), "batch_size": size}
-            history.params["rows"] = data.rows if isinstance(data, Data) and not together else None
+            history.params["rows"] = None if together else getattr(data, "rows", None)
             rest = checks.as_threads(threads), checks.positive_int(validation_freq, "validation_freq")
             if seed is not None:
                 self.rng = np.random.default_rng(checks.as_seed(seed))
             if augment is not None:
                 rng = together.rng if together else self.rng
                 data = training_data.augmented(data, augment, size, shuffle, rng, check, check_finite)
-            kind: type = GroupFit if together else Fit if isinstance(data, Data) else StreamFit
+            kind: Any = GroupFit if together else row_sets.kind_of_fit(data)
             fit = kind(self.runner, self.rng, data, watched, size, shuffle, told, history, *rest)
             return fit, trainer_file.resumed(self, resume, fit.check)
 

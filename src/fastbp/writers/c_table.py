@@ -5,6 +5,7 @@ the function of math.h for it.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -143,8 +144,14 @@ def _prelu(step: Step, names: Names) -> list[str]:
     return [f"for (i = 0; i < {step.width}; i++) {names.y}[i] = {x} <= 0 ? {alpha} * {x} : {x};"]
 
 
+def _derivative(step: Step, *given: Any) -> Any:
+    """Nothing: `derivative_steps` has put other steps in its place."""
+    raise AssertionError(step.name)
+
+
 # kind: (step, names) -> lines; an empty list for what passes its input through
 KINDS: dict[str, Callable[[Step, Names], list[str]]] = {
+    "derivative": _derivative,
     "dense": _dense,
     "activation": _each("X[i]"),
     "dropout": _each("X[i]"),
@@ -169,4 +176,4 @@ KINDS: dict[str, Callable[[Step, Names], list[str]]] = {
     "rms_norm": _norm(False),
     "batch_norm": _batch_norm,
 }
-IMPOSSIBLE = {"python": "its functions are Python's", "derivative": "derivatives as nodes are not written"}
+IMPOSSIBLE = {"python": "its functions are Python's"}

@@ -12,6 +12,7 @@ import numpy as np
 
 from fastbp.network.network import Network
 from fastbp.writers.activation_formats import FORMATS
+from fastbp.writers.derivative_steps import plain_ops
 
 INPUT = "input"  # the kind of a step where rows enter
 
@@ -45,7 +46,9 @@ class Step(NamedTuple):
 
 
 def steps(net: Network) -> list[Step]:
-    """All nodes, each after its parents."""
+    """All nodes, each after its parents; of a net with derivatives what these are made of."""
+    if has_derivatives(net):
+        return _with_derivatives(net)[0]
     numbers = {node: k for k, node in enumerate(net.nodes)}
     return [_step(node, k, tuple(numbers[parent] for parent in node.parents)) for node, k in numbers.items()]
 
@@ -59,14 +62,33 @@ def _step(node, number, parents):
     return Step(number, node.name, layer.kind, parents, node.width, layer, settings, arrays)
 
 
+def has_derivatives(net: Network) -> bool:
+    """Whether a node is a derivative."""
+    return any(node.layer is not None and node.layer.kind == "derivative" for node in net.nodes)
+
+
+def _with_derivatives(net):
+    found, inputs, outputs = plain_ops(net)
+    numbers = {made: k for k, (made, *_) in enumerate(found)}
+    made = [
+        Step(k, name, kind, tuple(numbers[parent] for parent in parents), *rest)
+        for k, (_, name, kind, parents, *rest) in enumerate(found)
+    ]
+    return made, [numbers[t] for t in inputs], [numbers[t] for t in outputs]
+
+
 def ends(net: Network) -> tuple[list[int], list[int]]:
     """The numbers of the steps that are inputs, and of those that are outputs, in the net's order."""
+    if has_derivatives(net):
+        return _with_derivatives(net)[1:]
     numbers = {node: k for k, node in enumerate(net.nodes)}
     return [numbers[node] for node in net.inputs], [numbers[node] for node in net.outputs]
 
 
 def require(net: Network, form: str, kinds: Collection[str], impossible: dict[str, str]) -> list[Step]:
     """The steps of a net, if a format has all of them."""
+    if has_derivatives(net) and "derivative" not in kinds:
+        raise ValueError(f"{net!r} cannot be written as {form}: {impossible['derivative']}")
     found = steps(net)
     for step in found:
         for what, name, known in (

@@ -1,8 +1,7 @@
 """What a program fills in of a node once: its parameters, who shares them, and its outputs."""
 
-cdef int place_parameters(const Plan* plan, Node* node, offsets, const char* end) except -1:
-    """Where the parameters of a node and their gradients lie, from where they begin in the flat vectors; W may be read
-    up to `end`."""
+cdef void place_parameters(Plan* plan, Node* node, offsets, const char* end) except *:
+    """Where the parameters of a node lie in the flat vectors; W may be read up to `end`."""
     cdef Py_ssize_t item = plan.kernels.item
     weights, bias, mean, variance = (*offsets, *[-1] * 4)[:4]
     node.weights, node.bias = weights, bias
@@ -15,7 +14,6 @@ cdef int place_parameters(const Plan* plan, Node* node, offsets, const char* end
     if mean >= 0:
         node.op.running_mean = plan.params + <Py_ssize_t> mean * item
         node.op.running_variance = plan.params + <Py_ssize_t> variance * item
-    return 0
 
 
 cdef void share_parameters(Plan* plan, Py_ssize_t k, dict seen) except *:
