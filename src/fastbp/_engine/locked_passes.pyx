@@ -60,7 +60,6 @@ def collected(Program program, batches, scales, int threads):
     cdef Py_ssize_t n = len(batches.xs[0]), k, size = batches.size
     cdef object order = batches.order
     cdef Py_ssize_t total = len(order) if order is not None else n
-    cdef double[::1] factors = scales
     cdef int most, wanted = threads, status = 0
     cdef bint direct
     program.pending = 0
@@ -76,7 +75,8 @@ def collected(Program program, batches, scales, int threads):
     plan.outputs_wanted = batches.outs is not None
     direct = plan.all_dense and plan.all_plain and order is None
     most = program.claim(wanted, plan.rows)
-    plan.scales = NULL if scales is None else &factors[0]
+    if scales is not None:
+        plan.scales = <const double*> address(scales, plan.n_sinks * sizeof(double))
     with nogil:
         threads = tuned(&program.tuners[GRADIENTS], plan.rows, wanted, most)
         program.begin(True, program.seed, program.draws)

@@ -21,8 +21,10 @@ cdef meet_at(Program program, const Op* op, Py_ssize_t k, bint forward):
     cdef Py_ssize_t width = op.Y.width, panel = program.plan.kernels.panel, item = program.plan.kernels.item
     cdef Py_ssize_t length = (width + panel - 1) // panel * panel
     cdef double N = <double> program.plan.rows
-    stretch = <char[:5 * length * item]> <char*> op.saved
-    saved = np.frombuffer(stretch, program.dtype).reshape(5, length)[:, :width]
+    rows = np.empty((5, length), program.dtype)
+    cdef void* copy = address(rows, rows.nbytes)
+    memcpy(copy, op.saved, 5 * length * item)
+    saved = rows[:, :width]
     first, second = (0, 2) if forward else (3, 4)
     here = saved[first].astype(np.float64), saved[second].astype(np.float64)
     saved[first], whole, total = program.meeting(k, N, *here, forward)
@@ -31,3 +33,4 @@ cdef meet_at(Program program, const Op* op, Py_ssize_t k, bint forward):
         saved[1] = 1 / np.sqrt(saved[2].astype(np.float64) + op.alpha)
         # The running variance is the unbiased one of all rows; the kernel takes N for their number.
         saved[2] = whole * (total / max(total - 1, 1)) / (N / max(N - 1, 1))
+    memcpy(op.saved, copy, 5 * length * item)
