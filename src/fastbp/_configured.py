@@ -23,16 +23,23 @@ class Registry(dict[str, Any]):
         The key of the name in JSON; the settings stand beside it.
     functions : bool
         Whether any Python function will do as well.
+    synonyms : mapping
+        The names of other libraries, and those of here. Capitals do not matter where there is no entry with them.
     """
 
     base: type  # of all things of the kind
 
-    def __init__(self, what: str, key: str, functions: bool = False):
+    def __init__(
+        self, what: str, key: str, functions: bool = False, synonyms: Mapping[str, str] = MappingProxyType({})
+    ):
         super().__init__()
-        self.what, self.key, self.functions = what, key, functions
+        self.what, self.key, self.functions, self.synonyms = what, key, functions, synonyms
 
     def named(self, name: Any, what: str | None = None) -> Any:
         """The entry of a name; `what` is the kind in the words of the caller."""
+        if isinstance(name, str) and name not in self:
+            lower = name.lower()
+            name = lower if lower in self else self.synonyms.get(lower, name)
         return self[checks.one_of(name, what or self.what, self)]
 
     def from_config(self, config: Mapping[str, Any], what: str | None = None) -> Any:

@@ -147,6 +147,45 @@ class Model(Network):
 
         return Trainer(self, loss, loss_weights=loss_weights, metrics=metrics).evaluate(X, y, sample_weight)
 
+    def predict_proba(self, X: Arrays, *, multilabel: bool = False, check_finite: bool = True) -> np.ndarray:
+        """Compute probabilities: the softmax of the outputs, or the sigmoid of a single one.
+
+        Parameters
+        ----------
+        X : array of shape (rows, inputs), or a tuple of them
+            The inputs; a tuple for several. One input may also be a single row of shape (inputs,), or have no rows.
+        multilabel : bool, default=False
+            Whether each output is a label of its own: the sigmoid of each.
+        check_finite : bool, default=True
+            Whether a NaN or infinity in X raises.
+
+        Returns
+        -------
+        ndarray of shape (rows, outputs), or (outputs,) for a single row
+            What `predict` gives, if the last layer is a softmax or sigmoid already.
+
+        Raises
+        ------
+        ValueError
+            If the model has several outputs.
+
+        Examples
+        --------
+        >>> from fastbp import Dense
+        >>> Sequential(Input(2), Dense(4, weights="zeros")).predict_proba([[1.0, 2.0]])
+        array([[0.25, 0.25, 0.25, 0.25]], dtype=float32)
+        """
+        if len(self.outputs) > 1:
+            raise ValueError(f"predict_proba is for one output, got {len(self.outputs)}; apply fb.activations to each")
+        Y, ends_in = self.predict(X, check_finite=check_finite), getattr(self.outputs[0].layer, "activation", None)
+        from fastbp import functional
+        from fastbp.losses.loss import are_shares
+
+        if are_shares(ends_in) or not Y.size:
+            return Y
+        link = "softmax" if self.outputs[0].width > 1 and not multilabel else "sigmoid"
+        return functional.activation_forward(np.atleast_2d(Y), link).reshape(Y.shape)
+
     def value_and_grad(
         self, theta: ArrayLike, X: Arrays, y: Arrays, loss: LossLike = "mse", loss_weights: WeightsLike = None
     ) -> tuple[float, np.ndarray]:
@@ -175,6 +214,7 @@ class Model(Network):
         >>> net.value_and_grad([2.0, 1.0], [[3.0]], [[5.0]])
         (4.0, array([12.,  4.]))
         """
+        self.programs.refuse_part()
         objective = self._objective_for(loss, loss_weights)
         value = None if objective.fast_path is None else objective.fast_path.gradient(theta, X, y)
         if value is None:
@@ -359,7 +399,7 @@ class Sequential(Model):
         self,
         first: Input,
         *layers: Layer | Block | Network,
-        dtype: DTypeLike = "float32",
+        dtype: DTypeLike | None = None,
         seed: int | None = None,
         name: str | None = None,
     ):

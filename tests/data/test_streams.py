@@ -229,7 +229,7 @@ X, Y = data("mse")
         (third((X[:8, :3], Y[:8])), ValueError, r"^X of batch 3 must have shape \(rows, 4\), got \(8, 3\)"),
         (third((X[:8], Y[:7])), ValueError, "^y of batch 3 has 7 rows, X has 8"),
         (third((X[:8] * np.nan, Y[:8])), ValueError, "^X of batch 3 has a NaN at row 0, column 0"),
-        (third((X[:8], Y[:8], -np.ones(8))), ValueError, "^sample_weight of batch 3 must not be negative"),
+        (third((X[:8], Y[:8], np.inf * np.ones(8))), ValueError, "^sample_weight of batch 3 has an infinity"),
         (third((X[:0], Y[:0])), ValueError, "^X of batch 3 has no rows"),
         (third(X[:8]), TypeError, r"^batch 3 must be \(X, y\) or \(X, y, sample_weight\), got an array"),
         (third((X[:8],)), TypeError, r"^batch 3 must be \(X, y\)"),

@@ -30,6 +30,7 @@ def blocks(dtype: str = "float64", seed: int = 1) -> fb.Model:
         fb.Highway("tanh"),
         fb.Maxout(5, pieces=3),
         fb.Dense(3, "softmax"),
+        fb.Rescaling(2.0, 0.1),  # what losses of logits take
         dtype=dtype,
         seed=seed,
     )

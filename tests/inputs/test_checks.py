@@ -154,11 +154,6 @@ BAD_SETTINGS = {
         ValueError,
         ["sample_weight", "(12, 1)", "(12,)"],
     ),
-    "a negative weight": (
-        {"sample_weight": changed(W, (3, -1.0))},
-        ValueError,
-        ["sample_weight", "-1.0", "row 3"],
-    ),
     "a NaN weight": (
         {"sample_weight": changed(W, (3, np.nan))},
         ValueError,
@@ -203,6 +198,8 @@ BAD_CLASS_WEIGHTS = {
 @pytest.mark.parametrize("fault", BAD_X)
 @pytest.mark.parametrize("way", ["forward", "predict", "fit", "step", "evaluate", "value_and_grad", "model.fit"])
 def test_x(fault: str, way: str, trainer: fb.Trainer) -> None:
+    if way == "predict" and fault in ("one row alone", "no rows"):
+        pytest.skip("which predict takes")
     bad, error, words = BAD_X[fault]
     net = trainer.net
     work = {
@@ -260,7 +257,6 @@ def test_weights_of_a_step(trainer: fb.Trainer) -> None:
     for fault in (
         "few weights",
         "weights of two dimensions",
-        "a negative weight",
         "a NaN weight",
         "weights all zero",
     ):

@@ -80,7 +80,11 @@ BAD_GRAPHS = {
     "called on an array": (lambda: fb.Dense(2)(X), TypeError, ["Dense", "array"]),
     "called on two": (lambda: fb.Dense(2)(fb.Input(3), fb.Input(3)), TypeError, ["1", "2"]),
     "called on nothing": (lambda: fb.Dense(2)(), TypeError, ["1", "0"]),
-    "a layer of two models": (lambda: fb.Sequential(fb.Input(3), used()), ValueError, ["dense_1", "model"]),
+    "a layer of two models": (
+        lambda: fb.Sequential(fb.Input(3), used(), fb.Dense(2)),
+        ValueError,
+        ["dense_1", "model"],
+    ),
     "a layer of two widths": (two_widths, ValueError, ["(3, 2)", "(4, 2)"]),
     "unknown dtype": (
         lambda: fb.Sequential(fb.Input(3), fb.Dense(2), dtype="float16"),

@@ -441,13 +441,18 @@ def test_a_model_is_a_layer(rng: np.random.Generator) -> None:
     X, Y = rng.normal(size=(2, 7, 4))
     np.testing.assert_allclose(net.predict((X, Y)), body.predict(X) - body.predict(Y), rtol=1e-12, atol=1e-14)
     assert net.params.size == body.params.size
+    before = body.params.copy()
     net.fit((X, Y), np.ones((7, 3)), epochs=1)
-    assert (net.params != body.params).any()
+    assert (net.params != before).any()
+    np.testing.assert_array_equal(net.params, body.params)
     x = fb.Input(4)
     other = fb.Model(x, body(x), dtype="float64")
     np.testing.assert_array_equal(other.predict(X), body.predict(X))
-    stacked = fb.Sequential(fb.Input(4), body, fb.Dense(2), dtype="float64")
+    with pytest.raises(ValueError, match="copy=True"):
+        fb.Sequential(fb.Input(4), body, fb.Dense(2), dtype="float64")
+    stacked = fb.Model(x, fb.Dense(2)(body(x, copy=True)), dtype="float64")
     assert stacked.predict(X).shape == (7, 2)
+    np.testing.assert_array_equal(stacked["dense_1"].W, body["dense_1"].W)
     with pytest.raises(ValueError, match="width 4 for input_1, got 3"):
         body(fb.Input(3))
     with pytest.raises(TypeError, match="1 nodes, got 2"):

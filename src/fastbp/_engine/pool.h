@@ -4,7 +4,8 @@
    for the next phase, since it comes within microseconds and waking a sleeper costs some fifty of them:
    for PATIENCE while the pool is at work, for SPIN_SECONDS after that, and then sleeps.  The system may wake a worker
    on the processor of its caller, who is busy there: then the worker moves to another.
-   Not OpenMP: its workers do not survive a fork, and spin longer. */
+   Not OpenMP: its workers do not survive a fork, and spin longer.  What systems do differently stands first: locks,
+   clocks, processors, threads. */
 #ifndef FASTBP_POOL_H
 #define FASTBP_POOL_H
 
@@ -16,13 +17,83 @@ typedef void pool_task(void *job, int part, int of);
 
 enum { POOL_MOST = 64 };
 
-#if defined(__GNUC__) && !defined(_WIN32)
+#if defined(__GNUC__)
+#include <stdint.h>
+#if defined(_WIN32)
+#include <windows.h>
+
+typedef SRWLOCK pool_mutex;
+typedef CONDITION_VARIABLE pool_condition;
+#define POOL_MUTEX SRWLOCK_INIT
+#define POOL_CONDITION CONDITION_VARIABLE_INIT
+#define pool_lock(mutex) AcquireSRWLockExclusive(mutex)
+#define pool_unlock(mutex) ReleaseSRWLockExclusive(mutex)
+#define pool_wait(condition, mutex) SleepConditionVariableSRW(condition, mutex, INFINITE, 0)
+#define pool_wake_one(condition) WakeConditionVariable(condition)
+#define pool_wake_all(condition) WakeAllConditionVariable(condition)
+#define pool_yield() SwitchToThread()
+#define pool_cpu() ((int)GetCurrentProcessorNumber())
+
+static double pool_seconds(void)
+{
+    LARGE_INTEGER ticks, per_second;
+    QueryPerformanceFrequency(&per_second);
+    QueryPerformanceCounter(&ticks);
+    return (double)ticks.QuadPart / (double)per_second.QuadPart;
+}
+
+/* To any processor that the process may use but one. */
+static void pool_leave_cpu(int cpu)
+{
+    DWORD_PTR others, all;
+    if (cpu != pool_cpu() || cpu > 63 || !GetProcessAffinityMask(GetCurrentProcess(), &others, &all))
+        return;
+    others &= ~((DWORD_PTR)1 << cpu);
+    if (others)
+        SetThreadAffinityMask(GetCurrentThread(), others);
+}
+
+#else
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdint.h>
 #include <time.h>
 #include <unistd.h>
+
+typedef pthread_mutex_t pool_mutex;
+typedef pthread_cond_t pool_condition;
+#define POOL_MUTEX PTHREAD_MUTEX_INITIALIZER
+#define POOL_CONDITION PTHREAD_COND_INITIALIZER
+#define pool_lock(mutex) pthread_mutex_lock(mutex)
+#define pool_unlock(mutex) pthread_mutex_unlock(mutex)
+#define pool_wait(condition, mutex) pthread_cond_wait(condition, mutex)
+#define pool_wake_one(condition) pthread_cond_signal(condition)
+#define pool_wake_all(condition) pthread_cond_broadcast(condition)
+#define pool_yield() sched_yield()
+
+static double pool_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+#if defined(__linux__)
+#define pool_cpu() sched_getcpu()
+
+static void pool_leave_cpu(int cpu)
+{
+    cpu_set_t others;
+    if (cpu != pool_cpu() || sched_getaffinity(getpid(), sizeof others, &others) || CPU_COUNT(&others) < 2)
+        return;
+    CPU_CLR(cpu, &others);
+    sched_setaffinity(0, sizeof others, &others);
+}
+#else
+#define pool_cpu() (-1)
+#define pool_leave_cpu(cpu) ((void)(cpu))
+#endif
+#endif
 
 #define SPIN_SECONDS 40e-6
 #define PATIENCE 1e-3
@@ -42,17 +113,9 @@ static struct {
     void *job;
     int unfinished;
     int sleepers, caller_sleeps;
-    pthread_mutex_t lock;
-    pthread_cond_t called, finished;
-} pool = {.lock = PTHREAD_MUTEX_INITIALIZER, .called = PTHREAD_COND_INITIALIZER,
-          .finished = PTHREAD_COND_INITIALIZER};
-
-static double pool_seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
+    pool_mutex lock;
+    pool_condition called, finished;
+} pool = {.lock = POOL_MUTEX, .called = POOL_CONDITION, .finished = POOL_CONDITION};
 
 static void pool_pause(void)
 {
@@ -74,7 +137,7 @@ static void pool_pause(void)
             while (!(condition) && now < begin + PATIENCE && now < calm + SPIN_SECONDS) {               \
                 for (int look = 0; look < 16 && !(condition); look++)                                   \
                     pool_pause();                                                                       \
-                sched_yield();                                                                          \
+                pool_yield();                                                                           \
                 now = pool_seconds();                                                                   \
                 if (LOAD(pool.taken) == POOL_WORKS)                                                     \
                     calm = now;                                                                         \
@@ -86,39 +149,21 @@ static uint64_t pool_next_call(uint64_t seen)
 {
     SPIN_UNTIL(LOAD(pool.call) != seen);
     if (LOAD(pool.call) == seen) {
-        pthread_mutex_lock(&pool.lock);
+        pool_lock(&pool.lock);
         ADD(pool.sleepers, 1);
         while (LOAD(pool.call) == seen)
-            pthread_cond_wait(&pool.called, &pool.lock);
+            pool_wait(&pool.called, &pool.lock);
         ADD(pool.sleepers, -1);
-        pthread_mutex_unlock(&pool.lock);
+        pool_unlock(&pool.lock);
     }
     return LOAD(pool.call);
 }
 
-/* To any processor that the process may use but the caller's. */
-static void pool_step_aside(void)
-{
-#if defined(__linux__)
-    const int cpu = LOAD(pool.cpu);
-    cpu_set_t others;
-    if (cpu != sched_getcpu() || sched_getaffinity(getpid(), sizeof others, &others) || CPU_COUNT(&others) < 2)
-        return;
-    CPU_CLR(cpu, &others);
-    sched_setaffinity(0, sizeof others, &others);
-#endif
-}
-
-static int pool_cpu(void)
-{
-#if defined(__linux__)
-    return sched_getcpu();
+#if defined(_WIN32)
+static DWORD WINAPI pool_worker(void *number)
 #else
-    return -1;
-#endif
-}
-
 static void *pool_worker(void *number)
+#endif
 {
     const int part = (int)(intptr_t)number;
     /* The first call that concerns a worker comes after its start, and none before has so many parts. */
@@ -127,17 +172,28 @@ static void *pool_worker(void *number)
         const int of = (int)(seen & 255);
         if (part >= of)
             continue;
-        pool_step_aside();
+        pool_leave_cpu(LOAD(pool.cpu)); /* the caller's */
         pool.task(pool.job, part, of);
         if (ADD(pool.unfinished, -1) == 0 && LOAD(pool.caller_sleeps)) {
-            pthread_mutex_lock(&pool.lock);
-            pthread_cond_signal(&pool.finished);
-            pthread_mutex_unlock(&pool.lock);
+            pool_lock(&pool.lock);
+            pool_wake_one(&pool.finished);
+            pool_unlock(&pool.lock);
         }
     }
-    return NULL;
+    return 0;
 }
 
+#if defined(_WIN32)
+static void pool_hire(int workers)
+{
+    for (; pool.workers < workers; pool.workers++) {
+        HANDLE thread = CreateThread(NULL, 0, pool_worker, (void *)(intptr_t)(pool.workers + 1), 0, NULL);
+        if (thread == NULL)
+            return;
+        CloseHandle(thread);
+    }
+}
+#else
 /* Only the thread that forks lives on in the child. */
 static void pool_forget(void)
 {
@@ -169,6 +225,7 @@ static void pool_hire(int workers)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&detached);
 }
+#endif
 
 static int pool_take(void)
 {
@@ -209,9 +266,9 @@ static void pool_run(pool_task *task, void *job, int of)
         STORE(pool.unfinished, of - 1);
         STORE(pool.call, (pool.call & ~(uint64_t)255) + 256 + (uint64_t)of);
         if (LOAD(pool.sleepers)) {
-            pthread_mutex_lock(&pool.lock);
-            pthread_cond_broadcast(&pool.called);
-            pthread_mutex_unlock(&pool.lock);
+            pool_lock(&pool.lock);
+            pool_wake_all(&pool.called);
+            pool_unlock(&pool.lock);
         }
     }
     task(job, 0, of);
@@ -219,12 +276,12 @@ static void pool_run(pool_task *task, void *job, int of)
         return;
     SPIN_UNTIL(LOAD(pool.unfinished) == 0);
     if (LOAD(pool.unfinished)) {
-        pthread_mutex_lock(&pool.lock);
+        pool_lock(&pool.lock);
         STORE(pool.caller_sleeps, 1);
         while (LOAD(pool.unfinished))
-            pthread_cond_wait(&pool.finished, &pool.lock);
+            pool_wait(&pool.finished, &pool.lock);
         STORE(pool.caller_sleeps, 0);
-        pthread_mutex_unlock(&pool.lock);
+        pool_unlock(&pool.lock);
     }
 }
 

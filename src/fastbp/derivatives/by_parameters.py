@@ -40,6 +40,7 @@ def per_sample_gradients(
     """
     xs, ts, terms = row_losses(net, X, y, loss)
     out = np.empty((len(xs[0]), net.params.size), net.dtype)
+    net.programs.refuse_part()
     net.programs.derivatives.rows_gradients(xs, ts, terms, out, None, checks.as_threads(threads))
     return out
 
@@ -67,5 +68,6 @@ def per_sample_gradient_norms(
     """
     xs, ts, terms = row_losses(net, X, y, loss)
     norms = np.empty(len(xs[0]))
+    net.programs.refuse_part()
     net.programs.derivatives.rows_gradients(xs, ts, terms, None, norms, checks.as_threads(threads))
     return norms

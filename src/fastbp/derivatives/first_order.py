@@ -166,7 +166,7 @@ def input_gradient(
     xs, one = rows_of(net, X)
     threads = checks.as_threads(threads)
     if loss is not None:
-        objective = Objective(loss, net)
+        objective = Objective(loss, net, refuse_shares=False)
         ts = objective.targets([y] if one and np.ndim(y) == 0 else y, len(xs[0]))
         dys = row_seeds(net, xs, ts, objective)
     else:
@@ -266,7 +266,7 @@ def row_losses(net, X, y, loss):
     For a loss in Python: inputs, gradients of the outputs, and None.
     """
     xs, _ = rows_of(net, X)
-    objective = Objective(loss, net)
+    objective = Objective(loss, net, refuse_shares=False)
     ts = objective.targets(y, len(xs[0]))
     if objective.terms is not None:
         return xs, ts, objective.terms

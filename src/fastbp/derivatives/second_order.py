@@ -143,5 +143,7 @@ def _second(net, xs, y, loss, output, wrt):
         return None, None, column_of(output, net.outputs[0].width)
     if not isinstance(Loss.classes.resolve(loss), Loss):
         raise ValueError(f"second derivatives want a loss of fastbp's own, got the function {loss!r}")
-    objective = Objective(loss, net)
+    if wrt == "params":
+        net.programs.refuse_part()
+    objective = Objective(loss, net, refuse_shares=False)
     return objective, objective.targets(y, len(xs[0])), -1

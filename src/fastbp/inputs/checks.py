@@ -323,21 +323,27 @@ def as_plain_targets(t, rows: int, name: str = "y") -> ndarray:
 
 
 def as_weights(
-    weights, shape: tuple[int, ...], dtype: np.dtype, name: str = "sample_weight", *, part: bool = False
+    weights,
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+    name: str = "sample_weight",
+    *,
+    part: bool = False,
+    negative: bool = False,
 ) -> ndarray:
     """One weight a row, or for each value of a row: finite, not negative; not all zero, unless it is a part of more."""
     array = as_numbers(weights, name)
     same_rows(array, shape[0], name)
     array = as_shaped(array, shape, dtype, name)
     finite(array, name)
-    at = first_outside(array, 0.0, np.inf)
+    at = -1 if negative else first_outside(array, 0.0, np.inf)
     if at >= 0:
         raise ValueError(f"{name} must not be negative, got {array.flat[at]} at {where(at, shape)}")
     if part and not array.any():
         return array
     if not array.any():
         raise ValueError(f"{name} is zero in every row")
-    if array.max() < np.finfo(dtype).tiny:  # which the engine takes for 0
+    if max(array.max(), -array.min()) < np.finfo(dtype).tiny:  # which the engine takes for 0
         raise ValueError(f"{name} is nowhere above {array.max():g}, too small for {dtype}; pass weights near 1")
     return array
 

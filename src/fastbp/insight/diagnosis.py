@@ -241,7 +241,7 @@ def diagnose(
     'vanishing'
     """
     xs, _ = rows_of(net, X)
-    objective = Objective(loss, net)
+    objective = Objective(loss, net, refuse_shares=False)
     ts = objective.targets(y, len(xs[0]))
     lr = None if lr is None else checks.in_range(lr, "lr", 0.0)
     most = checks.positive_int(max_rows, "max_rows")

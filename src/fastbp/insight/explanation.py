@@ -125,7 +125,7 @@ def explain(net: Network, x: Arrays, t: Any, loss: LossLike = "mse") -> Explanat
     xs, one = rows_of(net, x)
     if len(xs[0]) != 1:
         raise ValueError(f"explain takes one row, got {len(xs[0])}")
-    objective = Objective(loss, net)
+    objective = Objective(loss, net, refuse_shares=False)
     ts = objective.targets([t] if one and np.ndim(t) <= 1 and len(net.outputs) == 1 else t, 1)
     value, values, totals, sent, Z = net.programs.derivatives.explained(xs, ts, objective)
     steps = []

@@ -98,9 +98,9 @@ class Dense(_Activated):
         self.units = checks.positive_int(units, "units")
         self.bias = bool(bias)
         automatic = isinstance(weights, str) and weights == "auto"
-        self.weights = PReLU.before if automatic and self._after is not None else weights
-        self.biases = biases
-        start = _engine.ACTIVATIONS[self.activation].start if automatic and self._after is None else self.weights
+        self._weights = PReLU.before if automatic and self._after is not None else weights
+        self._biases = biases
+        start = _engine.ACTIVATIONS[self.activation].start if automatic and self._after is None else self._weights
         self._starts = {
             "W": initializers.resolve(start, "initializer of weights"),
             "b": initializers.resolve(biases, "initializer of biases"),
@@ -129,8 +129,8 @@ class Dense(_Activated):
             "activation": self.activation,
             "alpha": self.alpha,
             "bias": self.bias,
-            "weights": self.weights if isinstance(self.weights, str) else "auto",
-            "biases": self.biases if isinstance(self.biases, str) else "zeros",
+            "weights": self._weights if isinstance(self._weights, str) else "auto",
+            "biases": self._biases if isinstance(self._biases, str) else "zeros",
             "constraint": None if self.constraint is None else self.constraint.config(),
         }
 

@@ -69,7 +69,7 @@ class Embedding(Layer):
         super().__init__(name, trainable)
         self.rows = checks.positive_int(rows, "rows")
         self.width = checks.positive_int(width, "width")
-        self.weights = weights
+        self._weights = weights
         self._start = initializers.resolve(weights, "initializer of weights")
 
     def __call__(self, *nodes: Node) -> Node:
@@ -90,7 +90,7 @@ class Embedding(Layer):
         return {"W": checks.as_parameter(self._start(shape, rng), shape, "the start value of W")}
 
     def settings(self):
-        weights = self.weights if isinstance(self.weights, str) else "uniform"
+        weights = self._weights if isinstance(self._weights, str) else "uniform"
         return {**super().settings(), "rows": self.rows, "width": self.width, "weights": weights}
 
     def op(self, number, *widths):

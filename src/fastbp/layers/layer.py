@@ -6,6 +6,7 @@ line that makes it; lazy building on first data, as in Keras, was rejected. A la
 parameters. To add a layer, add a class: model files find it by its name.
 """
 
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -66,8 +67,10 @@ class Layer(Registered):
         self.name = checks.as_name(name, checks.article(type(self).__name__))
         self.fixed_shapes: dict[str, tuple[int, ...]] | None = None
         self.views: dict[str, np.ndarray] | None = None
+        self.owner: Any = None  # what it needs of the network that has the parameters
+        self._nodes: list[weakref.ref[Node]] = []  # those of the owner
         self._trainable = bool(trainable)
-        self._tell_engine: Callable[[bool], None] | None = None
+        self._tell_engines: list[Callable[[bool], None]] = []
         self._presets: dict[str, np.ndarray] = {}
 
     @property
@@ -78,8 +81,35 @@ class Layer(Registered):
     @trainable.setter
     def trainable(self, trainable):
         self._trainable = bool(trainable)
-        if self._tell_engine is not None:
-            self._tell_engine(self._trainable)
+        for tell in self._tell_engines:
+            tell(self._trainable)
+
+    @property
+    def weights(self) -> list[np.ndarray]:
+        """The parameters in order, W before b: live views; none before a model is built from the layer."""
+        return [array for array in (self.views or {}).values() if array is not None][::2]
+
+    @property
+    def output(self) -> Node:
+        """The layer's node in the model that it belongs to, for models of parts of it.
+
+        Raises
+        ------
+        AttributeError
+            If the layer belongs to no model yet, or is called several times in it.
+
+        Examples
+        --------
+        >>> from fastbp import Dense, Input, Model, Sequential
+        >>> net = Sequential(Input(4), Dense(8, "tanh", name="code"), Dense(4), seed=0)
+        >>> encoder = Model(net.inputs, net["code"].output)
+        >>> encoder.predict([[0.0, 0.0, 0.0, 0.0]]).shape
+        (1, 8)
+        """
+        nodes = [node for node in (reference() for reference in self._nodes) if node is not None]
+        if len(nodes) != 1:
+            raise AttributeError(f"{self!r} has no output of its own: it stands in a model {len(nodes)} times")
+        return nodes[0]
 
     def __call__(self, *nodes: Node) -> Node:
         """Apply the layer to nodes."""
@@ -87,8 +117,6 @@ class Layer(Registered):
             checks.instance(node, Node, f"what {checks.article(type(self).__name__)} is called on")
         if self.arity not in (None, len(nodes)):
             raise TypeError(f"{self!r} is called on {self.arity} node{'s' * (self.arity != 1)}, got {len(nodes)}")
-        if self.views is not None:
-            raise ValueError(f"{self!r} belongs to a model already; make a new layer, or copy the model")
         widths = [node.width for node in nodes]
         shapes = self.shapes(*widths)
         if self.fixed_shapes not in (None, shapes):
@@ -140,12 +168,16 @@ class Layer(Registered):
         """Settings of the engine's op for the node of this number, with inputs of these widths."""
         return {}
 
-    def bind(self, name: str, views: dict[str, np.ndarray], tell_engine: Callable[[bool], None]) -> None:
-        """Set the name, the views into a network's vectors, and the function that freezes the layer in the engine."""
+    def bind(self, name: str, views: dict[str, np.ndarray], owner: Any, nodes: list[Node]) -> None:
+        """Set the name, the views into the vectors of the network that owns the parameters, and its nodes."""
         self.name = name
         self.views = views
+        self.owner, self._nodes = owner, [weakref.ref(node) for node in nodes]
+
+    def tells(self, tell_engine: Callable[[bool], None]) -> None:
+        """Set one more function that freezes the layer, in the engine of one more network."""
         if self.parameters:
-            self._tell_engine = tell_engine
+            self._tell_engines.append(tell_engine)
             if not self.trainable:
                 tell_engine(False)
 

@@ -16,6 +16,26 @@ from fastbp._typing import ArrayLike
 from fastbp.inputs import checks
 from fastbp.losses import loss_checks
 
+# The names in Keras, PyTorch and scikit-learn of what is the same loss here, on logits.
+SYNONYMS = {
+    "mean_squared_error": "mse",
+    "squared_error": "mse",
+    "mean_absolute_error": "mae",
+    "absolute_error": "mae",
+    "binary_crossentropy": "binary_cross_entropy",
+    "bce": "binary_cross_entropy",
+    "categorical_crossentropy": "cross_entropy",
+    "sparse_categorical_crossentropy": "cross_entropy",
+    "kld": "kl_divergence",
+    "logcosh": "log_cosh",
+    "pinball": "quantile",
+}
+
+
+def are_shares(activation: str | None) -> bool:
+    """Whether an activation gives probabilities already, as a loss with a softmax or sigmoid makes them."""
+    return activation == "softmax" or activation == "sigmoid"
+
 
 class Loss(Registered):
     """Base of the losses: a row of the engine's table with its parameters.
@@ -44,7 +64,7 @@ class Loss(Registered):
     0.5 * Huber(delta=2.0)
     """
 
-    classes = Registry("loss", "name", functions=True)
+    classes = Registry("loss", "name", functions=True, synonyms=SYNONYMS)
     row: ClassVar[_engine.Loss]
 
     def __init__(self, *values: Any, mask_nan: bool = False, weight: float = 1.0, **settings: Any):
@@ -67,7 +87,7 @@ class Loss(Registered):
         t : array
             Class labels (rows,) or values (rows, outputs), depending on the loss.
         sample_weight : array of shape (rows,), or of t's shape, optional
-            Weights of the samples or of single targets; 1 if not given.
+            Weights of the samples or of single targets, which may be negative; 1 if not given.
         **settings
             Parameters of the loss for this call.
 
@@ -82,7 +102,7 @@ class Loss(Registered):
         term = self._term_again(Y.shape[1], Y.dtype)
         t = self.targets(t, len(Y), Y.shape[1], Y.dtype, "t")
         if sample_weight is not None:
-            sample_weight = loss_checks.as_weights(sample_weight, t, Y.dtype)
+            sample_weight = loss_checks.as_weights(sample_weight, t, Y.dtype, negative=True)
         return _engine.loss(term, Y, t, sample_weight)
 
     def targets(self, t: ArrayLike, rows: int, width: int, dtype: np.dtype, name: str) -> np.ndarray:

@@ -107,10 +107,13 @@ def as_targets(t, rows: int, width: int, loss: Loss, mask_nan: bool, dtype: np.d
     return _values(array, loss, mask_nan, dtype, name)
 
 
-def as_weights(weights, t: ndarray, dtype: np.dtype, name: str = "sample_weight", part: bool = False) -> ndarray:
+def as_weights(
+    weights, t: ndarray, dtype: np.dtype, name: str = "sample_weight", part: bool = False, negative: bool = False
+) -> ndarray:
     """Weights per row or per value of the targets t, as `checks.as_weights` has them."""
     array = checks.as_numbers(weights, name)
-    return checks.as_weights(array, t.shape if array.shape == t.shape else t.shape[:1], dtype, name, part=part)
+    shape = t.shape if array.shape == t.shape else t.shape[:1]
+    return checks.as_weights(array, shape, dtype, name, part=part, negative=negative)
 
 
 def _labels(array, width, loss, mask_nan, name):

@@ -14,7 +14,24 @@ from fastbp._configured import Configured, Registry
 from fastbp._typing import ArrayLike
 from fastbp.inputs import checks
 
-METRICS = Registry("metric", "metric", functions=True)
+# The names in Keras and scikit-learn of what is the same metric here.
+SYNONYMS = {
+    "acc": "accuracy",
+    "accuracy_score": "accuracy",
+    "balanced_accuracy_score": "balanced_accuracy",
+    "auc": "roc_auc",
+    "roc_auc_score": "roc_auc",
+    "f1_score": "f1",
+    "precision_score": "precision",
+    "recall_score": "recall",
+    "r2_score": "r2",
+    "mean_squared_error": "mse",
+    "mean_absolute_error": "mae",
+    "mean_absolute_percentage_error": "mape",
+    "root_mean_squared_error": "rmse",
+    "top_k_categorical_accuracy": "top_k_accuracy",
+}
+METRICS = Registry("metric", "metric", functions=True, synonyms=SYNONYMS)
 
 
 class Reading(NamedTuple):

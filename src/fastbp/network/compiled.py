@@ -40,13 +40,20 @@ class Inference:
 
 
 class Programs:
-    """The parameters, gradients and programs of one graph."""
+    """The parameters, gradients and programs of one graph.
 
-    def __init__(self, dtype: np.dtype, expansion: Expansion, size: int, seed: int):
-        self.params = aligned_zeros(size, dtype)
-        self.message = aligned_zeros(size + 3 * len(expansion.graph[3]) + 3, dtype)  # what ranks add up
-        self.grads = self.message[:size]
-        self._lock = _engine.Lock()
+    `shared` are the programs that have the vectors and the lock, where the graph is one of layers of another network;
+    its parameters may then be a part of them.
+    """
+
+    def __init__(self, dtype: np.dtype, expansion: Expansion, size: int, seed: int, shared: "Programs | None" = None):
+        self.params: np.ndarray = aligned_zeros(size, dtype) if shared is None else shared.params
+        # What ranks add up: the gradients, and a few numbers behind them.
+        room = size + 3 * len(expansion.graph[3]) + 3
+        self.message: np.ndarray = aligned_zeros(room, dtype) if shared is None else shared.message
+        self.grads: np.ndarray = self.message[:size] if shared is None else shared.grads
+        self._lock: _engine.Lock = _engine.Lock() if shared is None else shared._lock
+        self._is_part = size < self.params.size
         self._frozen: dict[tuple, list] = {}
         self._expansion = expansion
         self._partial: dict[tuple[int, ...], _engine.Program] = {}  # for training of some of the outputs
@@ -68,6 +75,14 @@ class Programs:
         kind, parents, output, offsets, settings = ops[-1]
         last = (kind, parents, output, offsets, {**settings, "activation": activation})
         return Inference((widths, [*ops[:-1], last], inputs, outputs), self.params, self.grads, self._lock)
+
+    def refuse_part(self) -> None:
+        """Raise if there are parameters of other layers in the vectors, whose gradients a pass here does not make."""
+        if self._is_part:
+            raise ValueError(
+                "this model has a part of the layers of another one and shares its parameters; train that one,"
+                " or a copy() of this"
+            )
 
     def snapshot(self, chain: _engine.Chain | None = None) -> tuple:
         """Copies of params, and `draws`, as they are between two steps of whoever trains; after them what a chain has.
@@ -110,9 +125,9 @@ class Programs:
     def fast_path(self, terms: tuple | None, chain=None) -> _engine.FastPath | None:
         """For steps, or without a chain gradients, of X and y that need no conversion, checked on the way.
 
-        None for several inputs or outputs, or a loss in Python.
+        None for several inputs or outputs, a loss in Python, or a part of a network.
         """
-        if len(self._graph[2]) > 1 or len(self._graph[3]) > 1 or terms is None:
+        if len(self._graph[2]) > 1 or len(self._graph[3]) > 1 or terms is None or self._is_part:
             return None
         return _engine.FastPath(self._training, self._lock, self.params.dtype, terms[0], chain)
 
@@ -131,6 +146,7 @@ class Programs:
 
     def run(self, batches: _engine.Batches, threads: int | None = None) -> tuple[int, int]:
         """Train; the next batch (or the bad one), and the status."""
+        self.refuse_part()
         return self._lock.call(_engine.train, self._training, batches, for_engine(threads))
 
     def loss_and_gradient(self, xs, ts, weights, terms, threads: int | None = None) -> float:
@@ -168,6 +184,7 @@ class Programs:
 
     def update(self, chain, lr: float, loss: float) -> bool:
         """One step of an optimizer's chain; whether the update was finite."""
+        self.refuse_part()
         arguments = chain, self.params, self.grads, lr, self._spans, loss
         return self._lock.call(_engine.updated, self._training, self._update, arguments)
 

@@ -5,7 +5,6 @@ and files all use `config()` and `arrays()`. Training is in folders above, which
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -14,17 +13,20 @@ from fastbp._configured import Registry
 from fastbp._typing import Arrays, Axes, DTypeLike, OneOrMore
 from fastbp.inputs import checks
 from fastbp.inputs.array_sources import as_source, limited, refuse_beyond
+from fastbp.inputs.few_rows import is_empty, is_row
 from fastbp.layers.embedding import limits_of, tables_of
 from fastbp.layers.layer import Layer
 from fastbp.layers.node import Input, Node, names_for
+from fastbp.network import sharing
+from fastbp.network.as_layer import AsLayer
 from fastbp.network.compiled import Programs
 from fastbp.network.config import built, check_arrays, unpickled, written
 from fastbp.network.expansion import expanded
 from fastbp.network.native import Native, of_network
-from fastbp.network.structure import ordered, slices_of, started
+from fastbp.network.structure import ordered, size_of, slices_of, started
 
 
-class Network:
+class Network(AsLayer):
     """A directed acyclic graph of layers.
 
     Parameters
@@ -33,8 +35,9 @@ class Network:
         The inputs, one or several.
     outputs : Node or list of Node
         The outputs, one or several.
-    dtype : {"float32", "float64"}, default="float32"
-        dtype of parameters, gradients and all results.
+    dtype : {"float32", "float64"}, optional
+        dtype of parameters, gradients and all results; float32 if not given, or that of the model that the layers
+        belong to.
     seed : int, optional
         Seed of the initial values, the dropout masks and, unless a trainer has its own, the shuffling. Random if not
         given.
@@ -49,6 +52,11 @@ class Network:
         Nodes in topological order.
     layers : tuple of Layer
         Each layer once, in the order of application.
+
+    Notes
+    -----
+    A model of nodes that belong to a model already, all to the same one, shares its parameters: `params` and `grads`
+    are the vectors of that model, which can be trained; so can this one if it uses all of them.
     """
 
     classes: ClassVar[Registry] = Registry("class of model", "class")
@@ -62,48 +70,60 @@ class Network:
         inputs: Input | Sequence[Input],
         outputs: Node | Sequence[Node],
         *,
-        dtype: DTypeLike = "float32",
+        dtype: DTypeLike | None = None,
         seed: int | None = None,
         name: str | None = None,
     ):
         self._build(inputs, outputs, dtype, seed, name, None)
 
     def _build(self, inputs, outputs, dtype, seed, name, arrays):
-        self._clones: dict[Layer, Layer] = {}
+        self._clones = {}
+        self._probe = None
         self.inputs = checks.instances(inputs, Input, "inputs")
         self.outputs = checks.instances(outputs, Node, "outputs")
         self.nodes = ordered(self.inputs, self.outputs)
         self.layers = tuple(dict.fromkeys(node.layer for node in self.nodes if node.layer is not None))
-        self.dtype = checks.as_dtype(dtype)
+        self._owner = sharing.owner_of(self.layers)
+        self.dtype = self._dtype_wanted(dtype)
         self.seed = checks.as_seed(seed)
         self.name = checks.as_name(name, "a model") or type(self).__name__.lower()
-        for layer in self.layers:
-            if layer.views is not None:
-                raise ValueError(f"{layer!r} belongs to a model already; make a new layer, or copy the model")
         self._tables = tables_of(self.inputs, self.nodes, self.dtype)
         names = names_for([*self.inputs, *self.layers])
-        self.slices = slices_of(self.layers, names)
-        if arrays is None:
-            arrays = started(self.layers, names, self.seed)
-        else:
+        self.slices = slices_of(self.layers, names) if self._owner is None else self._slices_of_owner()
+        if arrays is not None:
             check_arrays(arrays, self.slices, self.dtype)
+        elif self._owner is None:
+            arrays = started(self.layers, names, self.seed)
         self.programs = self._compile(names)
-        for full_name, (part, _) in self.slices.items():
-            self.params[part] = arrays[full_name].reshape(-1)
+        if arrays is not None:
+            for full_name, (part, _) in self.slices.items():
+                self.params[part] = arrays[full_name].reshape(-1)
         self._bind(names)
+
+    def _dtype_wanted(self, dtype):
+        own = None if self._owner is None else self._owner.dtype
+        wanted = checks.as_dtype("float32" if dtype is None and own is None else own if dtype is None else dtype)
+        if own not in (None, wanted):
+            raise ValueError(f"the layers belong to a model of {own}, got dtype={wanted.name!r}; leave dtype out")
+        return wanted
+
+    def _slices_of_owner(self):
+        names = [f"{layer.name}.{name}" for layer in self.layers for name in layer.fixed_shapes]
+        return {name: self._owner.slices[name] for name in names}
 
     def _compile(self, names):
         def offsets_of(layer):
             slices = [self.slices.get(f"{names[layer]}.{name}") for name in layer.parameters]
             return tuple(-1 if entry is None else entry[0].start for entry in slices)
 
-        size = max((part.stop for part, _ in self.slices.values()), default=0)
         expansion = expanded(self.nodes, self.inputs, self.outputs, offsets_of)
-        return Programs(self.dtype, expansion, size, self.seed)
+        shared = None if self._owner is None else self._owner.programs
+        return Programs(self.dtype, expansion, size_of(self.slices), self.seed, shared)
 
     def _bind(self, names):
         for node in self.inputs:
             node.name = names[node]
+        owner = sharing.Owner(self.programs, self.slices, self.dtype)
         for layer in self.layers:
             views = {}
             parts = []
@@ -112,7 +132,9 @@ class Network:
                 views[name] = self.params[part].reshape(shape)
                 views[f"d{name}"] = self.grads[part].reshape(shape)
                 parts.append((part.start, part.stop))
-            layer.bind(names[layer], views, partial(self.programs.set_trainable, parts))
+            if layer.owner is None:
+                layer.bind(names[layer], views, owner, [node for node in self.nodes if node.layer is layer])
+            layer.tells(sharing.teller(self.programs, parts))
         self.programs.fix(
             [
                 (part.start, part.stop)
@@ -142,46 +164,6 @@ class Network:
     def draws(self) -> int:
         """Number of forward passes in training so far, which selects the dropout masks."""
         return self.programs.draws
-
-    def __call__(self, *nodes: Node) -> Node | tuple[Node, ...]:
-        """Use the network as a layer of another model: repeat its nodes on other inputs.
-
-        The layers are new and start with the current parameters; this network does not change. Calls before the other
-        model is built share their layers and parameters.
-
-        Parameters
-        ----------
-        *nodes : Node
-            One node for each input, of its width.
-
-        Returns
-        -------
-        Node, or a tuple of them for several outputs
-
-        Examples
-        --------
-        >>> from fastbp import Dense, Input, Model, Sequential
-        >>> body = Sequential(Input(4), Dense(8, "tanh"), Dense(3), seed=0)
-        >>> a, b = Input(4), Input(4)
-        >>> siamese = Model([a, b], body(a) - body(b))
-        >>> siamese.params.size == body.params.size
-        True
-        """
-        if len(nodes) != len(self.inputs):
-            raise TypeError(f"{self!r} is called on {len(self.inputs)} nodes, got {len(nodes)}")
-        for node, own in zip(
-            checks.instances(list(nodes), Node, "what a model is called on"), self.inputs, strict=True
-        ):
-            if node.width != own.width:
-                raise ValueError(f"{self!r} wants a node of width {own.width} for {own.name}, got {node.width}")
-        if any(clone.views is not None for clone in self._clones.values()) or not self._clones:
-            self._clones = {layer: layer.clone() for layer in self.layers}
-        made = dict(zip(self.inputs, nodes, strict=True))
-        for node in self.nodes:
-            if node.layer is not None:
-                made[node] = Layer.__call__(self._clones[node.layer], *(made[parent] for parent in node.parents))
-        outputs = tuple(made[node] for node in self.outputs)
-        return outputs[0] if len(outputs) == 1 else outputs
 
     def forward(self, X: Arrays, training: bool = True, check_finite: bool = True) -> OneOrMore:
         """Compute the outputs and keep what `backward` needs.
@@ -249,7 +231,7 @@ class Network:
         Parameters
         ----------
         X : array of shape (rows, inputs), or a tuple of them
-            The inputs; a tuple for several.
+            The inputs; a tuple for several. One input may also be a single row of shape (inputs,), or have no rows.
         check_finite : bool, default=True
             Whether a NaN or infinity in X raises.
         threads : int, optional
@@ -259,11 +241,18 @@ class Network:
 
         Returns
         -------
-        ndarray of shape (rows, outputs), or a tuple of them for several outputs
+        ndarray of shape (rows, outputs), or (outputs,) for a single row, or a tuple of them for several outputs
         """
         Y = self.programs.quick_predict(X, threads, out)
         if Y is not None:
             return Y
+        width = self._input_width
+        if width is not None and is_row(X, width):
+            Y = self.predict(np.asarray([X]), check_finite=check_finite, threads=threads)
+            return tuple(part[0] for part in Y) if isinstance(Y, tuple) else Y[0]
+        if width is not None and is_empty(X, width):
+            none = tuple(np.empty((0, node.width), self.dtype) for node in self.outputs)
+            return none if len(none) > 1 else none[0]
         ys = self.programs.predict(self.as_sources(X, check_finite), threads)
         if out is not None:
             outs = checks.one_each(out, len(ys), "out")
@@ -435,7 +424,8 @@ class Network:
         return self.summary()
 
     def __repr__(self):
-        return f"<{type(self).__name__} {self.name!r}, {self.params.size:,} parameters, {self.dtype}>"
+        size = size_of(self.slices)
+        return f"<{type(self).__name__} {self.name!r}, {size:,} parameters, {self.dtype}>"
 
 
 Network.classes[Network.__name__] = Network

@@ -41,3 +41,8 @@ def slices_of(layers: tuple[Layer, ...], names: dict) -> dict[str, tuple[slice, 
             slices[f"{names[layer]}.{name}"] = (slice(offset, offset + size), shape)
             offset += size
     return slices
+
+
+def size_of(slices: dict[str, tuple[slice, tuple[int, ...]]]) -> int:
+    """Number of parameters."""
+    return sum(part.stop - part.start for part, _ in slices.values())

@@ -46,9 +46,10 @@ class BatchRunner:
         class_weight: Any = None,
         check_finite: bool = True,
         part: bool = False,
+        training: bool = False,
     ) -> Data:
         """The arguments of a user as checked data; raises if they or a metric do not fit the network or the loss."""
-        objective, rest = self.objective, (class_weight, check_finite, part)
+        objective, rest = self.objective, (class_weight, check_finite, part, training)
         data = training_data.checked(self.net, objective, X, y, sample_weight, name, *rest)
         form = tuple(t.shape[1:] for t in data.ts)
         if form != self._tried:

@@ -117,6 +117,7 @@ def minimize(
     for layer in net.layers:
         if getattr(layer, "constraint", None) is not None:
             raise ValueError(f"minimize keeps no constraints, and {layer!r} has {layer.constraint!r}; fit keeps them")
+    net.programs.refuse_part()
     work = net if net.dtype == np.float64 else net.in_double()
     objective = Objective(loss, work, loss_weights)
     objective.divide_by_weights()  # all rows are one batch, so that is the loss of an evaluation

@@ -45,6 +45,8 @@ class GroupRunner(BatchRunner):
         programs, outputs = self.net.programs, len(self.objective.losses)
         self._message = programs.message
         self._tail = self._message[len(self.net.params) :]
+        if len(self._tail) != 3 * outputs + 3:
+            raise ValueError(f"a group trains the network that has the parameters, and {self.net!r} shares another's")
         self._ahead = programs.draws_at_random() or (outputs > 1 and masks(self))
         self._meeting = Meeting(ranks, programs.coupled()) if sync_batch_norm and programs.coupled() else None
         self._local: list[Collected] = []  # of the steps since parameters were averaged

@@ -14,7 +14,7 @@ from fastbp import _engine
 from fastbp._typing import Arrays, LossLike, WeightsLike, WeightsOf
 from fastbp.inputs import checks
 from fastbp.losses import loss_checks
-from fastbp.losses.loss import Loss
+from fastbp.losses.loss import Loss, are_shares
 from fastbp.network.network import Network
 
 
@@ -29,18 +29,34 @@ def mean_of_batches(each_loss: np.ndarray, counted: np.ndarray) -> float:
     return float((totals[counts] / weights[counts]).sum()) if counts.any() else math.nan
 
 
+def _refuse_shares(loss, node):
+    """Raise where a loss with a softmax or sigmoid of its own is to follow one in the network."""
+    ends_in = getattr(node.layer, "activation", None)
+    if isinstance(loss, Loss) and loss.takes_shares and are_shares(ends_in):
+        own = "softmax" if loss.row.labels else "sigmoid"
+        raise ValueError(
+            f"the output {node.name} is a {ends_in} already, and {loss.__name__} takes logits, to which it applies a"
+            f" {own} itself: the network would hardly learn; make the last layer linear, {type(node.layer).__name__}"
+            f"({node.width if type(node.layer).__name__ == 'Dense' else ''}), and ask predict_proba for probabilities"
+        )
+
+
 class Objective:
     """The objective of a training: the weighted sum of a loss for each output, which is minimized.
 
     `terms` holds the losses as the engine takes them if it has them all, else None; `fast_path` is the engine's short
-    way to the gradient of a batch that needs no conversion, where there is one.
+    way to the gradient of a batch that needs no conversion, where there is one. Outputs that are probabilities already
+    are refused for losses that take logits, but where nothing is trained: diagnosis, derivatives.
     """
 
-    def __init__(self, loss: LossLike, net: Network, loss_weights: WeightsLike = None):
+    def __init__(self, loss: LossLike, net: Network, loss_weights: WeightsLike = None, refuse_shares: bool = True):
         self.nodes = net.outputs
         self._dtype = net.dtype
         self.losses = tuple(Loss.classes.resolve(one) for one in self._each(loss, "loss"))
         self.shares = self._shares(loss_weights)
+        if refuse_shares:
+            for one, node in zip(self.losses, self.nodes, strict=True):
+                _refuse_shares(one, node)
         compiled = all(isinstance(loss, Loss) for loss in self.losses)
         self.terms = tuple(self._terms()) if compiled else None
         self.fast_path = net.programs.fast_path(self.terms)
@@ -74,22 +90,30 @@ class Objective:
         return checks.as_plain_targets(y, rows, name)
 
     def weights(
-        self, sample_weight: WeightsOf, ts: tuple, name: str = "sample_weight", *, part: bool = False
+        self,
+        sample_weight: WeightsOf,
+        ts: tuple,
+        name: str = "sample_weight",
+        *,
+        part: bool = False,
+        training: bool = False,
     ) -> tuple[np.ndarray | None, ...] | None:
         """Weights checked: one array for each output, of its rows or of its targets' shape.
 
-        They may all be 0 where the rows are a part of the data: a batch of a stream.
+        They may all be 0 where the rows are a part of the data: a batch of a stream. They may be negative in training,
+        which then makes the losses of these samples larger, unless the weighted mean is what is minimized.
         """
         if sample_weight is None:
             return None
         check, dtype = loss_checks.as_weights, self._dtype
+        signs = training and not self.divides_by_weights
         if len(ts) == 1:
-            return (check(sample_weight, ts[0], dtype, name, part),)
+            return (check(sample_weight, ts[0], dtype, name, part, signs),)
         each = (sample_weight,) * len(ts)
         if isinstance(sample_weight, (tuple, dict)):
             each = self._each(sample_weight, name)
         parts = zip(each, ts, checks.each_name(name, self.nodes), strict=True)
-        return tuple(None if w is None else check(w, t, dtype, name, part) for w, t, name in parts)
+        return tuple(None if w is None else check(w, t, dtype, name, part, signs) for w, t, name in parts)
 
     def seen(self, ts: tuple, ys: tuple, weights: tuple | None) -> list[tuple]:
         """The data for the metrics of each output: the rows with a known target, and their weights or None."""
@@ -116,7 +140,7 @@ class Objective:
             known = np.float64(1)
             if masked[k]:
                 known = (t >= 0 if t.ndim == 1 else ~np.isnan(t)).astype(np.float64)
-            weighted = known if w is None else (known.T * w.T.astype(np.float64)).T
+            weighted = known if w is None else (known.T * np.abs(w.T.astype(np.float64))).T
             for row, amount in zip(found[k], (known, weighted), strict=True):
                 row[...] = amount.mean(axis=1) if amount.ndim == 2 else amount
         return found

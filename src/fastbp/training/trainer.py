@@ -128,7 +128,7 @@ class Trainer(StepInHalves, RowByRow):
         y : array of labels or values, or a tuple of them
             The targets; a tuple for several outputs.
         sample_weight : array of shape (rows,) or of y's shape, or a tuple of them, optional
-            Weights of the samples or of single targets; 1 if not given.
+            Weights of the samples or of single targets, which may be negative; 1 if not given.
         threads : int, optional
             Number of threads of the engine, which chooses if not given.
 
@@ -154,7 +154,7 @@ class Trainer(StepInHalves, RowByRow):
         xs = net.as_sources(X)
         rows = len(xs[0])
         ts = self.objective.targets(y, rows)
-        weights = self.objective.weights(sample_weight, ts)
+        weights = self.objective.weights(sample_weight, ts, training=True)
         self.runner.run(Data(xs, ts, weights), self._loss, size=rows, threads=threads)
         return float(self._loss[0])
 
@@ -228,7 +228,7 @@ class Trainer(StepInHalves, RowByRow):
             (X, y), (X, y, sample_weight) or an iterable of batches, evaluated after each epoch; no validation if not
             given.
         sample_weight : array of shape (rows,) or of y's shape, or a tuple of them, optional
-            Weights of the samples or of single targets; 1 if not given.
+            Weights of the samples or of single targets, which may be negative; 1 if not given.
         class_weight : dict from label to weight, or "balanced", optional
             Factors of the sample weights by class; "balanced" gives all classes the same total weight.
         callbacks : list of Callback, default=()
@@ -338,7 +338,7 @@ class Trainer(StepInHalves, RowByRow):
         -------
         dict from str to float
         """
-        data = training_data.to_train_on(self.runner.checked, X, y, sample_weight, None, True, None)
+        data = training_data.to_train_on(self.runner.checked, X, y, sample_weight, None, True, None, False)
         return self.runner.evaluated(data)
 
     def mode_of(self, name: str) -> str:

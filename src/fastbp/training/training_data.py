@@ -21,12 +21,19 @@ Check = Callable[..., Data]  # `checked`, of a network and an objective
 
 
 def to_train_on(
-    check: Check, X: Any, y: Any, sample_weight: Any, class_weight: Any, check_finite: bool, steps: int | None
+    check: Check,
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    class_weight: Any,
+    check_finite: bool,
+    steps: int | None,
+    training: bool = True,
 ) -> Data | Stream:
-    """Arrays, or without y a stream of batches."""
+    """Arrays, or without y a stream of batches; to be evaluated only, without `training`."""
     if steps is not None and y is not None:
         raise ValueError("steps_per_epoch is for batches; of arrays an epoch is all rows")
-    check = partial(check, class_weight=class_weight, check_finite=check_finite)
+    check = partial(check, class_weight=class_weight, check_finite=check_finite, training=training)
     if y is not None or X is None:
         return check(X, y, sample_weight)
     if sample_weight is not None:
@@ -84,12 +91,13 @@ def checked(
     class_weight: Any,
     check_finite: bool,
     part: bool = False,
+    training: bool = False,
 ) -> Data:
     """Arrays, or a part of the data, as data of a network and its objective."""
     xs = net.as_sources(X, check_finite, name.format("X"))
     rows = len(xs[0])
     ts = objective.targets(y, rows, name.format("y"))
-    weights = objective.weights(sample_weight, ts, name.format("sample_weight"), part=part)
+    weights = objective.weights(sample_weight, ts, name.format("sample_weight"), part=part, training=training)
     if class_weight is not None:
         weights = weighted_by_class(class_weight, objective, ts, weights, net.dtype, part)
     return Data(xs, ts, weights)

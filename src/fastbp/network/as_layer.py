@@ -1,0 +1,87 @@
+"""A network as a layer of another one, and the outputs of its own layers."""
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from fastbp._configured import Registry
+from fastbp._typing import Arrays
+from fastbp.layers.node import Node
+from fastbp.network import sharing
+
+
+class AsLayer:
+    """What `Network` does with its nodes beside running them all."""
+
+    classes: ClassVar[Registry]
+    inputs: tuple
+    nodes: tuple
+    layers: tuple
+    _clones: dict
+    _probe: Any  # a network that has all nodes for outputs
+
+    def __call__(self, *nodes: Node, copy: bool = False) -> Node | tuple[Node, ...]:
+        """Use the network as a layer: repeat its nodes on other inputs, with the same layers and parameters.
+
+        A model of these nodes shares the parameters of this one. With other layers that have parameters, there is the
+        choice between `copy=True` and to build the whole first, and its parts from that (`Layer.output`).
+
+        Parameters
+        ----------
+        *nodes : Node
+            One node for each input, of its width.
+        copy : bool, default=False
+            Whether the layers are new ones, which start with the current parameters; this network then does not
+            change. Calls before the other model is built share their new layers.
+
+        Returns
+        -------
+        Node, or a tuple of them for several outputs
+
+        Examples
+        --------
+        >>> from fastbp import Dense, Input, Model, Sequential
+        >>> body = Sequential(Input(4), Dense(8, "tanh"), Dense(3), seed=0)
+        >>> a, b = Input(4), Input(4)
+        >>> siamese = Model([a, b], body(a) - body(b))
+        >>> siamese.params is body.params
+        True
+        >>> x = Input(4)
+        >>> longer = Model(x, Dense(1)(body(x, copy=True)))
+        """
+        return sharing.repeated(self, nodes, self._layers_for_calls(copy))
+
+    def _layers_for_calls(self, copy):
+        if not copy:
+            return {layer: layer for layer in self.layers}
+        if any(clone.views is not None for clone in self._clones.values()) or not self._clones:
+            self._clones = {layer: layer.clone() for layer in self.layers}
+        return self._clones
+
+    def activations(self, X: Arrays, *, check_finite: bool = True) -> dict[str, np.ndarray]:
+        """Compute the outputs of all layers, hidden ones too, as `predict` does: without dropout.
+
+        Parameters
+        ----------
+        X : array of shape (rows, inputs), or a tuple of them
+            The inputs; a tuple for several.
+        check_finite : bool, default=True
+            Whether a NaN or infinity in X raises.
+
+        Returns
+        -------
+        dict from str to ndarray of shape (rows, width)
+            By the name of the layer, in the order of computation; later calls of a layer are "name:2", "name:3".
+
+        Examples
+        --------
+        >>> from fastbp import Dense, Input, Sequential
+        >>> net = Sequential(Input(4), Dense(8, "tanh"), Dense(3), seed=0)
+        >>> {name: Y.shape for name, Y in net.activations(np.ones((5, 4))).items()}
+        {'dense_1': (5, 8), 'dense_2': (5, 3)}
+        """
+        nodes = sharing.named_nodes(self.nodes)
+        if self._probe is None:
+            self._probe = self.classes["Network"](self.inputs, list(nodes.values()))
+        Y = self._probe.predict(X, check_finite=check_finite)
+        return dict(zip(nodes, Y if isinstance(Y, tuple) else (Y,), strict=True))
