@@ -3,6 +3,7 @@
 from fastbp import (
     activations as activations,
     datasets as datasets,
+    distributed as distributed,
     functional as functional,
     initializers as initializers,
     losses as losses,
@@ -38,6 +39,7 @@ from fastbp.callbacks.loggers import (
     WandbLogger as WandbLogger,
 )
 from fastbp.callbacks.progress import ProgressBar as ProgressBar
+from fastbp.callbacks.pruning import OptunaPruning as OptunaPruning
 from fastbp.callbacks.stopping import EarlyStopping as EarlyStopping, ReduceLROnPlateau as ReduceLROnPlateau
 from fastbp.data.batches import batches as batches
 from fastbp.data.chunks import Chunks as Chunks

@@ -40,7 +40,7 @@ def get_num_threads() -> int:
     """
     global _limit
     if _limit is None:
-        if "threadpoolctl" in sys.modules:
+        if sys.modules.get("threadpoolctl"):
             register_threadpoolctl()
         _limit = _from_environment() or min(_affinity(), _quota())
         engine.limit(_limit)

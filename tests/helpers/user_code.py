@@ -81,6 +81,11 @@ def by_hand(net: fb.Model, X: np.ndarray, y: np.ndarray) -> float:
     total += trainer.step(X, y)
     trainer.fit(X, y, epochs=1, batch_size=8)
     trainer.save("trainer.safetensors")
+    loss, weight = trainer.gradients(X, y)
+    trainer.update(weight=weight, loss=loss)
+    group: fb.distributed.Group = fb.distributed.threads(1)[0]
+    mine = fb.distributed.shard(X, y, group)
+    fb.Trainer(net, loss="cross_entropy", group=group, average_every=4).fit(*mine, batch_size=8)
     label: Any = trainer.predict_one({"a": 1.0})
     show(label)
     return total

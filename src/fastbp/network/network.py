@@ -5,7 +5,7 @@ Copies, pickles and files all use `config()` and `arrays()`. Training is in fold
 """
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -221,7 +221,12 @@ class Network(AsLayer):
         return dxs[0] if len(dxs) == 1 else dxs
 
     def predict(
-        self, X: Arrays, *, check_finite: bool = True, threads: int | None = None, out: OneOrMore | None = None
+        self,
+        X: Any,
+        *,
+        check_finite: bool = True,
+        threads: int | None = None,
+        out: OneOrMore | None = None,
     ) -> OneOrMore:
         """Compute the outputs for inference: without dropout, and without changing what `backward` needs.
 

@@ -44,6 +44,14 @@ def to_train_on(
     return Stream(as_batches(X, "X"), partial(check, part=True), steps)
 
 
+def without_rows(X: Any, y: Any) -> bool:
+    """Whether a rank of a group has no rows: no X, or an empty one."""
+    if X is None or y is None:
+        return X is None and y is None
+    first = X[0] if isinstance(X, tuple) else X
+    return len(first) == 0 if hasattr(first, "__len__") else False
+
+
 def to_validate_on(check: Check, data: Any, check_finite: bool, steps: int | None) -> Data | Stream | None:
     """Arrays, or a stream of batches."""
     batches = data is not None and is_batches(data)
