@@ -16,6 +16,7 @@ NEEDS = {
     "converting": ("torch", "keras", "onnx", "sklearn"),
     "sklearn": ("sklearn",),
     "native": ("numba", "scipy"),
+    "scale": ("h5py", "sklearn"),
 }  # optional packages, by page
 LINK = re.compile(r"!\[[^\]]+\]\(([^)]+)\)")
 

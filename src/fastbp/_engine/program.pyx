@@ -28,6 +28,7 @@ from fastbp._engine.threads cimport MOST_THREADS, Lock, enter, leave, serve, sha
 from fastbp._engine.plan import lower
 
 include "passes/interruption.pxi"
+include "passes/meeting.pxi"
 include "passes/buffers.pxi"
 include "passes/nodes.pxi"
 include "passes/arrays.pxi"
@@ -223,20 +224,19 @@ cdef class Program:
         elif most > rows:
             most = <int> max(1, rows)
         while self.n_contexts < most:
+            self.plan.contexts[self.n_contexts] = self.plan.contexts[0]     # a pass has begun
             self.plan.contexts[self.n_contexts].scratch = self.own(self.scratch)
-            self.plan.contexts[self.n_contexts].training = self.plan.contexts[0].training    # a pass has begun
-            self.plan.contexts[self.n_contexts].seed = self.plan.contexts[0].seed
-            self.plan.contexts[self.n_contexts].step = self.plan.contexts[0].step
             self.n_contexts += 1
         return enter(most)
 
     cdef void begin(self, bint training, uint64_t seed, uint64_t step) noexcept nogil:
         """Tells all threads which step this is."""
         cdef int k
+        self.plan.meets = training and self.meeting is not None
         for k in range(self.n_contexts):
             self.plan.contexts[k].training = training
             self.plan.contexts[k].seed = seed
-            self.plan.contexts[k].step = step
+            self.plan.contexts[k].step, self.plan.contexts[k].row = step, self.row
             self.plan.contexts[k].order, self.plan.contexts[k].first = self.plan.order, self.plan.first
 
     cdef void predict_rows(self, Py_ssize_t N, int threads, bint tiny=False) except *:

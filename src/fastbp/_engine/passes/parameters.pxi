@@ -108,12 +108,15 @@ cdef bint formed_update(Plan* plan, int threads) noexcept nogil:
     if plan.stopped:
         running_averages(plan, averages, True)
     free(averages)
-    if fine:
-        plan.formed, plan.looks = True, False       # an update is not given up half way
-        share(parameters_task, plan, threads)
-        plan.formed = False
-        fine = later_stages(plan, threads)
-    return fine
+    return fine and update_formed(plan, threads)
+
+
+cdef bint update_formed(Plan* plan, int threads) noexcept nogil:
+    """The update by the gradient that is there.  False if it was not finite."""
+    plan.formed, plan.looks = True, False       # an update is not given up half way
+    share(parameters_task, plan, threads)
+    plan.formed = False
+    return later_stages(plan, threads)
 
 
 cdef Py_ssize_t running_averages(const Plan* plan, char* store, bint back) noexcept nogil:
