@@ -9,7 +9,12 @@ import pytest
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "tutorials"
 TUTORIALS = sorted(FOLDER.glob("plot_*.py"))
-NEEDS: dict[str, tuple[str, ...]] = {}  # optional packages, beside matplotlib
+NEEDS = {
+    "from_keras": ("keras", "jax"),
+    "from_pytorch": ("torch",),
+    "from_scikit_learn": ("sklearn",),
+    "replacing_mlpclassifier": ("sklearn",),
+}  # optional packages, beside matplotlib
 RUN = """
 import runpy, sys
 import matplotlib.pyplot as plt
