@@ -43,8 +43,8 @@ def save(
     The parameters are those of now, if they are not given.
     """
     for layer in net.layers:
-        if not layer.storable and not functions:
-            raise TypeError(f"{layer!r} is made of Python functions, which a file cannot hold")
+        if layer.why_not_stored() and not functions:
+            raise TypeError(f"{layer!r} {layer.why_not_stored()}")
     own = {"format": FORMAT, "fastbp.version": VERSION, GRAPH: encoded(net.config())}
     metadata = dict(metadata or {})
     checks.distinct([*own, *metadata], "the metadata key")

@@ -382,7 +382,8 @@ class Network(AsLayer):
         return Network.from_config({**self.config(), "dtype": "float64"}, arrays)
 
     def __reduce__(self):
-        return unpickled, (type(self), self.config(), *self.snapshot())
+        custom = tuple({type(layer) for layer in self.layers if layer.kind == "python"})
+        return unpickled, (type(self), self.config(), *self.snapshot(), *((custom,) if custom else ()))
 
     def __getitem__(self, name: str) -> Layer:
         layers = {layer.name: layer for layer in self.layers}
