@@ -103,6 +103,7 @@ from fastbp.layers.operators import maximum as maximum, minimum as minimum
 from fastbp.layers.parameter import Parameter as Parameter
 from fastbp.layers.python_layer import Lambda as Lambda, PythonLayer as PythonLayer
 from fastbp.model import Model as Model, Sequential as Sequential, load as load
+from fastbp.network.tape import Tape as Tape
 from fastbp.optimizers.adam import (
     Adam as Adam,
     Adamax as Adamax,
