@@ -17,9 +17,9 @@ cdef void parameters_task(void* job, int part, int of) noexcept nogil:
     Where that takes long it is two tasks: one forms the gradient, in pieces, the other (`formed`) updates.
     """
     cdef const Plan* plan = <const Plan*> job
-    cdef Py_ssize_t k, start, stop, O
+    cdef Py_ssize_t k, start, stop, O, first, end
     cdef int piece, pieces
-    cdef bint fine = True, last = part == of - 1
+    cdef bint fine = True, last = part == of - 1, with_bias
     cdef bint forms = not plan.formed and (plan.rules == NULL or plan.rules.stage == 0)
     cdef const Node* node
     cdef Context* context = plan.contexts + part
@@ -43,10 +43,13 @@ cdef void parameters_task(void* job, int part, int of) noexcept nogil:
                                       last and piece == pieces - 1)
         if plan.stopped or plan.rules == NULL:
             continue
+        first, end = node.weights + start * O, node.weights + stop * O
+        with_bias = last and node.last_of_bias
+        if with_bias and node.last_of_parameters and node.bias == end:
+            end, with_bias = end + O, False
         if node.last_of_parameters:
-            fine &= update_span(plan.rules, plan.params, plan.grads, node.weights + start * O,
-                                node.weights + stop * O, context.scratch)
-        if last and node.last_of_bias:
+            fine &= update_span(plan.rules, plan.params, plan.grads, first, end, context.scratch)
+        if with_bias:
             fine &= update_span(plan.rules, plan.params, plan.grads, node.bias, node.bias + O, context.scratch)
     context.fine = fine
     restore_mode(mode)
