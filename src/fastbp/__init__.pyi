@@ -104,12 +104,13 @@ from fastbp.layers.node import Input as Input
 from fastbp.layers.normalization import BatchNorm as BatchNorm, LayerNorm as LayerNorm, RMSNorm as RMSNorm
 from fastbp.layers.operators import maximum as maximum, minimum as minimum
 from fastbp.layers.parameter import Parameter as Parameter
-from fastbp.layers.python_layer import Lambda as Lambda
+from fastbp.layers.python_layer import Lambda as Lambda, PythonLayer as PythonLayer
 from fastbp.many.cross_validation import cross_validate as cross_validate
 from fastbp.many.ensemble import Ensemble as Ensemble
 from fastbp.many.fit_many import fit_many as fit_many
 from fastbp.many.trainers import Trainers as Trainers
 from fastbp.model import Model as Model, Sequential as Sequential, load as load
+from fastbp.network.tape import Tape as Tape
 from fastbp.optimizers.adam import (
     Adam as Adam,
     Adamax as Adamax,

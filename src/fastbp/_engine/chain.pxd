@@ -65,4 +65,5 @@ cdef class Chain:
     cdef void* own(self, Py_ssize_t size) except NULL
     cdef void fill(self, Group* group, rules) except *
     cdef void prepare(self, double lr, double loss, double scale) noexcept nogil
+    cdef int taken_back(self) noexcept nogil
     cdef double penalty(self, const void* P, double scale) noexcept nogil

@@ -215,6 +215,12 @@ cdef class Chain:
         self.rules.n_works = <int> min(len(matrices), MOST_WORKS)
         self.rules.works = <char*> self.own(self.rules.n_works * self.rules.work)
 
+    cdef int taken_back(self) noexcept nogil:
+        """Counts a step that `prepare` began and that updated nothing as none; the status of such a step."""
+        self.t -= 1
+        self.loss = self.rules.step.loss_before
+        return 3
+
     cdef void prepare(self, double lr, double loss, double scale) noexcept nogil:
         """Begins the next step, or the next batch of one."""
         cdef int g, c

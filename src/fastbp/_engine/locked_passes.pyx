@@ -25,6 +25,21 @@ def forward_kept(Program program, xs, bint training, int threads):
     return outputs
 
 
+def forward_taped(Program program, Program owner, xs, bint training, int threads):
+    """`forward` of a program beside that which counts the draws of dropout."""
+    outputs = program.forward(xs, training, owner.seed, owner.draws, threads)
+    owner.draws += training
+    return outputs
+
+
+def backward_taped(Program program, Program owner, dys, bint accumulate, bint adds_rows, int threads):
+    """`backward` of such a program; an update by the owner's learns of how many rows the gradient is the mean."""
+    program.plan.scale = owner.plan.scale if adds_rows else 0
+    dxs = program.backward(dys, accumulate, True, threads)
+    owner.plan.scale = program.plan.scale
+    return dxs
+
+
 def predict_fit(Program program, xs, int threads):
     """Outputs, and whether a source had a number that it must not have."""
     return program.predict(xs, threads), program.plan.unfit

@@ -50,6 +50,7 @@ cdef struct Plan:
     Py_ssize_t* coupled         # the nodes that couple rows in training
     Py_ssize_t n_coupled, n_constrained
     bint failed                 # a node in Python has raised
+    bint forms_first            # such a node has parameters: the whole gradient is there before any update
     void* owner                 # the program
     double products             # of a row in the widest layer
     bint looks                  # the pass takes long: it looks for signals from time to time: interruption.pxi

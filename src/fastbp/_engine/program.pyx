@@ -302,7 +302,7 @@ cdef class Program:
         chain.prepare(lr, loss[0], self.plan.scale)
         chain.rules.averages_wait = self.plan.n_constrained > 0
         if not gradients(&self.plan, False, threads):
-            return 3 if self.plan.stopped else 2
+            return chain.taken_back() if self.plan.stopped or self.plan.failed else 2
         return 0
 
     cdef double value_and_gradients(self, bint training, uint64_t seed, uint64_t step, int wanted, int most,

@@ -54,8 +54,8 @@ def save(
 def refuse_functions(net: Network) -> None:
     """Raise if a layer is made of Python functions."""
     for layer in net.layers:
-        if not layer.storable:
-            raise TypeError(f"{layer!r} is made of Python functions, which a file cannot hold")
+        if layer.why_not_stored():
+            raise TypeError(f"{layer!r} {layer.why_not_stored()}")
 
 
 def load(path: str | os.PathLike) -> Saved:

@@ -9,6 +9,7 @@ from fastbp._typing import ArrayLike
 from fastbp.inputs import checks
 from fastbp.layers import constraints
 from fastbp.layers.layer import Layer
+from fastbp.layers.python_layer import _InPython
 
 
 class _Activated(Layer):
@@ -41,9 +42,9 @@ class Dense(_Activated):
     ----------
     units : int
         Number of outputs.
-    activation : str, ActivationFunction or PReLU, default="linear"
-        f: a name, or a function with parameters such as `leaky_relu(0.1)`. "prelu", or a layer PReLU, adds a node
-        of its own after this one.
+    activation : str, ActivationFunction, PReLU, PythonLayer or Lambda, default="linear"
+        f: a name, or a function with parameters such as `leaky_relu(0.1)`. "prelu", or a layer, adds a node of its own
+        after this one.
     bias : bool, default=True
         Whether the layer has biases b.
     weights : str, function, array or number, default="auto"
@@ -80,7 +81,7 @@ class Dense(_Activated):
     def __init__(
         self,
         units: int,
-        activation: "str | activations.ActivationFunction | PReLU" = "linear",
+        activation: "str | activations.ActivationFunction | PReLU | _InPython" = "linear",
         *,
         bias: bool = True,
         weights: str | initializers.Draw | ArrayLike = "auto",
@@ -93,14 +94,15 @@ class Dense(_Activated):
         super().__init__(name, trainable)
         self.constraint = None if constraint is None else constraints.Constraint.classes.resolve(constraint)
         function = PReLU() if isinstance(activation, str) and activation == PReLU.kind else activation
-        self.function = activations.resolve("linear" if isinstance(function, PReLU) else function, alpha)
-        self._after = function if isinstance(function, PReLU) else None
+        self._after = function if isinstance(function, (PReLU, _InPython)) else None
+        self.function = activations.resolve("linear" if isinstance(function, (PReLU, _InPython)) else function, alpha)
         self.units = checks.positive_int(units, "units")
         self.bias = bool(bias)
         automatic = isinstance(weights, str) and weights == "auto"
-        self._weights = PReLU.before if automatic and self._after is not None else weights
+        self._weights = PReLU.before if automatic and isinstance(self._after, PReLU) else weights
         self._biases = biases
-        start = _engine.ACTIVATIONS[self.activation].start if automatic and self._after is None else self._weights
+        automatic = self._weights is weights and automatic
+        start = _engine.ACTIVATIONS[self.activation].start if automatic else self._weights
         self._starts = {
             "W": initializers.resolve(start, "initializer of weights"),
             "b": initializers.resolve(biases, "initializer of biases"),

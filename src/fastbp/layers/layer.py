@@ -49,7 +49,7 @@ class Layer(Registered):
     arity: ClassVar[int | None] = 1  # number of nodes it is called on; None for any
     parameters: ClassVar[tuple[str, ...]] = ()
     statistics: ClassVar[tuple[str, ...]] = ()  # those among them that no gradient moves
-    storable: ClassVar[bool] = True  # whether a file can hold it
+    one_span: ClassVar[bool] = False  # whether its op takes all parameters as one
     verb: ClassVar[str] = ""  # what it does with a gradient, where one word says it
 
     def __init_subclass__(cls, **options):
@@ -163,6 +163,10 @@ class Layer(Registered):
     def settings(self) -> dict:
         """The constructor's arguments, JSON-serializable."""
         return {"name": self.name, **({"trainable": self.trainable} if self.parameters else {})}
+
+    def why_not_stored(self) -> str:
+        """What keeps a file from holding the layer; nothing if one can."""
+        return ""
 
     def op(self, number: int, *widths: int) -> dict:
         """Settings of the engine's op for the node of this number, with inputs of these widths."""

@@ -69,6 +69,8 @@ class Programs:
         self._fixed: list = []
         self._spans: list | None = None
         self._steppers: weakref.WeakSet[_engine.Program] = weakref.WeakSet()  # of native steps
+        self._taped: weakref.WeakSet[_engine.Program] = weakref.WeakSet()  # of tapes
+        self._summing = False  # gradients have come since the last update
         self._update = _engine.functional.UPDATES[dtype]
         self._graph = graph = expansion.graph
         self._training = _engine.Program(dtype.name, *expansion.fused, self.params, self.grads)
@@ -129,7 +131,28 @@ class Programs:
 
     def backward(self, dys: tuple, accumulate: bool, threads: int | None = None) -> tuple:
         """Gradients of the inputs; fills grads."""
+        self._summing = True
         return self._lock.call(self._training.backward, dys, accumulate, True, for_engine(threads))
+
+    def for_tape(self) -> _engine.Program:
+        """A program for training with memory of its own."""
+        program = _engine.Program(self.params.dtype.name, *self._expansion.fused, self.params, self.grads)
+        program.guard(self._lock)
+        with self._lock:
+            program.freeze(self._expansion.tensors_with(self._frozen_parts(), True))
+            self._taped.add(program)
+        return program
+
+    def forward_on(self, program: _engine.Program, xs: tuple, training: bool, threads: int | None = None) -> tuple:
+        """`forward` on such a program."""
+        return self._lock.call(_engine.forward_taped, program, self._training, xs, training, for_engine(threads))
+
+    def backward_on(self, program: _engine.Program, dys: tuple, accumulate: bool, threads: int | None = None) -> tuple:
+        """`backward` on such a program."""
+        adds_rows, self._summing = accumulate and self._summing, True
+        return self._lock.call(
+            _engine.backward_taped, program, self._training, dys, accumulate, adds_rows, for_engine(threads)
+        )
 
     def fast_path(self, terms: tuple | None, chain=None) -> _engine.FastPath | None:
         """For steps, or without a chain gradients, of X and y that need no conversion, checked on the way.
@@ -199,6 +222,7 @@ class Programs:
     def update(self, chain, lr: float, loss: float) -> bool:
         """One step of an optimizer's chain; whether the update was finite."""
         self.refuse_part()
+        self._summing = False
         arguments = chain, self.params, self.grads, lr, self._spans, loss
         return self._lock.call(_engine.updated, self._training, self._update, arguments)
 
@@ -249,7 +273,8 @@ class Programs:
                 for start, stop in parts:
                     self.grads[start:stop] = 0
             others = self._inference.program, *self._partial.values(), *self._steppers
-            for program, fused in [(self._training, True), *((program, False) for program in others)]:
+            training = self._training, *self._taped
+            for program, fused in [*((each, True) for each in training), *((each, False) for each in others)]:
                 program.freeze(self._expansion.tensors_with(self._frozen_parts(), fused))
             self._find_spans()
 

@@ -5,7 +5,7 @@ Copies, pickles and files all use `config()` and `arrays()`. Training is in fold
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, overload
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from fastbp.network.config import built, check_arrays, unpickled, written
 from fastbp.network.expansion import expanded
 from fastbp.network.native import Native, of_network
 from fastbp.network.structure import offsets_in, ordered, size_of, slices_of, started
+from fastbp.network.tape import Tape, Tapes
 
 
 class Network(AsLayer):
@@ -79,6 +80,7 @@ class Network(AsLayer):
     def _build(self, inputs, outputs, dtype, seed, name, arrays):
         self._clones = {}
         self._probe = None
+        self._tapes = None
         self.inputs = checks.instances(inputs, Input, "inputs")
         self.outputs = checks.instances(outputs, Node, "outputs")
         self.nodes = ordered(self.inputs, self.outputs)
@@ -162,7 +164,15 @@ class Network(AsLayer):
         """Number of forward passes in training so far, which selects the dropout masks."""
         return self.programs.draws
 
-    def forward(self, X: Arrays, training: bool = True, check_finite: bool = True) -> OneOrMore:
+    @overload
+    def forward(
+        self, X: Arrays, training: bool = True, check_finite: bool = True, *, keep: Literal[False] = False
+    ) -> OneOrMore: ...
+    @overload
+    def forward(self, X: Arrays, training: bool = True, check_finite: bool = True, *, keep: Literal[True]) -> Tape: ...
+    def forward(
+        self, X: Arrays, training: bool = True, check_finite: bool = True, *, keep: bool = False
+    ) -> OneOrMore | Tape:
         """Compute the outputs and keep what `backward` needs.
 
         Parameters
@@ -173,12 +183,19 @@ class Network(AsLayer):
             Whether dropout is on and BatchNorm uses the statistics of this batch.
         check_finite : bool, default=True
             Whether a NaN or infinity in X raises.
+        keep : bool, default=False
+            Whether to return a `Tape`, which has the outputs and a backward of its own; `net.backward` then is still
+            that of the `forward` before.
 
         Returns
         -------
-        ndarray of shape (rows, outputs), or a tuple of them for several outputs
+        ndarray of shape (rows, outputs), a tuple of them for several outputs, or Tape
         """
-        ys = self.programs.forward(self.as_inputs(X, check_finite), bool(training))
+        xs = self.as_inputs(X, check_finite)
+        if keep:
+            self._tapes = self._tapes or Tapes(self)
+            return self._tapes.forward(xs, bool(training))
+        ys = self.programs.forward(xs, bool(training))
         return ys[0] if len(ys) == 1 else ys
 
     def backward(self, dY: Arrays, accumulate: bool = False) -> OneOrMore:
@@ -221,12 +238,7 @@ class Network(AsLayer):
         return dxs[0] if len(dxs) == 1 else dxs
 
     def predict(
-        self,
-        X: Any,
-        *,
-        check_finite: bool = True,
-        threads: int | None = None,
-        out: OneOrMore | None = None,
+        self, X: Any, *, check_finite: bool = True, threads: int | None = None, out: OneOrMore | None = None
     ) -> OneOrMore:
         """Compute the outputs for inference: without dropout, and without changing what `backward` needs.
 
@@ -389,7 +401,8 @@ class Network(AsLayer):
         return Network.from_config({**self.config(), "dtype": "float64"}, arrays)
 
     def __reduce__(self):
-        return unpickled, (type(self), self.config(), *self.snapshot())
+        custom = tuple({type(layer) for layer in self.layers if layer.kind == "python"})
+        return unpickled, (type(self), self.config(), *self.snapshot(), *((custom,) if custom else ()))
 
     def __getitem__(self, name: str) -> Layer:
         layers = {layer.name: layer for layer in self.layers}

@@ -44,9 +44,9 @@ cdef inline int pieces_of(const Plan* plan, const Node* node, int of) noexcept n
 
 
 cdef inline bint long_update(const Plan* plan, int threads) noexcept nogil:
-    """Whether the whole gradient is formed first, since forming it may be interrupted."""
+    """Whether the whole gradient is formed first, since forming it may be interrupted or fail."""
     cdef Py_ssize_t k
     for k in range(plan.n_nodes if plan.looks else 0):
         if plan.nodes[k].op.kind.gradient != NULL and pieces_of(plan, plan.nodes + k, threads) > 1:
             return True
-    return False
+    return plan.forms_first

@@ -94,7 +94,7 @@ cdef bint gradients(Plan* plan, bint adds, int threads) noexcept nogil:
 
 
 cdef bint formed_update(Plan* plan, int threads) noexcept nogil:
-    """The same where forming the gradient takes long and may be stopped: all of it, then the update."""
+    """The same where forming the gradient may be stopped or fail: all of it, then the update."""
     cdef Rules* rules = plan.rules
     cdef bint fine
     cdef char* averages = <char*> malloc(running_averages(plan, NULL, False))
@@ -104,8 +104,8 @@ cdef bint formed_update(Plan* plan, int threads) noexcept nogil:
         running_averages(plan, averages, False)
     plan.rules = NULL
     share(parameters_task, plan, threads)
-    plan.rules, fine = rules, not plan.stopped
-    if plan.stopped:
+    plan.rules, fine = rules, not plan.stopped and not plan.failed
+    if not fine:
         running_averages(plan, averages, True)
     free(averages)
     return fine and update_formed(plan, threads)
