@@ -1,6 +1,5 @@
-"""Data larger than memory: windows from files, streams whose inputs are not kept, outputs as they are asked for."""
+"""Data larger than memory: windows from files, outputs as they are asked for."""
 
-import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -122,40 +121,3 @@ def test_outputs_of_streams(dtype: str) -> None:
         np.testing.assert_array_equal(np.concatenate(list(both.predict(stream))), wanted)
     with pytest.raises(ValueError, match="X"):
         next(one.predict(x[:, 1:] for x, _, _ in parts))
-
-
-@pytest.mark.parametrize("how", ["evaluate", "fit", "validation"])
-def test_inputs_are_not_kept(how: str) -> None:
-    width, rows, count = 500, 200, 60  # 24 MB in all, 0.4 MB each
-
-    def batches():
-        rng = np.random.default_rng(0)
-        for _ in range(count):
-            yield rng.normal(size=(rows, width)).astype(np.float32), rng.normal(size=(rows, 1)).astype(np.float32)
-
-    wide = fb.Sequential(fb.Input(width), fb.Dense(1), seed=0)
-    trainer = fb.Trainer(wide, metrics=["mae", "r2"])
-    few = next(batches())
-    tracemalloc.start()
-    if how == "evaluate":
-        trainer.evaluate(batches())
-    elif how == "fit":
-        trainer.fit(batches())
-    else:
-        trainer.fit(*few, validation_data=batches())
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert peak < 6e6
-
-
-def test_targets_that_a_loader_overwrites() -> None:
-    X, y = data()
-    xb, yb = np.empty((8, INPUTS), np.float32), np.empty((8, OUTPUTS), np.float32)
-
-    def batches():
-        for k in range(0, 48, 8):
-            xb[:], yb[:] = X[k : k + 8], y[k : k + 8]
-            yield xb, yb
-
-    trainer = fb.Trainer(net(), metrics=["mae"])
-    assert trainer.evaluate(batches()) == trainer.evaluate(X[:48], y[:48])
