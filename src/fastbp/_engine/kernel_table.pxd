@@ -91,6 +91,8 @@ cdef struct Context:
     const int64_t* order        # row n of its batch is row order[first + n] of the callers' rows; NULL: first + n
     Py_ssize_t first
     bint fine                   # no update of its was withheld
+    bint (*stops)(const Context* context) noexcept nogil    # whether a kernel that takes long ends; NULL: it never does
+    const void* plan            # of the pass
 
 
 cdef struct Op:
