@@ -56,6 +56,7 @@ cdef struct Plan:
     bint looks                  # the pass takes long: it looks for signals from time to time: interruption.pxi
     double looked               # when it did last
     bint stopped                # a signal's handler has raised
+    bint undone                 # an update that stops is put back by the caller
     bint formed                 # the gradient is there, and only the update is wanted
     bint unfit                  # a source had a number that it must not have
     bint any_table              # some inputs name rows of tables
