@@ -56,6 +56,9 @@ class Dense(_Activated):
         Parameter of an activation given by name, or a list of all of them; its own defaults if not given.
     constraint : str or Constraint, optional
         Condition that W satisfies after each update, such as "non_negative" or `MaxNorm(2.0)`; none if not given.
+    decay : float, optional
+        Weight decay of W, instead of the optimizer's `weight_decay`; its `groups` come before both. Keras's
+        `kernel_regularizer=L2(a)` is decay=2 * a, with an optimizer of coupled decay such as Adam.
     name : str, optional
         Unique in the model; "dense_1" and so on if not given.
     trainable : bool, default=True
@@ -88,10 +91,12 @@ class Dense(_Activated):
         biases: str | initializers.Draw | ArrayLike = "zeros",
         alpha: float | list[float] | None = None,
         constraint: str | constraints.Constraint | None = None,
+        decay: float | None = None,
         name: str | None = None,
         trainable: bool = True,
     ):
         super().__init__(name, trainable)
+        self.decays(decay)
         self.constraint = None if constraint is None else constraints.Constraint.classes.resolve(constraint)
         function = PReLU() if isinstance(activation, str) and activation == PReLU.kind else activation
         self._after = function if isinstance(function, (PReLU, _InPython)) else None

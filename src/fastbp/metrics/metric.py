@@ -30,7 +30,14 @@ SYNONYMS = {
     "mean_absolute_error": "mae",
     "mean_absolute_percentage_error": "mape",
     "root_mean_squared_error": "rmse",
+    "categorical_accuracy": "accuracy",
+    "sparse_categorical_accuracy": "accuracy",
     "top_k_categorical_accuracy": "top_k_accuracy",
+    "sparse_top_k_categorical_accuracy": "top_k_accuracy",
+    "top_k_accuracy_score": "top_k_accuracy",
+    "binary_crossentropy": "log_loss",
+    "categorical_crossentropy": "log_loss",
+    "sparse_categorical_crossentropy": "log_loss",
 }
 METRICS = Registry("metric", "metric", functions=True, synonyms=SYNONYMS)
 
