@@ -6,8 +6,8 @@ Width, learning rate, dropout, weight decay: which values are best for these dat
 tries some forty networks in seconds, then cross-validation compares the best ones, and a test set that nobody has
 looked at gives the final number.
 
-With scikit-learn, ``GridSearchCV`` and ``RandomizedSearchCV`` do this for :class:`fastbp.sklearn.MLPClassifier`; here
-NumPy is enough.
+With scikit-learn, ``GridSearchCV`` and ``RandomizedSearchCV`` do this for :class:`fastbp.sklearn.MLPClassifier
+<fastbp.MLPClassifier>`; here NumPy is enough.
 """
 
 import matplotlib.pyplot as plt

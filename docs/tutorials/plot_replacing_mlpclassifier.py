@@ -2,10 +2,10 @@
 Replacing MLPClassifier
 =======================
 
-:class:`fastbp.sklearn.MLPClassifier` has the parameters and the results of scikit-learn's, and more: class weights,
-dropout, other activations, losses and optimizers, validation data. Only the import changes. This tutorial replaces it
-in a pipeline, compares the results to the last digits, and then uses what scikit-learn's does not have, on classes of
-unequal size.
+:class:`fastbp.sklearn.MLPClassifier <fastbp.MLPClassifier>` has the parameters and the results of scikit-learn's, and
+more: class weights, dropout, other activations, losses and optimizers, validation data. Only the import changes. This
+tutorial replaces it in a pipeline, compares the results to the last digits, and then uses what scikit-learn's does
+not have, on classes of unequal size.
 """
 
 import warnings

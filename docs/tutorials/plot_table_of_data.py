@@ -88,10 +88,12 @@ print(f"accuracy {accuracy:.3f}, answering always no {1 - truth.mean():.3f}, rec
 # -----------
 #
 # The same by hand, in NumPy. Everything that is measured from data (means, standard deviations, the list of
-# categories) is measured on the training rows only; anything else leaks the held-out rows into the training.
+# categories) is measured on the first file only. To measure it on the new customers too would leak the test rows into
+# the training.
 #
 # A missing value gets two columns: the value, with the mean in its place, and a mark that says that it was missing.
-# So the network can tell the two apart.
+# So the network can tell the two apart. A categorical column is one-hot encoded: a column for each category. For
+# hundreds of categories, a ``fb.Embedding`` learns a short vector for each instead.
 
 with open("customers.csv", encoding="utf-8") as file:
     table = list(csv.DictReader(file))

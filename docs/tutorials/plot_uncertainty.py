@@ -13,6 +13,8 @@ The first two measure the noise of the data (*aleatoric* uncertainty). Only the 
 does not know for lack of data (*epistemic* uncertainty).
 """
 
+from statistics import NormalDist
+
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -111,13 +113,10 @@ axes[0].text(2.75, -2.7, "no data", ha="center", fontsize=9)
 # -----------
 #
 # On new rows, count how many lie inside the interval of each level. The curve of a calibrated network is the
-# diagonal; one below it is over-confident. ``erf`` is in Python's ``math``; the quantile network only has the levels
-# that it was trained for.
+# diagonal; one below it is over-confident. The quantile network only has the levels that it was trained for.
 
 LEVELS = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95])
-Z = np.array(
-    [0.1257, 0.2533, 0.3853, 0.5244, 0.6745, 0.8416, 1.0364, 1.2816, 1.6449, 1.9600]
-)  # half widths of a normal
+Z = np.array([NormalDist().inv_cdf((1 + level) / 2) for level in LEVELS])  # half widths, in standard deviations
 
 
 def coverage(mean, std):
