@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.cases import Case, problem
 from benchmarks.peers import installed
-from benchmarks.rounds import VARIABLES, _calls, _timed
+from benchmarks.rounds import _calls, _timed, environment
 
 PEERS = ("fastbp", "numpy", "torch", "jax")
 SWEEPS = {
@@ -64,9 +64,8 @@ def measured() -> dict:
 
 
 def _python(code):
-    environment = os.environ | dict.fromkeys((*VARIABLES, "FASTBP_NUM_THREADS"), "1")
     return subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code], env=environment(1), capture_output=True, text=True, check=True
     ).stdout.splitlines()[-1]
 
 
