@@ -93,6 +93,8 @@ html_copy_source = False
 html_theme_options = {
     "logo": {"text": "fastbp"},
     "header_links_before_dropdown": 6,
+    "navbar_persistent": [],
+    "navbar_end": ["search-button", "theme-switcher"],
     "navigation_with_keys": False,
     "show_prev_next": True,
     "show_toc_level": 2,

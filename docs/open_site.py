@@ -43,6 +43,8 @@ class Handler(SimpleHTTPRequestHandler):
     """The site, and the page that opens the others."""
 
     def do_GET(self) -> None:
+        if self.path == "/favicon.ico":  # which browsers want of every host
+            return self.do_POST()
         if self.path != "/open-all":
             return super().do_GET()
         self.send_response(200)
@@ -54,7 +56,8 @@ class Handler(SimpleHTTPRequestHandler):
     def do_POST(self) -> None:
         self.send_response(204)
         self.end_headers()
-        self.server.done.set()
+        if self.path == "/all-opened":
+            self.server.done.set()
 
     def send_error(self, code: int, *arguments) -> None:
         self.server.faults.append(f"{code} {self.path}")
