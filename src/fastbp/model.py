@@ -384,11 +384,7 @@ class Sequential(Model):
         The input.
     *layers : Layer, block or Model
         Called one after the other.
-    dtype : {"float32", "float64"}, optional
-        As for `Model`.
-    seed : int, optional
-        As for `Model`.
-    name : str, optional
+    dtype, seed, name : str, int, str, optional
         As for `Model`.
 
     Examples
