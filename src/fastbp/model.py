@@ -127,9 +127,13 @@ class Model(Network):
             The inputs; or, without y, an iterable of batches, as for `fit`.
         y : array of labels or values, or a tuple of them, optional
             The targets; a tuple for several outputs.
-        loss, loss_weights, metrics
+        loss : str, Loss or function, or one for each output, default="mse"
             As for `Trainer`.
-        sample_weight
+        loss_weights : list or dict of float, optional
+            As for `Trainer`.
+        metrics : list, default=()
+            As for `Trainer`.
+        sample_weight : array of shape (rows,), or one for each output, optional
             As for `Trainer.fit`.
 
         Returns
@@ -199,7 +203,9 @@ class Model(Network):
             The inputs; a tuple for several.
         y : array of labels or values, or a tuple of them
             The targets; a tuple for several outputs.
-        loss, loss_weights
+        loss : str, Loss or function, or one for each output, default="mse"
+            As for `Trainer`.
+        loss_weights : list or dict of float, optional
             As for `Trainer`.
 
         Returns
@@ -380,7 +386,7 @@ class Sequential(Model):
         The input.
     *layers : Layer, block or Model
         Called one after the other.
-    dtype, seed, name
+    dtype, seed, name : str, int, str, optional
         As for `Model`.
 
     Examples

@@ -33,6 +33,10 @@ def get_num_threads() -> int:
     ValueError
         If the environment variable is not a whole number from 1.
 
+    See Also
+    --------
+    set_num_threads : Set the number of threads.
+
     Examples
     --------
     >>> get_num_threads() >= 1
@@ -54,6 +58,10 @@ def set_num_threads(threads: int | None) -> None:
     ----------
     threads : int or None
         The limit; None restores the default from the environment and the machine.
+
+    See Also
+    --------
+    get_num_threads : The number of threads.
 
     Examples
     --------

@@ -232,6 +232,10 @@ def diagnose(
     -------
     Diagnosis
 
+    See Also
+    --------
+    explain : One sample, node by node.
+
     Examples
     --------
     >>> from fastbp import Dense, Input, Sequential

@@ -43,8 +43,8 @@ class Dense(_Activated):
     units : int
         Number of outputs.
     activation : str, ActivationFunction, PReLU, PythonLayer or Lambda, default="linear"
-        f: a name, or a function with parameters such as `leaky_relu(0.1)`. "prelu", or a layer, adds a node of its own
-        after this one.
+        The function f: a name, or one with parameters such as `leaky_relu(0.1)`. "prelu", or a layer, adds a node of
+        its own after this one.
     bias : bool, default=True
         Whether the layer has biases b.
     weights : str, function, array or number, default="auto"
@@ -153,7 +153,7 @@ class Activation(_Activated):
     Parameters
     ----------
     activation : str or ActivationFunction
-        f, or its name.
+        The function f, or its name.
     alpha : float or list, optional
         Its parameter, or a list of all of them; its own defaults if not given.
     name : str, optional

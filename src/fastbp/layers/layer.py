@@ -176,7 +176,7 @@ class Layer(Registered):
         return ""
 
     def op(self, number: int, *widths: int) -> dict:
-        """Settings of the engine's op for the node of this number, with inputs of these widths."""
+        """The settings of the engine's op for the node of this number, with inputs of these widths."""
         return {}
 
     def bind(self, name: str, views: dict[str, np.ndarray], owner: Any, nodes: list[Node]) -> None:

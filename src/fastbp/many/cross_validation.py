@@ -50,8 +50,12 @@ def cross_validate(
         Seed of the folds, which are consecutive rows if not given, and of the shuffling.
     stratify : bool, default=False
         Whether each fold has the same proportions of the classes.
-    loss, optimizer, metrics
-        As for `Trainer`. The optimizer starts afresh for each fold.
+    loss : str, Loss or function, or one for each output, default="mse"
+        As for `Trainer`.
+    optimizer : str or Optimizer, default="adam"
+        As for `Trainer`; it starts afresh for each fold.
+    metrics : list, default=()
+        As for `Trainer`.
     sample_weight : array of shape (rows,), optional
         Weights in training and evaluation; 1 if not given.
     cv : splitter of scikit-learn, or iterable of (train, test) index arrays, optional
@@ -68,6 +72,10 @@ def cross_validate(
     -------
     dict from str to ndarray of shape (k,)
         "loss" and the metrics, one value per fold.
+
+    See Also
+    --------
+    kfold : The rows of each fold.
 
     Examples
     --------

@@ -361,7 +361,7 @@ class Network(AsLayer):
         return {name: params[part].reshape(shape) for name, (part, shape) in self.slices.items()}
 
     def snapshot(self) -> tuple[dict[str, np.ndarray], int]:
-        """Copies of what `arrays` gives, and `draws`, as they are between two steps of whoever trains the network."""
+        """Copy what `arrays` gives, and `draws`, as they are between two steps of whoever trains the network."""
         params, draws = self.programs.snapshot()
         return self.named(params), draws
 
