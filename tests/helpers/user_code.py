@@ -74,6 +74,8 @@ def by_hand(net: fb.Model, X: np.ndarray, y: np.ndarray) -> float:
         out = net.forward(xb)
         value, dout = fb.losses.cross_entropy(out, yb)
         net.backward(dout)
+        tape: fb.Tape = net.forward(xb, keep=True)
+        tape.backward(dout)
         norm: float = fb.clip_by_global_norm(net.grads, 1.0)
         opt.step(net)
         total += value + norm
