@@ -1,11 +1,12 @@
-"""Instructions of a training step, counted by valgrind: a guard against slower kernels that no busy machine upsets.
+"""Instructions of a step or a call, counted by valgrind: a guard against slower kernels that no busy machine upsets.
 
     python -m benchmarks.instructions            compare with benchmarks/instructions.json; exit 1 beyond 5 %
     python -m benchmarks.instructions --record   measure, and write the file
 
-What is counted is whole processes, one that trains a few epochs and one that trains more: their difference is
-that of the steps alone. Valgrind runs the generic and the AVX2 kernels, not those for AVX-512. Another compiler
-makes other code, so figures are kept by compiler and its major version; for one without figures nothing is compared.
+What is counted is whole processes, one that goes through its batches once and one that does so more often: their
+difference is that of the steps, or predictions, alone. Valgrind runs the generic and the AVX2 kernels, not those for
+AVX-512. Another compiler makes other code, so figures are kept by compiler and its major version; for one without figures
+nothing is compared.
 """
 
 import argparse
@@ -20,8 +21,9 @@ from pathlib import Path
 
 RECORDED = Path(__file__).with_name("instructions.json")
 TOLERANCE = 0.05
-CASES = {"rl": 200, "mnist": 4}  # batches of an epoch
-KERNELS = ("generic", "avx2")
+CASES = {"rl": 200, "mnist": 4, "large": 1, "online": 400, "predict_one": 400}  # batches of an epoch
+ROWS = {"large": 64}  # where the grid's number would take minutes
+KERNELS = {"generic": ("rl", "mnist"), "avx2": tuple(CASES)}
 EPOCHS = (1, 4)
 
 
@@ -33,17 +35,21 @@ def train(case: str, epochs: int) -> None:
     from benchmarks.cases import CASES as GRID
 
     grid, rng = GRID[case], np.random.default_rng(0)
-    rows = grid.rows * CASES[case]
+    batch = ROWS.get(case, grid.rows)
+    rows = batch * CASES[case]
     X = rng.standard_normal((rows, grid.widths[0]), np.float32)
     y = rng.integers(0, grid.widths[-1], rows)
     if grid.loss == "mse":
         y = rng.standard_normal((rows, grid.widths[-1]), np.float32)
     hidden = [fb.Dense(width, activation=grid.activation) for width in grid.widths[1:-1]]
     net = fb.Sequential(fb.Input(grid.widths[0]), *hidden, fb.Dense(grid.widths[-1]), dtype="float32", seed=0)
-    trainer = fb.Trainer(net, grid.loss, fb.Adam(1e-3))
+    trainer = fb.Trainer(net, grid.loss, {"adam": fb.Adam, "sgd": fb.SGD}[grid.optimizer](1e-3))
     for _ in range(epochs):  # not fit, which comes back to Python as often as the clock says
-        for k in range(0, rows, grid.rows):
-            trainer.step(X[k : k + grid.rows], y[k : k + grid.rows], threads=1)
+        for k in range(0, rows, batch):
+            if grid.task == "predict":
+                net.predict(X[k : k + batch], threads=1)
+            else:
+                trainer.step(X[k : k + batch], y[k : k + batch], threads=1)
 
 
 def counted(case: str, epochs: int, kernels: str) -> int:
@@ -62,7 +68,7 @@ def counted(case: str, epochs: int, kernels: str) -> int:
 
 
 def of_step(case: str, kernels: str) -> int:
-    """Instructions of one training step."""
+    """Instructions of one training step, or prediction."""
     few, many = (counted(case, epochs, kernels) for epochs in EPOCHS)
     return (many - few) // ((EPOCHS[1] - EPOCHS[0]) * CASES[case])
 
@@ -86,13 +92,16 @@ def main(arguments=None) -> int:
     recorded = json.loads(RECORDED.read_text()) if RECORDED.exists() else {}
     key, beyond = compiler(), 0
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        counts = {kernels: {case: threads.submit(of_step, case, kernels) for case in CASES} for kernels in KERNELS}
+        counts = {
+            kernels: {case: threads.submit(of_step, case, kernels) for case in cases}
+            for kernels, cases in KERNELS.items()
+        }
     figures = {kernels: {case: count.result() for case, count in of.items()} for kernels, of in counts.items()}
     for kernels, cases in figures.items():
         for case, now in cases.items():
             before = recorded.get(key, {}).get(kernels, {}).get(case)
             change = "" if before is None else f"{now / before - 1:+8.2%}"
-            sys.stdout.write(f"{kernels:8} {case:6} {now:12,} instructions a step {change}\n")
+            sys.stdout.write(f"{kernels:8} {case:11} {now:12,} instructions a step {change}\n")
             beyond += before is not None and abs(now / before - 1) > TOLERANCE
     if options.record:
         RECORDED.write_text(json.dumps(recorded | {key: figures}, indent=2) + "\n")
