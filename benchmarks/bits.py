@@ -115,11 +115,10 @@ def everything(dtype: str) -> fb.Model:
     x, words = fb.Input(6, name="x"), fb.Input(2, name="words")
     e = fb.Embedding(5, 3)(words)
     h = fb.LayerNorm()(fb.Dense(12, "tanh", constraint=fb.MaxNorm(2.0))(x))
-    g = fb.RMSNorm()(fb.Dense(12, "gelu", decay=False)(h)) if "decay" in fb.Dense.__init__.__code__.co_varnames else h
     b = fb.BatchNorm()(fb.Dense(12, constraint="non_negative")(h))
     d = fb.Dropout(0.25)(b)
-    mixed = fb.maximum(h * g, d - 0.5 * h) + fb.minimum(b, g) / 3
-    mixed = fb.Average()([mixed, fb.PReLU()(g), fb.Activation("softmax")(h)])
+    mixed = fb.maximum(h * h, d - 0.5 * h) + fb.minimum(b, h) / 3
+    mixed = fb.Average()([mixed, fb.PReLU()(h), fb.Activation("softmax")(h)])
     blocks = fb.GLU(7)(mixed), fb.Highway()(mixed), fb.Maxout(5, 3)(mixed), fb.Residual(fb.Dense(12, "relu"))(mixed)
     joined = fb.Concatenate()([*blocks, e, mixed[:, 1:9:3], x[:, 0] * mixed[:, 2:4]])
     two = fb.Lambda(lambda X: X * X, lambda dY, X, Y: 2 * X * dY)(fb.Dense(4)(joined))
