@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fastbp.callbacks.callback import Callback
     from fastbp.callbacks.history import History
     from fastbp.data.splitting import Split
+    from fastbp.distributed.groups import Group
     from fastbp.optimizers.optimizer import Optimizer
     from fastbp.training.objective import Objective
 
@@ -66,6 +67,7 @@ class Model(Network):
         validation_split: "float | Split | None" = None,
         validation_steps: int | None = None,
         validation_freq: int = 1,
+        group: "Group | None" = None,
     ) -> "History":
         """Train the model; `Trainer` and `Trainer.fit` describe the parameters.
 
@@ -85,7 +87,7 @@ class Model(Network):
         """
         from fastbp.training.trainer import Trainer
 
-        return Trainer(self, loss, optimizer, loss_weights=loss_weights, metrics=metrics).fit(
+        return Trainer(self, loss, optimizer, loss_weights=loss_weights, metrics=metrics, group=group).fit(
             X,
             y,
             epochs=epochs,

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from fastbp._engine.batches import Batches
+from fastbp._engine.chain import Chain
 from fastbp._engine.loss_term import Term
 from fastbp._engine.program import Program, _Arrays, _Sources
 
@@ -21,4 +22,9 @@ def train(program: Program, batches: Batches, threads: int) -> tuple[int, int]: 
 def gradient_of(
     program: Program, xs: _Sources, ts: _Arrays, weights: np.ndarray | None, terms: Sequence[Term], threads: int
 ) -> float: ...
+def collected(
+    program: Program, batches: Batches, scales: np.ndarray | None, threads: int
+) -> tuple[list[float], int]: ...
+def applied(program: Program, chain: Chain, lr: float, loss: float, scale: float, threads: int) -> bool: ...
+def coupled(program: Program) -> list[tuple[int, int]]: ...
 def updated(program: Program, update: Callable[..., bool], arguments: tuple[Any, ...], rows: float = 0.0) -> bool: ...

@@ -23,6 +23,8 @@ class Logger(Callback):
         Number of batches from one logged batch loss to the next; none are logged if not given.
     """
 
+    writes = True
+
     def __init__(self, batches: int | None = None):
         self.every = 0 if batches is None else checks.positive_int(batches, "batches")
 

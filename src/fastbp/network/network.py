@@ -1,18 +1,18 @@
 """Network: a graph of nodes with its parameters; computes forward and backward passes, does not train.
 
-The graph is immutable; the parameters are one flat vector, and those of a layer are views into it. Copying, pickling
-and files all use `config()` and `arrays()`. Training is in folders above, which a network does not know.
+The graph is immutable; the parameters are one flat vector, and those of a layer are views into it.
+Copies, pickles and files all use `config()` and `arrays()`. Training is in folders above.
 """
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Literal, overload
+from typing import Any, ClassVar, Literal, overload
 
 import numpy as np
 
 from fastbp._configured import Registry
 from fastbp._typing import Arrays, Axes, DTypeLike, OneOrMore
 from fastbp.inputs import checks
-from fastbp.inputs.array_sources import as_source, limited, refuse_beyond
+from fastbp.inputs.array_sources import as_source, inputs_of, limited, refuse_beyond
 from fastbp.inputs.few_rows import is_empty, is_row
 from fastbp.layers.embedding import limits_of, tables_of
 from fastbp.layers.layer import Layer
@@ -113,11 +113,11 @@ class Network(AsLayer):
         names = [f"{layer.name}.{name}" for layer in self.layers for name in layer.fixed_shapes]
         return {name: self._owner.slices[name] for name in names}
 
-    def _compile(self, names):
+    def _compile(self, names, vectors=None):
         places = {layer: offsets_in(self.slices, layer, names[layer]) for layer in self.layers}
         expansion = expanded(self.nodes, self.inputs, self.outputs, places)
         shared = None if self._owner is None else self._owner.programs
-        return Programs(self.dtype, expansion, size_of(self.slices), self.seed, shared)
+        return Programs(self.dtype, expansion, size_of(self.slices), self.seed, shared, vectors)
 
     def _bind(self, names):
         for node in self.inputs:
@@ -238,7 +238,7 @@ class Network(AsLayer):
         return dxs[0] if len(dxs) == 1 else dxs
 
     def predict(
-        self, X: Arrays, *, check_finite: bool = True, threads: int | None = None, out: OneOrMore | None = None
+        self, X: Any, *, check_finite: bool = True, threads: int | None = None, out: OneOrMore | None = None
     ) -> OneOrMore:
         """Compute the outputs for inference: without dropout, and without changing what `backward` needs.
 
@@ -246,6 +246,7 @@ class Network(AsLayer):
         ----------
         X : array of shape (rows, inputs), or a tuple of them
             The inputs; a tuple for several. One input may also be a single row of shape (inputs,), or have no rows.
+            Batches from an iterable, as for `fit`, give an iterator of outputs.
         check_finite : bool, default=True
             Whether a NaN or infinity in X raises.
         threads : int, optional
@@ -266,11 +267,12 @@ class Network(AsLayer):
             ys = tuple(part[0] for part in (Y if isinstance(Y, tuple) else (Y,)))
         elif width is not None and is_empty(X, width):
             ys = tuple(np.empty((0, node.width), self.dtype) for node in self.outputs)
+        elif out is None and (batches := inputs_of(X, len(self.inputs))) is not None:
+            return (self.predict(x, check_finite=check_finite, threads=threads) for x in batches)
         else:
             ys = self.programs.predict(self.as_sources(X, check_finite), threads)
         if out is not None:
-            outs = checks.one_each(out, len(ys), "out")
-            ys = tuple(checks.into(*pair) for pair in zip(outs, ys, strict=True))
+            ys = tuple(checks.into(*pair) for pair in zip(checks.one_each(out, len(ys), "out"), ys, strict=True))
         return ys[0] if len(ys) == 1 else ys
 
     def compiled(self, rows: int = 1) -> Callable[..., np.ndarray]:

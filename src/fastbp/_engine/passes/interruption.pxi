@@ -1,7 +1,8 @@
 """Ctrl-C in a long pass: the caller's thread looks for signals between two pieces of work; then all threads end.
 
 What the pass has computed so far is thrown away, and no parameter has moved: where phase two takes long, the whole
-gradient is formed before the first update.
+gradient is formed before the first update; where an optimizer works on large matrices, a copy of what its step changes
+is put back.
 """
 
 cdef double LOOK_EVERY = 0.05       # seconds from one look for signals to the next
@@ -24,6 +25,11 @@ cdef bint stops(const Plan* plan, const Context* context) noexcept nogil:
     if plan.looks and context == plan.contexts and not plan.stopped and clock_seconds() - plan.looked > LOOK_EVERY:
         look(<Plan*> plan)
     return plan.stopped
+
+
+cdef bint asked(const Context* context) noexcept nogil:
+    """The same, for a kernel that takes long by itself."""
+    return stops(<const Plan*> context.plan, context)
 
 
 cdef inline Py_ssize_t rows_of_piece(const Plan* plan) noexcept nogil:

@@ -1,14 +1,15 @@
 """cross_validate: train a new network for each fold and evaluate it on the rest."""
 
-import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
 from fastbp._typing import ArrayLike, Arrays, LossLike, MetricsLike
-from fastbp.data.splitting import kfold, take_rows
+from fastbp.callbacks.callback import Callback
+from fastbp.data.splitting import count_rows, kfold, take_rows
 from fastbp.inputs import checks
+from fastbp.many.fit_many import as_rows_chosen, fit_many
 from fastbp.network.network import Network
 from fastbp.optimizers.optimizer import Optimizer
 from fastbp.training.trainer import Trainer
@@ -26,9 +27,14 @@ def cross_validate(
     optimizer: str | Optimizer = "adam",
     metrics: MetricsLike = (),
     sample_weight: ArrayLike | None = None,
+    cv: Any = None,
+    groups: ArrayLike | None = None,
+    executor: Any = None,
     **settings: Any,
 ) -> dict[str, np.ndarray]:
     """Cross-validation: train a new network for each of k folds and evaluate it on the held-out samples.
+
+    The folds are trained side by side by `fit_many`, on the same arrays without copies.
 
     Parameters
     ----------
@@ -52,8 +58,15 @@ def cross_validate(
         As for `Trainer`.
     sample_weight : array of shape (rows,), optional
         Weights in training and evaluation; 1 if not given.
+    cv : splitter of scikit-learn, or iterable of (train, test) index arrays, optional
+        The folds, in place of k and stratify.
+    groups : array of shape (rows,), optional
+        The groups that a splitter such as GroupKFold keeps together.
+    executor : optional
+        As for `fit_many`; threads of this process if not given.
     **settings
-        Further arguments of `fit`: epochs, batch_size, callbacks, validation_split ...
+        Further arguments of `fit_many` and `fit`: epochs, batch_size, callbacks, validation_split ... A plain list of
+        callbacks serves all folds, which are then trained one after the other.
 
     Returns
     -------
@@ -78,16 +91,44 @@ def cross_validate(
     """
     if not callable(make) or isinstance(make, Network):
         raise TypeError(f"make must be a function that builds a net, got {make!r}")
+    folds = list(_folds(X, y, cv, groups) if cv is not None else kfold(X, y, k, seed, stratify))
     nets: list[Network] = []
-    scores: list[dict[str, float]] = []
-    for train, test in kfold(X, y, k, seed, stratify):
+    for _ in folds:
         net = checks.instance(make(), Network, "what make returns")
         if any(net is other for other in nets):
             raise ValueError("make must build a new net for each fold, got the same again")
         nets.append(net)
-        trainer = Trainer(net, loss, copy.copy(optimizer), metrics=metrics)
-        weights = take_rows(sample_weight, train)
-        trainer.fit(take_rows(X, train), take_rows(y, train), sample_weight=weights, seed=seed, **settings)
+    recipe = {"loss": loss, "optimizer": optimizer, "metrics": metrics}
+    shared = {"X": X, "y": y, "sample_weight": sample_weight, "seed": seed, **recipe}
+    told = settings.pop("callbacks", None)
+    if isinstance(told, (list, tuple)) and all(isinstance(one, Callback) for one in told):
+        for net, (train, _) in zip(nets, folds, strict=True):
+            fit_many([net], **_for_one(shared), rows=[train], callbacks=[told], executor=executor, **settings)
+    else:
+        rows = [train for train, _ in folds]
+        fit_many(nets, **_for_one(shared), rows=rows, callbacks=told, executor=executor, **settings)
+    scores: list[dict[str, float]] = []
+    for net, (_, test) in zip(nets, folds, strict=True):
         rest = (take_rows(A, test) for A in (X, y, sample_weight))
-        scores.append(trainer.evaluate(*rest))
+        scores.append(Trainer(net, loss, metrics=metrics).evaluate(*rest))
     return {name: np.array([score[name] for score in scores]) for name in scores[0]}
+
+
+def _for_one(shared):
+    """The arguments of all folds; lists of numbers become arrays, since lists of arrays are one for each net."""
+    return {name: np.asarray(A) if isinstance(A, list) and name in ("X", "y") else A for name, A in shared.items()}
+
+
+def _folds(X, y, cv, groups):
+    """The folds of a splitter of scikit-learn, or those that are given."""
+    rows = count_rows(X)
+    pairs: Iterable = cv
+    if hasattr(cv, "split"):
+        parts = (A[0] if isinstance(A, tuple) else A for A in (X, y))
+        pairs = cv.split(*parts, groups)
+    elif isinstance(cv, (str, int)) or not isinstance(cv, Iterable):
+        raise TypeError(f"cv must be a splitter of scikit-learn or pairs (train, test) of indices, got {cv!r}")
+    folds = [tuple(as_rows_chosen(part, rows, "a fold") for part in pair) for pair in pairs]
+    if not folds or any(len(fold) != 2 for fold in folds):
+        raise ValueError("cv must give pairs (train, test) of indices")
+    return folds
