@@ -114,6 +114,29 @@ def look(net: fb.Model, X: np.ndarray, y: np.ndarray) -> None:
     fb.plotting.prediction_interval(net, X, y, quantiles=[0.1, 0.9])
 
 
+class Scale(fb.PythonLayer):
+    parameters = ("s",)
+
+    def shapes(self, *widths: int) -> dict[str, tuple[int, ...]]:
+        return {"s": (widths[0],)}
+
+    def forward(self, *X: np.ndarray) -> np.ndarray:
+        Y: np.ndarray = X[0] * self.s
+        return Y
+
+    def backward(self, dY: np.ndarray, *X_and_Y: np.ndarray) -> np.ndarray:
+        dX: np.ndarray = dY * self.s
+        return dX
+
+    def gradients(self, dY: np.ndarray, *X_and_Y: np.ndarray) -> dict[str, np.ndarray]:
+        return {"s": (dY * X_and_Y[0]).sum(0)}
+
+
+def kept(net: fb.Model, X: np.ndarray) -> None:
+    tapes: list[fb.Tape] = [net.forward(X, keep=True) for _ in range(2)]
+    show(tapes[0].output, tapes[1].backward(np.ones((8, 3))), fb.Dense(4, Scale(), decay=1e-4))
+
+
 def elsewhere(net: fb.Model, path: Path) -> fb.Model:
     net.save(path / "net.safetensors")
     again = fb.load(path / "net.safetensors")

@@ -53,7 +53,7 @@ class Layer(Registered):
     decay: float | None = None  # weight decay of its matrices, instead of the optimizer's
     verb: ClassVar[str] = ""  # what it does with a gradient, where one word says it
 
-    def __init_subclass__(cls, **options):
+    def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         for name in cls.parameters:
             setattr(cls, name, View(name))
