@@ -11,7 +11,7 @@ LINKER = $(shell $(PYTHON) -c "import sys, platform, ziglang; sys.platform == 'l
 # The same files in a shorter ZIP (5 % less), by Debian's advancecomp.
 SHORTEST = if command -v advzip >/dev/null; then advzip --recompress --shrink-extra $(1); else echo "advzip: not here, left out"; fi
 
-.PHONY: help setup engine lint typing build packaging cross docs benchmarks tests tests-minimum
+.PHONY: help setup engine lint typing build packaging cross docs site site-browser benchmarks tests tests-minimum
 
 help:           ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:[^#]*##/:/'
@@ -65,6 +65,12 @@ docs:           ## whether generated pages and stubs are current
 	$(PYTHON) docs/write_tables.py $(WORK)/tables.md
 	@cmp $(WORK)/tables.md docs/tables.md || { echo "run: $(PYTHON) docs/write_tables.py"; exit 1; }
 	@$(PYTHON) docs/write_stubs.py --check || { echo "run: $(PYTHON) docs/write_stubs.py"; exit 1; }
+
+site:           ## the documentation site, in build/site
+	$(PYTHON) docs/build_site.py build/site
+
+site-browser:   ## every page of that site in headless Chromium
+	$(PYTHON) docs/open_site.py build/site
 
 benchmarks:     ## instructions of a training step, and the time of an import
 	$(PYTHON) -m benchmarks.instructions
