@@ -26,16 +26,17 @@ def main() -> int:
         "verbose": sys.stderr.isatty(),
     }
     counts = arguments.threads or ([1] if arguments.quick else [1, 2])
+    machine = report.machine()
     results = {str(threads): rounds.in_process(chosen, threads) for threads in counts}
     whole = {
-        "machine": report.machine(),
+        "machine": machine | {"load_at_end": report.load()},
         "versions": next(iter(results.values()))["versions"],
         "dtype": arguments.dtype,
         "threads": {threads: result["cases"] for threads, result in results.items()},
     }
     if arguments.scaling:
         whole["scaling"] = scaling.measured()
-    sys.stdout.write(report.table(whole) + report.costs(whole))
+    sys.stdout.write(report.table(whole) + report.epochs(whole) + report.costs(whole))
     out = arguments.out or report.HERE / "results" / f"{arguments.dtype}{'-quick' * arguments.quick}.json"
     report.write(whole, out)
     if arguments.plots:

@@ -2,7 +2,7 @@
 
 import ctypes
 import os
-import shutil
+import shlex
 import subprocess
 import tempfile
 import time
@@ -12,28 +12,32 @@ SOURCE = Path(__file__).with_name("peak.c")
 SECONDS = 1e-3  # of a sample
 
 
+def compiled(source: Path, *flags: str) -> ctypes.CDLL:
+    """A C file as a library, for this processor, or for the instruction set that FASTBP_ISA chooses of it."""
+    compiler = shlex.split(os.environ.get("CC", "cc"))
+    target = {"avx2": ["-mno-avx512f"], "generic": ["-mno-avx"]}.get(os.environ.get("FASTBP_ISA", ""), [])
+    words = [*compiler, *flags, "-march=native", *target, "-shared", "-fPIC", str(source), "-lm"]
+    with tempfile.TemporaryDirectory() as folder:
+        library = f"{folder}/compiled.so"
+        for more in (["-mprefer-vector-width=512"], []):  # which not every compiler knows
+            try:
+                done = subprocess.run([*words, *more, "-o", library], stderr=subprocess.PIPE, text=True, check=False)
+            except FileNotFoundError:
+                raise SystemExit(f"the benchmark needs a C compiler, not found: {compiler[0]}; set CC") from None
+            if done.returncode == 0:
+                return ctypes.CDLL(library)
+    raise SystemExit(done.stderr)
+
+
 class Peak:
     """Compiles the loop for this machine; `sample` measures."""
 
     def __init__(self) -> None:
-        compiler = shutil.which(os.environ.get("CC", "cc"))
-        if compiler is None:
-            raise SystemExit("the benchmark needs a C compiler to measure the machine's peak; set CC")
-        with tempfile.TemporaryDirectory() as folder:
-            library = f"{folder}/peak.so"
-            flags = ["-O2", "-march=native", "-mprefer-vector-width=512", "-ffp-contract=fast", "-shared", "-fPIC"]
-            if not self._compiled([compiler, *flags, str(SOURCE), "-o", library]):
-                flags.remove("-mprefer-vector-width=512")
-                subprocess.run([compiler, *flags, str(SOURCE), "-o", library], check=True)
-            self._operations = ctypes.CDLL(library).operations
+        self._operations = compiled(SOURCE, "-O2", "-ffp-contract=fast").operations
         self._operations.restype, self._operations.argtypes = ctypes.c_double, [ctypes.c_long]
         self._rounds = 1000
         while self._timed()[0] < SECONDS:
             self._rounds *= 2
-
-    @staticmethod
-    def _compiled(command):
-        return subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode == 0
 
     def _timed(self):
         begin = time.perf_counter()

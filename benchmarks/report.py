@@ -1,11 +1,13 @@
 """What a run says: a table on the screen and in the README, JSON, and a bar chart."""
 
 import json
+import os
 import platform
 from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.cases import CASES
+from benchmarks.peers import BOUND, OURS
 
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- results: begin -->\n", "<!-- results: end -->\n"
@@ -47,26 +49,33 @@ def machine() -> dict:
         "python": platform.python_version(),
         "fastbp": fb.__version__,
         "instruction_set": _engine.isa,
+        "load": load(),
         "when": datetime.now(UTC).strftime("%Y-%m-%d"),
     }
 
 
+def load() -> float | None:
+    """How many processes wanted a processor in the last minute."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+
+
 def fastest(result: dict) -> tuple[str, float]:
-    """The peer with the smallest median ratio, and that."""
-    if not result["ratios"]:
+    """The rival with the smallest median ratio, and that."""
+    rivals = {name: ratio["median"] for name, ratio in result["ratios"].items() if name not in (*OURS, BOUND)}
+    if not rivals:
         return "-", float("nan")
-    name = min(result["ratios"], key=lambda peer: result["ratios"][peer]["median"])
-    return name, result["ratios"][name]["median"]
+    name = min(rivals, key=rivals.__getitem__)
+    return name, rivals[name]
 
 
 def table(report: dict) -> str:
     """All results as a Markdown table: a line a case and number of threads."""
     peers = [name for name in report["versions"] if name != "fastbp"]
     lines = [
-        "| case | threads | fastbp us | of peak | fastest peer | times faster | at peak | aim | "
+        "| case | threads | fastbp us | of peak | of frontier | fastest peer | times faster | at peak | aim | "
         + " | ".join(f"{peer} us" for peer in peers)
         + " |",
-        "|---|---|---|---|---|---|---|---|" + "---|" * len(peers),
+        "|---|---|---|---|---|---|---|---|---|" + "---|" * len(peers),
     ]
     for threads, cases in report["threads"].items():
         for name, result in cases.items():
@@ -76,9 +85,29 @@ def table(report: dict) -> str:
             peak, limit = f"{fraction:.2f}" if CASES[name].peak else "", f"{ratio / fraction:.3g}"
             aim = f"{CASES[name].aim:g}" if threads == "1" else "1"
             ours = _us(result["seconds"]["fastbp"])
-            cells = [name, threads, ours, peak, peer, f"{ratio:.2f}", limit, aim, *map(_us, seconds)]
+            bound = f"{result['ratios'][BOUND]['median']:.2f}" if BOUND in result["ratios"] else ""
+            cells = [name, threads, ours, peak, bound, peer, f"{ratio:.2f}", limit, aim, *map(_us, seconds)]
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def epochs(report: dict) -> str:
+    """One thread, an epoch of steps in one call: `fit` beside those that can do so, as a Markdown table."""
+    cases = {name: result for name, result in report["threads"].get("1", {}).items() if result.get("epochs")}
+    peers = list(dict.fromkeys(peer for result in cases.values() for peer in result["epochs"]))
+    if not peers:
+        return ""
+    lines = ["| case | fit us | " + " | ".join(f"{peer} us, over fit" for peer in peers) + " |"]
+    lines.append("|---|---|" + "---|" * len(peers))
+    for name, result in cases.items():
+        cells = [
+            f"{_us(result['seconds'][peer])}, {result['epochs'][peer]['median']:.2f}"
+            if peer in result["epochs"]
+            else ""
+            for peer in peers
+        ]
+        lines.append(f"| {name} | {_us(result['seconds']['fit'])} | {' | '.join(cells)} |")
+    return "\nAn epoch of steps in one call, a step each:\n\n" + "\n".join(lines) + "\n"
 
 
 def costs(report: dict) -> str:
@@ -111,7 +140,7 @@ def write_readme(report: dict) -> None:
         f"{about['processor']}, {about['system']}, Python {about['python']}, kernels {about['instruction_set']}, "
         f"{report['dtype']}, {about['when']}; {others}.\n\n"
     )
-    _between_marks(HERE / "README.md", words + table(report) + costs(report))
+    _between_marks(HERE / "README.md", words + table(report) + epochs(report) + costs(report))
     _between_marks(HERE.parent / "README.md", excerpt(report))
 
 

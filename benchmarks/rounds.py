@@ -21,12 +21,17 @@ TOLERANCE = {"float32": 1e-3, "float64": 1e-5}
 VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
+def environment(threads: int) -> dict[str, str]:
+    """What every measurement gives every peer: as many threads, by each library's own setting."""
+    settings = dict.fromkeys((*VARIABLES, "FASTBP_NUM_THREADS"), str(threads))
+    settings["XLA_FLAGS"] = f"--xla_cpu_multi_thread_eigen={'true' if threads > 1 else 'false'}"
+    return os.environ | settings | {"TF_CPP_MIN_LOG_LEVEL": "2"}
+
+
 def in_process(arguments: dict, threads: int) -> dict:
     """Measure in a new process that may use so many processors; what `measured` returns."""
-    environment = os.environ | dict.fromkeys(VARIABLES, str(threads)) | {"FASTBP_NUM_THREADS": str(threads)}
-    environment["XLA_FLAGS"] = f"--xla_cpu_multi_thread_eigen={'true' if threads > 1 else 'false'}"
     command = [sys.executable, "-m", "benchmarks.rounds", json.dumps(arguments | {"threads": threads})]
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(command, env=environment(threads), stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         raise SystemExit(done.returncode)  # it has said why
     return json.loads(done.stdout.splitlines()[-1])
@@ -71,6 +76,7 @@ def of_case(given: Problem, peers: list[Peer], threads: int, peak, rounds: int, 
         "dtype": given.dtype.name,
         "seconds": {name: float(np.median(list_)) for name, list_ in times.items()},
         "ratios": {name: _spread(np.array(t) / ours) for name, t in times.items() if name != "fastbp"},
+        "epochs": _epochs(runners, times),
         "peak_fraction": _spread(speed),
         "peak": float(np.median(peaks)),
         "differences": differences,
@@ -109,10 +115,13 @@ def _comparable(given, parts):
 
 def _timed(runner, given, calls):
     """Seconds of one step."""
-    step, batches = runner.step, len(given.X)
+    step, batches, several = runner.step, len(given.X), getattr(runner, "several", None)
     begin = time.perf_counter()
-    for k in range(calls):
-        step(k % batches)
+    if several is not None:
+        calls = several(calls)
+    else:
+        for k in range(calls):
+            step(k % batches)
     runner.wait()
     return (time.perf_counter() - begin) / calls
 
@@ -123,6 +132,12 @@ def _calls(runner, given, seconds):
     while (taken := _timed(runner, given, calls) * calls) < seconds / 4 and calls < 1_000_000:
         calls *= 4 if taken < seconds / 16 else 2
     return max(1, round(calls * seconds / taken))
+
+
+def _epochs(runners, times):
+    """Of those that go through an epoch in one call: ratios to `fit`."""
+    several = [name for name in times if hasattr(runners[name], "several")]
+    return {name: _spread(np.divide(times[name], times["fit"])) for name in several if "fit" in times and name != "fit"}
 
 
 def _spread(values):

@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.cases import Case, problem
 from benchmarks.peers import installed
-from benchmarks.rounds import VARIABLES, _calls, _timed
+from benchmarks.rounds import _calls, _timed, environment
 
 PEERS = ("fastbp", "numpy", "torch", "jax")
 SWEEPS = {
@@ -19,17 +19,24 @@ SWEEPS = {
     "depth": {d: Case((64, *[64] * d, 10), "tanh", 64) for d in (1, 2, 4, 8, 16, 32, 64)},
 }
 MEMORY = """
-import resource
 from benchmarks.cases import Case, problem
 from benchmarks.peers import installed
-given = problem(Case(({width}, {width}, {width}), "relu", 64, "mse"), "float32")
+def status(key):
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith(key))
 (peer,) = installed(["{peer}"])
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+warm = peer.start(problem(Case((8, 8, 8), "relu", 64, "mse"), "float32"), 1)
+warm.step(0)
+warm.wait()
+given = problem(Case(({width}, {width}, {width}), "relu", 64, "mse"), "float32")
+with open("/proc/self/clear_refs", "w") as file:
+    file.write("5")  # the peak starts again from here; that of resource.getrusage is the parent's at least
+before = status("VmRSS")
 runner = peer.start(given, 1)
 for k in range(3):
     runner.step(0)
 runner.wait()
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+print(status("VmHWM") - before)
 """
 IMPORT = "import time; import numpy; t = time.perf_counter(); import {}; print(time.perf_counter() - t)"
 
@@ -39,7 +46,7 @@ def measured() -> dict:
     script = f"import json; from {__name__} import step_times; print(json.dumps(step_times()))"
     memory = {
         peer: {width: float(_python(MEMORY.format(width=width, peer=peer))) for width in (512, 1024, 2048)}
-        for peer in (peer.name for peer in installed(PEERS))
+        for peer in (peer.name for peer in installed(PEERS) if os.path.exists("/proc/self/clear_refs"))
     }
     costs = {}
     for module, package in (
@@ -57,9 +64,8 @@ def measured() -> dict:
 
 
 def _python(code):
-    environment = os.environ | dict.fromkeys((*VARIABLES, "FASTBP_NUM_THREADS"), "1")
     return subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code], env=environment(1), capture_output=True, text=True, check=True
     ).stdout.splitlines()[-1]
 
 
@@ -113,9 +119,11 @@ def chart(scaling: dict, path) -> None:
     axes = panels.flat[3]
     for peer, by_width in scaling["memory"].items():
         parameters = [2 * (int(w) ** 2 + int(w)) for w in by_width]
-        axes.plot(parameters, [max(b, 1) / 2**20 for b in by_width.values()], marker="o", label=peer)
-    axes.plot(parameters, [16 * p / 2**20 for p in parameters], "k--", linewidth=1, label="16 bytes a parameter")
+        axes.plot(parameters, [b / 2**20 for b in by_width.values()], marker="o", label=peer)
+    if scaling["memory"]:
+        axes.plot(parameters, [16 * p / 2**20 for p in parameters], "k--", linewidth=1, label="16 bytes a parameter")
     axes.set(xscale="log", yscale="log", xlabel="parameters", ylabel="MB more at the peak", title="memory with Adam")
+    axes.xaxis.set_minor_formatter("")
     for axes in panels.flat:
         axes.grid(alpha=0.3)
         axes.legend(frameon=False, fontsize="small")

@@ -62,9 +62,9 @@ def gradient_by_depth():
 
 
 def diagnosis():
-    """The report on a net of sigmoids."""
+    """The report on a net of sigmoids, whose inputs are large enough to saturate the first."""
     rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(200, 10)), rng.integers(3, size=200)
+    X, y = 10 * rng.normal(size=(200, 10)), rng.integers(3, size=200)
     net = fb.Sequential(fb.Input(10), *[fb.Dense(32, "sigmoid") for _ in range(8)], fb.Dense(3), seed=0)
     return fb.diagnose(net, X, y, "cross_entropy").plot()[0].figure
 
@@ -123,7 +123,7 @@ def photograph(folder: Path, browser: str) -> None:
     """The report on the digits, as a browser shows it."""
     page, picture = folder / "report.html", folder / "report.png"
     main_of_command(["train", "--seed", "1", "--report", str(page), "--out", str(folder / "net.safetensors"), "--json"])
-    options = ["--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=1100,1170"]
+    options = ["--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=1240,1170"]
     command = [browser, *options, f"--user-data-dir={folder / 'profile'}", f"--screenshot={picture}", page.as_uri()]
     subprocess.run(command, check=True, capture_output=True, timeout=100)
 

@@ -33,8 +33,35 @@ def test_peers_agree(name: str, dtype: str) -> None:
     assert max(differences.values()) < (1e-5 if dtype == "float32" else 1e-10)
 
 
-@pytest.mark.parametrize("peer", ["sklearn", "torch", "jax", "jax_forward"])
-@pytest.mark.parametrize("name", ["tanh", "relu"])
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_our_other_ways_and_the_frontier_agree(name: str, dtype: str) -> None:
+    peers = installed(["fastbp", "compiled", "fit", "frontier"])
+    runners, differences = rounds.checked(problem(SMALL[name], dtype), peers, 1)
+    assert "frontier" in runners
+    assert max(differences.values()) < (1e-5 if dtype == "float32" else 1e-10)
+
+
+@pytest.mark.parametrize("peer", ["fit", "frontier", "numba", "jax_scan"])
+@pytest.mark.parametrize("name", ["tanh", "relu", "sgd"])
+def test_an_epoch_in_one_call_is_its_steps(name: str, peer: str) -> None:
+    given = problem(SMALL[name], "float32")
+    found = {peer.name: peer.start(given, 1) for peer in installed(["fastbp", peer])}
+    if peer not in found:
+        pytest.skip(f"{peer} is not installed")
+    for k in range(len(given.X)):
+        found["fastbp"].step(k)
+    assert found[peer].several(len(given.X)) == len(given.X) > 1
+    found[peer].wait()
+    ours, theirs = (np.concatenate([np.ravel(part) for part in runner.result()]) for runner in found.values())
+    assert np.linalg.norm(ours - theirs) < 1e-4 * np.linalg.norm(ours)
+
+
+OTHERS = ["sklearn", "torch", "manual", "jax", "jax_scan", "jax_forward", "numba", "onnxruntime"]
+
+
+@pytest.mark.parametrize("peer", OTHERS)
+@pytest.mark.parametrize("name", ["tanh", "relu", "predict"])
 def test_peers_that_are_other_libraries_agree(name: str, peer: str) -> None:
     peers = installed(["fastbp", peer])
     if len(peers) == 1:

@@ -15,8 +15,14 @@ PAGES = sorted(DOCS.glob("*.md"))
 NEEDS = {
     "converting": ("torch", "keras", "onnx", "sklearn"),
     "sklearn": ("sklearn",),
+    "how_to": ("sklearn",),
     "native": ("numba", "scipy"),
+    "scale": ("h5py", "sklearn"),
 }  # optional packages, by page
+SEARCHED = (
+    "overfitting, regularization, class imbalance, missing values, categorical, hyperparameter search, early stopping, "
+    "uncertainty, physics-informed, microcontroller, gpu, dropout, time series, reinforcement learning"
+)
 LINK = re.compile(r"!\[[^\]]+\]\(([^)]+)\)")
 
 
@@ -49,6 +55,14 @@ def test_each_figure_is_shown_and_drawn(tmp_path: Path) -> None:
     module.main(tmp_path)
     for name in module.FIGURES:
         assert (tmp_path / f"{name}.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize("words", SEARCHED.split(", "))
+def test_what_people_search_for_is_the_title_of_a_section(words: str) -> None:
+    titles = [
+        line.lower() for page in PAGES for line in page.read_text(encoding="utf-8").splitlines() if line.startswith("#")
+    ]
+    assert any(words in title for title in titles)
 
 
 def test_the_table_of_activations_names_what_exists() -> None:

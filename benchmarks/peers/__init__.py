@@ -5,25 +5,42 @@
 Each is written the way its own users would write it to be fast.
 """
 
+import sys
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import NamedTuple, Protocol
 
-# Name on the screen: module, package whose version is reported.
+# Name on the screen: module, package whose version is reported and which pip installs.
 PEERS = {
     "fastbp": ("ours", "fastbp"),
+    "compiled": ("ours_compiled", "fastbp"),
+    "fit": ("ours_fit", "fastbp"),
+    "to_c": ("ours_in_c", "fastbp"),
+    "frontier": ("frontier", None),
     "pure": ("pure_python", None),
     "numpy": ("with_numpy", "numpy"),
+    "numba": ("with_numba", "numba"),
     "sklearn": ("with_sklearn", "scikit-learn"),
     "torch": ("with_torch", "torch"),
+    "manual": ("with_torch_manual", "torch"),
     "compile": ("with_torch_compile", "torch"),
     "jax": ("with_jax", "jax"),
+    "jax_scan": ("with_jax_scan", "jax"),
     "jax_forward": ("with_jax_forward", "jax"),
+    "onnxruntime": ("with_onnxruntime", "onnxruntime"),
+    "openvino": ("with_openvino", "openvino"),
+    "litert": ("with_litert", "ai-edge-litert"),
 }
+# No rivals: other ways to call us, and the loop that bounds what a library can reach.
+OURS, BOUND = ("fastbp", "compiled", "fit", "to_c"), "frontier"
 
 
 class Runner(Protocol):
-    """A net of a peer's, ready to go."""
+    """A net of a peer's, ready to go.
+
+    One that goes through several batches in one call has `several(count)` too, and is timed by it: about so many steps,
+    it returns how many.
+    """
 
     def step(self, k: int):
         """Go through batch k; the result may still be on its way."""
@@ -53,6 +70,6 @@ def installed(names) -> list[Peer]:
             at = version(package) if package else ""
             peer = import_module(f"benchmarks.peers.{module}")
             found.append(Peer(name, at, peer.start, getattr(peer, "TASKS", ("train", "gradient", "predict"))))
-        except (ImportError, PackageNotFoundError):
-            continue
+        except (ImportError, PackageNotFoundError) as error:
+            sys.stderr.write(f"left out: {name}, {error} (pip install {package})\n")
     return found

@@ -95,7 +95,7 @@ OPTIMIZERS = {
     "radam, decoupled": (fb.RAdam(betas=(0.8, 0.9), weight_decay=0.1, decoupled_weight_decay=True), "RAdam"),
     "radam, never rectified": (fb.RAdam(betas=(0.8, 0.5)), "RAdam"),
     "rmsprop": (fb.RMSprop(lr=0.01, weight_decay=0.1), "RMSprop"),
-    "rmsprop, momentum": (fb.RMSprop(lr=0.01, alpha=0.9, momentum=0.7), "RMSprop"),
+    "rmsprop, momentum": (fb.RMSprop(lr=0.003, eps=1e-3, alpha=0.9, momentum=0.7), "RMSprop"),
     "rmsprop, centered": (fb.RMSprop(lr=0.01, eps=1e-3, centered=True), "RMSprop"),
     "rmsprop, both": (fb.RMSprop(lr=0.01, eps=1e-3, momentum=0.5, centered=True, weight_decay=0.1), "RMSprop"),
     "adagrad": (fb.Adagrad(lr=0.05), "Adagrad"),

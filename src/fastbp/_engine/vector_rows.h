@@ -34,6 +34,28 @@ INLINE vector held(vector x, ptrdiff_t left, vector other)
         plain;
 #endif
 
+/* Whether all of n numbers are finite: x 0 is NaN for what is not, and stays so in a sum. */
+INLINE int all_finite(const real *a, ptrdiff_t n)
+{
+    ptrdiff_t i = 0;
+    real total = 0;
+#if defined(__GNUC__)
+    vector sums[4] = {{0}};
+    for (; i + 4 * LANES <= n; i += 4 * LANES) {
+        UNROLL for (int v = 0; v < 4; v++)
+            sums[v] += READ(a + i + v * LANES) * (real)0;
+    }
+    for (; i + LANES <= n; i += LANES)
+        sums[0] += READ(a + i) * (real)0;
+    sums[0] += sums[1] + (sums[2] + sums[3]);
+    UNROLL for (int k = 0; k < LANES; k++)
+        total += sums[0][k];
+#endif
+    for (; i < n; i++)
+        total += a[i] * (real)0;
+    return total == 0;
+}
+
 INLINE void add_lanes(real *sums, const real *a, ptrdiff_t left)
 {
     EACH_LANE(AT(sums) += held(READ(a), left, (vector){0}), sums[k] += k < left ? a[k] : 0)

@@ -2,6 +2,7 @@
 from fastbp._engine.tile cimport real
 
 cdef extern from "vector_rows.h" nogil:
+    bint all_finite(const real* a, Py_ssize_t n)
     void add_lanes(real* sums, const real* a, Py_ssize_t left)
     void add_products(real* sums, const real* a, const real* b, Py_ssize_t left)
     void keep_largest(real* most, const real* a, real sign, Py_ssize_t left)

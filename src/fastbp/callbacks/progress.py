@@ -12,6 +12,7 @@ from fastbp.inputs import checks
 from fastbp.plotting import text
 
 REFRESH = 0.1  # seconds between two updates of a line; faster cannot be read
+FORM = "{desc} {percentage:3.0f}%|{bar:10}| {elapsed}<{remaining}{postfix}"
 
 
 class Lines:
@@ -79,7 +80,10 @@ class Bar(Lines):
         from tqdm.auto import tqdm
 
         super().__init__(params)
-        self._bar = tqdm(total=self.epochs * self.rows if self.rows else None, unit="row", unit_scale=True)
+        total = self.epochs * self.rows if self.rows else None
+        # tqdm gives the bar what the text leaves, one character of 100 columns; in a notebook it is a widget.
+        form = {"bar_format": FORM} if total and "ipykernel" not in sys.modules else {}
+        self._bar = tqdm(total=total, unit="row", unit_scale=True, dynamic_ncols=True, **form)
 
     def begin(self, epoch):
         super().begin(epoch)
@@ -115,6 +119,8 @@ class ProgressBar(Callback):
     >>> net = Sequential(Input(2), Dense(1), seed=0)
     >>> history = net.fit(np.eye(2), [0.0, 1.0], epochs=3, callbacks=[ProgressBar("lines")])
     """
+
+    writes = True
 
     def __init__(self, kind: str = "auto"):
         self.kind = checks.one_of(kind, "kind of progress", ("auto", *KINDS))

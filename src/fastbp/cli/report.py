@@ -30,7 +30,7 @@ body { margin: 0 auto; max-width: 1240px; padding: 20px; background: var(--page)
   font: 15px/1.45 system-ui, sans-serif; }
 h1 { font-size: 1.5em; margin: 0 0 4px; overflow-wrap: anywhere; }
 h2 { font-size: 1.05em; margin: 0 0 8px; }
-main { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 470px), 1fr)); gap: 16px; }
+main { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 560px), 1fr)); gap: 16px; }
 section { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 14px 16px;
   min-width: 0; }
 section > div { overflow-x: auto; }
@@ -39,6 +39,8 @@ table { border-collapse: collapse; font-size: .9em; font-variant-numeric: tabula
 th { border-bottom: 1px solid var(--line); }
 td { overflow-wrap: break-word; max-width: 34em; }
 th { white-space: nowrap; }
+.facts td:first-child { white-space: nowrap; }
+.facts td:last-child { overflow-wrap: anywhere; }
 summary { cursor: pointer; margin: 8px 0; }
 pre { margin: 0; padding: 10px 12px; border: 1px solid var(--line); border-radius: 6px; white-space: pre-wrap;
   overflow-wrap: anywhere; }
@@ -94,7 +96,7 @@ def page(run: Run) -> str:
         _section("Net", html.paragraph(run.net.table()[0]), _net(run.net)),
         _section("Columns", _columns(run.columns)),
         _section("Numbers of the epochs", html.table(*run.history.table())),
-        _section("Run", html.table(("", ""), _facts(run), "<<")),
+        _section("Run", f'<div class="facts">{html.table(("", ""), _facts(run), "<<")}</div>'),
         _section(
             "The command",
             f"<pre>{escape(run.command)}</pre>",

@@ -11,6 +11,7 @@ from fastbp.inputs import checks
 from fastbp.insight.diagnosis import DEAD, EXPLODED, GRADIENT, VANISHED, WEIGHT
 from fastbp.plotting.axes import FILLS, axes_or_new, open_frame
 
+STYLES = ("-", "--", ":", "-.")  # of lines, after every color has been used
 DEAD_SHARE = _engine.FIGURES.index("dead")
 
 
@@ -104,10 +105,11 @@ class GradientMonitor(Callback):
         figures = self.figures
         weighted = [k for k in range(len(self.names)) if len(figures) and not np.isnan(figures[0, k, WEIGHT])]
         for number, k in enumerate(weighted):
-            color = FILLS[number % len(FILLS)]
-            ax.plot(self.steps, figures[:, k, GRADIENT], color=color, label=self.names[k])
+            style = {"color": FILLS[number % len(FILLS)], "linestyle": STYLES[number // len(FILLS) % len(STYLES)]}
+            ax.plot(self.steps, figures[:, k, GRADIENT], label=self.names[k], **style)
         ax.set_yscale("log")
         ax.set_xlabel("batch")
         ax.set_ylabel("gradient (root mean square)")
-        ax.legend(fontsize=8)
+        columns = 1 + (len(weighted) - 1) // 16
+        ax.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, ncols=max(1, columns))
         return open_frame(ax)

@@ -22,6 +22,9 @@ def draw(figures: list, histograms: list, verdict: str, ax=None):
     for k, (name, color) in enumerate((("dead", FILLS[-1]), ("saturated", FILLS[4]))):
         shares = np.nan_to_num([getattr(node, name) for node in figures])
         ax[1].barh(places + 0.2 * (2 * k - 1), shares, height=0.38, color=color, label=name)
+    if not any(patch.get_width() for patch in ax[1].patches):
+        words = "no unit is dead\nor saturated"
+        ax[1].text(0.5, 0.5, words, transform=ax[1].transAxes, ha="center", va="center", color="#666666", fontsize=9)
     ax[1].set_xlim(0, 1)
     ax[1].set_xlabel("share of units")
     ax[1].legend(fontsize=8, loc="lower right")

@@ -9,6 +9,9 @@ from collections import defaultdict
 from fastbp._optional import package
 
 COLORS = {"input": "#dbe9f6", "layer": "#f3f0e6", "gate": "#e3f1df", "output": "#f8e0d6"}
+FORWARD, BACK = "#666666", "#a03020"
+CHARACTER = 0.065  # inches, of a label
+BESIDE = 0.55  # of the distance of two columns: from the middle of a box to what passes beside it
 
 
 def kind_of(net, node) -> str:
@@ -66,43 +69,94 @@ def positions(net) -> dict:
     return {node: (x[node], depth[node]) for node in net.nodes}
 
 
+def lane_of(places: dict, start: tuple, end: tuple, taken: list) -> float | None:
+    """Where an edge over several rows runs beside the boxes between, apart from others; None if none is in its way."""
+    (x0, y0), (x1, y1) = start, end
+    between = [x for x, y in places.values() if y0 < y < y1]
+    crossed = [x for x in between if min(x0, x1) - BESIDE < x < max(x0, x1) + BESIDE]
+    if not crossed:
+        return None
+    sides = [x + side * BESIDE for x in between for side in (-1, 1)]
+    free = [lane for lane in sides if all(abs(lane - x) > 0.9 * BESIDE for x in between)]
+    lane = min(free, key=lambda lane: (abs(lane - x0) + abs(lane - x1), lane))
+    away = 0.12 if lane >= max(x0, x1) else -0.12
+    while any(abs(lane - other) < 0.1 and top < y1 and y0 < bottom for other, top, bottom in taken):
+        lane += away
+    taken.append((lane, y0, y1))
+    return lane
+
+
+def _curve(start, end, lane, shift):
+    """The path of an edge, and the place of its label; `shift` moves it to the side."""
+    from matplotlib.path import Path
+
+    (x0, y0), (x1, y1) = (start[0], start[1] + 0.27), (end[0], end[1] - 0.27)
+    x0, x1 = x0 + shift, x1 + shift
+    if lane is None:
+        return Path([(x0, y0), (x1, y1)]), ((x0 + x1) / 2, (y0 + y1) / 2)
+    lane += shift
+    corners = [(x0, y0), (x0, y0 + 0.3), (lane, y0 + 0.2), (lane, y0 + 0.6)]
+    corners += [(lane, y1 - 0.6), (lane, y1 - 0.2), (x1, y1 - 0.3), (x1, y1)]
+    codes = [Path.MOVETO, *[Path.CURVE4] * 3, Path.LINETO, *[Path.CURVE4] * 3]
+    return Path(corners, codes), (lane, (y0 + y1) / 2)
+
+
+def _arrow(ax, path, color, back=False):
+    from matplotlib.patches import FancyArrowPatch
+
+    style = {"arrowstyle": "<|-" if back else "-|>", "mutation_scale": 9, "linewidth": 1, "color": color}
+    ax.add_patch(FancyArrowPatch(path=path, shrinkA=0, shrinkB=0, **style))
+
+
 def draw(net, ax=None, texts: dict | None = None, edges: dict | None = None):
-    """Draw the graph; `texts` replaces labels of nodes, `edges` labels (parent, node). Returns the Axes."""
+    """Draw the graph; `texts` replaces labels of nodes, `edges` says what goes back to parents. Returns the Axes."""
     plt = package("matplotlib.pyplot", "plot")
     places = positions(net)
     columns = [x for x, _ in places.values()]
     deepest = max(row for _, row in places.values())
+    shown = {node: (texts or {}).get(node, label_of(node)) for node in net.nodes}
+    column = max(1.9, 0.5 + CHARACTER * max(len(line) for text in shown.values() for line in text.split("\n")))
+    taken: list = []
+    ends = [min(columns) - 0.6, max(columns) + 0.6]
+    resized = None
     if ax is None:
-        width = 1.9 * (max(columns) - min(columns) + 1) + 0.4
-        _, ax = plt.subplots(figsize=(max(3.0, width), 0.85 * (deepest + 1) + 0.3), layout="constrained")
+        resized, ax = plt.subplots(layout="constrained")
     for node in net.nodes:
+        several = len(node.parents) - 1
         for place, parent in enumerate(node.parents):
-            (x0, y0), (x1, y1) = places[parent], places[node]
-            long = y1 - y0 > 1
-            bend = 0.5 if long and x0 <= x1 else -0.5 if long else 0.08 * (place - (len(node.parents) - 1) / 2)
-            ax.annotate(
-                "",
-                (x1, y1 - 0.27),
-                (x0, y0 + 0.27),
-                arrowprops={
-                    "arrowstyle": "-|>", "color": "#666666", "linewidth": 1,
-                    "connectionstyle": f"arc3,rad={bend}", "shrinkA": 0, "shrinkB": 0,
-                },
+            start, end = places[parent], places[node]
+            lane = lane_of(places, start, end, taken)
+            twice = 0.1 * (place - several / 2) if node.parents.count(parent) > 1 else 0.0
+            if edges is None or (parent, node) not in edges:
+                _arrow(ax, _curve(start, end, lane, twice)[0], FORWARD)
+                continue
+            _arrow(ax, _curve(start, end, lane, twice - 0.04)[0], FORWARD)
+            path, middle = _curve(start, end, lane, twice + 0.04)
+            _arrow(ax, path, BACK, back=True)
+            side = "center" if lane is None else "right" if lane < min(start[0], end[0]) else "left"
+            if lane is not None:  # its text runs outwards
+                reach = CHARACTER * len(edges[parent, node]) / column
+                ends += [lane - reach] if side == "right" else [lane + reach]
+            ax.text(
+                *middle, edges[parent, node], fontsize=7, ha=side, va="center", color=BACK,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6}, zorder=4,
             )  # fmt: skip
-            if edges and (parent, node) in edges:
-                ax.text(
-                    (x0 + x1) / 2 - 0.35 * bend * (y1 - y0), (y0 + y1) / 2, edges[parent, node],
-                    fontsize=7, ha="center", va="center", color="#a03020",
-                    bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6}, zorder=4,
-                )  # fmt: skip
     for node, (x, y) in places.items():
         ax.text(
-            x, y, (texts or {}).get(node, label_of(node)), fontsize=8, ha="center", va="center", zorder=5,
+            x, y, shown[node], fontsize=8, ha="center", va="center", zorder=5,
             bbox={"boxstyle": "round,pad=0.35", "facecolor": COLORS[kind_of(net, node)], "edgecolor": "#888888"},
         )  # fmt: skip
-    ax.set_xlim(min(columns) - 0.6, max(columns) + 0.6)
+    ends += [lane + side for lane, _, _ in taken for side in (-0.15, 0.15)]
+    ax.set_xlim(min(ends), max(ends))
     ax.set_ylim(deepest + 0.5, -0.5)
     ax.axis("off")
+    if edges is not None:
+        lines = [plt.Line2D([], [], color=color) for color in (FORWARD, BACK)]
+        place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0.02), "ncols": 2, "frameon": False}
+        ax.legend(lines, ["values forward", "gradients back"], fontsize=7, **place)
+    if resized is not None:
+        row = 0.85 if texts is None else 1.1
+        resized.set_size_inches(max(3.0, column * (max(ends) - min(ends))), row * (deepest + 1) + 0.3)
     return ax
 
 

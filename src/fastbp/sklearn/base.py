@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from fastbp._engine import first_nonfinite
 from fastbp._optional import package
 from fastbp.activations import NAMES
 from fastbp.data.batches import Data
@@ -244,7 +245,9 @@ class MultilayerPerceptron(FeatureNames, TransformerMixin, CallbackSupport, Base
             self.best_loss_ = None if self.early_stopping else np.inf
 
     def _checked(self, X, y, reset):
-        """X and y as scikit-learn checks them."""
+        """X and y as scikit-learn checks them, which takes longer than a step where both are plain arrays."""
+        if not reset and self._are_plain(X, y):
+            return X, y
         X, y = validation.validate_data(
             self,
             X,
@@ -256,6 +259,20 @@ class MultilayerPerceptron(FeatureNames, TransformerMixin, CallbackSupport, Base
             **self._checks_of_y,
         )
         return X, validation.column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
+
+    def _are_plain(self, X, y):
+        """Whether scikit-learn's checks would give both back as they are."""
+        return (
+            type(X) is type(y) is np.ndarray
+            and X.dtype in (np.float32, np.float64)
+            and X.ndim == 2
+            and 0 < len(X) == len(y)
+            and X.shape[1] == self.n_features_in_
+            and "feature_names_in_" not in self.__dict__
+            and y.ndim == 1
+            and (y.dtype.kind in "biu" or (y.dtype in (np.float32, np.float64) and np.isfinite(y).all()))
+            and first_nonfinite(X) < 0
+        )
 
     def _train(self, X, y, weights, held, incremental):
         runtime = self._at_work(anew=True)

@@ -81,6 +81,10 @@ class Classes:
             self._known_targets(y)
 
     def _known_targets(self, y):
+        known = self.classes_
+        comparable = y.ndim == 1 and y.dtype == known.dtype and y.dtype.kind in "biu"
+        if comparable and (known[np.searchsorted(known, y).clip(max=len(known) - 1)] == y).all():
+            return
         classes = multiclass.unique_labels(y)
         if len(np.setdiff1d(classes, self.classes_, assume_unique=True)):
             raise ValueError(

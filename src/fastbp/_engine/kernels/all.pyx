@@ -9,7 +9,7 @@ from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, u
 from libc.string cimport memcpy, memset
 
 from fastbp._engine.kernel_table cimport (
-    EACH_OUTPUT, FLAG, HEADS, MAX_RULES, MAX_STATES, NUMBER, Activation, ChainLink, Constraint, ConstraintKernel,
+    EACH_OUTPUT, FLAG, HEADS, MAX_STATES, NUMBER, Activation, ChainLink, Constraint, ConstraintKernel,
     Context, GatherKernel, GradientKernel, Group, GroupLossKernel, HigherKernel, Kernels, Loss, Op, OpKind,
     OutputCurvatureKernel, OutputLossKernel, Parameter, PrepareKernel, Rows, RowsKernel, Rule, Setting, SlopesKernel,
     SourceKind,
@@ -17,10 +17,12 @@ from fastbp._engine.kernel_table cimport (
 )
 from fastbp._engine.kernels.random cimport draw, row_key
 from fastbp._engine.kernels.tensors cimport (
-    absolute, all_finite, at, block_of, blocks, copy_features, copy_rows, fill_row, least, numbers_in, padded, parts,
+    absolute, at, block_of, blocks, copy_features, copy_rows, fill_row, least, numbers_in, padded, parts,
     piece, row_dot, row_sum, scaled, sum_rows, whole, width_of, within, zero_rows,
 )
-from fastbp._engine.vector_rows cimport add_lanes, add_products, keep_largest, largest_across, sums_across
+from fastbp._engine.vector_rows cimport (
+    add_lanes, add_products, all_finite, keep_largest, largest_across, sums_across,
+)
 from fastbp._engine.roots cimport square_roots, vector
 from fastbp._engine.scalar cimport (
     Double, Single, exp, exp_minus, exp_of_minus_square, exp_of_negative, exp_of_product, exp_over, expm1, log,

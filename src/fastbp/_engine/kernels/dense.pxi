@@ -13,14 +13,30 @@ cdef enum:
     # A part of the second-level cache, from which a tile reads a panel as fast as it multiplies; a sum that is longer
     # loads and stores its tile once more.
     PANEL_BYTES = 131072
+    # What all rows of the left operand may take at the depth of a panel, down to SHALLOWEST: they stay in the
+    # second-level cache while all panels of that depth pass by.  With AVX-512 and its wide panels it costs 2 to 4 %.
+    LEFT_BYTES = 524288
 
+cdef bint BY_DEPTH = LANES * sizeof(real) < 64
 cdef Py_ssize_t DEPTH = PANEL_BYTES // (PANEL * sizeof(real))
+cdef Py_ssize_t SHALLOWEST = 256 if BY_DEPTH else DEPTH
 cdef Py_ssize_t SCRATCH = DEPTH * PANEL + PANEL + TILE_ROWS * PANEL
 
 
-cdef inline Py_ssize_t even_depth(Py_ssize_t K) noexcept nogil:
-    """K in equal parts, each a multiple of PANEL and at most DEPTH."""
-    return parts(parts(K, parts(K, DEPTH)), PANEL) * PANEL
+cdef inline Py_ssize_t even_depth(Py_ssize_t K, Py_ssize_t N) noexcept nogil:
+    """K in equal parts for N rows, each a multiple of PANEL and at most DEPTH."""
+    cdef Py_ssize_t most = LEFT_BYTES // (N * <Py_ssize_t> sizeof(real))
+    most = least(DEPTH, most if most > SHALLOWEST else SHALLOWEST)
+    return parts(parts(K, parts(K, most)), PANEL) * PANEL
+
+
+cdef inline Py_ssize_t nth_part(Py_ssize_t panel, Py_ssize_t deep, Py_ssize_t across) noexcept nogil:
+    """Which of `deep` parts of the depth the panel takes: all blocks of one part first, or all parts of one block."""
+    return panel // across if BY_DEPTH else panel % deep
+
+
+cdef inline Py_ssize_t nth_block(Py_ssize_t panel, Py_ssize_t deep, Py_ssize_t across) noexcept nogil:
+    return panel % across if BY_DEPTH else panel // deep
 
 
 cdef inline void pack(const real* W, Py_ssize_t pitch, Py_ssize_t depth, Py_ssize_t width, real* P) noexcept nogil:
@@ -68,21 +84,32 @@ cdef inline void rows_times_panel(const Tensor* A, Py_ssize_t k, Py_ssize_t dept
 
 cdef void dense_forward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     """Z = X W + b; Y = f(Z)."""
-    cdef Py_ssize_t O = op.Y.width, block, width
-    cdef real* bias = <real*> context.scratch + DEPTH * PANEL
+    cdef Py_ssize_t block
     if stop - start == 1 and vectors_lie_in_W(op):
-        forward_lone(op, bias, start)
-        for block in range(blocks(O)):
+        forward_lone(op, <real*> context.scratch + DEPTH * PANEL, start)
+        for block in range(blocks(op.Y.width)):
             activate_block(op, context, &op.Z, block, start, stop)
     else:
-        for block in range(blocks(O)):
-            width = width_of(O, block)
-            if op.b != NULL:
-                memset(bias, 0, PANEL * sizeof(real))
-                memcpy(bias, <const real*> op.b + block * PANEL, width * sizeof(real))
-            forward_panel(op, block, width, bias, <real*> context.scratch, start, stop)
-            activate_block(op, context, &op.Z, block, start, stop)
+        forward_panels(op, context, True, start, stop)
     activate_rows(op, context, &op.Z, start, stop)
+
+
+cdef inline void forward_panels(const Op* op, const Context* context, bint activated, Py_ssize_t start,
+                                Py_ssize_t stop) noexcept nogil:
+    """Z = X W + b; Y = f(Z) of each block when it is complete, if `activated`."""
+    cdef Py_ssize_t I = op.X.width, O = op.Y.width, deepest = even_depth(I, stop - start), deep = parts(I, deepest)
+    cdef Py_ssize_t panel, part, block, width
+    cdef real* bias = <real*> context.scratch + DEPTH * PANEL
+    for panel in range(deep * blocks(O)):
+        part, block = nth_part(panel, deep, blocks(O)), nth_block(panel, deep, blocks(O))
+        width = width_of(O, block)
+        if op.b != NULL and part == 0:
+            memset(bias, 0, PANEL * sizeof(real))
+            memcpy(bias, <const real*> op.b + block * PANEL, width * sizeof(real))
+        forward_panel(op, block, width, bias, <real*> context.scratch, part * deepest,
+                      least(deepest, I - part * deepest), start, stop)
+        if activated and part == deep - 1:
+            activate_block(op, context, &op.Z, block, start, stop)
 
 
 cdef inline bint vectors_lie_in_W(const Op* op) noexcept nogil:
@@ -116,37 +143,34 @@ cdef inline void forward_lone(const Op* op, real* bias, Py_ssize_t n) noexcept n
 
 
 cdef inline void forward_panel(const Op* op, Py_ssize_t block, Py_ssize_t width, const real* bias, real* packed,
-                               Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """Z's features of one block.  A panel that few rows use is read where it lies."""
-    cdef Py_ssize_t I = op.X.width, O = op.Y.width, deepest = even_depth(I), part, k, depth, n
-    cdef Py_ssize_t lanes = padded(width)
-    cdef const real* W = <const real*> op.W + block * PANEL
+                               Py_ssize_t k, Py_ssize_t depth, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Inputs k ... k + depth of Z's features of one block.  A panel that few rows use is read where it lies."""
+    cdef Py_ssize_t O = op.Y.width, lanes = padded(width), n
+    cdef const real* W = <const real*> op.W + k * O + block * PANEL
     cdef bint in_place = ((width == lanes and O <= PANEL) or stop - start <= TILE_ROWS) and vectors_lie_in_W(op)
-    for part in range(parts(I, deepest)):
-        k = part * deepest
-        depth = least(deepest, I - k)
-        if not in_place:
-            pack(W + k * O, O, depth, width, packed)
-        rows_times_panel(op.X, k, depth, W + k * O if in_place else packed, O if in_place else lanes,
-                         &op.Z, block, bias, FROM_C if part > 0 else FROM_BIAS if op.b != NULL else FROM_ZERO,
-                         start, stop)
-    if in_place and width < lanes:
-        for n in range(start, stop):
-            memset(block_of(&op.Z, n, block) + width, 0, (lanes - width) * sizeof(real))
+    if not in_place:
+        pack(W, O, depth, width, packed)
+    rows_times_panel(op.X, k, depth, W if in_place else packed, O if in_place else lanes, &op.Z, block, bias,
+                     FROM_C if k > 0 else FROM_BIAS if op.b != NULL else FROM_ZERO, start, stop)
+    for n in range(start, stop if in_place and width < lanes else start):
+        memset(block_of(&op.Z, n, block) + width, 0, (lanes - width) * sizeof(real))
 
 
 cdef inline void times_transposed(const Tensor* A, const real* W, const Tensor* C, real* packed, Py_ssize_t start,
                                   Py_ssize_t stop) noexcept nogil:
     """C = A W'."""
-    cdef Py_ssize_t I = C.width, O = A.width, deepest = even_depth(O), block, part, k, depth, width
-    for block in range(blocks(I)):
-        width = width_of(I, block)
-        for part in range(parts(O, deepest)):
-            k = part * deepest
-            depth = least(deepest, O - k)
-            pack_transposed(W + block * PANEL * O + k, O, depth, width, packed)
-            rows_times_panel(A, k, depth, packed, padded(width), C, block, NULL, FROM_C if part > 0 else FROM_ZERO,
-                             start, stop)
+    cdef Py_ssize_t I = C.width, O = A.width, deepest = even_depth(O, stop - start), deep = parts(O, deepest)
+    cdef Py_ssize_t panel, block, k, depth, width
+    cdef const real* panel_of
+    cdef bint lies
+    for panel in range(deep * blocks(I)):
+        block, k = nth_block(panel, deep, blocks(I)), nth_part(panel, deep, blocks(I)) * deepest
+        width, depth = width_of(I, block), least(deepest, O - k)
+        panel_of, lies = W + block * PANEL * O + k, O == 1 and width % LANES == 0
+        if not lies:  # a column of whole vectors is a panel as it lies
+            pack_transposed(panel_of, O, depth, width, packed)
+        rows_times_panel(A, k, depth, panel_of if lies else packed, padded(width), C, block, NULL,
+                         FROM_C if k > 0 else FROM_ZERO, start, stop)
 
 
 cdef void dense_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
@@ -184,24 +208,46 @@ cdef void add_gram(const Op* op, const Context* context, Py_ssize_t N, Py_ssize_
 
 cdef inline void outer_product(const Op* op, Py_ssize_t start, Py_ssize_t stop, bint bias) noexcept nogil:
     """The same for one row, by plain loops: a tile would be all beginning and end."""
-    cdef Py_ssize_t O = op.Y.width, block, i, j, width
-    cdef const real* dz
-    cdef real* dw
-    cdef real x
-    for block in range(blocks(O)):
-        dz, width = block_of(&op.dY, 0, block), width_of(O, block)
-        for i in range(start, stop):
-            x, dw = block_of(op.X, 0, i // PANEL)[i % PANEL], <real*> op.dW + i * O + block * PANEL
-            if op.adds_gradient:
-                for j in range(width):
-                    dw[j] += x * dz[j]
-            else:
-                for j in range(width):
-                    dw[j] = x * dz[j]
-        if bias and op.db != NULL:
-            dw = <real*> op.db + block * PANEL
-            for j in range(width):
-                dw[j] = (dw[j] if op.adds_bias else 0) + dz[j]
+    cdef Py_ssize_t O = op.Y.width, i = start, end, block
+    cdef real* dW = <real*> op.dW
+    cdef bint adds = op.adds_gradient, plain = in_plain_rows(op.X)
+    cdef const real* x
+    while i < stop:
+        end, x = stop if plain else least(stop, (i // PANEL + 1) * PANEL), at(op.X, 0, i)
+        if O == 1:
+            add_scaled(x, block_of(&op.dY, 0, 0)[0], dW + i, end - i, adds)
+        else:
+            for block in range(blocks(O)):
+                outer_block(x, end - i, block_of(&op.dY, 0, block), width_of(O, block), dW + i * O + block * PANEL, O,
+                            adds)
+        i = end
+    for block in range(blocks(O) if bias and op.db != NULL else 0):
+        add_scaled(block_of(&op.dY, 0, block), 1, <real*> op.db + block * PANEL, width_of(O, block), op.adds_bias)
+
+
+cdef inline void outer_block(const real* x, Py_ssize_t rows, const real* dz, Py_ssize_t width, real* dW,
+                             Py_ssize_t pitch, bint adds) noexcept nogil:
+    """dW[i] (+)= x[i] dz."""
+    cdef Py_ssize_t i
+    for i in range(rows):
+        add_scaled(dz, x[i], dW + i * pitch, width, adds)
+
+
+cdef inline void add_scaled(const real* A, real x, real* C, Py_ssize_t n, bint adds) noexcept nogil:
+    """C (+)= x A: vectors, then what is left of one."""
+    cdef const vector* from_ = <const vector*> A
+    cdef vector* to = <vector*> C
+    cdef Py_ssize_t i, vectors = n // LANES
+    if adds:
+        for i in range(vectors):
+            to[i] = to[i] + x * from_[i]
+        for i in range(vectors * LANES, n):
+            C[i] += x * A[i]
+    else:
+        for i in range(vectors):
+            to[i] = x * from_[i]
+        for i in range(vectors * LANES, n):
+            C[i] = x * A[i]
 
 
 cdef inline void columns_times_panel(const Op* op, Py_ssize_t n, Py_ssize_t depth, Py_ssize_t block, Py_ssize_t width,

@@ -5,7 +5,6 @@ whole vectors only, as many as its width needs; so has every panel.  A tile then
 whatever the width of the layer.  Plain rows, the rejected layout, cost 1.2 to 1.9 times as much on wide layers, and
 more when a row is a multiple of 4096 bytes.
 """
-from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memcpy, memset
 
 from fastbp._engine.kernel_table cimport Tensor
@@ -173,21 +172,3 @@ cdef inline void sum_rows(const Tensor* dZ, Py_ssize_t block, Py_ssize_t N, real
         for j in range(least(LANES, width - v * LANES)):
             db[v * LANES + j] = (db[v * LANES + j] if adds else 0) + (
                 (sums[0][j] + sums[1][j]) + (sums[2][j] + sums[3][j]))
-
-
-cdef inline bint all_finite(const real* A, Py_ssize_t n) noexcept nogil:
-    """Whether no exponent is all ones: integer maxima, unlike sums of numbers, are free to vectorise."""
-    cdef const int32_t* singles = <const int32_t*> A
-    cdef const int64_t* doubles = <const int64_t*> A
-    cdef int32_t single = 0, most_single = 0
-    cdef int64_t double_ = 0, most_double = 0
-    cdef Py_ssize_t i
-    if sizeof(real) == 4:
-        for i in range(n):
-            single = singles[i] & 0x7FFFFFFF
-            most_single = single if single > most_single else most_single
-        return most_single < 0x7F800000
-    for i in range(n):
-        double_ = doubles[i] & 0x7FFFFFFFFFFFFFFFLL
-        most_double = double_ if double_ > most_double else most_double
-    return most_double < 0x7FF0000000000000LL

@@ -110,26 +110,30 @@ cdef inline void add_losses(const Targets* targets, double share, const real* lo
 cdef void scatter(const Targets* targets, double scale, const Chunk* chunk, double* row_losses, const Tensor* V,
                   const Tensor* dY, Py_ssize_t n, Py_ssize_t rows, Py_ssize_t block, Py_ssize_t width) noexcept nogil:
     """The rows' losses, and their gradients into the tensor; with V the tangents."""
-    cdef Py_ssize_t r, v, k
+    cdef Py_ssize_t r, v, k, pitch = dY.pitch
     cdef double share = scale / dY.width
-    cdef real factor
+    cdef real factor = <real> share
     cdef real* dy = block_of(dY, n, block)
-    cdef const real* from_
+    cdef const real* from_ = chunk.dY
     if V == NULL:
         add_losses(targets, share, chunk.losses, row_losses, n, rows, width)
-    if width == dY.pitch and targets.weights == NULL:       # no gaps between the rows, and one factor for all
-        scaled(chunk.dY, chunk.dY, padded(rows * width), <real> share)
+    if width == pitch and targets.weights == NULL:       # no gaps between the rows, and one factor for all
+        scaled(chunk.dY, chunk.dY, padded(rows * width), factor)
         if chunk.dY != dy:
             memcpy(dy, chunk.dY, rows * width * sizeof(real))
-    for r in range(rows if width != dY.pitch or targets.weights != NULL else 0):
-        factor, dy, from_ = <real> (share * weight_of(targets, n + r)), block_of(dY, n + r, block), chunk.dY + r * width
-        if width == dY.pitch:
-            for k in range(width):
-                dy[k] = factor * from_[k]
-            continue
-        for v in range(parts(width, LANES)):
-            for k in range(LANES):
-                dy[v * LANES + k] = factor * from_[v * LANES + k]
+    else:
+        for r in range(rows):
+            if targets.weights != NULL:
+                factor = <real> (share * weight_of(targets, n + r))
+            if width == pitch:
+                for k in range(width):
+                    dy[k] = factor * from_[k]
+            else:
+                for v in range(parts(width, LANES)):
+                    for k in range(LANES):
+                        dy[v * LANES + k] = factor * from_[v * LANES + k]
+            dy += pitch
+            from_ += width
     for r in range(rows if V != NULL else 0):
         dy = block_of(dY, n + r, block)
         for k in range(width):

@@ -55,12 +55,10 @@ cdef void transposed_forward(const Op* op, const Context* context, Py_ssize_t st
 cdef void transposed_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     """dX = dY W."""
     cdef Op turned = op[0]
-    cdef Py_ssize_t block
     if op.dX.data == NULL:
         return
     turned.X, turned.Y, turned.Z, turned.b = <Tensor*> &op.dY, op.dX[0], op.dX[0], NULL
-    for block in range(blocks(turned.Y.width)):
-        forward_panel(&turned, block, width_of(turned.Y.width, block), NULL, <real*> context.scratch, start, stop)
+    forward_panels(&turned, context, False, start, stop)
 
 cdef void transposed_gradient(const Op* op, const Context* context, Py_ssize_t N, Py_ssize_t start, Py_ssize_t stop,
                               bint bias) noexcept nogil:

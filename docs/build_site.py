@@ -1,0 +1,178 @@
+"""Build the documentation site: python docs/build_site.py [folder].
+
+The pages of docs/ and some from elsewhere in the repository are copied to one folder, with the links between them
+mended, the page of the API is written there from the list of public names, and Sphinx builds it, warnings being errors.
+Sphinx could read docs/ itself, but generated pages would then lie among the sources.
+"""
+
+import inspect
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+
+import fastbp as fb
+from fastbp._lazy import origins
+
+ROOT = Path(__file__).resolve().parents[1]
+# Pages that stand elsewhere, and the pictures that they show.
+ELSEWHERE = {
+    "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "CODE_OF_CONDUCT.md": "code_of_conduct.md",
+    "SECURITY.md": "security.md",
+    "RELEASING.md": "releasing.md",
+    "benchmarks/README.md": "benchmarks.md",
+    "benchmarks/NOTES.md": "benchmark_notes.md",
+    "src/fastbp/_engine/README.md": "engine.md",
+    "benchmarks/results/float32.png": "figures/float32.png",
+    "benchmarks/results/scaling.png": "figures/scaling.png",
+}
+LINK = re.compile(r"(!?)\[([^\]]*)\]\((?![a-z]+:|#)([^)#\s]+)(#[^)]*)?\)")
+# Groups of the reference, with the modules whose public names are in each.
+GROUPS = {
+    "Models": ("fastbp.model",),
+    "Layers": ("fastbp.layers.dense", "fastbp.layers.node", "fastbp.layers.embedding", "fastbp.layers.normalization",
+               "fastbp.layers.blocks", "fastbp.layers.python_layer", "fastbp.layers.parameter",
+               "fastbp.layers.constraints"),
+    "Gates and arithmetic of nodes": ("fastbp.layers.merge", "fastbp.layers.operators", "fastbp.layers.arithmetic",
+                                      "fastbp.layers.functions"),
+    "Derivatives as nodes": ("fastbp.layers.differentiation",),
+    "Derivatives of a network": ("fastbp.derivatives",),
+    "Training": ("fastbp.training", "fastbp.data"),
+    "Optimizers": ("fastbp.optimizers",),
+    "Callbacks": ("fastbp.callbacks",),
+    "Diagnosis of gradients": ("fastbp.insight",),
+    "scikit-learn": ("fastbp.sklearn",),
+    "Models of other libraries": ("fastbp.readers",),
+    "Activations with parameters": ("fastbp.activations",),
+    "Threads and errors": ("fastbp.threads", "fastbp.errors"),
+}  # fmt: skip
+MODULES = {
+    "activations": "Activation functions; [the tables](tables.md#activation-functions) list their formulas.",
+    "losses": "Losses: `fb.losses.mse` is `fb.losses.MSE()` and so on; `loss=` takes the names in lower case.",
+    "schedules": "Learning rates by step or epoch, for `lr=`; see [optimizers](optimizers.md).",
+    "metrics": "Metrics, for `metrics=` by name or with settings; see [training](training.md#metrics).",
+    "initializers": "Initial weights; see [training](training.md#start-values-weight-initializers).",
+    "functional": "Single passes on arrays.",
+    "plotting": "Plots by matplotlib; see [plots](pictures.md).",
+    "datasets": "The digits that the package includes, and files of data.",
+}
+
+
+def places() -> dict[Path, str]:
+    """Where each file of the repository that the site shows stands there."""
+    skipped = {"__pycache__"}
+    docs = (path for path in (ROOT / "docs").rglob("*") if path.is_file() and not skipped & set(path.parts))
+    found = {path: path.relative_to(ROOT / "docs").as_posix() for path in docs}
+    return found | {ROOT / source: place for source, place in ELSEWHERE.items()}
+
+
+def mended(text: str, page: Path, known: dict[Path, str]) -> str:
+    """A page with its links leading to pages of the site, else to the repository where its address is known."""
+    server, name = os.environ.get("GITHUB_SERVER_URL"), os.environ.get("GITHUB_REPOSITORY")
+
+    def link(match: re.Match) -> str:
+        picture, words, target, heading = match.groups()
+        path = (page.parent / target).resolve()
+        if path in known:
+            return f"{picture}[{words}]({known[path]}{heading or ''})"
+        if not path.exists():
+            return match[0]  # a call after an index in code
+        if path == ROOT / "README.md":
+            return f"[{words}](index.md)"
+        return f"[{words}]({server}/{name}/blob/HEAD/{path.relative_to(ROOT)})" if server and name else words
+
+    return LINK.sub(link, text)
+
+
+def reference() -> str:
+    """The page of the API, from the list of public names; autosummary makes a page for each."""
+    names = origins((ROOT / "src" / "fastbp" / "__init__.pyi").read_text(encoding="utf-8"))
+    parts = [
+        "# API reference\n\nA page for each public name; `fb` is `fastbp`. [The tables](tables.md) list activations,"
+        " losses, optimizers and metrics with their formulas and settings."
+    ]
+    for title, modules in GROUPS.items():
+        listed = [name for name, module in names.items() if module.startswith(modules)]
+        parts.append(f"## {title}\n\n{summary(f'fastbp.{name}' for name in listed)}")
+    grouped = {name for name, module in names.items() if module.startswith(sum(GROUPS.values(), ()))}
+    if left := set(names) - grouped - set(MODULES):
+        raise SystemExit(f"these public names are in no group of {Path(__file__).name}: {sorted(left)}")
+    for name, words in MODULES.items():
+        module = getattr(fb, name)
+        public = getattr(module, "__all__", None) or [key for key in dir(module) if not key.startswith("_")]
+        things = {key: getattr(module, key) for key in public}
+        own = [
+            key
+            for key, thing in things.items()
+            if (inspect.isclass(thing) or inspect.isfunction(thing)) and thing.__module__.startswith(module.__name__)
+        ]
+        parts.append(f"## fastbp.{name}\n\n{words}\n\n{summary(f'fastbp.{name}.{key}' for key in own)}")
+        table = [(key, inspect.getdoc(thing)) for key, thing in things.items() if is_named(thing)]
+        if table and name != "losses":
+            rows = [f"| `{key}` | {first_line(text)} |" for key, text in table]
+            parts.append("\n".join(["| name | meaning |", "|---|---|", *rows]))
+    return "\n\n".join(parts) + "\n"
+
+
+def is_named(thing: object) -> bool:
+    """Whether it is a loss, metric or initializer with its settings."""
+    return hasattr(thing, "settings") and not inspect.isclass(thing)
+
+
+def first_line(text: str | None) -> str:
+    return (text or "").strip().split("\n")[0].replace("|", "\\|")
+
+
+def summary(names: Iterable[str]) -> str:
+    rows = "".join(f"   {name}\n" for name in names)
+    return f"```{{eval-rst}}\n.. autosummary::\n   :toctree: generated\n   :nosignatures:\n\n{rows}```"
+
+
+def write(path: Path, content: bytes) -> None:
+    """Only where it has changed, so that Sphinx reads again what has."""
+    if not path.exists() or path.read_bytes() != content:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+def gather(source: Path) -> None:
+    """All that Sphinx reads."""
+    known = places()
+    wanted = {"api.md": reference().encode()}
+    for path, place in known.items():
+        content = path.read_bytes()
+        wanted[place] = mended(content.decode(), path, known).encode() if path.suffix == ".md" else content
+    made = ("generated", "auto_tutorials", "auto_examples")
+    for path in list(source.rglob("*")):
+        name = path.relative_to(source).as_posix()
+        if path.is_file() and name not in wanted and not name.startswith(made):
+            path.unlink()
+    for place, content in wanted.items():
+        write(source / place, content)
+
+
+def main(output: Path) -> int:
+    """Build it; Sphinx's exit code."""
+    source = output.with_name(f"{output.name}-source")
+    gather(source)
+    for folder in (source / "generated", output):  # pages of names that have gone
+        shutil.rmtree(folder, ignore_errors=True)
+    strict = ["--fail-on-warning", "--keep-going", "--nitpicky"]
+    doctrees = output.with_name(f"{output.name}-doctrees")
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    options = ["-q", *strict, "-D", f"version={version}", "-D", f"release={version}", "-d", doctrees, "-b", "html"]
+    command = [sys.executable, "-m", "sphinx", *options, source, output]
+    done = subprocess.run(command, env=os.environ | {"MPLBACKEND": "agg"}).returncode
+    if not done:
+        print(f"{sum(1 for _ in output.rglob('*.html'))} pages in {output}")
+    return done
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "build" / "site").resolve()))

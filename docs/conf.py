@@ -1,0 +1,104 @@
+"""Sphinx's settings for the site; `make site` copies the pages to build/site-source and builds them there."""
+
+import re
+import warnings
+from pathlib import Path
+
+import fastbp as fb
+
+HERE = Path(__file__).parent
+warnings.filterwarnings("ignore", message=".*non-interactive", category=UserWarning)
+
+project = "fastbp"
+author = "The fastbp developers"
+copyright = author
+
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "sphinx_gallery.gen_gallery",
+]
+source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
+exclude_patterns = [
+    "**/GALLERY_HEADER.rst",
+    "**/sg_execution_times.rst",
+    "sg_execution_times.rst",
+    "_templates",
+    "tutorials",
+    "examples",
+]
+templates_path = ["_templates"]
+highlight_language = "none"  # diagrams and formulas in indented blocks; code says its language
+nitpicky = True
+
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 4
+
+autosummary_generate = True
+# Where names differ by case only, pages would overwrite each other on macOS and Windows.
+autosummary_filename_map = {f"fastbp.{name}": f"fastbp.{name}-function" for name in fb.__all__ if name.islower()}
+autodoc_typehints = "none"  # the docstrings describe types
+autodoc_member_order = "bysource"
+numpydoc_show_class_members = False  # members are on the page of their class
+numpydoc_xref_param_type = False
+
+# A gallery without scripts is left out, which Sphinx would warn of.
+GALLERIES = [name for name in ("tutorials", "examples") if any(HERE.joinpath(name).glob("plot_*.py"))]
+sphinx_gallery_conf = {
+    "examples_dirs": GALLERIES,
+    "gallery_dirs": [f"auto_{name}" for name in GALLERIES],
+    "filename_pattern": r"plot_",
+    "ignore_pattern": r"^(?!.*plot_).*\.py$",
+    "within_subsection_order": "FileNameSortKey",
+    "download_all_examples": False,
+    "show_signature": False,
+    "show_memory": False,
+    "min_reported_time": 5,
+    "abort_on_example_error": False,
+    "only_warn_on_example_error": False,
+    "remove_config_comments": True,
+}
+
+
+def left_out(app, what, name, thing, skip, options) -> bool:
+    """Members that a class has from scikit-learn or Python, whose pages describe them."""
+    module = getattr(thing, "__module__", None) or getattr(getattr(thing, "__objclass__", None), "__module__", "")
+    return skip or (what == "class" and not str(module).startswith("fastbp") and callable(thing))
+
+
+def escaped(app, what, name, thing, options, lines: list[str]) -> None:
+    """Formulas in docstrings are no markup: `p *= 1 - lr * decay`, `|d|`."""
+    for k, line in enumerate(lines):
+        lines[k] = re.sub(
+            r"(?<!\S)\*(?=[=,])|(?<!\S)\*(?=\s)|(?<![`\w])\|(?=\w[^|]*\|)|(?<=\w)_(?=[\s,.;:)\"]|$)", r"\\\g<0>", line
+        )
+
+
+def setup(app) -> None:
+    """Sphinx calls it."""
+    app.connect("autodoc-process-docstring", escaped, priority=900)  # after numpydoc
+    app.connect("autodoc-skip-member", left_out)
+
+
+html_theme = "pydata_sphinx_theme"
+html_title = "fastbp"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_show_sourcelink = False
+html_copy_source = False
+html_theme_options = {
+    "logo": {"text": "fastbp"},
+    "header_links_before_dropdown": 6,
+    "navbar_persistent": [],
+    "navbar_end": ["search-button", "theme-switcher"],
+    "navigation_with_keys": False,
+    "show_prev_next": True,
+    "show_toc_level": 2,
+    "footer_start": ["copyright"],
+    "footer_end": [],
+}
+html_sidebars = {"index": [], "citation": [], "faq": []}

@@ -1,0 +1,139 @@
+"""Open every page of the built site in headless Chromium: python docs/open_site.py [folder] [--pictures folder].
+
+A page of our own shows one page after the other in a frame, so that one browser does for all. What fails: a message on
+the console, a file that the server lacks, anything that a page wants from another host, a page that never loads.
+"""
+
+import argparse
+import json
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update", "--hide-scrollbars"),
+    *("--enable-logging=stderr", "--v=0", "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"),
+)
+DRIVER = """<!doctype html><title>pages</title><link rel="icon" href="data:,">
+<iframe id="frame" width="1200" height="900"></iframe>
+<script>
+const pages = %s, frame = document.getElementById("frame");
+const next = k => {
+  for (const {name} of k ? frame.contentWindow.performance.getEntriesByType("resource") : [])
+    if (!name.startsWith(location.origin)) console.error(`${pages[k - 1]} wants ${name}`);
+  if (k == pages.length) return fetch("/all-opened", {method: "POST"});
+  frame.onload = () => setTimeout(() => next(k + 1), 20);
+  frame.src = pages[k];
+};
+next(0);
+</script>"""
+
+SMALL_TALK = re.compile(r'"(\[PST\]: |Got invalid theme mode: \.)')  # of the theme, about what it does
+
+
+class Handler(SimpleHTTPRequestHandler):
+    """The site, and the page that opens the others."""
+
+    def do_GET(self) -> None:
+        if self.path == "/favicon.ico":  # which browsers want of every host
+            return self.do_POST()
+        if self.path != "/open-all":
+            return super().do_GET()
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write((DRIVER % json.dumps(self.server.pages)).encode())
+        return None
+
+    def do_POST(self) -> None:
+        self.send_response(204)
+        self.end_headers()
+        if self.path == "/all-opened":
+            self.server.done.set()
+
+    def send_error(self, code: int, *arguments) -> None:
+        self.server.faults.append(f"{code} {self.path}")
+        super().send_error(code, *arguments)
+
+    def log_message(self, *arguments) -> None:
+        pass
+
+
+def serve(site: Path) -> ThreadingHTTPServer:
+    """A server of the site on a free port, which runs until it is shut down."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(site)))
+    server.pages = sorted(path.relative_to(site).as_posix() for path in site.rglob("*.html"))
+    server.pages = [page for page in server.pages if not page.startswith("_static/")]
+    server.faults, server.done = [], threading.Event()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
+
+
+def faults_of(site: Path, browser: str, seconds: float) -> tuple[int, list[str]]:
+    """How many pages were opened, and what was wrong with them."""
+    server = serve(site)
+    address = f"http://127.0.0.1:{server.server_port}"
+    with tempfile.TemporaryDirectory() as folder, open(Path(folder, "log"), "w+", encoding="utf-8") as log:
+        command = [
+            browser,
+            *FLAGS,
+            f"--user-data-dir={folder}/profile",
+            "--remote-debugging-port=0",
+            f"{address}/open-all",
+        ]
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+        opened = server.done.wait(seconds)
+        process.terminate()
+        process.wait(30)
+        server.shutdown()
+        log.seek(0)
+        said = [line.strip() for line in log if "CONSOLE" in line and not SMALL_TALK.search(line)]
+    late = [] if opened else [f"not all pages were open after {seconds:g} s"]
+    return len(server.pages), late + server.faults + said
+
+
+def photograph(site: Path, browser: str, pictures: Path) -> None:
+    """A picture of every page, in light and dark."""
+    pictures.mkdir(parents=True, exist_ok=True)
+    server = serve(site)
+    with tempfile.TemporaryDirectory() as folder:
+        for page in server.pages:
+            for mode, scheme in (("light", 1), ("dark", 0)):
+                name = re.sub(r"[^\w.-]", "_", page.removesuffix(".html"))
+                picture = pictures / f"{name}.{mode}.png"
+                command = [
+                    *(browser, *FLAGS, f"--user-data-dir={folder}", "--window-size=1280,1500"),
+                    *(f"--blink-settings=preferredColorScheme={scheme}", f"--screenshot={picture}"),
+                    f"http://127.0.0.1:{server.server_port}/{page}",
+                ]
+                subprocess.run(command, check=True, capture_output=True, timeout=100)
+    server.shutdown()
+
+
+def main() -> int:
+    """0 where nothing is wrong."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("site", nargs="?", type=Path, default=Path("build/site"))
+    parser.add_argument("--pictures", type=Path, help="a folder for a picture of every page, in light and dark")
+    parser.add_argument("--seconds", type=float, default=200.0)
+    given = parser.parse_args()
+    browser = next(filter(None, map(shutil.which, NAMES)), None)
+    if browser is None:
+        sys.exit("no Chromium here")
+    if given.pictures:
+        photograph(given.site, browser, given.pictures)
+    count, faults = faults_of(given.site, browser, given.seconds)
+    print("\n".join(faults) if faults else f"{count} pages opened, none had anything to say")
+    return bool(faults) or not count
+
+
+if __name__ == "__main__":
+    sys.exit(main())
