@@ -196,7 +196,7 @@ MORE = {
     "to": lambda h: h.to(torch.int64) + h,
     "float": lambda h: h.long().float(),
     "round": lambda h: torch.round(h),
-    "min": lambda h: h.clamp(min=h.mean()),
+    "min": lambda h: h.clamp(min=h.amin()),
     "mean": lambda h: h - h.mean(),
     "nan_to_num": lambda h: torch.nan_to_num(h) * 2,
     "memory_format": lambda h: h.clone(memory_format=torch.contiguous_format) + 1,

@@ -324,10 +324,10 @@ def test_a_graph_of(name: str) -> None:
     [
         ([node("Conv", "x W", name="deep")], {"W": matrix(2, 4, 3)}, [r"node 'deep' (Conv)", "known: ", "Gemm"]),
         ([node("Einsum", "x x", equation="ij,ij->i")], {}, ["node 'y' (Einsum)"]),
-        ([node("Div", "x x")], {}, ["(Div)"]),
+        ([node("Div", "x W")], {"W": matrix(3, 4)}, ["(Div)"]),
         ([node("Softmax", "x", axis=0)], {}, ["(Softmax)"]),
         ([node("Concat", "x x", axis=0)], {}, ["(Concat)"]),
-        ([node("Sqrt", "x")], {}, ["node 'y' (Sqrt)"]),
+        ([node("Tan", "x")], {}, ["node 'y' (Tan)"]),
         ([node("MatMul", "W x")], {"W": matrix(3, 4)}, ["(MatMul)"]),
         ([node("Identity", "W")], {"W": matrix(3, 4)}, ["constant"]),
     ],

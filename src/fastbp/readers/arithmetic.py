@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from fastbp.layers import merge
+from fastbp.layers.arithmetic import Log, Mean, Power, Sum
+from fastbp.layers.layer import Layer
 from fastbp.readers.arrays import as_array
 from fastbp.readers.draft import Draft
 
@@ -89,7 +91,36 @@ def binary(gate: type[merge.Merge] | None, right: Callable, left: Callable | Non
 add = binary(merge.Add, lambda c: (1.0, c), lambda c: (1.0, c))
 subtract = binary(merge.Subtract, lambda c: (1.0, -c), lambda c: (-1.0, c))
 multiply = binary(merge.Multiply, lambda c: (c, 0.0), lambda c: (c, 0.0))
-divide = binary(None, lambda c: (1 / c, 0.0), None)
+scaled = binary(None, lambda c: (1 / c, 0.0), None)
+
+
+def divide(draft: Draft, a: Any, b: Any, *, name: str | None = None) -> At | None:
+    """A / B of steps, of a step and a constant, or of a constant and a step."""
+    if isinstance(b, At) and not isinstance(a, At):
+        c = constant(draft, b, a)
+        if c is None or not np.isfinite(c).all():
+            return None
+        a = At(draft.add(merge.Constant(float(c[0]) if c.size == 1 else c)))
+    both = isinstance(a, At) and isinstance(b, At)
+    return merged(draft, merge.Divide(name=name), [a, b]) if both else scaled(draft, a, b, name=name)
+
+
+def power(draft: Draft, x: Any, exponent: Any, *, name: str | None = None) -> At | None:
+    """X to a constant power that is one number."""
+    c = constant(draft, x, exponent) if isinstance(x, At) else None
+    return At(draft.add(Power(float(c[0]), name=name), x.number)) if c is not None and c.size == 1 else None
+
+
+def along(layer: type[Layer]) -> Callable:
+    """A layer without settings of one step: a logarithm, or a sum or a mean of the columns."""
+
+    def read(draft: Draft, x: Any, *, name: str | None = None) -> At | None:
+        return At(draft.add(layer(name=name), x.number)) if isinstance(x, At) else None
+
+    return read
+
+
+log, total, average = along(Log), along(Sum), along(Mean)
 
 
 def extreme(gate: type[merge.Merge]) -> Callable:

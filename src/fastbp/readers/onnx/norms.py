@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastbp.layers.normalization import LayerNorm, RMSNorm
+from fastbp.readers import arithmetic
 from fastbp.readers.arithmetic import At
+from fastbp.readers.settings import want
 
 
 class Part(NamedTuple):
@@ -48,20 +50,35 @@ def multiply(node, a: Any, b: Any) -> Any:
 def add(a: Any, b: Any) -> Part | None:
     """A mean of squares and a small number."""
     part, eps = (a, b) if isinstance(a, Part) else (b, a)
-    if not isinstance(part, Part) or part.kind not in ("mean", "variance") or np.size(eps) != 1:
+    if not isinstance(part, Part) or part.kind not in ("mean", "variance"):
+        return None
+    if not isinstance(eps, np.ndarray) or eps.size != 1:
         return None
     return part._replace(eps=float(f"{np.ravel(eps)[0]:.7g}"))
 
 
-def root(node, x: Any) -> Part | None:
-    """The root of either."""
+def root(node, x: Any) -> Part | At | None:
+    """The root of either, or of a step."""
     kinds = {"mean": "root mean", "variance": "root variance"}
-    return x._replace(kind=kinds[x.kind]) if isinstance(x, Part) and x.kind in kinds else None
+    if isinstance(x, Part) and x.kind in kinds:
+        return x._replace(kind=kinds[x.kind])
+    return arithmetic.power(node.draft, x, 0.5, name=node.name)
 
 
-def reciprocal(node, x: Any) -> Part | None:
-    """One over a root."""
-    return x._replace(kind=f"inverse {x.kind}") if isinstance(x, Part) and x.kind.startswith("root ") else None
+def reciprocal(node, x: Any) -> Part | At | None:
+    """One over a root, or over a step."""
+    if isinstance(x, Part) and x.kind.startswith("root "):
+        return x._replace(kind=f"inverse {x.kind}")
+    return arithmetic.power(node.draft, x, -1.0, name=node.name)
+
+
+def total(node, x: Any, axes: Any = None) -> At | None:
+    """ReduceSum of each row."""
+    axes = node.get("axes", axes)
+    want("keepdims", node.get("keepdims", 1), 1)
+    want("axes", None if axes is None else list(map(int, axes)), [1], [-1])
+    node.get("noop_with_empty_axes")  # there are axes
+    return arithmetic.total(node.draft, x, name=node.name)
 
 
 def divide(node, a: Any, b: Any) -> At | None:
@@ -90,3 +107,19 @@ def scaled(node, a: Any, b: Any, name: str) -> At | None:
     arrays[name] = array.reshape(-1)
     made = type(layer)(layer.eps, name=layer.name)
     return At(node.draft.add(made, node.draft.parents(at.number)[0], **arrays))
+
+
+def step(draft, value: Any) -> Any:
+    """The step of a part that no formula goes on from; other values as they are."""
+    if not isinstance(value, Part):
+        return value
+    kind, of = value.kind, At(value.of)
+    for head, exponent in (("inverse ", -1.0), ("root ", 0.5)):
+        if kind.startswith(head):
+            return arithmetic.power(draft, step(draft, value._replace(kind=kind.removeprefix(head))), exponent)
+    if kind == "deviation":
+        return arithmetic.subtract(draft, of, arithmetic.average(draft, of))
+    if kind == "square":
+        return arithmetic.power(draft, step(draft, Part("deviation", value.of)), 2.0)
+    mean = arithmetic.average(draft, of if kind == "mean" else step(draft, Part("square", value.of)))
+    return arithmetic.add(draft, mean, value.eps) if value.eps else mean

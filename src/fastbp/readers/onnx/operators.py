@@ -127,7 +127,9 @@ def _mul(node, a, b):
 
 
 def _pow(node, x, exponent):
-    return _mul(node, x, x) if np.size(exponent) == 1 and np.ravel(exponent)[0] == 2 else None
+    if np.size(exponent) == 1 and isinstance(exponent, np.ndarray) and np.ravel(exponent)[0] == 2:
+        return _mul(node, x, x)
+    return arithmetic.power(node.draft, x, exponent, name=node.name)
 
 
 def _sum(node, *values):
@@ -387,6 +389,8 @@ OPERATORS: dict[str, Callable] = {
     "Pow": _pow,
     "Div": lambda node, a, b: norms.divide(node, a, b) or _over(node, a, b),
     "ReduceMean": norms.mean,
+    "ReduceSum": norms.total,
+    "Log": lambda node, x: arithmetic.log(node.draft, x, name=node.name),
     "Sqrt": norms.root,
     "Reciprocal": norms.reciprocal,
     "Neg": _neg,

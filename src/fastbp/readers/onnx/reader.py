@@ -18,6 +18,7 @@ from fastbp.readers.draft import Draft, unsupported
 from fastbp.readers.formulas import Of, Spelled, number
 from fastbp.readers.onnx import original
 from fastbp.readers.onnx.array_operators import computed
+from fastbp.readers.onnx.norms import Part, step
 from fastbp.readers.onnx.operators import ML_OPERATORS, OPERATORS, WIDE, Node, described
 from fastbp.readers.settings import Refused, Settings
 from fastbp.writers.onnx_table import FORM
@@ -127,7 +128,7 @@ class _Reader:
             self.values.update((name, value) for name, value in zip(proto.output, made, strict=False) if name)
         outputs = []
         for entry in self.graph.output:
-            value = self.values[entry.name]
+            value = step(self.draft, self.values[entry.name])
             if isinstance(value, At):
                 outputs.append(value.number)
                 self.outputs.append(entry.name)
@@ -170,6 +171,8 @@ class _Reader:
                 raise Refused("the file has a function of its own of this name")
             made = computed(node, proto.op_type, inputs) if known else None
             made = row(node, *inputs) if made is None and row else made
+            if made is None and row and any(isinstance(value, Part) for value in inputs):
+                made = row(node, *(step(self.draft, value) for value in inputs))
             if made is not None:
                 settings.refuse_others()
         except ModelFormatError:

@@ -122,12 +122,32 @@ def _filled(draft, x, value):
     return At(draft.add(merge.Constant(float(value), draft.width(x.number))))
 
 
+def _columns(read):
+    """A sum or a mean of the columns."""
+
+    def row(draft, x, dim=None, keepdim=False, *, dtype=None):
+        dim = dim[0] if isinstance(dim, (tuple, list)) and len(dim) == 1 else dim
+        want("dim", dim, 1, -1)
+        want("keepdim", keepdim, True)
+        want("dtype", dtype, None)
+        return read(draft, x)
+
+    return row
+
+
 FUNCTIONS: dict[str, Callable] = {
     **dict.fromkeys(("add", "iadd"), arithmetic.add),
     **dict.fromkeys(("sub", "subtract", "isub"), arithmetic.subtract),
     "rsub": lambda draft, a, b: arithmetic.subtract(draft, b, a),
     **dict.fromkeys(("mul", "multiply", "imul"), arithmetic.multiply),
     **dict.fromkeys(("div", "divide", "truediv", "true_divide", "itruediv"), arithmetic.divide),
+    "pow": arithmetic.power,
+    "sqrt": lambda draft, x: arithmetic.power(draft, x, 0.5),
+    "rsqrt": lambda draft, x: arithmetic.power(draft, x, -0.5),
+    "reciprocal": lambda draft, x: arithmetic.power(draft, x, -1.0),
+    "log": arithmetic.log,
+    "sum": _columns(arithmetic.total),
+    "mean": _columns(arithmetic.average),
     **dict.fromkeys(("neg", "negative"), lambda draft, x: At(draft.affine(x.number, -1.0, 0.0))),
     **dict.fromkeys(("maximum", "max"), _two(arithmetic.maximum)),
     **dict.fromkeys(("minimum", "min"), _two(arithmetic.minimum)),
@@ -153,6 +173,7 @@ FUNCTIONS: dict[str, Callable] = {
 SAME_WIDTH = {
     *("add", "iadd", "sub", "subtract", "mul", "multiply", "div", "truediv", "neg"),
     *("maximum", "minimum", "max", "min", *CLIPS, "dropout"),
+    *("pow", "sqrt", "rsqrt", "reciprocal", "log"),
 }
 
 

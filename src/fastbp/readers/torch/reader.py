@@ -322,7 +322,12 @@ class _Reader:
                         width = getattr(module, key)
                         return width if isinstance(width, int) else width[-1]
                 name = _name(user)
-                if module is not None or name in SAME_WIDTH or name.replace("_", "") in BY_FUNCTION:
+                if (
+                    module is not None
+                    or name in SAME_WIDTH
+                    or name in ACTIVATIONS
+                    or name.replace("_", "") in BY_FUNCTION
+                ):
                     pending.append(user)
         raise ValueError(f"the layers do not say how wide input {entry.target!r} is: from_torch(..., inputs=)")
 
