@@ -101,4 +101,5 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
 }
-html_sidebars = {"index": [], "citation": [], "faq": []}
+html_sidebars = {"index": [], "installation": []}  # they have no pages below them
+toc_object_entries_show_parents = "hide"

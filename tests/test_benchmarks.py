@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import one_by_one, report, rounds  # noqa: E402
+from benchmarks import one_by_one, report, rounds, scaling  # noqa: E402
 from benchmarks.cases import CASES, Case, operations, problem  # noqa: E402
 from benchmarks.peers import installed  # noqa: E402
 
@@ -176,3 +176,12 @@ def test_both_readmes_have_room_for_results(tmp_path: Path, monkeypatch: pytest.
         assert written.count(row) == 1
         assert written.startswith(text[:10])
         assert written.endswith(text[-40:])
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux")
+def test_the_peak_of_memory_is_that_of_the_net_alone() -> None:
+    """Parameters, gradients and two means of Adam; not the peak of this process, which is its parent's, nor 0."""
+    ballast = np.ones(30_000_000)
+    needed = 2 * (512**2 + 512) * 4 * 4
+    used = float(scaling._python(scaling.MEMORY.format(width=512, peer="fastbp")))
+    assert needed * 0.9 < used < 3 * needed < ballast.nbytes

@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -106,3 +107,36 @@ def test_the_page_on_training_names_every_initializer_and_metric() -> None:
     named = [set(re.findall(r"`(\w+)`", part)) for part in (starts, metrics.split("## Callbacks")[0])]
     assert set(fb.initializers.INITIALIZERS) <= named[0]
     assert set(fb.metrics.METRICS) <= named[1]
+
+
+@pytest.mark.skipif(not any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), reason="no Chromium")
+def test_the_browser_sees_what_is_wrong_with_a_page(python, tmp_path: Path) -> None:
+    good, bad = tmp_path / "good", tmp_path / "bad"
+    for folder, body in (
+        (good, "<p>well</p>"),
+        (bad, '<img src="none.png"><img src="https://example.org/a.png"><script>console.error("planted")</script>'),
+    ):
+        folder.mkdir()
+        (folder / "a.html").write_text(f"<!doctype html><title>a</title>{body}")
+        (folder / "b.html").write_text("<!doctype html><title>b</title>")
+    done = python(str(DOCS / "open_site.py"), str(good))
+    assert (done.returncode, done.stdout.strip()) == (0, "2 pages opened, none had anything to say"), done.stdout
+    done = python(str(DOCS / "open_site.py"), str(bad))
+    assert done.returncode == 1
+    for words in ("404 /none.png", '"planted"', "a.html wants https://example.org/a.png"):
+        assert words in done.stdout
+
+
+def test_every_public_name_has_a_group_in_the_reference() -> None:
+    spec = importlib.util.spec_from_file_location("build_site", DOCS / "build_site.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    listed = set(re.findall(r"^   fastbp\.(\w+)$", module.reference(), re.MULTILINE))
+    estimators = {"MLPClassifier", "MLPRegressor"}  # which `from fastbp import *` leaves out
+    assert listed - estimators == set(fb.__all__) - {"__version__"} - set(module.MODULES)
+    known = {DOCS / "conventions.md": "conventions.md", module.ROOT / "SECURITY.md": "security.md"}
+    text = "[a](conventions.md#b) [c](../SECURITY.md) [d](https://e.f) [g](../setup.py) net[0](x)"
+    found = module.mended(text, DOCS / "faq.md", known)
+    assert found.startswith("[a](conventions.md#b) [c](security.md) [d](https://e.f) ")
+    assert found.endswith(" net[0](x)")
+    assert "../setup.py" not in found

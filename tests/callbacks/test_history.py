@@ -154,6 +154,7 @@ def test_progress_is_a_bar_where_tqdm_is_installed(monkeypatch) -> None:
 
         def __init__(self, **settings) -> None:
             self.total, self.n, self.closed = settings["total"], 0, False
+            assert "{bar:10}" in settings["bar_format"]  # else a bar of one character in 100 columns
             Bar.made.append(self)
 
         def update(self, count: int) -> None:
