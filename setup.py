@@ -63,6 +63,7 @@ DIRECTIVES = {
     "cdivision": True,
     "initializedcheck": False,
     "infer_types": False,
+    "freethreading_compatible": True,  # a lock for each net: threads.pyx; experimental, RELEASING.md
 }
 
 

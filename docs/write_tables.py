@@ -125,7 +125,9 @@ def formats_written() -> str:
     rows = []
     for form, module in WRITTEN.items():
         method = getattr(fb.Model, methods[form])
-        layers = sorted(name for name, c in Layer.classes.items() if getattr(c, "kind", "") in module.IMPOSSIBLE)
+        layers = sorted(
+            name for name, c in Layer.classes.items() if name[0] != "_" and getattr(c, "kind", "") in module.IMPOSSIBLE
+        )
         rows.append((form, f"`net.{methods[form]}`", meaning(method), ", ".join(layers)))
     return table("to, method, meaning, all except", rows)
 

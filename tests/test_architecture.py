@@ -32,6 +32,7 @@ ORDER = """
     losses
     schedules
     data
+    distributed
     plotting
     metrics
     callbacks
@@ -42,10 +43,11 @@ ORDER = """
     writers
     training
     model datasets
+    many
     derivatives
     insight
     readers
-    sklearn
+    sklearn river
     cli
     __main__
 """
@@ -59,7 +61,7 @@ DICTIONARIES = {
     )
 }  # fmt: skip
 OPTIONAL = {"pandas", "tqdm", "sklearn", "matplotlib", "scipy", "torch", "safetensors", "onnx", "keras"}
-OPTIONAL |= {"tensorboard", "mlflow", "wandb"}
+OPTIONAL |= {"threadpoolctl", "pyarrow", "tensorboard", "mlflow", "wandb", "mpi4py", "optuna"}
 LATE = OPTIONAL | {"argparse", "importlib.metadata", "csv"}
 MODULES = sorted(path for path in SOURCES.rglob("*.py") if SOURCES / "_engine" not in path.parents)
 PARTS = {path: path.relative_to(SOURCES).with_suffix("").parts for path in MODULES}
@@ -224,8 +226,8 @@ def test_folders_give_out_public_names_only(folder: str) -> None:
     """Beside these stand their own modules, which Python puts there, and what an underscore marks."""
     if folder == "_engine":
         return
-    if folder == "sklearn":
-        pytest.importorskip("sklearn")
+    if folder in ("sklearn", "river"):
+        pytest.importorskip(folder)
     module = importlib.import_module(f"fastbp.{folder}")
     public = set(getattr(module, "__all__", ()))
     assert not any(name.startswith("_") for name in public)

@@ -19,7 +19,7 @@ BESIDE = re.compile(
     r"docs/tables\.md|_activation_names\.pyi|losses/table\.pyi|fastbp/\w+/__init__\.pyi|losses/loss\.py|tests/.*test_\w+\.py"
 )
 BESIDE_TESTS = re.compile(
-    r"tests/helpers/(user_code|loss_cases|new_entries)\.py|readers/.*\.py|fastbp/activations\.py|docs/\w+\.md"
+    r"tests/helpers/(user_code|loss_cases|new_entries)\.py|readers/.*\.py|fastbp/activations\.py|docs/(\w+\.md|tutorials/\w+\.py)"
 )
 PARTS = "value|vjp|curvature|higher|entry"  # of an activation, in the engine
 

@@ -18,6 +18,7 @@ NEEDS = {
     "sklearn": ("sklearn",),
     "how_to": ("sklearn",),
     "native": ("numba", "scipy"),
+    "scale": ("h5py", "sklearn"),
 }  # optional packages, by page
 SEARCHED = (
     "overfitting, regularization, class imbalance, missing values, categorical, hyperparameter search, early stopping, "

@@ -10,6 +10,7 @@ from fractions import Fraction
 
 import pytest
 
+import fastbp as fb
 from public import NAMES, functions_of, public_things
 
 validation = pytest.importorskip("numpydoc.validate")
@@ -18,16 +19,26 @@ NumpyDocString = pytest.importorskip("numpydoc.docscrape").NumpyDocString
 OFF = {
     "ES01": "one line is enough where it says all",
     "GL08": "a method that overrides one has its docstring; test_architecture.py looks for those that lack one",
-    "PR03": "parameters of one type stand in one line: lr, eps : float",
-    "PR04": "the type of several parameters may be said once, with what explains them",
     "PR07": "test_parameters_are_described_with_their_defaults asks for more",
-    "PR08": "a description may begin with a letter of a formula",
-    "RT02": "several values that are returned may share a line",
     "RT03": "shape and dtype say what is returned",
-    "SA01": "the pages of docs/ lead from one thing to others",
-    "SS05": "it takes the noun loss and the letters dX for verbs",
-    "YD01": "a context manager may yield nothing",
+    "SA01": "only where there is a sibling: SIBLINGS",
 }
+SIBLINGS = [
+    ("jacobian", "vjp", "jvp"),
+    ("hessian", "hvp"),
+    ("per_sample_gradients", "per_sample_gradient_norms"),
+    ("diagnose", "explain"),
+    ("Adam", "AdamW"),
+    ("maximum", "minimum"),
+    ("set_num_threads", "get_num_threads"),
+    ("kfold", "cross_validate"),
+    ("LayerNorm", "RMSNorm", "BatchNorm"),
+    ("EarlyStopping", "ReduceLROnPlateau"),
+    ("GLU", "Highway", "Maxout", "Residual"),
+    ("diff", "grad", "jac", "hess", "laplacian"),
+    ("CSVLogger", "JSONLogger"),
+    ("Lambda", "PythonLayer"),
+]
 ELSEWHERE = {"fastbp.model.Model.fit": "Trainer.fit explains the parameters"}
 SECTIONS = ("Parameters\n----", "Attributes\n----", "Returns\n----", "Raises\n----")
 
@@ -74,6 +85,14 @@ def test_the_form_of_a_docstring(path: str) -> None:
     excused = OFF.keys() | due(thing, method) | ({"PR01"} if path in ELSEWHERE else set())
     faults = [f"{code}: {text}" for code, text in validation.validate(path)["errors"] if code not in excused]
     assert not faults, faults
+
+
+@pytest.mark.parametrize("group", SIBLINGS, ids=lambda group: group[0])
+def test_siblings_name_each_other(group: tuple[str, ...]) -> None:
+    for name in group:
+        entries = NumpyDocString(inspect.getdoc(getattr(fb, name)))["See Also"]
+        named = {other for names, _ in entries for other, _ in names}
+        assert named >= {*group} - {name}, name
 
 
 def bad(X: int) -> int:

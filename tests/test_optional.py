@@ -30,8 +30,12 @@ USES = {
         "monitor.plot()",
     ],
     "mlflow": ["net.fit(X, y, callbacks=[fb.MlflowLogger()])"],
+    "mpi4py": ["fb.distributed.mpi()"],
     "onnx": ["fb.from_onnx('net.onnx')", "net.to_onnx('net.onnx')"],
+    "optuna": ["fb.OptunaPruning(None)"],
     "pandas": ["history.to_frame()", "fb.diagnose(net, X, y).to_frame()"],
+    "pyarrow": ["fb.Chunks.parquet('t.parquet', 'y')"],
+    "river": ["import fastbp.river"],
     "scipy": ["fb.minimize(net, X, y, method='newton-cg')", "fb.minimize(net, X, y)"],
     "sklearn": [
         "fb.MLPClassifier",
@@ -39,7 +43,8 @@ USES = {
         "from fastbp import MLPRegressor",
     ],
     "tensorboard": ["net.fit(X, y, callbacks=[fb.TensorBoardLogger()])"],
-    "torch": ["net.to_torch()", "fb.from_torch(Module())"],
+    "threadpoolctl": ["import fastbp.threads; fastbp.threads.register_threadpoolctl()"],
+    "torch": ["net.to_torch()", "fb.distributed.torch()", "fb.from_torch(Module())"],
     "wandb": ["net.fit(X, y, callbacks=[fb.WandbLogger()])"],
 }
 NAMES = {"sklearn": "scikit-learn"}

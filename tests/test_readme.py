@@ -11,7 +11,12 @@ from pages import README, blocks
 
 SOURCES = Path(fastbp.__file__).resolve().parent
 
-NEEDS = {"fastbp.model": "onnx", "fastbp.readers.onnx.reader": "onnx"}  # what a module's examples use
+NEEDS = {
+    "fastbp.river": "river",
+    "fastbp.river.estimators": "river",
+    "fastbp.model": "onnx",
+    "fastbp.readers.onnx.reader": "onnx",
+}  # what a module's examples use
 
 
 def test_the_reader_of_blocks() -> None:

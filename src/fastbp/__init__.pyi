@@ -3,6 +3,7 @@
 from fastbp import (
     activations as activations,
     datasets as datasets,
+    distributed as distributed,
     functional as functional,
     initializers as initializers,
     losses as losses,
@@ -38,8 +39,10 @@ from fastbp.callbacks.loggers import (
     WandbLogger as WandbLogger,
 )
 from fastbp.callbacks.progress import ProgressBar as ProgressBar
+from fastbp.callbacks.pruning import OptunaPruning as OptunaPruning
 from fastbp.callbacks.stopping import EarlyStopping as EarlyStopping, ReduceLROnPlateau as ReduceLROnPlateau
 from fastbp.data.batches import batches as batches
+from fastbp.data.chunks import Chunks as Chunks
 from fastbp.data.splitting import Split as Split, kfold as kfold
 from fastbp.derivatives.by_parameters import (
     per_sample_gradient_norms as per_sample_gradient_norms,
@@ -101,8 +104,13 @@ from fastbp.layers.node import Input as Input
 from fastbp.layers.normalization import BatchNorm as BatchNorm, LayerNorm as LayerNorm, RMSNorm as RMSNorm
 from fastbp.layers.operators import maximum as maximum, minimum as minimum
 from fastbp.layers.parameter import Parameter as Parameter
-from fastbp.layers.python_layer import Lambda as Lambda
+from fastbp.layers.python_layer import Lambda as Lambda, PythonLayer as PythonLayer
+from fastbp.many.cross_validation import cross_validate as cross_validate
+from fastbp.many.ensemble import Ensemble as Ensemble
+from fastbp.many.fit_many import fit_many as fit_many
+from fastbp.many.trainers import Trainers as Trainers
 from fastbp.model import Model as Model, Sequential as Sequential, load as load
+from fastbp.network.tape import Tape as Tape
 from fastbp.optimizers.adam import (
     Adam as Adam,
     Adamax as Adamax,
@@ -123,7 +131,6 @@ from fastbp.readers.sklearn import from_sklearn as from_sklearn
 from fastbp.readers.torch.reader import from_torch as from_torch
 from fastbp.sklearn import MLPClassifier as MLPClassifier, MLPRegressor as MLPRegressor
 from fastbp.threads import get_num_threads as get_num_threads, set_num_threads as set_num_threads
-from fastbp.training.cross_validation import cross_validate as cross_validate
 from fastbp.training.full_batch import Optimum as Optimum, minimize as minimize
 from fastbp.training.trainer import Trainer as Trainer
 

@@ -24,7 +24,8 @@ class Registry(dict[str, Any]):
     functions : bool
         Whether any Python function will do as well.
     synonyms : mapping
-        The names of other libraries, and those of here. Capitals do not matter where there is no entry with them.
+        The names of other libraries, and those of here. Capitals and underscores do not matter where there is no entry
+        with them.
     """
 
     base: type  # of all things of the kind
@@ -38,8 +39,8 @@ class Registry(dict[str, Any]):
     def named(self, name: Any, what: str | None = None) -> Any:
         """The entry of a name; `what` is the kind in the words of the caller."""
         if isinstance(name, str) and name not in self:
-            lower = name.lower()
-            name = lower if lower in self else self.synonyms.get(lower, name)
+            plain = {_plain(key): known for key, known in self.synonyms.items()} | {_plain(key): key for key in self}
+            name = plain.get(_plain(name), name)
         return self[checks.one_of(name, what or self.what, self)]
 
     def from_config(self, config: Mapping[str, Any], what: str | None = None) -> Any:
@@ -169,6 +170,11 @@ class Configured(Described):
 
     def __repr__(self):
         return called(self.__name__, self.given)
+
+
+def _plain(name):
+    """MeanSquaredError and mean_squared_error are one."""
+    return name.lower().replace("_", "")
 
 
 def called(name: str, settings: Mapping[str, Any]) -> str:

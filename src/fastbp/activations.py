@@ -130,8 +130,11 @@ def resolve(activation: str | ActivationFunction, alpha: float | list[float] | N
 
 
 def _known(name):
-    if isinstance(name, str) and name in _ELSEWHERE:
-        raise ValueError(f"{name!r} is no activation but {_ELSEWHERE[name]}")
+    if isinstance(name, str) and name.lower() in _ELSEWHERE:
+        raise ValueError(f"{name!r} is no activation but {_ELSEWHERE[name.lower()]}")
+    if isinstance(name, str) and name not in NAMES:  # LeakyReLU
+        plain = {known.replace("_", ""): known for known in NAMES}
+        name = plain.get(name.lower().replace("_", ""), name)
     if not isinstance(name, str) or name not in NAMES:
         checks.one_of(name, "activation", ACTIVATIONS)
     return NAMES[name]

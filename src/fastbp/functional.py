@@ -33,7 +33,7 @@ def dense_forward(
     b : array of shape (outputs,), optional
         The biases; zero if not given.
     activation : str or ActivationFunction, default="linear"
-        f, or its name.
+        The function f, or its name.
     alpha : float or list, optional
         Parameter of an activation given by name, or a list of all of them; its own defaults if not given.
 
@@ -59,14 +59,18 @@ def dense_backward(
     activation: str | ActivationFunction = "linear",
     alpha: float | list[float] | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Gradients of `dense_forward`: dX = dZ W', dW = X' dZ, db = column sums of dZ, with dZ = f'(Z) dY.
+    """The gradients of `dense_forward`: dX = dZ W', dW = X' dZ, db = column sums of dZ, with dZ = f'(Z) dY.
 
     Parameters
     ----------
     dY : array of shape (rows, outputs)
         Gradient of the loss with respect to Y.
-    X, W, b
-        The arguments of `dense_forward`.
+    X : array of shape (rows, inputs)
+        The inputs.
+    W : array of shape (inputs, outputs)
+        The weights.
+    b : array of shape (outputs,), or None
+        The biases.
     Y : array of shape (rows, outputs)
         The result of `dense_forward`.
     activation : str or ActivationFunction, default="linear"
@@ -76,7 +80,9 @@ def dense_backward(
 
     Returns
     -------
-    dX, dW, db : ndarrays of the shapes of X, W and b
+    dX : ndarray of shape (rows, inputs)
+    dW : ndarray of shape (inputs, outputs)
+    db : ndarray of shape (outputs,)
 
     Examples
     --------
@@ -104,7 +110,7 @@ def activation_forward(
     Z : array of shape (rows, width)
         The pre-activations.
     activation : str or ActivationFunction
-        f, or its name.
+        The function f, or its name.
     alpha : float or list, optional
         Parameter of an activation given by name, or a list of all of them; its own defaults if not given.
     out : ndarray of shape (rows, width), optional
@@ -139,7 +145,7 @@ def activation_backward(
     ----------
     dY : array of shape (rows, width)
         Gradient of the loss with respect to Y.
-    Z
+    Z : array of shape (rows, width)
         The argument of `activation_forward`.
     Y : array of shape (rows, width)
         The result of `activation_forward`.

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fastbp.callbacks.callback import Callback
     from fastbp.callbacks.history import History
     from fastbp.data.splitting import Split
+    from fastbp.distributed.groups import Group
     from fastbp.optimizers.optimizer import Optimizer
     from fastbp.training.objective import Objective
 
@@ -66,6 +67,7 @@ class Model(Network):
         validation_split: "float | Split | None" = None,
         validation_steps: int | None = None,
         validation_freq: int = 1,
+        group: "Group | None" = None,
     ) -> "History":
         """Train the model; `Trainer` and `Trainer.fit` describe the parameters.
 
@@ -85,7 +87,7 @@ class Model(Network):
         """
         from fastbp.training.trainer import Trainer
 
-        return Trainer(self, loss, optimizer, loss_weights=loss_weights, metrics=metrics).fit(
+        return Trainer(self, loss, optimizer, loss_weights=loss_weights, metrics=metrics, group=group).fit(
             X,
             y,
             epochs=epochs,
@@ -125,9 +127,13 @@ class Model(Network):
             The inputs; or, without y, an iterable of batches, as for `fit`.
         y : array of labels or values, or a tuple of them, optional
             The targets; a tuple for several outputs.
-        loss, loss_weights, metrics
+        loss : str, Loss or function, or one for each output, default="mse"
             As for `Trainer`.
-        sample_weight
+        loss_weights : list or dict of float, optional
+            As for `Trainer`.
+        metrics : list, default=()
+            As for `Trainer`.
+        sample_weight : array of shape (rows,), or one for each output, optional
             As for `Trainer.fit`.
 
         Returns
@@ -197,7 +203,9 @@ class Model(Network):
             The inputs; a tuple for several.
         y : array of labels or values, or a tuple of them
             The targets; a tuple for several outputs.
-        loss, loss_weights
+        loss : str, Loss or function, or one for each output, default="mse"
+            As for `Trainer`.
+        loss_weights : list or dict of float, optional
             As for `Trainer`.
 
         Returns
@@ -378,7 +386,7 @@ class Sequential(Model):
         The input.
     *layers : Layer, block or Model
         Called one after the other.
-    dtype, seed, name
+    dtype, seed, name : str, int, str, optional
         As for `Model`.
 
     Examples

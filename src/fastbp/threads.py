@@ -6,6 +6,7 @@ that has proved faster, up to this limit.
 
 import math
 import os
+import sys
 
 from fastbp._engine import threads as engine
 from fastbp.inputs import checks
@@ -14,6 +15,7 @@ VARIABLES = ("FASTBP_NUM_THREADS", "OMP_NUM_THREADS")
 CGROUP = "/sys/fs/cgroup"
 
 _limit: int | None = None  # determined on first use
+_registered = False  # with threadpoolctl
 
 
 def get_num_threads() -> int:
@@ -31,6 +33,10 @@ def get_num_threads() -> int:
     ValueError
         If the environment variable is not a whole number from 1.
 
+    See Also
+    --------
+    set_num_threads : Set the number of threads.
+
     Examples
     --------
     >>> get_num_threads() >= 1
@@ -38,6 +44,8 @@ def get_num_threads() -> int:
     """
     global _limit
     if _limit is None:
+        if sys.modules.get("threadpoolctl"):
+            register_threadpoolctl()
         _limit = _from_environment() or min(_affinity(), _quota())
         engine.limit(_limit)
     return _limit
@@ -51,6 +59,10 @@ def set_num_threads(threads: int | None) -> None:
     threads : int or None
         The limit; None restores the default from the environment and the machine.
 
+    See Also
+    --------
+    get_num_threads : The number of threads.
+
     Examples
     --------
     >>> set_num_threads(2)
@@ -61,6 +73,50 @@ def set_num_threads(threads: int | None) -> None:
     global _limit
     _limit = checks.as_threads(threads)
     engine.limit(_limit or 0)
+
+
+def register_threadpoolctl() -> None:
+    """Tell the package threadpoolctl of the engine's threads, so that `threadpool_limits` sees and limits them.
+
+    It happens on its own when the engine is first used, if threadpoolctl has been imported by then; scikit-learn and
+    joblib import it.
+
+    Raises
+    ------
+    ImportError
+        If threadpoolctl is not installed.
+
+    Examples
+    --------
+    >>> register_threadpoolctl()
+    >>> from threadpoolctl import threadpool_limits
+    >>> with threadpool_limits(limits=1, user_api="fastbp"):
+    ...     get_num_threads()
+    1
+    """
+    global _registered
+    from fastbp._optional import package
+
+    threadpoolctl = package("threadpoolctl", "register_threadpoolctl")
+    if _registered:
+        return
+
+    class Controller(threadpoolctl.LibController):  # type: ignore[name-defined]
+        user_api = internal_api = "fastbp"
+        filename_prefixes = ("threads.c",)  # the compiled module fastbp._engine.threads
+        check_symbols = ("PyInit_threads",)
+
+        def get_num_threads(self):
+            return get_num_threads()
+
+        def set_num_threads(self, num_threads):
+            set_num_threads(num_threads)
+
+        def get_version(self):
+            return None
+
+    threadpoolctl.register(Controller)
+    _registered = True
 
 
 def for_engine(threads: int | None) -> int:

@@ -1,11 +1,13 @@
 """CSV files: the same table with and without pandas, every fault told with its place."""
 
+import csv
 import sys
 
 import numpy as np
 import pytest
 
-from fastbp.data import csv_columns, csv_file
+from fastbp.data import csv_columns, csv_file, number_text
+from fastbp.data.csv_columns import Column
 
 
 def rows_of(table):
@@ -208,3 +210,56 @@ def test_a_slip_in_a_column_of_numbers_is_not_a_category(read):
 def test_a_column_without_values(read):
     with pytest.raises(ValueError, match="column 'b' holds no values"):
         read("a,b\n1,\n2,NA\n").holds_numbers("b")
+
+
+CELLS = [
+    "1.5",
+    "",
+    '""',
+    '"2"',
+    '"a b"',
+    "a",
+    '"x, y"',
+    '"say ""no"""',
+    ' "3"',
+    '"4" ',
+    'a"b',
+    '"two\nlines"',
+    "NA",
+    "-0",
+]
+
+
+@pytest.mark.parametrize("width", [1, 2, 3])
+def test_a_file_with_quotes_is_what_the_standard_library_reads(width: int, tmp_path) -> None:
+    """Plain quotes are taken away as a whole: never another cell, line or error."""
+    rng, path = np.random.default_rng(width), tmp_path / "d.csv"
+    for trial in range(300):
+        few = CELLS[: 5 + trial % (len(CELLS) - 4)]
+        rows = [",".join(rng.choice(few, width)) for _ in range(rng.integers(1, 6))]
+        path.write_text("\n".join([",".join(f'"c{k}"' for k in range(width)), *rows]) + "\n")
+        try:
+            wanted = list(csv.reader(path.read_text().rstrip("\n").splitlines(keepends=True), strict=True))
+            wanted = [row for row in wanted if row]
+            fits = len(wanted) > 1 and all(len(row) == width for row in wanted)
+        except csv.Error:
+            fits = False
+        if not fits:
+            with pytest.raises(ValueError, match=r"d\.csv"):
+                csv_file.read(path)
+            continue
+        table = csv_file.read(path)
+        columns = [[cell.strip() for cell in column] for column in zip(*wanted[1:], strict=True)]
+        assert [list(column) for column in table.columns.values()] == columns
+
+
+@pytest.mark.parametrize(
+    "cells", [["", "1", ""], ["", "", "", "2.5"], ["1", "", "nan"], ["1_0", ""], ["-nan", ""], ["1", " "]]
+)
+def test_gaps_are_the_same_one_by_one_and_as_a_whole(cells: list[str]) -> None:
+    values = Column(cells).numbers(number_text.MISSING)
+    one_by_one = [number_text.number(cell.strip()) for cell in cells]
+    if None in one_by_one:
+        assert values is None
+    else:
+        np.testing.assert_array_equal(values, one_by_one)

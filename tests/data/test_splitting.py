@@ -1,6 +1,7 @@
 """Splits and folds: scikit-learn's where there is no chance in them, and their properties where there is."""
 
 import copy
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -241,3 +242,26 @@ def test_every_row_is_held_out_by_some_seed():
     groups = np.repeat([0, 1], 10)
     seen = {int(row) for seed in range(100) for row in hold_out(groups, 0.2, seed)[1]}
     assert seen == set(range(20))
+
+
+@pytest.mark.parametrize("executor", [None, ThreadPoolExecutor])
+def test_cross_validation_by_splitters_of_scikit_learn(executor) -> None:
+    splitters = pytest.importorskip("sklearn.model_selection")
+    X, y = small_data("indices")
+    groups = np.arange(53) // 7
+    settings = {"loss": "cross_entropy", "metrics": ["accuracy"], "epochs": 2}
+    pool = executor and executor(2)
+    for cv in (splitters.StratifiedKFold(3), splitters.GroupKFold(4), splitters.ShuffleSplit(5, random_state=0)):
+        kept = {"groups": groups} if isinstance(cv, splitters.GroupKFold) else {}
+        scores = fb.cross_validate(small_net, X, y, cv=cv, **kept, executor=pool, **settings)
+        folds = list(cv.split(X, y, **kept))
+        assert scores["loss"].shape == (len(folds),)
+        for fold, (train, test) in enumerate(folds):
+            net = small_net()
+            net.fit(X[train], y[train], loss="cross_entropy", epochs=2)
+            assert scores["accuracy"][fold] == (net.predict(X[test]).argmax(axis=1) == y[test]).mean()
+    pairs = fb.cross_validate(small_net, X.tolist(), y.tolist(), cv=iter(folds), **settings)
+    np.testing.assert_array_equal(pairs["loss"], scores["loss"])
+    for wrong, error in ((3, TypeError), ([], ValueError), ([([0, 1], [99])], ValueError)):
+        with pytest.raises(error):
+            fb.cross_validate(small_net, X, y, cv=wrong)

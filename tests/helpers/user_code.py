@@ -52,6 +52,14 @@ def train(net: fb.Model, X: npt.NDArray[np.float32], y: npt.NDArray[np.int64]) -
     best: float = min(history.history["val_loss"])
     scores: dict[str, float] = net.evaluate(X, y, loss="cross_entropy", metrics=["accuracy"])
     show(best, scores["accuracy"], history.to_frame())
+    many: list[fb.Model] = [nets("float32")[0] for _ in range(3)]
+    histories: list[fb.History] = fb.fit_many(many, X, y, optimizer=[fb.Adam(), fb.SGD(0.1), "adam"], seed=range(3))
+    ensemble = fb.Ensemble(many, activation="softmax")
+    mean, std = ensemble.predict(X, std=True)
+    losses: npt.NDArray[np.float64] = fb.Trainers(many, "mse").step(X, y)
+    show(histories, ensemble.predict(X), mean, std, losses)
+    for Y in many[0].predict(fb.Chunks(X, y, batch_size=8, window=100, seed=0)):
+        show(Y)
     for value in fb.cross_validate(lambda: nets("float32")[0], X, y, k=3):
         show(value)
     for train_rows, test_rows in fb.kfold(X, y, k=3, seed=0, stratify=True):
@@ -66,6 +74,8 @@ def by_hand(net: fb.Model, X: np.ndarray, y: np.ndarray) -> float:
         out = net.forward(xb)
         value, dout = fb.losses.cross_entropy(out, yb)
         net.backward(dout)
+        tape: fb.Tape = net.forward(xb, keep=True)
+        tape.backward(dout)
         norm: float = fb.clip_by_global_norm(net.grads, 1.0)
         opt.step(net)
         total += value + norm
@@ -73,6 +83,11 @@ def by_hand(net: fb.Model, X: np.ndarray, y: np.ndarray) -> float:
     total += trainer.step(X, y)
     trainer.fit(X, y, epochs=1, batch_size=8)
     trainer.save("trainer.safetensors")
+    loss, weight = trainer.gradients(X, y)
+    trainer.update(weight=weight, loss=loss)
+    group: fb.distributed.Group = fb.distributed.threads(1)[0]
+    mine = fb.distributed.shard(X, y, group)
+    fb.Trainer(net, loss="cross_entropy", group=group, average_every=4).fit(*mine, batch_size=8)
     label: Any = trainer.predict_one({"a": 1.0})
     show(label)
     return total

@@ -255,7 +255,7 @@ def test_an_explanation_has_torchs_gradients(build, rng: np.random.Generator) ->
     xs, ts = batch(net, 1, rng)
     losses = one_or_all(["mse"] * len(ts))
     explanation = fb.explain(net, one_or_all(xs), one_or_all(ts), losses)
-    params = torch_twin.parameters(net)
+    params = {name: p.detach().clone().requires_grad_() for name, p in torch_twin.parameters(net).items()}
     values = {node: torch.tensor(x, requires_grad=True) for node, x in zip(net.inputs, xs, strict=True)}
     for node in net.nodes:
         if node.layer is not None:
@@ -272,7 +272,10 @@ def test_an_explanation_has_torchs_gradients(build, rng: np.random.Generator) ->
     assert explanation.loss == pytest.approx(total.item(), rel=1e-9)
     for node, step in zip(net.nodes, explanation.steps, strict=True):
         np.testing.assert_allclose(step.value, values[node].detach()[0], rtol=1e-9, atol=1e-12)
-        np.testing.assert_allclose(step.gradient, values[node].grad[0], rtol=1e-8, atol=1e-12)
+        np.testing.assert_allclose(step.arrived, values[node].grad[0], rtol=1e-8, atol=1e-12)
+        for name, gradient, _ in step.changes:
+            wanted = params[f"{node.layer.name}.{name}"].grad
+            np.testing.assert_allclose(gradient, wanted, rtol=1e-8, atol=1e-12)
         assert [name for name, _ in step.sent] == [parent.name for parent in node.parents]
     for node, step in zip(net.nodes, explanation.steps, strict=True):
         sent = [
@@ -282,10 +285,36 @@ def test_an_explanation_has_torchs_gradients(build, rng: np.random.Generator) ->
             if parent is node
         ]
         if sent and node not in net.outputs:
-            np.testing.assert_allclose(sum(sent), step.gradient, rtol=1e-9, atol=1e-12)
+            np.testing.assert_allclose(sum(sent), step.arrived, rtol=1e-9, atol=1e-12)
     json.dumps(explanation.to_dict())
     explanation.plot()
     mpl.pyplot.close("all")
+
+
+@pytest.mark.parametrize("build", GATED)
+def test_explain_and_diagnose_mean_the_same_by_gradient(build, rng: np.random.Generator) -> None:
+    net = build()
+    xs, ts = batch(net, 1, rng)
+    losses = one_or_all(["mse"] * len(ts))
+    explanation = fb.explain(net, one_or_all(xs), one_or_all(ts), losses)
+    figures = fb.diagnose(net, one_or_all(xs), one_or_all(ts), losses).nodes
+    steps = [step for node, step in zip(net.nodes, explanation.steps, strict=True) if node.layer is not None]
+    for step, figure in zip(steps, figures, strict=True):
+        assert np.sqrt((step.gradient**2).mean()) == pytest.approx(figure.gradient, rel=1e-9, abs=1e-15), step.name
+
+
+def test_an_explanation_says_what_an_update_changes() -> None:
+    net = fb.Sequential(fb.Input(2), fb.Dense(1, weights=[[1.0], [2.0]], biases=[0.5]), dtype="float64")
+    before = net.params.copy()
+    text = str(fb.explain(net, [3.0, 1.0], [3.5], optimizer=fb.SGD(lr=0.1, momentum=0.9)))  # Y = 5.5, dY = 4
+    for line in ("dW        12, 4", "db        4", "update    W by -1.2, -0.4; b by -0.4"):
+        assert f"\n  {line}\n" in f"{text}\n", text
+    np.testing.assert_array_equal(net.params, before)
+    assert "update" not in str(fb.explain(net, [3.0, 1.0], [3.5]))
+    wide = fb.explain(fb.Sequential(fb.Input(2), fb.Dense(9, "tanh"), seed=0), [3.0, 1.0], np.ones(9))
+    assert f"slope     mean {wide.steps[1].slope.mean():.4g} over 9" in str(wide)
+    net["dense_1"].trainable = False
+    assert "dW" not in str(fb.explain(net, [3.0, 1.0], [3.5], optimizer="sgd"))
 
 
 def test_words_say_what_a_gate_did() -> None:

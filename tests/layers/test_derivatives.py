@@ -15,6 +15,7 @@ import pytest
 import fastbp as fb
 from derivative_nets import assert_as_torch
 from fastbp import _engine
+from fastbp._engine import reverse_graph
 from nets import other_parameters
 
 NAMES = [name for name, row in sorted(_engine.ACTIVATIONS.items()) if not row.by_rows and name != "linear"]
@@ -174,16 +175,27 @@ def test_derivatives_of_derivatives_of_other_kinds() -> None:
     assert_as_torch(fb.Model(x, outs, dtype="float64", seed=5))
 
 
-def test_reverse_mode_where_an_op_has_no_gradient_rule() -> None:
-    """The second derivative of a determinant has an op of its own: forward mode takes over, or the error says so."""
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+def test_modes_of_derivatives_of_a_determinant(mode: str) -> None:
+    """Also of its second derivatives, which go through ops of their own."""
     x = fb.Input(3)
-    ld = fb.logdet(x + fb.Dense(3)(fb.Dense(4, "tanh")(x)), x)
+    ld = fb.logdet(x + 0.3 * fb.Dense(3)(fb.Dense(4, "tanh")(x)), x)
     first = fb.diff(ld, x[:, 0])
-    assert_as_torch(fb.Model(x, fb.grad(first, x), dtype="float64", seed=2))
-    x = fb.Input(3)
-    first = fb.diff(fb.logdet(x + fb.Dense(3)(fb.Dense(4, "tanh")(x)), x), x[:, 0])
-    with pytest.raises(ValueError, match=r'mode="reverse" does not go through .inverse.'):
-        fb.Model(x, fb.grad(first, x, mode="reverse"))
+    outs = [fb.grad(first, x, mode=mode), fb.hess(ld, x, mode=mode), fb.hess(first, x, mode=mode)]
+    assert_as_torch(fb.Model(x, outs, dtype="float64", seed=2))
+
+
+def test_reverse_mode_where_an_op_has_no_gradient_rule(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forward mode takes over, or the error says so."""
+    monkeypatch.delitem(reverse_graph.GRADIENT_RULES, "inverse")
+    for mode in ("auto", "reverse"):
+        x = fb.Input(3)
+        first = fb.diff(fb.logdet(x + fb.Dense(3)(fb.Dense(4, "tanh")(x)), x), x[:, 0])
+        if mode == "auto":
+            assert_as_torch(fb.Model(x, fb.grad(first, x), dtype="float64", seed=2))
+        else:
+            with pytest.raises(ValueError, match=r'mode="reverse" does not go through .inverse.'):
+                fb.Model(x, fb.grad(first, x, mode="reverse"))
 
 
 def test_two_inputs_and_shared_layers() -> None:

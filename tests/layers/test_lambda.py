@@ -39,6 +39,23 @@ def test_a_lambda_trains_as_the_gate_does(rng: np.random.Generator) -> None:
     np.testing.assert_array_equal(net.copy().predict(X[:1]), net.predict(X[:1]))
 
 
+def test_a_lambda_in_a_small_net_runs_on_several_threads(rng: np.random.Generator) -> None:
+    net, X, T = with_lambda(), rng.normal(size=(60, 4)), rng.normal(size=(60, 3))
+    twin = net.copy()
+    np.testing.assert_array_equal(net.predict(X, threads=2), twin.predict(X, threads=1))
+    assert fb.Trainer(net, "mse").step(X, T, threads=2) == fb.Trainer(twin, "mse").step(X, T, threads=1)
+    np.testing.assert_array_equal(net.params, twin.params)
+
+
+def test_a_lambda_with_a_jvp_has_derivatives_in_forward_mode(rng: np.random.Generator) -> None:
+    layer = fb.Lambda(square, square_backward, jvp=lambda dX, X, Y: 2 * X * dX)
+    net = fb.Sequential(fb.Input(4), fb.Dense(6), layer, fb.Dense(3), dtype="float64", seed=2)
+    X = rng.normal(size=(5, 4))
+    np.testing.assert_allclose(fb.jacobian(net, X, mode="forward"), fb.jacobian(net, X), rtol=1e-12)
+    with pytest.raises(ValueError, match=r"lambda_1.*reverse mode only"):
+        fb.jvp(with_lambda(), X, X)
+
+
 def test_a_lambda_of_two_inputs(rng: np.random.Generator) -> None:
     a, b = fb.Input(3), fb.Input(2)
     outer = fb.Lambda(

@@ -61,7 +61,33 @@ def test_lm_needs_a_hundredth_of_adams_passes() -> None:
 @pytest.mark.parametrize("case", ["plain", "weighted", "gaps"])
 def test_the_normal_equations_are_those_of_the_jacobian(case: str) -> None:
     problem, J, value = two_headed(case)
-    assert_normal_equations(problem.normal_equations(), problem, J, value)
+    assert_normal_equations(problem, J, value)
+
+
+@pytest.mark.parametrize("case", ["plain", "weighted", "gaps"])
+def test_the_acceleration_is_that_of_the_residuals(case: str, rng: np.random.Generator) -> None:
+    """J' times the second difference of the residuals along a step, which it comes near as the step gets short."""
+    problem, J, _ = two_headed(case)
+    theta, step = problem.net.params.copy(), 1e-4 * rng.normal(size=J.shape[1])
+    got = problem.acceleration(theta, step, problem.residuals(), J.T @ J)
+    np.testing.assert_array_equal(problem.net.params, theta)
+    values = []
+    for k in (-10, 0, 10):
+        problem.net.params = theta + k * step
+        values.append(np.concatenate([part.ravel() for part in problem.residuals()]))
+    wanted = J.T @ (values[0] - 2 * values[1] + values[2]) / 100
+    np.testing.assert_allclose(got, wanted, rtol=0, atol=2e-4 * np.abs(wanted).max())
+
+
+def test_acceleration_saves_iterations_where_residuals_hold_derivatives(monkeypatch: pytest.MonkeyPatch) -> None:
+    X, x = np.linspace(0, 1, 40)[:, None], fb.Input(1)
+    u = x * (1 - x) * fb.Dense(1)(fb.Dense(16, "tanh")(x))
+    start = fb.Model(x, -fb.diff(fb.diff(u, x), x), dtype="float64", seed=0)
+    losses = []
+    for bend in (least_squares.BEND, 0.0):
+        monkeypatch.setattr(least_squares, "BEND", bend)
+        losses.append(fb.minimize(start.copy(), X, np.pi**2 * np.sin(np.pi * X), method="lm", max_iter=50).loss)
+    assert losses[0] < losses[1] / 100
 
 
 @pytest.mark.parametrize("size", [5, 63, 64, 200, 300])
@@ -73,8 +99,10 @@ def test_a_step_solves_the_damped_equations(size: int, rng: np.random.Generator)
     upper = np.triu(square) + np.tril(rng.normal(size=(size, size)), -least_squares.SQUARE)
     least_squares._mirror(upper)
     np.testing.assert_array_equal(upper, square)
-    for solve in (least_squares._solver(size), least_squares._step):
-        np.testing.assert_allclose(solve(square, gradient, 0.1), wanted, rtol=1e-8, atol=1e-10)
+    for factor in (least_squares._solver(size), least_squares._by_elimination):
+        solve = factor(square, 0.1)
+        for scale in (1, 3):
+            np.testing.assert_allclose(solve(-scale * gradient), scale * wanted, rtol=1e-8, atol=1e-10)
 
 
 def test_rows_that_are_not_wanted_take_no_part(rng: np.random.Generator) -> None:

@@ -120,6 +120,12 @@ NAMES = [
     ("mean_squared_error", "mse"),
     ("BCE", "binary_cross_entropy"),
     ("sparse_categorical_crossentropy", "cross_entropy"),
+    ("MeanSquaredError", "mse"),
+    ("L1Loss", "mae"),
+    ("BCEWithLogitsLoss", "binary_cross_entropy"),
+    ("KLDivergence", "kl_divergence"),
+    ("CosineSimilarity", "cosine"),
+    ("LogCosh", "log_cosh"),
 ]
 
 
@@ -134,6 +140,40 @@ def test_metrics_and_optimizers_by_their_names_elsewhere(X) -> None:
     assert list(history.history) == ["loss", "accuracy"]
     with pytest.raises(ValueError, match="unknown optimizer 'adamv'"):
         net.fit(X, np.arange(N) % O, loss="cross_entropy", optimizer="adamv")
+
+
+@pytest.mark.parametrize(
+    ("table", "name", "ours"),
+    [
+        ("activation", "LeakyReLU", "leaky_relu"),
+        ("activation", "SiLU", "silu"),
+        ("activation", "LogSoftmax", "log_softmax"),
+        ("activation", "HardSilu", "hard_swish"),
+        ("initializer", "GlorotUniform", "glorot_uniform"),
+        ("initializer", "kaiming_normal_", "he_normal"),
+        ("metric", "SparseCategoricalAccuracy", "accuracy"),
+        ("metric", "categorical_crossentropy", "log_loss"),
+        ("metric", "AUC", "roc_auc"),
+        ("metric", "RootMeanSquaredError", "rmse"),
+        ("optimizer", "RMSprop", "rmsprop"),
+        ("optimizer", "NAdam", "nadam"),
+    ],
+)
+def test_every_table_knows_names_from_elsewhere(table: str, name: str, ours: str) -> None:
+    find = {
+        "activation": lambda: fb.activations.resolve(name).name,
+        "initializer": lambda: fb.initializers.resolve(name).label(),
+        "metric": lambda: fb.metrics.metric.METRICS.resolve(name).label(),
+        "optimizer": lambda: fb.optimizers.optimizer.Optimizer.classes.resolve(name).label(),
+    }
+    assert find[table]() == ours
+
+
+def test_every_synonym_names_something_of_ours() -> None:
+    for kind in (fb.losses.Loss.classes, fb.metrics.metric.METRICS):
+        for name, ours in kind.synonyms.items():
+            assert ours in kind, name
+            assert name not in kind, name
 
 
 def test_weights_of_a_layer_are_its_parameters(X) -> None:

@@ -27,7 +27,12 @@ from fastbp._engine.figures import (
 from fastbp._engine.functional import first_nonfinite as first_nonfinite, first_outside as first_outside, loss as loss
 from fastbp._engine.fusion import compact as compact, fused as fused, needed as needed
 from fastbp._engine.locked_passes import (
+    applied as applied,
+    backward_taped as backward_taped,
+    collected as collected,
+    coupled as coupled,
     forward_kept as forward_kept,
+    forward_taped as forward_taped,
     gradient_of as gradient_of,
     predict_fit as predict_fit,
     train as train,

@@ -49,6 +49,7 @@ cdef bint update_span(const Rules* rules, void* P, const void* G, Py_ssize_t sta
                       void* scratch) noexcept nogil
 cdef void squares_part(const Rules* rules, int part, int of) noexcept nogil
 cdef void matrices_part(const Rules* rules, const Context* context, int part, int of) noexcept nogil
+cdef bint long_matrices(const Rules* rules) noexcept nogil
 cdef bint take_norm(Rules* rules) noexcept nogil
 
 
@@ -57,6 +58,8 @@ cdef class Chain:
     cdef Py_ssize_t n
     cdef list arrays            # kept alive: the structs, the scratch memory
     cdef readonly object states
+    cdef char* states_data
+    cdef Py_ssize_t n_states
     cdef public long long t
     cdef public double shown_penalty
     cdef public double loss
@@ -65,4 +68,6 @@ cdef class Chain:
     cdef void* own(self, Py_ssize_t size) except NULL
     cdef void fill(self, Group* group, rules) except *
     cdef void prepare(self, double lr, double loss, double scale) noexcept nogil
+    cdef char* keep(self, const char* P) noexcept nogil
+    cdef void put_back(self, char* P, char* kept) noexcept nogil
     cdef double penalty(self, const void* P, double scale) noexcept nogil

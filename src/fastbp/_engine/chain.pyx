@@ -6,6 +6,8 @@ stages: all threads meet between them. The gradient that a stage begins with is 
 before the cut. Where a net has constraints, the rules that average parameters are a stage of their own after these.
 """
 from libc.math cimport NAN, isfinite, sqrt
+from libc.stdlib cimport malloc
+from libc.string cimport memcpy
 
 import numpy as np
 
@@ -17,6 +19,7 @@ from fastbp._engine.tables import RULES
 
 cdef enum:
     MOST_WORKS = 8              # threads that work on matrices
+    LONG_MATRICES = 200000000   # floating-point operations, five iterations of three products each
     SQUARES = 4096              # numbers of the gradient that are summed by one thread, before the sums are
 
 
@@ -83,6 +86,17 @@ cdef void matrices_part(const Rules* rules, const Context* context, int part, in
         k += step
 
 
+cdef bint long_matrices(const Rules* rules) noexcept nogil:
+    """Whether the work on matrices takes so long that it may be interrupted: from about 5 ms on."""
+    cdef int k
+    cdef double total = 0
+    cdef const Matrix* matrix
+    for k in range(rules.n_matrices):
+        matrix = rules.matrices + k
+        total += 30.0 * matrix.rows * matrix.columns * min(matrix.rows, matrix.columns)
+    return total > LONG_MATRICES
+
+
 cdef void prepare_link(ChainLink* link, const Step* step, double lr_scale) noexcept nogil:
     cdef Step own = step[0]
     own.lr *= lr_scale
@@ -118,6 +132,7 @@ cdef class Chain:
         # Written to at once instead of np.zeros: NumPy asks for large pages only for memory that it does not clear.
         self.states = np.empty((max(wanted), n), dtype)
         self.states.fill(0)
+        self.states_data, self.n_states = <char*> address(self.states, self.states.nbytes), len(self.states)
         for k, (lr_scale, rules) in enumerate(groups):
             self.rules.groups[k].lr_scale = lr_scale
             self.fill(self.rules.groups + k, rules)
@@ -150,6 +165,20 @@ cdef class Chain:
             used += rule.states
             if name == "l2_of_sum":
                 group.penalty = parameters[0]
+
+    cdef char* keep(self, const char* P) noexcept nogil:
+        """A copy of the parameters and of all states, to be freed; NULL if there is no room."""
+        cdef Py_ssize_t size = self.n * self.rules.kernels.item
+        cdef char* kept = <char*> malloc(size * (self.n_states + 1) + 1)
+        if kept != NULL:
+            memcpy(kept, P, size)
+            memcpy(kept + size, self.states_data, size * self.n_states)
+        return kept
+
+    cdef void put_back(self, char* P, char* kept) noexcept nogil:
+        cdef Py_ssize_t size = self.n * self.rules.kernels.item
+        memcpy(P, kept, size)
+        memcpy(self.states_data, kept + size, size * self.n_states)
 
     cdef double penalty(self, const void* P, double scale) noexcept nogil:
         """What is added to the loss of a batch: what l2_of_sum is the gradient of, times `shown_penalty`."""
@@ -202,6 +231,8 @@ cdef class Chain:
         cdef int k, c
         cdef Matrix* matrix
         cdef Group* group
+        # The largest first: so the caller's thread, which alone can look for signals, is the last to end.
+        matrices = sorted(matrices, key=lambda each: -each[1] * each[2] * min(each[1:3]))
         self.rules.n_matrices = len(matrices)
         self.rules.matrices = <Matrix*> self.own(self.rules.n_matrices * sizeof(Matrix))
         for k, (start, rows, columns, g) in enumerate(matrices):

@@ -4,6 +4,7 @@ A memoryview takes 0.1 us, as much as a small activation, and one that does not 
 looked at in C, and an array that a kernel cannot take as it lies is no error, but the way through functional.pyx.
 """
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.exc cimport PyErr_CheckSignals
 from libc.string cimport memcpy, memmove, memset
 
 import numpy as np
@@ -16,6 +17,7 @@ from fastbp._engine.tables cimport row_named
 cdef enum:
     COPIED = 2048               # bytes: of more, memmove takes an instruction that is slower within the caches
     WORTH_THE_LOCK = 16384      # numbers for which other threads of Python may run meanwhile
+    PIECE = 16777216            # bytes between two looks for signals; a multiple of VECTOR
     VECTOR = 64                 # bytes of the longest vector
 
 cdef object empty = np.empty, ndarray = np.ndarray
@@ -106,7 +108,7 @@ cdef class Function:
             out = empty((like.shape[0], like.shape[1]), DTYPES[like.itemsize == 8])
         return out if hold(views, out, PyBUF_WRITABLE) and fit(views) and self.run(views) else None
 
-    cdef bint run(self, const Views* views) noexcept:
+    cdef bint run(self, const Views* views) except -1:
         """Calls the kernel; False where it needs rows of whole vectors, and has others."""
         cdef const Py_buffer* like = &views.each[0]
         cdef const Kernels* kernels = self.kernels[like.itemsize == 8]
@@ -115,39 +117,60 @@ cdef class Function:
         cdef fp_mode mode
         if by_rows and like.shape[1] % kernels.lanes:
             return False
-        mode = flush_subnormals()
         if by_rows:
             self.run_rows(kernels, row, views)
         elif like.len < WORTH_THE_LOCK * like.itemsize:
-            run_elements(kernels, row, &self.op, views)
+            mode = flush_subnormals()
+            run_elements(kernels, row, &self.op, views, 0, like.len)
+            restore_mode(mode)
         else:
-            with nogil:
-                run_elements(kernels, row, &self.op, views)
-        restore_mode(mode)
+            self.run_pieces(kernels, row, views)
         return True
 
-    cdef void run_rows(self, const Kernels* kernels, const Activation* row, const Views* views) noexcept:
-        cdef Py_ssize_t N = views.each[0].shape[0], k
+    cdef run_pieces(self, const Kernels* kernels, const Activation* row, const Views* views):
+        """Piece by piece, so that other threads of Python run meanwhile, and Ctrl-C ends it."""
+        cdef Py_ssize_t at = 0, size = views.each[0].len
+        cdef fp_mode mode
+        while at < size:
+            with nogil:
+                mode = flush_subnormals()
+                run_elements(kernels, row, &self.op, views, at, min(at + PIECE, size))
+                restore_mode(mode)
+            at += PIECE
+            if at < size:
+                PyErr_CheckSignals()
+
+    cdef run_rows(self, const Kernels* kernels, const Activation* row, const Views* views):
+        cdef Py_ssize_t N = views.each[0].shape[0], k, n = 0
+        cdef Py_ssize_t step = max(16, PIECE // (views.each[0].shape[1] * kernels.item) // 16 * 16)
+        cdef fp_mode mode
         cdef Tensor[4] T
         for k in range(views.n):
             T[k] = plain(kernels, views.each[k].buf, views.each[k].shape[1])
         self.op.activation, self.op.Y = row, T[views.n // 2]
-        if views.n == 2:
-            row.rows_value(&self.op, &self.context, &T[0], 0, N)
-        else:
-            row.rows_vjp(&self.op, &self.context, &T[1], &T[0], &T[3], 0, N)
+        while n < N:
+            mode = flush_subnormals()
+            if views.n == 2:
+                row.rows_value(&self.op, &self.context, &T[0], n, min(n + step, N))
+            else:
+                row.rows_vjp(&self.op, &self.context, &T[1], &T[0], &T[3], n, min(n + step, N))
+            restore_mode(mode)
+            n += step
+            if n < N:
+                PyErr_CheckSignals()
 
 
-cdef void run_elements(const Kernels* kernels, const Activation* row, const Op* op, const Views* views) noexcept nogil:
-    """Whole vectors, and what is left as part of one, so that it has the same bits."""
+cdef void run_elements(const Kernels* kernels, const Activation* row, const Op* op, const Views* views,
+                       Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """The bytes start ... stop: whole vectors, and what is left as part of one, so that it has the same bits."""
     cdef Py_ssize_t vector = kernels.lanes * kernels.item
-    cdef Py_ssize_t whole = views.each[0].len // vector * vector, left = views.each[0].len - whole
+    cdef Py_ssize_t whole = (stop - start) // vector * vector, left = stop - start - whole
     cdef char[3][VECTOR] rest
     cdef char* A[4]
     cdef char* ends[4]
     cdef int last = views.n - 1, k
     for k in range(views.n):
-        A[k] = <char*> views.each[k].buf
+        A[k] = <char*> views.each[k].buf + start
     if whole > 0:
         run_stretch(row, op, views.n, A, whole, kernels.item)
     if left > 0:

@@ -115,7 +115,8 @@ cdef class FastPath:
         self.program.pending = 0
 
     cdef bint tiny(self, Py_ssize_t rows) noexcept:
-        return rows * self.program.row_seconds < TINY
+        # Who waits for threads that run Python must not hold the interpreter's lock.
+        return rows * self.program.row_seconds < TINY and not self.program.in_python
 
     cdef updated(self, double lr, int threads):
         cdef Program program = self.program

@@ -7,19 +7,26 @@ of whole vectors the kernels want.  It calls through the table of kernels, with 
 copies the result into a new array.  Arrays have been checked before they come here; their sizes are compared once more,
 since a wrong one would write into foreign memory.
 
+A call that takes long is made in pieces of rows, with a look for signals between two of them: Ctrl-C ends it.
+
 Letters: N rows, I inputs, O outputs; dT is dLoss/dT in T's shape; f is the activation.
 """
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.math cimport NAN
 from libc.stdint cimport int64_t
+from libc.stdlib cimport free
 
 import numpy as np
 
-from fastbp._engine.chain cimport Chain, Rules, matrices_part, squares_part, take_norm, update_span
+from fastbp._engine.chain cimport Chain, Rules, long_matrices, matrices_part, squares_part, take_norm, update_span
 from fastbp._engine.flush cimport flush_subnormals, fp_mode, restore_mode
 from fastbp._engine.kernel_table cimport Activation, Context, Kernels, Op, OpKind, Targets, Tensor
 from fastbp._engine.loss_term cimport Term
 from fastbp._engine.memory cimport Arena, address, aligned, kernels_of, numbers_of, pitch_of, plain
 from fastbp._engine.tables cimport row_named
+from fastbp._engine.thread_choice cimport clock_seconds
 
 ctypedef fused real:
     float
@@ -27,6 +34,10 @@ ctypedef fused real:
 
 cdef enum:
     IN_CACHE = 16384            # numbers of which several arrays stay in the second-level cache
+    PIECE = 4194304             # numbers that a kernel reads or writes between two looks for signals
+
+cdef double PRODUCTS = 5e9      # floating-point operations of a product between two looks
+cdef double LOOK_EVERY = 0.05   # seconds from one look to the next, in a kernel that asks by itself
 
 cdef object empty = np.empty
 # For numbers of 4 bytes and of 8: [sizeof(real) == 8].
@@ -40,6 +51,11 @@ cdef inline int want(Py_ssize_t wanted, Py_ssize_t got) except -1:
     if got != wanted:
         raise BufferError(f"an array has a size of {got} where {wanted} belongs")
     return 0
+
+
+cdef inline Py_ssize_t rows_of_piece(double numbers, double operations=0) noexcept:
+    """Rows between two looks for signals, for so many numbers and operations a row; a multiple of 16, as blocks are."""
+    return max(16, <Py_ssize_t> min(PIECE / max(numbers, 1.0), PRODUCTS / max(operations, 1.0)) // 16 * 16)
 
 
 cdef class _Tensors:
@@ -57,9 +73,15 @@ cdef class _Tensors:
 
     cdef rows(self, const Tensor* T):
         """A new array (N, width) with the numbers of a tensor."""
+        cdef Py_ssize_t n = 0, step = rows_of_piece(T.width)
         A = empty((self.N, T.width), DTYPES[self.kernels.item == 8])
-        self.kernels.store_rows(T, address(A, self.N * T.width * self.kernels.item), T.width, 0, self.N)
-        return A
+        cdef char* a = <char*> address(A, self.N * T.width * self.kernels.item)
+        while True:
+            self.kernels.store_rows(T, a, T.width, n, min(n + step, self.N))
+            n += step
+            if n >= self.N:
+                return A
+            PyErr_CheckSignals()
 
 
 cdef Tensor copy(_Tensors owner, const real[:, ::1] A, Py_ssize_t width) except *:
@@ -67,8 +89,13 @@ cdef Tensor copy(_Tensors owner, const real[:, ::1] A, Py_ssize_t width) except 
     cdef Tensor made = owner.zeros(width)
     want(owner.N, A.shape[0])
     want(width, A.shape[1])
-    owner.kernels.load_rows(&A[0, 0], width, NULL, &made, 0, owner.N)
-    return made
+    cdef Py_ssize_t n = 0, step = rows_of_piece(width)
+    while True:
+        owner.kernels.load_rows(&A[0, 0], width, NULL, &made, n, min(n + step, owner.N))
+        n += step
+        if n >= owner.N:
+            return made
+        PyErr_CheckSignals()
 
 
 cdef _Tensors tensors(const Kernels* kernels, Py_ssize_t N):
@@ -83,17 +110,43 @@ cdef class _Node(_Tensors):
     cdef Context context
     cdef Tensor X, dX
 
-    cdef void forward(self) noexcept:
-        cdef fp_mode mode = flush_subnormals()
-        self.op.kind.forward(&self.op, &self.context, 0, self.N)
-        restore_mode(mode)
+    cdef Py_ssize_t step(self) noexcept:
+        """Rows between two looks."""
+        cdef double I = self.X.width, O = self.op.Y.width
+        return rows_of_piece(I + O, 0 if self.op.kind.gradient == NULL else 2 * I * O)
 
-    cdef void backward(self) noexcept:
-        cdef fp_mode mode = flush_subnormals()
-        self.op.kind.backward(&self.op, &self.context, 0, self.N)
-        if self.op.kind.gradient != NULL:
-            self.op.kind.gradient(&self.op, &self.context, self.N, 0, self.X.width, True)
-        restore_mode(mode)
+    cdef forward(self):
+        cdef Py_ssize_t n = 0, step = self.step()
+        cdef fp_mode mode
+        while True:
+            mode = flush_subnormals()
+            self.op.kind.forward(&self.op, &self.context, n, min(n + step, self.N))
+            restore_mode(mode)
+            n += step
+            if n >= self.N:
+                return
+            PyErr_CheckSignals()
+
+    cdef backward(self):
+        cdef Py_ssize_t n = 0, step = self.step(), I = self.X.width
+        cdef fp_mode mode
+        while n < self.N:
+            mode = flush_subnormals()
+            self.op.kind.backward(&self.op, &self.context, n, min(n + step, self.N))
+            restore_mode(mode)
+            n += step
+            if n < self.N:
+                PyErr_CheckSignals()
+        if self.op.kind.gradient == NULL:
+            return
+        n, step = 0, rows_of_piece(self.N, 2.0 * self.N * self.op.Y.width)
+        while n < I:
+            mode = flush_subnormals()
+            self.op.kind.gradient(&self.op, &self.context, self.N, n, min(n + step, I), n + step >= I)
+            restore_mode(mode)
+            n += step
+            if n < I:
+                PyErr_CheckSignals()
 
 
 cdef _Node node(kind, const real[:, ::1] X, activation, double alpha, double beta):
@@ -154,15 +207,18 @@ def add_gram(const real[:, ::1] J, real[:, ::1] out):
     """out (I, I) += J' J for J (N, I) in and above the diagonal; a part of what is below has it too."""
     cdef _Node layer = node("dense", J, "linear", 0.0, 0.0)
     cdef Py_ssize_t I = J.shape[1]
+    cdef Py_ssize_t panels = (I + layer.kernels.panel - 1) // layer.kernels.panel, k
     cdef fp_mode mode
     want(I, out.shape[0])
     want(I, out.shape[1])
     layer.op.Z = layer.op.Y = layer.op.dY = layer.X
     layer.op.W = layer.op.dW = &out[0, 0]
-    mode = flush_subnormals()
-    layer.kernels.add_gram(&layer.op, &layer.context, layer.N, 0, (I + layer.kernels.panel - 1) // layer.kernels.panel,
-                           False)
-    restore_mode(mode)
+    for k in range(panels):
+        mode = flush_subnormals()
+        layer.kernels.add_gram(&layer.op, &layer.context, layer.N, k, k + 1, False)
+        restore_mode(mode)
+        if 2.0 * layer.N * I * layer.kernels.panel > PRODUCTS / 1000:
+            PyErr_CheckSignals()
 
 
 def activation_forward(const real[:, ::1] Z, activation, double alpha=0.0, double beta=0.0):
@@ -195,16 +251,21 @@ def loss(Term term, const real[:, ::1] Y, t, weights):
     cdef Tensor y = plain(kernels, &Y[0, 0], O), dy = plain(kernels, &dY[0, 0], O)
     cdef Targets targets
     cdef double scale
+    cdef Py_ssize_t n = 0, step = rows_of_piece(2 * O)
     cdef fp_mode mode
     want(term.kernels.item, sizeof(real))
     term.place(&targets, O, t, weights, N)
-    mode = flush_subnormals()
     scale = kernels.loss_scale(&targets, N)
     if O % kernels.lanes == 0 or (targets.loss.of_outputs != NULL and O <= kernels.panel):
-        kernels.apply_loss(&y, &targets, scale, row_losses, NULL, &dy, 0, N, scratch)
+        while n < N:
+            mode = flush_subnormals()
+            kernels.apply_loss(&y, &targets, scale, row_losses, NULL, &dy, n, min(n + step, N), scratch)
+            restore_mode(mode)
+            n += step
+            if n < N:
+                PyErr_CheckSignals()
     else:
         loss_in_blocks(Y, &targets, scale, row_losses, dY, scratch)
-    restore_mode(mode)
     return kernels.sum_losses(row_losses, N), dY.base
 
 
@@ -214,12 +275,41 @@ cdef loss_in_blocks(const real[:, ::1] Y, Targets* targets, double scale, double
     cdef Py_ssize_t N = Y.shape[0], O = Y.shape[1], n = 0, rows
     cdef _Tensors block = tensors(KERNELS[sizeof(real) == 8], max(16, min(N, IN_CACHE // O) // 16 * 16))
     cdef Tensor y = block.zeros(O), dy = block.zeros(O)
+    cdef Py_ssize_t since = 0
+    cdef fp_mode mode
     while n < N:
+        mode = flush_subnormals()
         rows, targets.first = min(block.N, N - n), n
         block.kernels.load_rows(&Y[n, 0], O, NULL, &y, 0, rows)
         block.kernels.apply_loss(&y, targets, scale, row_losses + n, NULL, &dy, 0, rows, scratch)
         block.kernels.store_rows(&dy, &dY[n, 0], O, 0, rows)
-        n += rows
+        restore_mode(mode)
+        n, since = n + rows, since + rows * O
+        if since > PIECE:
+            PyErr_CheckSignals()
+            since = 0
+
+
+cdef struct Watch:
+    # Of a kernel that asks whether it ends.
+    double looked
+    PyObject* error             # what a signal's handler has raised
+
+
+cdef bint looks(const Context* context) noexcept nogil:
+    cdef Watch* watch = <Watch*> context.plan
+    if watch.error == NULL and clock_seconds() - watch.looked > LOOK_EVERY:
+        look(watch)
+    return watch.error != NULL
+
+
+cdef void look(Watch* watch) noexcept with gil:
+    watch.looked = clock_seconds()
+    try:
+        PyErr_CheckSignals()
+    except BaseException as error:
+        Py_INCREF(error)
+        watch.error = <PyObject*> error
 
 
 def update(Chain chain, real[::1] P, const real[::1] G, double lr, spans=None, double loss=NAN, double scale=1,
@@ -231,12 +321,22 @@ def update(Chain chain, real[::1] P, const real[::1] G, double lr, spans=None, d
     cdef bint fine = True
     cdef int stage
     cdef fp_mode mode
+    cdef Watch watch
+    cdef char* kept = NULL
+    cdef long long t = chain.t
+    cdef double loss_before = chain.loss
     want(rules.kernels.item, sizeof(real))
     want(chain.n, P.shape[0])
     want(chain.n, G.shape[0])
     rules.G = &G[0]
+    chain.context.stops = NULL
     chain.prepare(lr, loss, scale)
     rules.averages_wait = constrain is not None
+    if not rules.collecting and long_matrices(rules):
+        kept = chain.keep(<char*> &P[0])
+        if kept != NULL:
+            watch.error, watch.looked = NULL, clock_seconds()
+            chain.context.stops, chain.context.plan = looks, &watch
     mode = flush_subnormals()
     for stage in range(1 if rules.collecting else rules.n_stages + rules.averages_wait):
         rules.stage = stage
@@ -250,7 +350,10 @@ def update(Chain chain, real[::1] P, const real[::1] G, double lr, spans=None, d
                 fine = False
                 break
         if stage < rules.n_stages and rules.wants_matrices[stage]:
-            matrices_part(rules, &chain.context, 0, 1)
+            with nogil:
+                matrices_part(rules, &chain.context, 0, 1)
+            if kept != NULL and watch.error != NULL:
+                break
         if spans is None:
             with nogil:
                 fine &= update_span(rules, &P[0], &G[0], 0, chain.n, chain.context.scratch)
@@ -259,6 +362,16 @@ def update(Chain chain, real[::1] P, const real[::1] G, double lr, spans=None, d
             with nogil:
                 fine &= update_span(rules, &P[0], &G[0], start, stop, chain.context.scratch)
     restore_mode(mode)
+    if kept != NULL:
+        chain.context.stops = NULL
+        if watch.error != NULL:
+            chain.t, chain.loss = t, loss_before
+            chain.put_back(<char*> &P[0], kept)
+        free(kept)
+        if watch.error != NULL:
+            error = <object> watch.error
+            Py_DECREF(error)
+            raise error
     return fine
 
 
@@ -269,17 +382,39 @@ UPDATES = dict(zip(DTYPES, (update["float"], update["double"])))
 def first_nonfinite(A):
     """Flat index of the first NaN or infinity of a C-contiguous float array of any shape, or -1."""
     cdef const Kernels* kernels = kernels_of(A.dtype)
-    cdef Py_ssize_t n = A.size
-    return kernels.first_nonfinite(address(A, n * kernels.item), n)
+    cdef Py_ssize_t n = A.size, start = 0, found
+    cdef const char* a = <const char*> address(A, n * kernels.item)
+    while True:
+        found = kernels.first_nonfinite(a + start * kernels.item, min(<Py_ssize_t> PIECE, n - start))
+        if found >= 0:
+            return start + found
+        start += PIECE
+        if start >= n:
+            return -1
+        PyErr_CheckSignals()
 
 
 def first_outside(A, double low, double high):
     """Flat index of the first element of a C-contiguous int64 or float array outside low ... high, or -1."""
-    cdef Py_ssize_t n = A.size, i
-    cdef const int64_t* a
-    if A.dtype.kind == "f":
-        return kernels_of(A.dtype).first_outside(address(A, A.nbytes), n, low, high)
-    a = <const int64_t*> address(A, n * sizeof(int64_t))
+    cdef Py_ssize_t n = A.size, start = 0, found
+    cdef bint whole = A.dtype.kind != "f"
+    cdef const char* a = <const char*> address(A, A.nbytes)
+    cdef const Kernels* kernels = NULL if whole else kernels_of(A.dtype)
+    while True:
+        if whole:
+            found = first_whole_outside(<const int64_t*> a + start, min(<Py_ssize_t> PIECE, n - start), low, high)
+        else:
+            found = kernels.first_outside(a + start * kernels.item, min(<Py_ssize_t> PIECE, n - start), low, high)
+        if found >= 0:
+            return start + found
+        start += PIECE
+        if start >= n:
+            return -1
+        PyErr_CheckSignals()
+
+
+cdef Py_ssize_t first_whole_outside(const int64_t* a, Py_ssize_t n, double low, double high) noexcept:
+    cdef Py_ssize_t i
     for i in range(n):
         if not low <= <double> a[i] <= high:
             return i

@@ -90,7 +90,10 @@ cdef struct Context:
     void* scratch
     const int64_t* order        # row n of its batch is row order[first + n] of the callers' rows; NULL: first + n
     Py_ssize_t first
+    uint64_t row                # the batch's first row in the whole batch, of which other ranks have the rest
     bint fine                   # no update of its was withheld
+    bint (*stops)(const Context* context) noexcept nogil    # whether a kernel that takes long ends; NULL: it never does
+    const void* plan            # of the pass
 
 
 cdef struct Op:

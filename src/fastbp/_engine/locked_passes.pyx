@@ -2,7 +2,18 @@
 
 No line of Python runs in between, so a signal's handler finds the program before the pass or after it.
 """
-from fastbp._engine.program cimport Program
+from libc.stdint cimport int64_t
+
+from fastbp._engine.chain cimport Chain
+from fastbp._engine.memory cimport address
+from fastbp._engine.program cimport (
+    GRADIENTS, Plan, Program, attach_rows, attach_training, batch_loss, gradients, place_inputs, update_formed,
+)
+from fastbp._engine.thread_choice cimport passed, tuned
+from fastbp._engine.threads cimport leave
+
+cdef enum:
+    UPDATED_EACH = 1 << 15      # parameters for each thread of an update, at least
 
 
 def forward_kept(Program program, xs, bint training, int threads):
@@ -12,6 +23,21 @@ def forward_kept(Program program, xs, bint training, int threads):
     program.pending = len(xs[0])
     program.draws += training
     return outputs
+
+
+def forward_taped(Program program, Program owner, xs, bint training, int threads):
+    """`forward` of a program beside that which counts the draws of dropout."""
+    outputs = program.forward(xs, training, owner.seed, owner.draws, threads)
+    owner.draws += training
+    return outputs
+
+
+def backward_taped(Program program, Program owner, dys, bint accumulate, bint adds_rows, int threads):
+    """`backward` of such a program; an update by the owner's learns of how many rows the gradient is the mean."""
+    program.plan.scale = owner.plan.scale if adds_rows else 0
+    dxs = program.backward(dys, accumulate, True, threads)
+    owner.plan.scale = program.plan.scale
+    return dxs
 
 
 def predict_fit(Program program, xs, int threads):
@@ -40,3 +66,71 @@ def updated(Program program, update, arguments, double rows=0):
     """
     constrain = program.constrain if program.plan.n_constrained > 0 else None
     return update(*arguments, 1 / rows if rows > 0 else program.plan.scale or 1.0, constrain)
+
+
+def collected(Program program, batches, scales, int threads):
+    """The gradient of batch `first` of `Batches`, which fills grads, and what its outputs add to the loss; (losses,
+    status) as `Program.run` has it.  Nothing but running averages moves.
+
+    `scales` are what the losses of each output's rows are multiplied with; None for 1 / (their number).
+    """
+    cdef Plan* plan = &program.plan
+    cdef Py_ssize_t n = len(batches.xs[0]), k, size = batches.size
+    cdef object order = batches.order
+    cdef Py_ssize_t total = len(order) if order is not None else n
+    cdef int most, wanted = threads, status = 0
+    cdef bint direct
+    program.pending = 0
+    plan.first = batches.first * size
+    plan.rows = min(size, total - plan.first)
+    program.reserve(plan.rows)
+    attach_training(program, batches.xs, batches.ts, batches.weights, batches.terms, n)
+    plan.rows, plan.order = min(size, total - plan.first), NULL
+    if order is not None:
+        plan.order = <const int64_t*> address(order, total * sizeof(int64_t))
+    if batches.outs is not None:
+        attach_rows(program, plan.sinks, plan.n_sinks, batches.outs, total)
+    plan.outputs_wanted = batches.outs is not None
+    direct = plan.all_dense and plan.all_plain and order is None
+    most = program.claim(wanted, plan.rows)
+    if scales is not None:
+        plan.scales = <const double*> address(scales, plan.n_sinks * sizeof(double))
+    with nogil:
+        threads = tuned(&program.tuners[GRADIENTS], plan.rows, wanted, most)
+        program.begin(True, program.seed, program.draws)
+        plan.rules = NULL
+        place_inputs(plan, direct, plan.first)
+        batch_loss(plan, threads)
+        if plan.unfit:
+            status = 4
+        elif not plan.failed and not plan.stopped:
+            gradients(plan, False, threads)
+        passed(&program.tuners[GRADIENTS])
+        leave(most)
+    plan.scales = NULL
+    program.raise_failed()
+    program.draws += 1
+    return [plan.sinks[k].loss for k in range(plan.n_sinks)], status
+
+
+def applied(Program program, Chain chain, double lr, double loss, double scale, int threads):
+    """One step of a chain by the gradient in grads, with the constraints; whether the update was finite."""
+    cdef Plan* plan = &program.plan
+    cdef int most = min(threads if threads > 0 else -threads, <int> (chain.n // UPDATED_EACH) + 1)
+    cdef bint fine
+    most = program.claim(most, most)
+    with nogil:
+        plan.rules = &chain.rules
+        chain.rules.G = plan.grads
+        chain.prepare(lr, loss, scale)
+        chain.rules.averages_wait = plan.n_constrained > 0
+        fine = update_formed(plan, most)
+        leave(most)
+    return fine
+
+
+def coupled(Program program):
+    """The nodes that couple rows in training, in order: (number, width)."""
+    cdef Py_ssize_t k
+    nodes = [program.plan.coupled[k] for k in range(program.plan.n_coupled)]
+    return [(k, program.widths[program.specs[k].output]) for k in nodes]

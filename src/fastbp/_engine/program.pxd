@@ -50,11 +50,13 @@ cdef struct Plan:
     Py_ssize_t* coupled         # the nodes that couple rows in training
     Py_ssize_t n_coupled, n_constrained
     bint failed                 # a node in Python has raised
+    bint forms_first            # such a node has parameters: the whole gradient is there before any update
     void* owner                 # the program
     double products             # of a row in the widest layer
     bint looks                  # the pass takes long: it looks for signals from time to time: interruption.pxi
     double looked               # when it did last
     bint stopped                # a signal's handler has raised
+    bint undone                 # an update that stops is put back by the caller
     bint formed                 # the gradient is there, and only the update is wanted
     bint unfit                  # a source had a number that it must not have
     bint any_table              # some inputs name rows of tables
@@ -71,6 +73,8 @@ cdef struct Plan:
     bint direct                 # the callers' rows are read where they are
     Py_ssize_t first_node, last_node    # of the stage that goes on: passes/forward_backward.pxi
     Rules* rules                # NULL: gradients without an update
+    const double* scales        # of the losses of each sink; NULL: each its own
+    bint meets                  # the ranks' rows meet where a node couples rows: `Program.meeting`
 
 
 cdef enum:
@@ -91,6 +95,8 @@ cdef class Program:
     cdef object sweeper         # of derivatives.pyx, when first wanted
     cdef list widths, specs, gradient_widths, inputs, outputs
     cdef public uint64_t seed, draws    # of dropout; forward passes in training, which number its masks
+    cdef public uint64_t row            # of the whole batch, with which the batch begins: in data parallel training
+    cdef public object meeting          # what is called where a node couples rows: passes/meeting.pxi
     cdef public Py_ssize_t pending      # rows of the forward pass that a backward pass may follow, 0 for none
     cdef int n_contexts         # that have scratch memory ...
     cdef Py_ssize_t scratch     # ... of so many bytes
@@ -134,6 +140,9 @@ cdef void backward_rows(const Plan* plan, const Context* context, Py_ssize_t fir
                         Py_ssize_t start, Py_ssize_t stop) noexcept nogil
 cdef void backward_pass(Plan* plan, int threads) noexcept nogil
 cdef bint gradients(Plan* plan, bint adds, int threads) noexcept nogil
+cdef bint update_formed(Plan* plan, int threads) noexcept nogil
+cdef double batch_loss(Plan* plan, int threads) noexcept nogil
+cdef void attach_training(Program program, xs, ts, weights, terms, Py_ssize_t rows) except *
 
 cdef inline Py_ssize_t cut(Py_ssize_t n, int part, int of) noexcept nogil:
     """Where a part begins, and the one before it ends."""

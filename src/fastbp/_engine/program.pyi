@@ -1,7 +1,7 @@
 """Types of program.pyx and the files it includes; README.md describes the arguments."""
 
-from collections.abc import Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -24,6 +24,8 @@ class Program:
     def unfit(self) -> bool: ...
     seed: int
     draws: int
+    row: int
+    meeting: Callable[..., Any] | None
     pending: int
     def __init__(
         self,

@@ -15,7 +15,7 @@ import numpy as np
 
 from cpython.exc cimport PyErr_CheckSignals
 
-from fastbp._engine.chain cimport Chain, matrices_part, squares_part, take_norm, update_span
+from fastbp._engine.chain cimport Chain, long_matrices, matrices_part, squares_part, take_norm, update_span
 from fastbp._engine.flush cimport flush_subnormals, fp_mode, restore_mode
 from fastbp._engine.kernel_table cimport Activation, Constraint, Context, Kernels, Op, OpKind, Tensor
 from fastbp._engine.memory cimport Arena, address, aligned, kernels_of, numbers_of, pitch_of, readable_end
@@ -28,6 +28,7 @@ from fastbp._engine.threads cimport MOST_THREADS, Lock, enter, leave, serve, sha
 from fastbp._engine.plan import lower
 
 include "passes/interruption.pxi"
+include "passes/meeting.pxi"
 include "passes/buffers.pxi"
 include "passes/nodes.pxi"
 include "passes/arrays.pxi"
@@ -223,20 +224,20 @@ cdef class Program:
         elif most > rows:
             most = <int> max(1, rows)
         while self.n_contexts < most:
+            self.plan.contexts[self.n_contexts] = self.plan.contexts[0]     # a pass has begun
             self.plan.contexts[self.n_contexts].scratch = self.own(self.scratch)
-            self.plan.contexts[self.n_contexts].training = self.plan.contexts[0].training    # a pass has begun
-            self.plan.contexts[self.n_contexts].seed = self.plan.contexts[0].seed
-            self.plan.contexts[self.n_contexts].step = self.plan.contexts[0].step
+            self.plan.contexts[self.n_contexts].stops, self.plan.contexts[self.n_contexts].plan = asked, &self.plan
             self.n_contexts += 1
         return enter(most)
 
     cdef void begin(self, bint training, uint64_t seed, uint64_t step) noexcept nogil:
         """Tells all threads which step this is."""
         cdef int k
+        self.plan.meets = training and self.meeting is not None
         for k in range(self.n_contexts):
             self.plan.contexts[k].training = training
             self.plan.contexts[k].seed = seed
-            self.plan.contexts[k].step = step
+            self.plan.contexts[k].step, self.plan.contexts[k].row = step, self.row
             self.plan.contexts[k].order, self.plan.contexts[k].first = self.plan.order, self.plan.first
 
     cdef void predict_rows(self, Py_ssize_t N, int threads, bint tiny=False) except *:
@@ -299,10 +300,8 @@ cdef class Program:
         loss[0] += chain.penalty(self.plan.params, self.plan.scale)
         if not isfinite(loss[0]):
             return 1
-        chain.prepare(lr, loss[0], self.plan.scale)
-        chain.rules.averages_wait = self.plan.n_constrained > 0
-        if not gradients(&self.plan, False, threads):
-            return 3 if self.plan.stopped else 2
+        if not updated(&self.plan, chain, loss[0], lr, threads):
+            return 3 if self.plan.stopped or self.plan.failed else 2
         return 0
 
     cdef double value_and_gradients(self, bint training, uint64_t seed, uint64_t step, int wanted, int most,

@@ -234,5 +234,33 @@ def _interleave(graph, xs, Y, G, offsets, settings):
 def _log_det(graph, xs, Y, G, offsets, settings):
     size = len(xs) ** 2
     inverse = graph.op("inverse", xs, size)
-    shares = graph.op("multiply", [inverse, graph.op("broadcast", [G], size)])
-    return [graph.op("slice", [shares], len(xs), first=i, step=len(xs)) for i in range(len(xs))]
+    return _columns(graph, graph.op("multiply", [inverse, graph.op("broadcast", [G], size)]), len(xs))
+
+
+def _columns(graph, matrix, size):
+    return [graph.op("slice", [matrix], size, first=i, step=size) for i in range(size)]
+
+
+def _turned(graph, matrix, size):
+    rows = [graph.op("slice", [matrix], size, first=o * size, step=1) for o in range(size)]
+    return graph.op("interleave", rows, size * size)
+
+
+def _product(graph, A, B, size, turn=False):
+    return graph.op("square_product", [A, B], size * size, first=size, step=2 if turn else 1)
+
+
+@gradient_rule("inverse")
+def _inverse(graph, xs, Y, G, offsets, settings):
+    """-M G' M, with M = Y the inverse's transpose."""
+    size = len(xs)
+    shares = _product(graph, _product(graph, Y, G, size, turn=True), Y, size)
+    return _columns(graph, graph.scaled(shares, -1.0), size)
+
+
+@gradient_rule("square_product")
+def _square_product(graph, xs, Y, G, offsets, settings):
+    """Of A B: G B' and A' G; of A B': G B and G' A."""
+    (A, B), size, turn = xs, settings["first"], settings["step"] == 2
+    left, right = (G, A) if turn else (A, G)
+    return [_product(graph, G, B, size, not turn), _product(graph, _turned(graph, left, size), right, size)]

@@ -14,7 +14,7 @@ TANGENT_RULES: dict[str, Callable] = {}
 
 
 class NoTangentRule(Exception):
-    """Of an op, or of an activation that works by rows; its argument is the name."""
+    """Of an op, or of an activation that works by rows; its argument is the name, or the layer in Python."""
 
 
 def tangent_rule(kind):
@@ -229,6 +229,20 @@ def _linear(kind):
 _linear("slice")
 _linear("broadcast")
 _linear("sum")
+
+
+@tangent_rule("python")
+def _python(graph, xs, ts, width, offsets, settings):
+    layer = settings["functions"]
+    Y = graph.op("python", xs, width, offsets, **settings)
+    along = graph.offset is not None and bool(layer.parameters)
+    if all(T is None for T in ts) and not along:
+        return Y, None
+    functions = layer.tangent()
+    if functions is None or along:
+        raise NoTangentRule(layer)
+    moved = [graph.or_zero(T, graph.widths[x]) for x, T in zip(xs, ts, strict=True)]
+    return Y, graph.op("python", [*xs, Y, *moved], width, functions=functions)
 
 
 @tangent_rule("constant")

@@ -1,6 +1,7 @@
 """The pool of threads, one for the process: pool.h says how it works.  And the lock around a network."""
 import os
 
+cimport cython
 import numpy as np
 
 from cpython.exc cimport PyErr_CheckSignals
@@ -161,7 +162,8 @@ cdef class Lock:
         if self.owner == PyThread_get_thread_ident() or served == <void*> self:
             raise RuntimeError("this network is at work: what runs inside of one of its passes (a Lambda, a signal"
                                " handler, a finalizer) cannot use it")
-        self.waiting += 1
+        with cython.critical_section(self):     # of a Python without the GIL; nothing in others
+            self.waiting += 1
         try:
             if polite:          # it is free, and others came first: their turn
                 with nogil:
@@ -172,7 +174,8 @@ cdef class Lock:
                 if status != PY_LOCK_ACQUIRED:
                     PyErr_CheckSignals()
         finally:
-            self.waiting -= 1
+            with cython.critical_section(self):
+                self.waiting -= 1
         return 0
 
     cdef void release(self) noexcept nogil:

@@ -16,4 +16,5 @@ from fastbp.callbacks.loggers import (
     WandbLogger as WandbLogger,
 )
 from fastbp.callbacks.progress import ProgressBar as ProgressBar
+from fastbp.callbacks.pruning import OptunaPruning as OptunaPruning
 from fastbp.callbacks.stopping import EarlyStopping as EarlyStopping, ReduceLROnPlateau as ReduceLROnPlateau

@@ -27,6 +27,7 @@ class Callback:
     """
 
     every: int = 1  # number of batches between two calls of on_batch_end; 0 for no call
+    writes: bool = False  # whether it writes files or shows something, which of several ranks only the first does
     late: bool = False  # whether it is called after the others, whose effects it stores
 
     def on_train_begin(self, trainer: Any, history: History) -> bool | None:

@@ -62,6 +62,7 @@ class ModelCheckpoint(Watch):
     [0, 1, 2, 3, 4]
     """
 
+    writes = True
     late = True  # its file holds the states of the other callbacks after the same epoch
 
     def __init__(

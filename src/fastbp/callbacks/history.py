@@ -8,6 +8,7 @@ import numpy as np
 
 from fastbp._optional import package
 from fastbp._typing import Axes, DataFrame
+from fastbp.errors import DivergenceError
 
 
 class History:
@@ -26,6 +27,8 @@ class History:
         Number of samples trained on, counted in each epoch.
     params : dict
         The "epochs", "batch_size" and "rows" of the fit.
+    error : DivergenceError or None
+        What ended the fit of a net in `fit_many(errors="keep")`, if it diverged.
 
     Examples
     --------
@@ -41,6 +44,7 @@ class History:
         self.seconds = 0.0
         self.samples = 0
         self.params: dict[str, Any] = {}
+        self.error: DivergenceError | None = None
 
     @property
     def samples_per_second(self) -> float:

@@ -23,6 +23,8 @@ class Logger(Callback):
         Number of batches from one logged batch loss to the next; none are logged if not given.
     """
 
+    writes = True
+
     def __init__(self, batches: int | None = None):
         self.every = 0 if batches is None else checks.positive_int(batches, "batches")
 
@@ -101,6 +103,10 @@ class CSVLogger(FileLogger):
     append : bool, default=False
         Whether to append to an existing file instead of overwriting it.
 
+    See Also
+    --------
+    JSONLogger : To a file of JSON lines.
+
     Examples
     --------
     >>> import pathlib
@@ -146,6 +152,10 @@ class JSONLogger(FileLogger):
         Whether to append to an existing file instead of overwriting it.
     batches : int, optional
         Number of batches from one logged batch loss to the next; none are logged if not given.
+
+    See Also
+    --------
+    CSVLogger : To a CSV file.
 
     Examples
     --------

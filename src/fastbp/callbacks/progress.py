@@ -120,6 +120,8 @@ class ProgressBar(Callback):
     >>> history = net.fit(np.eye(2), [0.0, 1.0], epochs=3, callbacks=[ProgressBar("lines")])
     """
 
+    writes = True
+
     def __init__(self, kind: str = "auto"):
         self.kind = checks.one_of(kind, "kind of progress", ("auto", *KINDS))
         self._shown: Lines | None = None

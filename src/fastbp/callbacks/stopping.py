@@ -82,6 +82,10 @@ class EarlyStopping(Watch):
     best_epoch : int
         Epoch of the best value; -1 before the first.
 
+    See Also
+    --------
+    ReduceLROnPlateau : Makes the learning rate smaller.
+
     Examples
     --------
     >>> from fastbp import Dense, Input, Sequential
@@ -166,6 +170,10 @@ class ReduceLROnPlateau(Watch):
         Number of epochs after a reduction that are not counted.
     min_lr : float, default=0.0
         Lower bound of the learning rate.
+
+    See Also
+    --------
+    EarlyStopping : Stops training.
 
     Examples
     --------

@@ -5,7 +5,7 @@ Both are shuffled by the same draw, `permutation(rows)` of a NumPy generator, so
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,11 +15,15 @@ from fastbp.inputs import checks
 
 
 class Data(NamedTuple):
-    """Checked arrays: one for each input, one for each output, and sample weights or None."""
+    """Checked arrays: one for each input, one for each output, and sample weights or None.
+
+    `chosen` has the rows that are trained on, where that is not all of them.
+    """
 
     xs: tuple[np.ndarray | Source, ...]
     ts: tuple[np.ndarray, ...]
     weights: tuple[np.ndarray | None, ...] | None
+    chosen: np.ndarray | None = None
 
     @property
     def row_weights(self) -> np.ndarray | None:
@@ -28,8 +32,15 @@ class Data(NamedTuple):
 
     @property
     def rows(self) -> int:
-        """Number of rows."""
-        return len(self.xs[0])
+        """Number of rows that are trained on."""
+        return len(self.xs[0] if self.chosen is None else self.chosen)
+
+    def order(self, rng: np.random.Generator | None) -> np.ndarray | None:
+        """The rows of an epoch, shuffled if there is a generator; None for all as they stand."""
+        if rng is None:
+            return self.chosen
+        order = rng.permutation(self.rows)
+        return order if self.chosen is None else self.chosen[order]
 
     def take(self, order: np.ndarray | None, rows: slice, inputs: bool = True) -> "Data":
         """The rows at these positions of the order; None for the given order."""
@@ -41,6 +52,13 @@ def take(arrays: tuple, order: np.ndarray | None, rows: slice) -> tuple:
     """The rows of each array at these positions of the order; None stays None."""
     chosen = rows if order is None else order[rows]
     return tuple(None if array is None else array[chosen] for array in arrays)
+
+
+class Chosen(NamedTuple):
+    """X, and the rows of it and of all that goes with it that are trained on: folds and samples without copies."""
+
+    X: Any
+    rows: np.ndarray
 
 
 def batches(

@@ -56,6 +56,9 @@ class Column(Sequence[str]):
         try:
             values = np.fromiter(map(float, cells), np.float64, len(cells))
         except ValueError:
+            values = self._with_empty_cells()
+            if values is not None:
+                return values
             known, gap = number_text.spellings(missing), "nan"
             filled = [gap if cell in known else cell for cell in cells]
             try:
@@ -68,6 +71,19 @@ class Column(Sequence[str]):
         if np.isnan(values).sum() != gaps or "_" in "".join(cells):
             return None
         return values + 0.0  # makes 0 of -0, as where a package takes it for an integer
+
+    def _with_empty_cells(self):
+        """The same where all gaps are empty cells, which is most files: filled as one text, not cell by cell."""
+        cells, text = self._cells, "\n".join(self._cells)
+        if "_" in text or text.count("\n") >= len(cells):  # a cell of several lines
+            return None
+        for _ in range(2):  # for gaps in a row
+            text = f"\n{text}\n".replace("\n\n", "\nnan\n")[1:-1]
+        try:
+            values = np.fromiter(map(float, text.split("\n")), np.float64, len(cells))
+        except ValueError:
+            return None
+        return values + 0.0 if np.isnan(values).sum() == cells.count("") else None
 
     def take(self, rows: np.ndarray) -> "Column":
         """The column with these rows alone."""

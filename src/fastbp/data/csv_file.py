@@ -1,7 +1,8 @@
 """Reads a CSV file into columns of text, and determines which of them are numeric.
 
-A plain file, one row a line and no quotes, is split as a whole; any other goes through the standard library's csv. What
-a cell means is decided afterwards, by the whole column: `number_text` has the rules, `csv_columns` the arrays.
+A plain file, one row a line and no quotes that protect anything, is split as a whole; any other goes through the
+standard library's csv. What a cell means is decided afterwards, by the whole column: `number_text` has the rules,
+`csv_columns` the arrays.
 
 Limits: the file is held in memory, about ten times its size without polars; a cell between quotes has at most 131,072
 characters. Time is linear in the size.
@@ -236,6 +237,7 @@ def _text(path: str, encoding: str) -> str:
 
 def _split(path: str, text: str, delimiter: str, header: bool) -> tuple[list[str], list[Column], Sequence[int]]:
     """Titles, columns and line numbers."""
+    original, text = text, _without_quotes(text, delimiter)
     first, _, rest = text.partition("\n") if header else ("", "", text)
     width = (first if header else text.partition("\n")[0]).count(delimiter)
     if _is_plain(text) and rest and all(line.count(delimiter) == width for line in rest.split("\n")):
@@ -243,12 +245,21 @@ def _split(path: str, text: str, delimiter: str, header: bool) -> tuple[list[str
         lines = range(1 + header, 1 + header + len(columns[0]))
         titles = first.split(delimiter) if header else [""] * len(columns)
         return titles, columns, lines
-    return _split_by_csv(path, text, delimiter, header)
+    return _split_by_csv(path, original, delimiter, header)
+
+
+def _without_quotes(text, delimiter):
+    """The text without its quotes where each pair of them is around a whole cell and protects nothing in it."""
+    count = text.count('"')
+    if not count or delimiter in '"\n':
+        return text
+    cell = rf'(?:^|(?<=[{re.escape(delimiter)}\n]))"[^"{re.escape(delimiter)}\n]*"(?![^{re.escape(delimiter)}\n])'
+    return text.replace('"', "") if 2 * len(re.findall(cell, text)) == count else text
 
 
 def _is_plain(text):
     """One row a line and no quotes; all that could be read in two ways, or is wrong, is not plain."""
-    if '"' in text or "\n\n" in text or text.startswith("\n"):
+    if '"' in text or "\n\n" in text or text.startswith("\n") or text.endswith("\n"):
         return False
     return len(text) <= LONGEST_LINE or max(map(len, text.split("\n"))) <= LONGEST_LINE
 

@@ -44,7 +44,7 @@ class Split:
         self.stratify = checks.as_bool(stratify, "stratify")
 
     def indices(self, rows: int, y: ArrayLike | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Indices of the rows to train on and of those held out, both ascending.
+        """The indices of the rows to train on and of those held out, both ascending.
 
         Parameters
         ----------
@@ -55,7 +55,8 @@ class Split:
 
         Returns
         -------
-        train, held : ndarray of int64
+        train : ndarray of int64
+        held : ndarray of int64
         """
         count = math.ceil(round(self.share * rows, 9))
         if count >= rows:
@@ -149,6 +150,10 @@ def kfold(
     -------
     iterator of (train, test)
         Row indices, both ascending.
+
+    See Also
+    --------
+    cross_validate : Trains a network for each fold.
 
     Examples
     --------

@@ -122,7 +122,8 @@ class Slices(NamedTuple):
     def epoch(self) -> Iterator[Data]:
         """Batches, which are copies."""
         rows = self.data.rows
-        order = self.rng.permutation(rows) if self.shuffle else np.arange(rows)
+        order = self.data.order(self.rng if self.shuffle else None)
+        order = np.arange(rows) if order is None else order
         starts = range(0, rows, self.batch_size)
         return (self.data.take(order, slice(start, start + self.batch_size)) for start in starts)
 
@@ -146,23 +147,36 @@ class Augmented(NamedTuple):
             yield self.check(*result, weights, f"{{}} of batch {k + 1} from augment")
 
 
-def joined(parts: list[tuple[Data, tuple[np.ndarray, ...]]]) -> tuple:
-    """Targets, outputs and weights of all batches, from batches and their outputs."""
+class Seen(NamedTuple):
+    """What metrics see of a batch: copies of its targets and weights, and the outputs. Its X is let go of."""
+
+    ts: tuple[np.ndarray, ...]
+    outs: tuple[np.ndarray, ...]
+    weights: tuple[np.ndarray | None, ...] | None
+
+    @classmethod
+    def of(cls, batch: Data, outs: tuple[np.ndarray, ...]) -> "Seen":
+        """Copies, since the owner of a batch may fill its arrays again."""
+        weights = batch.weights and tuple(None if w is None else w.copy() for w in batch.weights)
+        return cls(tuple(t.copy() for t in batch.ts), outs, weights)
+
+
+def joined(parts: list[Seen]) -> Seen:
+    """Targets, outputs and weights of all batches."""
     if len(parts) == 1:
-        return parts[0][0].ts, parts[0][1], parts[0][0].weights
-    ts = tuple(np.concatenate(arrays) for arrays in zip(*(batch.ts for batch, _ in parts), strict=True))
-    ys = tuple(np.concatenate(arrays) for arrays in zip(*(outs for _, outs in parts), strict=True))
-    if all(batch.weights is None for batch, _ in parts):
-        return ts, ys, None
-    return ts, ys, tuple(_weights([batch for batch, _ in parts], k, Y.dtype) for k, Y in enumerate(ys))
+        return parts[0]
+    ts, ys = (tuple(map(np.concatenate, zip(*arrays, strict=True))) for arrays in list(zip(*parts, strict=True))[:2])
+    if all(part.weights is None for part in parts):
+        return Seen(ts, ys, None)
+    return Seen(ts, ys, tuple(_weights(parts, k, Y.dtype) for k, Y in enumerate(ys)))
 
 
-def _weights(batches, k, dtype):
+def _weights(parts, k, dtype):
     """Of an output in all batches; they have the targets' shape if they have it in one of them."""
-    given = [None if batch.weights is None else batch.weights[k] for batch in batches]
+    given = [None if part.weights is None else part.weights[k] for part in parts]
     of_values = any(w is not None and w.ndim == 2 for w in given)
-    shapes = [batch.ts[k].shape if of_values else (batch.rows,) for batch in batches]
-    parts = [np.ones(shape, dtype) if w is None else w for w, shape in zip(given, shapes, strict=True)]
+    shapes = [part.ts[k].shape if of_values else part.ts[k].shape[:1] for part in parts]
+    found = [np.ones(shape, dtype) if w is None else w for w, shape in zip(given, shapes, strict=True)]
     if of_values:
-        parts = [np.broadcast_to(w.reshape(len(w), -1), s) for w, s in zip(parts, shapes, strict=True)]
-    return np.concatenate(parts)
+        found = [np.broadcast_to(w.reshape(len(w), -1), s) for w, s in zip(found, shapes, strict=True)]
+    return np.concatenate(found)

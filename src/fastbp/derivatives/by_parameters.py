@@ -30,6 +30,10 @@ def per_sample_gradients(
     -------
     ndarray of shape (rows, params)
 
+    See Also
+    --------
+    per_sample_gradient_norms : Their norms, without storing them.
+
     Examples
     --------
     >>> from fastbp import Dense, Input, Sequential
@@ -52,12 +56,24 @@ def per_sample_gradient_norms(
 
     Parameters
     ----------
-    net, X, y, loss, threads
+    net : Network
+        As for `per_sample_gradients`.
+    X : array of shape (rows, inputs), or a tuple of them
+        As for `per_sample_gradients`.
+    y : array of labels or values, or a tuple of them
+        As for `per_sample_gradients`.
+    loss : str, Loss or function, default="mse"
+        As for `per_sample_gradients`.
+    threads : int, optional
         As for `per_sample_gradients`.
 
     Returns
     -------
     ndarray of shape (rows,), float64
+
+    See Also
+    --------
+    per_sample_gradients : The gradient of each sample.
 
     Examples
     --------

@@ -38,6 +38,11 @@ def jacobian(net: Network, X: Arrays, *, mode: str = "auto", threads: int | None
         (outputs, inputs) for a single point. For several outputs or inputs, a tuple over the outputs of tuples over
         the inputs.
 
+    See Also
+    --------
+    vjp : Product with vectors from the left, in reverse mode.
+    jvp : Product with vectors from the right, in forward mode.
+
     Examples
     --------
     >>> import numpy as np
@@ -82,6 +87,11 @@ def vjp(net: Network, X: Arrays, V: Arrays, *, threads: int | None = None) -> On
     -------
     ndarray of shape (rows, inputs), or (inputs,), or a tuple of them
 
+    See Also
+    --------
+    jacobian : All derivatives of the outputs by the inputs.
+    jvp : Product with vectors from the right, in forward mode.
+
     Examples
     --------
     >>> import numpy as np
@@ -112,6 +122,11 @@ def jvp(net: Network, X: Arrays, U: Arrays, *, threads: int | None = None) -> On
     Returns
     -------
     ndarray of shape (rows, outputs), or (outputs,), or a tuple of them
+
+    See Also
+    --------
+    jacobian : All derivatives of the outputs by the inputs.
+    vjp : Product with vectors from the left, in reverse mode.
 
     Examples
     --------
@@ -191,7 +206,9 @@ def log_abs_det_jacobian(net: Network, X: ArrayLike, *, threads: int | None = No
 
     Returns
     -------
-    sign, logabsdet : ndarray of shape (rows,)
+    sign : ndarray of shape (rows,)
+        The sign, 0 for a singular matrix.
+    logabsdet : ndarray of shape (rows,)
         As from `numpy.linalg.slogdet`: the density p(x) becomes p(x) / exp(logabsdet) at y = net(x).
 
     Examples

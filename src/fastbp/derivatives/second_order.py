@@ -60,6 +60,10 @@ def hessian(
     MemoryError
         If the result would take more than `max_bytes`.
 
+    See Also
+    --------
+    hvp : Its product with a vector.
+
     Examples
     --------
     >>> from fastbp import Input, Model
@@ -103,14 +107,30 @@ def hvp(
 
     Parameters
     ----------
-    net, X, y, loss, output, wrt, threads
+    net : Network
+        As for `hessian`.
+    X : array of shape (rows, inputs), or (inputs,)
         As for `hessian`.
     V : array of shape (rows, inputs), or (inputs,); or (params,)
         The vectors: of the shape of X, or of `net.params` with wrt="params".
+    y : array of labels or values, optional
+        As for `hessian`.
+    loss : str, optional
+        As for `hessian`.
+    output : int, default=0
+        As for `hessian`.
+    wrt : {"inputs", "params"}, default="inputs"
+        As for `hessian`.
+    threads : int, optional
+        As for `hessian`.
 
     Returns
     -------
     ndarray of V's shape
+
+    See Also
+    --------
+    hessian : The matrix of second derivatives.
 
     Examples
     --------

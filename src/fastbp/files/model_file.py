@@ -42,14 +42,20 @@ def save(
 
     The parameters are those of now, if they are not given.
     """
-    for layer in net.layers:
-        if not layer.storable and not functions:
-            raise TypeError(f"{layer!r} is made of Python functions, which a file cannot hold")
+    if not functions:
+        refuse_functions(net)
     own = {"format": FORMAT, "fastbp.version": VERSION, GRAPH: encoded(net.config())}
     metadata = dict(metadata or {})
     checks.distinct([*own, *metadata], "the metadata key")
     own_arrays = net.snapshot()[0] if params is None else net.named(params)
     safetensors.write(path, {**own_arrays, **arrays}, {**own, **metadata})
+
+
+def refuse_functions(net: Network) -> None:
+    """Raise if a layer is made of Python functions."""
+    for layer in net.layers:
+        if layer.why_not_stored():
+            raise TypeError(f"{layer!r} {layer.why_not_stored()}")
 
 
 def load(path: str | os.PathLike) -> Saved:

@@ -5,6 +5,9 @@ once, before anything starts. A memory-mapped file is checked batch by batch, si
 it twice. A sparse X is read in compressed form (CSR).
 """
 
+from collections.abc import Iterable, Iterator, Mapping, Set
+from typing import Any
+
 import numpy as np
 
 from fastbp import _engine
@@ -130,3 +133,25 @@ def refuse_unfit(xs: tuple, order: np.ndarray | None = None, rows: slice = slice
                 refuse_beyond(x.array, x.limits, x.name, numbers)
             if x.finite:
                 refuse_nonfinite(x.array, x.dtype, x.name, numbers)
+
+
+def inputs_of(X: Any, count: int) -> Iterator[Any] | None:
+    """The inputs of each batch of an iterable, for a network of so many; None for what is no iterable of batches.
+
+    A batch is X or (X, y), as for `fit`; with several inputs X is a tuple. A list is rows.
+    """
+    plain = isinstance(X, (list, tuple, str, bytes, Mapping, Set))
+    plain = plain or any(hasattr(X, name) for name in ("shape", "__array__", "read"))
+    if plain or not isinstance(X, Iterable):
+        return None
+    return (_inputs_of_batch(x, count) for x in X)
+
+
+def _inputs_of_batch(x, count):
+    if isinstance(x, (tuple, list)):
+        with_targets = isinstance(x, tuple) or np.ndim(x[0]) > 1  # PyTorch's loader makes lists; one of numbers is rows
+        if count > 1:
+            x = x[0] if isinstance(x[0], (tuple, list)) else x
+            return tuple(x)
+        return x[0] if with_targets else x
+    return x

@@ -48,9 +48,9 @@ REMEDIES = {
 class Figures(NamedTuple):
     """The figures of one node; NaN where one does not apply.
 
-    `gradient` is the root mean square of dLoss/dZ; `relative` divides it by that of the last layer; `bound` is
-    the largest product of slopes that the activations from here to the output allow; `update` is
-    |dW| / |W|, times the learning rate if that was given.
+    `gradient` is the root mean square of dLoss/dZ of a Dense layer, of dLoss/dY of another node; `relative` divides it
+    by that of the last layer; `bound` is the largest product of slopes that the activations from here to the output
+    allow; `update` is |dW| / |W|, times the learning rate if that was given.
     """
 
     name: str
@@ -231,6 +231,10 @@ def diagnose(
     Returns
     -------
     Diagnosis
+
+    See Also
+    --------
+    explain : One sample, node by node.
 
     Examples
     --------

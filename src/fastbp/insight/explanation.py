@@ -8,12 +8,25 @@ from fastbp import _engine
 from fastbp._typing import Arrays, Axes, LossLike
 from fastbp.derivatives.first_order import rows_of
 from fastbp.network.network import Network
+from fastbp.optimizers.optimizer import Optimizer
 from fastbp.plotting import graph, text
 from fastbp.training.objective import Objective
 
 
+class Change(NamedTuple):
+    """A parameter of a layer, its gradient, and what one update adds to it; None without an optimizer."""
+
+    name: str
+    gradient: np.ndarray
+    update: np.ndarray | None
+
+
 class Step(NamedTuple):
-    """One node: its value, the slope of its activation, its gradient, and what it passed to each parent."""
+    """One node: its value, the slope of its activation, its gradients, and what it passed to each parent.
+
+    `arrived` is dLoss/dY, which comes from the nodes after it. `gradient` is the same but for a Dense layer, where it
+    is dLoss/dZ, arrived * slope, as for `diagnose`. `changes` has the parameters of a layer, at its last node.
+    """
 
     name: str
     op: str
@@ -22,6 +35,8 @@ class Step(NamedTuple):
     gradient: np.ndarray
     sent: list[tuple[str, np.ndarray]]
     words: str
+    arrived: np.ndarray
+    changes: list[Change]
 
 
 class Explanation:
@@ -59,19 +74,20 @@ class Explanation:
     def _repr_html_(self) -> str:
         from fastbp.plotting import html
 
-        head = ("node", "op", "value", "slope", "gradient", "")
+        head = ("node", "op", "value", "slope", "gradient", "parameters", "")
         rows = [
             (
                 step.name,
                 step.op,
                 text.numbers(step.value),
-                "" if step.slope is None else text.numbers(step.slope),
+                "" if step.slope is None else text.mean(step.slope),
                 text.numbers(step.gradient),
+                "; ".join(_told(step.changes)),
                 step.words,
             )
             for step in reversed(self.steps)
         ]
-        return html.titled(f"loss {self.loss:.6g}", html.table(head, rows, "<<>>><"))
+        return html.titled(f"loss {self.loss:.6g}", html.table(head, rows, "<<>>><<"))
 
     def __str__(self):
         lines = [f"loss {self.loss:.6g}"]
@@ -79,15 +95,20 @@ class Explanation:
             lines.append(f"{step.name} ({step.op})")
             lines.append(f"  value     {text.numbers(step.value)}")
             if step.slope is not None:
-                lines.append(f"  slope     {text.numbers(step.slope)}")
+                lines.append(f"  slope     {text.mean(step.slope)}")
             lines.append(f"  gradient  {text.numbers(step.gradient)}")
+            lines += [f"  {line}" for line in _told(step.changes)]
             if step.words:
                 lines.append(f"  {step.words}")
         return "\n".join(lines)
 
 
-def explain(net: Network, x: Arrays, t: Any, loss: LossLike = "mse") -> Explanation:
-    """Explain backpropagation on one sample: values, gradients, and what each node passed on.
+def explain(
+    net: Network, x: Arrays, t: Any, loss: LossLike = "mse", *, optimizer: str | Optimizer | None = None
+) -> Explanation:
+    """Explain backpropagation on one sample: values, gradients of nodes and parameters, what each node passed on.
+
+    Layers work as in inference: without dropout, and BatchNorm with its running averages.
 
     Parameters
     ----------
@@ -99,10 +120,16 @@ def explain(net: Network, x: Arrays, t: Any, loss: LossLike = "mse") -> Explanat
         The target of the sample, as for the loss.
     loss : str or function, or a tuple of them, default="mse"
         A name in `fastbp.losses`, a loss, or a function (Y, t) -> (value, dY).
+    optimizer : str or Optimizer, optional
+        With it, also what its first update from here would add to each parameter; the network stays as it is.
 
     Returns
     -------
     Explanation
+
+    See Also
+    --------
+    diagnose : Figures of all nodes over many samples, with the same gradients.
 
     Examples
     --------
@@ -129,13 +156,46 @@ def explain(net: Network, x: Arrays, t: Any, loss: LossLike = "mse") -> Explanat
     ts = objective.targets([t] if one and np.ndim(t) <= 1 and len(net.outputs) == 1 else t, 1)
     value, values, totals, sent, Z = net.programs.derivatives.explained(xs, ts, objective)
     steps = []
+    changes = _changes(net, xs, ts, objective, optimizer)
+    last = {node.layer: k for k, node in enumerate(net.nodes)}
     for k, node in enumerate(net.nodes):
         slope = None if k not in Z else _slope(node.layer, Z[k], values[k])
         shares = [(parent.name, share[0]) for parent, share in zip(node.parents, sent.get(k, ()), strict=True)]
         words = "" if node.layer is None else _words(node, shares, [values[p] for p in _parents(net, node)], values[k])
         op = "Input" if node.layer is None else node.layer.describe()
-        steps.append(Step(node.name, op, values[k][0], slope, totals[k][0], shares, words))
+        arrived = totals[k]
+        dense = k in Z and node.layer.kind == "dense"
+        gradient = _pulled(arrived, node.layer, Z[k], values[k]) if dense else arrived
+        own = changes.get(node.layer, []) if last[node.layer] == k else []
+        steps.append(Step(node.name, op, values[k][0], slope, gradient[0], shares, words, arrived[0], own))
     return Explanation(net, value, steps)
+
+
+def _changes(net, xs, ts, objective, optimizer):
+    """The gradient of each trained parameter, and what an update adds to it, by layer; from a copy."""
+    if net.programs.params.size == 0:
+        return {}
+    copy = net.copy()
+    _, dys = objective(copy.programs.forward(xs, False), ts, None)
+    copy.programs.backward(dys, False)
+    gradients, before = copy.grads.copy(), copy.params.copy()
+    if optimizer is not None:
+        Optimizer.classes.resolve(optimizer).configured().step(copy)
+    found = {}
+    for layer, theirs in zip(net.layers, copy.layers, strict=True):
+        names = [name for name in theirs.fixed_shapes or () if name not in layer.statistics and layer.trainable]
+        for name in names:
+            part, shape = copy.slices[f"{theirs.name}.{name}"]
+            moved = None if optimizer is None else (copy.params[part] - before[part]).reshape(shape)
+            found.setdefault(layer, []).append(Change(name, gradients[part].reshape(shape), moved))
+    return found
+
+
+def _told(changes):
+    """A line for each gradient of a parameter, and one for all updates."""
+    lines = [f"{f'd{change.name}':8}  {text.numbers(change.gradient)}" for change in changes]
+    moved = [f"{change.name} by {text.numbers(change.update)}" for change in changes if change.update is not None]
+    return [*lines, f"update    {'; '.join(moved)}"] if moved else lines
 
 
 def _parents(net, node):
@@ -147,7 +207,12 @@ def _slope(layer, Z, Y):
     """f'(Z) of an element-by-element activation; None for one that works by rows."""
     if _engine.ACTIVATIONS[layer.activation].by_rows:
         return None
-    return _engine.functional.activation_backward(np.ones_like(Z), Z, Y, *layer.function.settings().values())[0]
+    return _pulled(np.ones_like(Z), layer, Z, Y)[0]
+
+
+def _pulled(dY, layer, Z, Y):
+    """DZ of an activation."""
+    return _engine.functional.activation_backward(dY, Z, Y, *layer.function.settings().values())
 
 
 def _words(node, shares, values, Y):
@@ -172,5 +237,7 @@ def _plain(step):
     sent = [{"to": name, "gradient": share.tolist()} for name, share in step.sent]
     return {
         "name": step.name, "op": step.op, "value": step.value.tolist(), "slope": slope,
-        "gradient": step.gradient.tolist(), "sent": sent, "words": step.words,
+        "gradient": step.gradient.tolist(), "sent": sent, "words": step.words, "arrived": step.arrived.tolist(),
+        "changes": [{"name": c.name, "gradient": c.gradient.tolist(), "update": None if c.update is None else
+                     c.update.tolist()} for c in step.changes],
     }  # fmt: skip

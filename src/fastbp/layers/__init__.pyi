@@ -44,4 +44,4 @@ from fastbp.layers.node import Input as Input, Node as Node
 from fastbp.layers.normalization import BatchNorm as BatchNorm, LayerNorm as LayerNorm, RMSNorm as RMSNorm
 from fastbp.layers.operators import maximum as maximum, minimum as minimum
 from fastbp.layers.parameter import Parameter as Parameter
-from fastbp.layers.python_layer import Lambda as Lambda
+from fastbp.layers.python_layer import Lambda as Lambda, PythonLayer as PythonLayer

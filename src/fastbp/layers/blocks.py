@@ -32,9 +32,15 @@ class GLU(Block):
     units : int
         Number of outputs.
     activation : str or ActivationFunction, default="sigmoid"
-        f, the activation of the gate.
+        The function f, the activation of the gate.
     bias : bool, default=True
         Whether both layers have biases, b and c.
+
+    See Also
+    --------
+    Highway : A gate between a layer and its input.
+    Maxout : The largest of several linear layers.
+    Residual : Layers added to their input.
 
     Examples
     --------
@@ -57,9 +63,15 @@ class Highway(Block):
     Parameters
     ----------
     activation : str or ActivationFunction, default="relu"
-        f, the activation of the transformed path.
+        The function f, the activation of the transformed path.
     carry : float, default=1.0
         Initial value of -c: the larger, the more of X passes through unchanged at the start.
+
+    See Also
+    --------
+    GLU : A gate times a linear path.
+    Maxout : The largest of several linear layers.
+    Residual : Layers added to their input.
 
     Examples
     --------
@@ -89,6 +101,12 @@ class Maxout(Block):
     pieces : int, default=2
         Number of linear layers.
 
+    See Also
+    --------
+    GLU : A gate times a linear path.
+    Highway : A gate between a layer and its input.
+    Residual : Layers added to their input.
+
     Examples
     --------
     >>> from fastbp.layers.node import Input
@@ -113,6 +131,12 @@ class Residual(Block):
     ----------
     *layers
         Layers, blocks or models, called one after the other; the last must return the width of X.
+
+    See Also
+    --------
+    GLU : A gate times a linear path.
+    Highway : A gate between a layer and its input.
+    Maxout : The largest of several linear layers.
 
     Examples
     --------

@@ -9,6 +9,7 @@ from fastbp._typing import ArrayLike
 from fastbp.inputs import checks
 from fastbp.layers import constraints
 from fastbp.layers.layer import Layer
+from fastbp.layers.python_layer import _InPython
 
 
 class _Activated(Layer):
@@ -41,9 +42,9 @@ class Dense(_Activated):
     ----------
     units : int
         Number of outputs.
-    activation : str, ActivationFunction or PReLU, default="linear"
-        f: a name, or a function with parameters such as `leaky_relu(0.1)`. "prelu", or a layer PReLU, adds a node
-        of its own after this one.
+    activation : str, ActivationFunction, PReLU, PythonLayer or Lambda, default="linear"
+        The function f: a name, or one with parameters such as `leaky_relu(0.1)`. "prelu", or a layer, adds a node of
+        its own after this one.
     bias : bool, default=True
         Whether the layer has biases b.
     weights : str, function, array or number, default="auto"
@@ -55,6 +56,9 @@ class Dense(_Activated):
         Parameter of an activation given by name, or a list of all of them; its own defaults if not given.
     constraint : str or Constraint, optional
         Condition that W satisfies after each update, such as "non_negative" or `MaxNorm(2.0)`; none if not given.
+    decay : float, optional
+        Weight decay of W, instead of the optimizer's `weight_decay`; its `groups` come before both. Keras's
+        `kernel_regularizer=L2(a)` is decay=2 * a, with an optimizer of coupled decay such as Adam.
     name : str, optional
         Unique in the model; "dense_1" and so on if not given.
     trainable : bool, default=True
@@ -80,27 +84,30 @@ class Dense(_Activated):
     def __init__(
         self,
         units: int,
-        activation: "str | activations.ActivationFunction | PReLU" = "linear",
+        activation: "str | activations.ActivationFunction | PReLU | _InPython" = "linear",
         *,
         bias: bool = True,
         weights: str | initializers.Draw | ArrayLike = "auto",
         biases: str | initializers.Draw | ArrayLike = "zeros",
         alpha: float | list[float] | None = None,
         constraint: str | constraints.Constraint | None = None,
+        decay: float | None = None,
         name: str | None = None,
         trainable: bool = True,
     ):
         super().__init__(name, trainable)
+        self.decays(decay)
         self.constraint = None if constraint is None else constraints.Constraint.classes.resolve(constraint)
         function = PReLU() if isinstance(activation, str) and activation == PReLU.kind else activation
-        self.function = activations.resolve("linear" if isinstance(function, PReLU) else function, alpha)
-        self._after = function if isinstance(function, PReLU) else None
+        self._after = function if isinstance(function, (PReLU, _InPython)) else None
+        self.function = activations.resolve("linear" if isinstance(function, (PReLU, _InPython)) else function, alpha)
         self.units = checks.positive_int(units, "units")
         self.bias = bool(bias)
         automatic = isinstance(weights, str) and weights == "auto"
-        self._weights = PReLU.before if automatic and self._after is not None else weights
+        self._weights = PReLU.before if automatic and isinstance(self._after, PReLU) else weights
         self._biases = biases
-        start = _engine.ACTIVATIONS[self.activation].start if automatic and self._after is None else self._weights
+        automatic = self._weights is weights and automatic
+        start = _engine.ACTIVATIONS[self.activation].start if automatic else self._weights
         self._starts = {
             "W": initializers.resolve(start, "initializer of weights"),
             "b": initializers.resolve(biases, "initializer of biases"),
@@ -146,7 +153,7 @@ class Activation(_Activated):
     Parameters
     ----------
     activation : str or ActivationFunction
-        f, or its name.
+        The function f, or its name.
     alpha : float or list, optional
         Its parameter, or a list of all of them; its own defaults if not given.
     name : str, optional

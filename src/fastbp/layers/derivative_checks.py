@@ -61,7 +61,7 @@ def _why_not(layer):
     if layer.kind == "dropout":
         return "which is random in training"
     if layer.kind == "python":
-        return "whose functions have no tangent rule"
+        return "whose functions are Python's"
     if layer.kind == "embedding":
         return "whose inputs are numbers of rows"
     if layer.kind == "batch_norm" and layer.trainable:

@@ -52,6 +52,13 @@ def diff(u: Node, c: Node) -> Node:
     ValueError
         If c is wider than one column or no input, or u does not depend on it or has no such derivative.
 
+    See Also
+    --------
+    grad : Derivatives of a number by all columns.
+    jac : Derivatives of a vector by all columns.
+    hess : Second derivatives by all columns.
+    laplacian : Their trace.
+
     Examples
     --------
     >>> import numpy as np
@@ -90,6 +97,13 @@ def grad(u: Node, x: Node, mode: str = "auto") -> Node:
     ValueError
         If u has another width than 1, x is no input, or u does not depend on it or has no such derivative.
 
+    See Also
+    --------
+    diff : Derivative by one column.
+    jac : Derivatives of a vector by all columns.
+    hess : Second derivatives by all columns.
+    laplacian : Their trace.
+
     Examples
     --------
     >>> import fastbp as fb
@@ -125,6 +139,13 @@ def jac(u: Node, x: Node, mode: str = "auto") -> Node:
     ValueError
         If x is no input, or u does not depend on it or has no such derivative.
 
+    See Also
+    --------
+    diff : Derivative by one column.
+    grad : Derivatives of a number by all columns.
+    hess : Second derivatives by all columns.
+    laplacian : Their trace.
+
     Examples
     --------
     >>> import fastbp as fb
@@ -155,6 +176,13 @@ def laplacian(u: Node, x: Node, mode: str = "auto") -> Node:
     ------
     ValueError
         If x is no input, or u does not depend on it or has no such derivative.
+
+    See Also
+    --------
+    diff : Derivative by one column.
+    grad : Derivatives of a number by all columns.
+    jac : Derivatives of a vector by all columns.
+    hess : Second derivatives by all columns.
 
     Examples
     --------
@@ -188,6 +216,13 @@ def hess(u: Node, x: Node, mode: str = "auto") -> Node:
     ------
     ValueError
         If x is no input, or u does not depend on it or has no such derivative.
+
+    See Also
+    --------
+    diff : Derivative by one column.
+    grad : Derivatives of a number by all columns.
+    jac : Derivatives of a vector by all columns.
+    laplacian : Their trace.
 
     Examples
     --------

@@ -34,6 +34,8 @@ class Embedding(Layer):
         Length of the vector of each category.
     weights : str, function or array, default="uniform"
         Initial values: the name of an initializer, a function (shape, rng) -> array, or the values.
+    decay : float, optional
+        Weight decay of W, instead of the optimizer's, as for `Dense`.
     name : str, optional
         Unique in the model; "embedding_1" and so on if not given.
     trainable : bool, default=True
@@ -63,10 +65,12 @@ class Embedding(Layer):
         width: int,
         *,
         weights: str | initializers.Draw | ArrayLike = "uniform",
+        decay: float | None = None,
         name: str | None = None,
         trainable: bool = True,
     ):
         super().__init__(name, trainable)
+        self.decays(decay)
         self.rows = checks.positive_int(rows, "rows")
         self.width = checks.positive_int(width, "width")
         self._weights = weights

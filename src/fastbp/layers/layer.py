@@ -49,7 +49,8 @@ class Layer(Registered):
     arity: ClassVar[int | None] = 1  # number of nodes it is called on; None for any
     parameters: ClassVar[tuple[str, ...]] = ()
     statistics: ClassVar[tuple[str, ...]] = ()  # those among them that no gradient moves
-    storable: ClassVar[bool] = True  # whether a file can hold it
+    one_span: ClassVar[bool] = False  # whether its op takes all parameters as one
+    decay: float | None = None  # weight decay of its matrices, instead of the optimizer's
     verb: ClassVar[str] = ""  # what it does with a gradient, where one word says it
 
     def __init_subclass__(cls, **options):
@@ -141,6 +142,11 @@ class Layer(Registered):
         """The values of `start`, or those of the layer that this one is a clone of."""
         return {**self.start(rng), **self._presets}
 
+    def decays(self, decay: float | None) -> None:
+        """Set the weight decay of the layer."""
+        if decay is not None:
+            self.decay = checks.in_range(decay, "decay", 0.0)
+
     def clone(self) -> "Layer":
         """A new layer without a name that starts with the parameters that this one has now."""
         layer = self.configured(name=None)
@@ -162,10 +168,15 @@ class Layer(Registered):
 
     def settings(self) -> dict:
         """The constructor's arguments, JSON-serializable."""
-        return {"name": self.name, **({"trainable": self.trainable} if self.parameters else {})}
+        decay = {} if self.decay is None else {"decay": self.decay}
+        return {"name": self.name, **({"trainable": self.trainable} if self.parameters else {}), **decay}
+
+    def why_not_stored(self) -> str:
+        """What keeps a file from holding the layer; nothing if one can."""
+        return ""
 
     def op(self, number: int, *widths: int) -> dict:
-        """Settings of the engine's op for the node of this number, with inputs of these widths."""
+        """The settings of the engine's op for the node of this number, with inputs of these widths."""
         return {}
 
     def bind(self, name: str, views: dict[str, np.ndarray], owner: Any, nodes: list[Node]) -> None:

@@ -44,6 +44,11 @@ class LayerNorm(_Normalization):
     gamma, beta, dgamma, dbeta : ndarray of shape (width,)
         Live views.
 
+    See Also
+    --------
+    RMSNorm : Over the features, by mean square.
+    BatchNorm : Over the rows of a batch.
+
     Examples
     --------
     >>> from fastbp.layers.node import Input
@@ -79,6 +84,11 @@ class RMSNorm(_Normalization):
     ----------
     gamma, dgamma : ndarray of shape (width,)
         Live views.
+
+    See Also
+    --------
+    LayerNorm : Over the features, by mean and variance.
+    BatchNorm : Over the rows of a batch.
 
     Examples
     --------
@@ -123,6 +133,11 @@ class BatchNorm(_Normalization):
         Live views.
     mean, variance : ndarray of shape (width,)
         The running averages: live views of `params`, which no gradient updates.
+
+    See Also
+    --------
+    LayerNorm : Over the features, by mean and variance.
+    RMSNorm : Over the features, by mean square.
 
     Examples
     --------

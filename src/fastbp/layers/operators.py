@@ -23,6 +23,10 @@ def maximum(*nodes: Node | float) -> Node:
     -------
     Node
 
+    See Also
+    --------
+    minimum : The smaller, element by element.
+
     Examples
     --------
     >>> from fastbp.layers.node import Input
@@ -43,6 +47,10 @@ def minimum(*nodes: Node | float) -> Node:
     Returns
     -------
     Node
+
+    See Also
+    --------
+    maximum : The larger, element by element.
 
     Examples
     --------

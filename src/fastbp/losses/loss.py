@@ -26,9 +26,21 @@ SYNONYMS = {
     "bce": "binary_cross_entropy",
     "categorical_crossentropy": "cross_entropy",
     "sparse_categorical_crossentropy": "cross_entropy",
+    "bce_with_logits": "binary_cross_entropy",
     "kld": "kl_divergence",
-    "logcosh": "log_cosh",
+    "kullback_leibler_divergence": "kl_divergence",
+    "cosine_similarity": "cosine",
     "pinball": "quantile",
+    "pinball_loss": "quantile",
+    "smooth_l1": "huber",
+    "mse_loss": "mse",
+    "l1_loss": "mae",
+    "cross_entropy_loss": "cross_entropy",
+    "bce_with_logits_loss": "binary_cross_entropy",
+    "huber_loss": "huber",
+    "smooth_l1_loss": "huber",
+    "gaussian_nll_loss": "gaussian_nll",
+    "poisson_nll_loss": "poisson",
 }
 
 

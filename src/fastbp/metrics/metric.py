@@ -6,6 +6,7 @@ outputs for logits, and a metric of values for predictions.
 """
 
 from collections.abc import Callable
+from functools import reduce
 from typing import Any, ClassVar, NamedTuple, Self, overload
 
 import numpy as np
@@ -29,9 +30,24 @@ SYNONYMS = {
     "mean_absolute_error": "mae",
     "mean_absolute_percentage_error": "mape",
     "root_mean_squared_error": "rmse",
+    "categorical_accuracy": "accuracy",
+    "sparse_categorical_accuracy": "accuracy",
     "top_k_categorical_accuracy": "top_k_accuracy",
+    "sparse_top_k_categorical_accuracy": "top_k_accuracy",
+    "top_k_accuracy_score": "top_k_accuracy",
+    "binary_crossentropy": "log_loss",
+    "categorical_crossentropy": "log_loss",
+    "sparse_categorical_crossentropy": "log_loss",
 }
 METRICS = Registry("metric", "metric", functions=True, synonyms=SYNONYMS)
+
+
+class Sums(NamedTuple):
+    """How a metric adds up over batches: what a batch has, the metric of the sums, and how two of them add up."""
+
+    of_batch: Callable[..., Any]  # of what the metric reads, and weights
+    metric: Callable[..., Any]
+    add: Callable[[np.ndarray, np.ndarray], np.ndarray] = np.add
 
 
 class Reading(NamedTuple):
@@ -104,6 +120,38 @@ class Metric(Configured):
 
         Weights are of the rows, or of single targets; NaN where nothing has weight.
         """
+        read, weights, own = self._read(y, output, weights, reading)
+        return np.nan if read is None else float(self.function(*read, weights, **own))
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether sums over batches give it, so that no target and no output needs to be kept."""
+        return self.function.sums is not None
+
+    def sums(self, y: ArrayLike, output: ArrayLike, weights: ArrayLike | None, reading: Reading) -> np.ndarray | None:
+        """What a batch adds to the sums that `of_sums` makes the metric of; None if nothing has weight."""
+        read, weights, own = self._read(y, output, weights, reading)
+        if read is None:
+            return None
+        if self.function.sums is not MEAN:
+            return np.array(self.function.sums.of_batch(*read, weights))
+        amount = (
+            np.shape(output)[0] if weights is None else (weights.mean(axis=1) if weights.ndim == 2 else weights).sum()
+        )
+        return np.array([amount * self.function(*read, weights, **own), amount])
+
+    def add(self, *sums: np.ndarray | None) -> np.ndarray | None:
+        """The sums of batches together."""
+        given = [each for each in sums if each is not None]
+        return reduce(self.function.sums.add, given) if given else None
+
+    def of_sums(self, sums: np.ndarray | None) -> float:
+        """The metric of all batches."""
+        own = {name: self.settings[name] for name in self.function.__kwdefaults__ or ()}
+        return np.nan if sums is None else float(self.function.sums.metric(sums, **own))
+
+    def _read(self, y, output, weights, reading):
+        """The function's arguments: what it reads, or None if nothing has weight; the weights; its settings."""
         part, reading = reading is not None, reading or Reading()
         reads, logits = self.function.reads, self.given.get("logits", reading.logits)
         if reading.predicted is not None and (logits == reading.logits if reads is values else not reading.logits):
@@ -123,20 +171,31 @@ class Metric(Configured):
         if by_class and weights is not None and weights.ndim == 2:  # of whole rows, where all of one is known
             weights = weights.mean(axis=1) * (weights > 0).all(axis=1)
         if weights is not None and not weights.any():
-            return np.nan
+            return None, weights, {}
         own = {name: self.settings[name] for name in self.function.__kwdefaults__ or ()}
-        return float(self.function(*reads(y, output, logits, multilabel), weights, **own))
+        return reads(y, output, logits, multilabel), weights, own
 
 
 METRICS.base = Metric
 
 
-def row(mode: str, reads: Callable, **rules: Callable) -> Callable[[Callable], Metric]:
+def _unused(*read: Any) -> Any:
+    raise NotImplementedError
+
+
+def _quotient_of_sums(sums, **settings):
+    return sums[0] / sums[1]
+
+
+MEAN = Sums(_unused, _quotient_of_sums)  # of a weighted mean over rows: its value times the weight, and the weight
+
+
+def row(mode: str, reads: Callable, sums: Sums | None = None, **rules: Callable) -> Callable[[Callable], Metric]:
     """Register a function of weights and of what `reads` returns for targets and outputs, under its name."""
     every = {"weighted": checks.as_bool, "name": checks.as_name, "logits": checks.as_bool, "multilabel": checks.as_bool}
 
     def add(function: Any) -> Metric:
-        function.mode, function.reads = mode, reads
+        function.mode, function.reads, function.sums = mode, reads, sums
         metric = METRICS[function.__name__] = Metric(function, {**rules, **every}, {})
         return metric
 

@@ -10,7 +10,9 @@ import numpy as np
 
 from fastbp.inputs import checks
 from fastbp.metrics.metric import (
+    MEAN,
     METRICS,
+    Sums,
     bits,
     decisions,
     log_probabilities,
@@ -30,10 +32,41 @@ def _average_of_classes(value, name):
     return checks.one_of(value, name, AVERAGES[2:])
 
 
+def _by_class(of):
+    """The sums of a metric of `Counts`, with a row that says whether they are of classes."""
+
+    def of_batch(true, predicted, classes, weights):
+        counts = _counts(true, predicted, classes, weights)
+        return [*counts, np.full(len(counts.true), classes > 0)]
+
+    def metric(sums, **settings):
+        classes = len(sums[4]) if sums[4].any() else 0
+        return of(Counts(*sums[:3], sums[3] > 0), classes=classes, **settings)
+
+    return Sums(of_batch, metric)
+
+
+def _balanced(counts, classes):
+    occur = counts.true > 0
+    return np.mean(_quotient(counts.both[occur], counts.true[occur])) if occur.any() else np.nan
+
+
+def _precision(counts, average, classes):
+    return _averaged(counts, counts.both, counts.predicted, average, classes)
+
+
+def _recall(counts, average, classes):
+    return _averaged(counts, counts.both, counts.true, average, classes)
+
+
+def _f1(counts, average, classes):
+    return _averaged(counts, 2 * counts.both, counts.true + counts.predicted, average, classes)
+
+
 # Labels
 
 
-@row("max", decisions)
+@row("max", decisions, MEAN)
 def accuracy(true, predicted, classes, weights):
     """Fraction of samples whose largest output is that of the label; for multilabel outputs, of correct outputs.
 
@@ -45,7 +78,7 @@ def accuracy(true, predicted, classes, weights):
     return _mean(true == predicted, weights)
 
 
-@row("max", bits)
+@row("max", bits, MEAN)
 def binary_accuracy(true, predicted, weights):
     """Fraction of outputs on the correct side of the threshold, 0 for logits, 0.5 for probabilities; y is 0 or 1.
 
@@ -57,7 +90,7 @@ def binary_accuracy(true, predicted, weights):
     return _mean(true == predicted, weights)
 
 
-@row("max", decisions)
+@row("max", decisions, _by_class(_balanced))
 def balanced_accuracy(true, predicted, classes, weights):
     """Mean recall over the classes that occur; Brodersen et al. 2010.
 
@@ -66,12 +99,10 @@ def balanced_accuracy(true, predicted, classes, weights):
     >>> balanced_accuracy([0, 0, 1], [[2.0, 1.0], [0.5, 0.1], [0.0, 1.0]])
     1.0
     """
-    counts = _counts(_one_label(true, classes, "balanced_accuracy"), predicted, classes, weights)
-    occur = counts.true > 0
-    return np.mean(_quotient(counts.both[occur], counts.true[occur])) if occur.any() else np.nan
+    return _balanced(_counts(_one_label(true, classes, "balanced_accuracy"), predicted, classes, weights), classes)
 
 
-@row("max", scores, k=checks.positive_int)
+@row("max", scores, MEAN, k=checks.positive_int)
 def top_k_accuracy(true, Y, weights, *, k=5):
     """Fraction of samples whose label is among the k largest outputs; of equal outputs the later one ranks first.
 
@@ -88,7 +119,7 @@ def top_k_accuracy(true, Y, weights, *, k=5):
     return _mean(ahead.sum(axis=1) < k, weights)
 
 
-@row("max", decisions, average=_average)
+@row("max", decisions, _by_class(_precision), average=_average)
 def precision(true, predicted, classes, weights, *, average="auto"):
     """Precision: the fraction of the predictions of a class that are correct.
 
@@ -100,11 +131,10 @@ def precision(true, predicted, classes, weights, *, average="auto"):
     >>> precision([0, 1, 1], [[2.0], [1.0], [1.0]])
     0.6666666666666666
     """
-    counts = _counts(true, predicted, classes, weights)
-    return _averaged(counts, counts.both, counts.predicted, average, classes)
+    return _precision(_counts(true, predicted, classes, weights), average, classes)
 
 
-@row("max", decisions, average=_average)
+@row("max", decisions, _by_class(_recall), average=_average)
 def recall(true, predicted, classes, weights, *, average="auto"):
     """Recall: the fraction of the samples of a class that are found; `average` as for precision.
 
@@ -113,11 +143,10 @@ def recall(true, predicted, classes, weights, *, average="auto"):
     >>> recall([0, 1, 1], [[2.0], [1.0], [-1.0]])
     0.5
     """
-    counts = _counts(true, predicted, classes, weights)
-    return _averaged(counts, counts.both, counts.true, average, classes)
+    return _recall(_counts(true, predicted, classes, weights), average, classes)
 
 
-@row("max", decisions, average=_average)
+@row("max", decisions, _by_class(_f1), average=_average)
 def f1(true, predicted, classes, weights, *, average="auto"):
     """F1 score: harmonic mean of precision and recall; `average` as for precision.
 
@@ -126,8 +155,7 @@ def f1(true, predicted, classes, weights, *, average="auto"):
     >>> f1([0, 1, 1], [[2.0], [1.0], [-1.0]])
     0.5
     """
-    counts = _counts(true, predicted, classes, weights)
-    return _averaged(counts, 2 * counts.both, counts.true + counts.predicted, average, classes)
+    return _f1(_counts(true, predicted, classes, weights), average, classes)
 
 
 # Probabilities
@@ -158,7 +186,7 @@ def roc_auc(true, Y, weights, *, average="macro"):
     return np.average(np.where(of_class > 0, areas, 0.0), weights=of_class) if of_class.any() else 0.0
 
 
-@row("min", log_probabilities)
+@row("min", log_probabilities, MEAN)
 def log_loss(shares, logs, weights):
     """Log loss: the mean negative log-likelihood, equal to cross_entropy or binary_cross_entropy.
 
@@ -175,7 +203,7 @@ def log_loss(shares, logs, weights):
 # Values
 
 
-@row("min", values)
+@row("min", values, MEAN)
 def mae(y, Y, weights):
     """Mean absolute error: mean of |output - y|.
 
@@ -187,7 +215,7 @@ def mae(y, Y, weights):
     return _mean(np.abs(Y - y), weights)
 
 
-@row("min", values)
+@row("min", values, MEAN)
 def mse(y, Y, weights):
     """Mean squared error: mean of (output - y)**2.
 
@@ -199,7 +227,15 @@ def mse(y, Y, weights):
     return _mean(np.square(Y - y), weights)
 
 
-@row("min", values)
+def _squares(y, Y, weights):
+    return _column_sums(np.square(Y - y), weights)
+
+
+def _rmse(sums):
+    return _mean_of_columns(np.sqrt(_column_means(*sums)))
+
+
+@row("min", values, Sums(_squares, _rmse))
 def rmse(y, Y, weights):
     """Root mean squared error, averaged over the outputs.
 
@@ -208,10 +244,10 @@ def rmse(y, Y, weights):
     >>> rmse([1.0, 2.0], [[1.0], [2.5]])
     0.3535533905932738
     """
-    return _mean_of_columns(np.sqrt(_columns(np.square(Y - y), weights)))
+    return _rmse(_squares(y, Y, weights))
 
 
-@row("min", values)
+@row("min", values, MEAN)
 def mape(y, Y, weights):
     """Mean absolute percentage error: mean of |output - y| / |y|, as a fraction; huge where y is 0.
 
@@ -223,7 +259,39 @@ def mape(y, Y, weights):
     return _mean(np.abs(Y - y) / np.maximum(np.abs(y), np.finfo(np.float64).eps), weights)
 
 
-@row("max", values)
+def _moments(y, Y, weights):
+    """Of each column: weight, mean of y, sum of its squares around that, of the residuals'; targets, rows."""
+    w = np.ones((len(y), 1)) if weights is None else weights.reshape(len(y), -1)
+    residual = (w * np.square(Y - y)).sum(axis=0)
+    first = np.take_along_axis(y, np.argmax(np.broadcast_to(w > 0, y.shape), axis=0)[None], axis=0)
+    y = y - first  # so that what is constant stays so
+    mean = np.nan_to_num(_columns(y, weights))
+    total = (w * np.square(y - mean)).sum(axis=0)
+    rows = np.broadcast_to(len(y), total.shape)
+    each = w.sum(axis=0), mean + first[0], total, residual, np.count_nonzero(w, axis=0), rows
+    return np.stack([np.broadcast_to(A, total.shape) for A in each])
+
+
+def _add_moments(a, b):
+    """Chan, Golub and LeVeque 1983: sums of squares alone would cancel where a mean is large."""
+    summed = a + b
+    share = np.divide(b[0], summed[0], out=np.zeros(a.shape[1]), where=summed[0] > 0)
+    apart = b[1] - a[1]
+    summed[1] = a[1] + np.where(a[0] > 0, apart * share, apart)
+    summed[2] += np.square(apart) * a[0] * share
+    return summed
+
+
+def _r2(moments):
+    _, _, total, residual, known, rows = moments
+    if rows[0] < 2:
+        return np.nan
+    constant = np.where(residual == 0, 1.0, 0.0)
+    each = np.where(total > 0, 1 - residual / np.where(total > 0, total, 1), constant)
+    return _mean_of_columns(np.where((known < 2) & (len(known) > 1), np.nan, each))
+
+
+@row("max", values, Sums(_moments, _r2, _add_moments))
 def r2(y, Y, weights):
     """Coefficient of determination, 1 - residual / total sum of squares; the mean over the outputs.
 
@@ -235,17 +303,7 @@ def r2(y, Y, weights):
     >>> r2([1.0, 2.0, 3.0], [[1.0], [2.0], [3.5]])
     0.875
     """
-    if len(y) < 2:
-        return np.nan
-    w = np.ones((len(y), 1)) if weights is None else weights.reshape(len(y), -1)
-    residual = (w * np.square(Y - y)).sum(axis=0)
-    first = np.take_along_axis(y, np.argmax(np.broadcast_to(w > 0, y.shape), axis=0)[None], axis=0)
-    y = y - first  # so that what is constant stays so
-    total = (w * np.square(y - _columns(y, weights))).sum(axis=0)
-    constant = np.where(residual == 0, 1.0, 0.0)
-    each = np.where(total > 0, 1 - residual / np.where(total > 0, total, 1), constant)
-    few = np.count_nonzero(w, axis=0) < 2 if w.shape[1] == y.shape[1] > 1 or w.shape[1] == 1 < y.shape[1] else False
-    return _mean_of_columns(np.where(few, np.nan, each))
+    return _r2(_moments(y, Y, weights))
 
 
 __test__ = {name: metric.function for name, metric in METRICS.items()}  # whose examples doctest runs
@@ -279,10 +337,17 @@ def _of_rows(weights):
 
 def _columns(A, weights):
     """The mean of each column, NaN where nothing has weight."""
+    return _column_means(*_column_sums(A, weights))
+
+
+def _column_sums(A, weights):
     w = np.ones((len(A), 1)) if weights is None else weights.reshape(len(A), -1)
     w = np.broadcast_to(w, A.shape)
-    sums = w.sum(axis=0)
-    return np.divide((A * w).sum(axis=0), sums, out=np.full(A.shape[1], np.nan), where=sums > 0)
+    return (A * w).sum(axis=0), w.sum(axis=0)
+
+
+def _column_means(totals, sums):
+    return np.divide(totals, sums, out=np.full(len(sums), np.nan), where=sums > 0)
 
 
 def _mean_of_columns(each):

@@ -7,6 +7,9 @@ once for a whole data set. Without `threads` the engine chooses.
 
 import math
 import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -43,9 +46,21 @@ class Programs:
     its parameters may then be a part of them.
     """
 
-    def __init__(self, dtype: np.dtype, expansion: Expansion, size: int, seed: int, shared: "Programs | None" = None):
-        self.params: np.ndarray = aligned_zeros(size, dtype) if shared is None else shared.params
-        self.grads: np.ndarray = aligned_zeros(size, dtype) if shared is None else shared.grads
+    def __init__(
+        self,
+        dtype: np.dtype,
+        expansion: Expansion,
+        size: int,
+        seed: int,
+        shared: "Programs | None" = None,
+        vectors: tuple[np.ndarray, np.ndarray] | None = None,
+    ):
+        given = vectors if shared is None else (shared.params, shared.grads)
+        self.params: np.ndarray = aligned_zeros(size, dtype) if given is None else given[0]
+        # What ranks add up: the gradients, and a few numbers behind them.
+        room = 0 if given else size + 3 * len(expansion.graph[3]) + 3
+        self.message: np.ndarray = aligned_zeros(room, dtype) if shared is None else shared.message
+        self.grads: np.ndarray = self.message[:size] if given is None else given[1]
         self._lock: _engine.Lock = _engine.Lock() if shared is None else shared._lock
         self._is_part = size < self.params.size
         self._frozen: dict[tuple, list] = {}
@@ -54,6 +69,8 @@ class Programs:
         self._fixed: list = []
         self._spans: list | None = None
         self._steppers: weakref.WeakSet[_engine.Program] = weakref.WeakSet()  # of native steps
+        self._taped: weakref.WeakSet[_engine.Program] = weakref.WeakSet()  # of tapes
+        self._summing = False  # gradients have come since the last update
         self._update = _engine.functional.UPDATES[dtype]
         self._graph = graph = expansion.graph
         self._training = _engine.Program(dtype.name, *expansion.fused, self.params, self.grads)
@@ -114,7 +131,28 @@ class Programs:
 
     def backward(self, dys: tuple, accumulate: bool, threads: int | None = None) -> tuple:
         """Gradients of the inputs; fills grads."""
+        self._summing = True
         return self._lock.call(self._training.backward, dys, accumulate, True, for_engine(threads))
+
+    def for_tape(self) -> _engine.Program:
+        """A program for training with memory of its own."""
+        program = _engine.Program(self.params.dtype.name, *self._expansion.fused, self.params, self.grads)
+        program.guard(self._lock)
+        with self._lock:
+            program.freeze(self._expansion.tensors_with(self._frozen_parts(), True))
+            self._taped.add(program)
+        return program
+
+    def forward_on(self, program: _engine.Program, xs: tuple, training: bool, threads: int | None = None) -> tuple:
+        """`forward` on such a program."""
+        return self._lock.call(_engine.forward_taped, program, self._training, xs, training, for_engine(threads))
+
+    def backward_on(self, program: _engine.Program, dys: tuple, accumulate: bool, threads: int | None = None) -> tuple:
+        """`backward` on such a program."""
+        adds_rows, self._summing = accumulate and self._summing, True
+        return self._lock.call(
+            _engine.backward_taped, program, self._training, dys, accumulate, adds_rows, for_engine(threads)
+        )
 
     def fast_path(self, terms: tuple | None, chain=None) -> _engine.FastPath | None:
         """For steps, or without a chain gradients, of X and y that need no conversion, checked on the way.
@@ -184,8 +222,47 @@ class Programs:
     def update(self, chain, lr: float, loss: float) -> bool:
         """One step of an optimizer's chain; whether the update was finite."""
         self.refuse_part()
+        self._summing = False
         arguments = chain, self.params, self.grads, lr, self._spans, loss
         return self._lock.call(_engine.updated, self._training, self._update, arguments)
+
+    def collect(
+        self, batches: _engine.Batches, scales: np.ndarray | None = None, threads: int | None = None
+    ) -> tuple[list[float], int]:
+        """Fill grads from a batch, with dropout; the loss of each output, and the status."""
+        self.refuse_part()
+        return self._lock.call(_engine.collected, self._training, batches, scales, for_engine(threads))
+
+    def apply(self, chain, lr: float, loss: float, scale: float, threads: int | None = None) -> bool:
+        """One step of an optimizer's chain by the gradient of a mean over 1 / scale rows; whether it was finite."""
+        self.refuse_part()
+        arguments = chain, lr, loss, scale, for_engine(threads)
+        return self._lock.call(_engine.applied, self._training, *arguments)
+
+    @contextmanager
+    def part_of_batch(self, first: int, meeting: Callable[..., Any] | None) -> Iterator[None]:
+        """Passes over a part of a batch, which begins with this row; where rows are coupled `meeting` is called."""
+        self._training.row, self._training.meeting = first, meeting
+        try:
+            yield
+        finally:
+            self._training.row, self._training.meeting = 0, None
+
+    def coupled(self) -> list[tuple[int, int]]:
+        """The nodes that couple the rows of a batch, as (number, width)."""
+        return _engine.coupled(self._training)
+
+    def draws_at_random(self) -> bool:
+        """Whether passes in training draw random numbers by row."""
+        ops = self._graph[1]
+        return any(
+            kind == "dropout" or _engine.ACTIVATIONS[settings.get("activation", "linear")].draws
+            for kind, *_, settings in ops
+        )
+
+    def statistics(self) -> list[slice]:
+        """The parts of the parameters that passes in training move: running averages."""
+        return [slice(start, stop) for start, stop in self._fixed]
 
     def set_trainable(self, parts: list, trainable: bool) -> None:
         """Set whether training updates these parts of the parameters, which are all of a layer."""
@@ -196,7 +273,8 @@ class Programs:
                 for start, stop in parts:
                     self.grads[start:stop] = 0
             others = self._inference.program, *self._partial.values(), *self._steppers
-            for program, fused in [(self._training, True), *((program, False) for program in others)]:
+            training = self._training, *self._taped
+            for program, fused in [*((each, True) for each in training), *((each, False) for each in others)]:
                 program.freeze(self._expansion.tensors_with(self._frozen_parts(), fused))
             self._find_spans()
 

@@ -8,6 +8,7 @@ import contextlib
 import numpy as np
 
 from fastbp import _engine
+from fastbp.layers.layer import Layer
 from fastbp.network.expansion import Expansion
 from fastbp.threads import for_engine
 
@@ -134,7 +135,8 @@ class DerivativePrograms:
             try:
                 graph, moving, along = _engine.tangent(*self._graph, size if of_parameters else None)
             except _engine.NoTangentRule as error:
-                name = "a Lambda" if error.args[0] == "python" else f"{error.args[0]!r}, which has no tangent rule"
+                found = error.args[0]  # a layer of Python's, or the name of an op
+                name = repr(found) if isinstance(found, Layer) else f"{found!r}, which has no tangent rule"
                 why = f"no tangents go through {name}: its net has derivatives in reverse mode only"
                 raise ValueError(why) from None
             params = aligned_zeros(2 * size, self._params.dtype) if of_parameters else self._params

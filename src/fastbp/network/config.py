@@ -52,8 +52,11 @@ def built(classes: Registry, config: dict, arrays: dict[str, np.ndarray] | None)
     return net
 
 
-def unpickled(cls: Any, config: dict, arrays: dict[str, np.ndarray], draws: int) -> Any:
-    """A network with its dropout masks to come: what `pickle` and `copy` call."""
+def unpickled(cls: Any, config: dict, arrays: dict[str, np.ndarray], draws: int, classes: tuple = ()) -> Any:
+    """A network with its dropout masks to come: what `pickle` and `copy` call.
+
+    `classes` are those of layers of users: to unpickle them imports their modules, which registers them.
+    """
     net = cls.from_config(config, arrays)
     net.programs.draws = draws
     return net
@@ -70,6 +73,12 @@ def check_arrays(arrays: dict[str, np.ndarray], slices: dict[str, tuple], dtype:
 
 
 def _nodes(config) -> list[Node]:
+    for settings in config["layers"]:
+        if settings["class"] not in Layer.classes:
+            raise ModelFormatError(
+                f"the layer {settings['name']!r} is of the class {settings['class']!r}, which fastbp does not have; if"
+                " it is a PythonLayer, define or import the class before the model is loaded"
+            )
     layers = {settings["name"]: Layer.from_config(settings) for settings in config["layers"]}
     nodes: list[Node] = []
     for entry in config["nodes"]:

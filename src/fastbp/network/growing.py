@@ -3,6 +3,7 @@
 import numpy as np
 
 from fastbp.layers.dense import Dense
+from fastbp.layers.node import names_for
 from fastbp.network.network import Network
 
 
@@ -33,3 +34,15 @@ def copy_states(net: Network, states: np.ndarray, new: Network, new_states: np.n
 
 def _corner(array):
     return tuple(map(slice, array.shape))
+
+
+def move_parameters(net: Network, params: np.ndarray, grads: np.ndarray) -> None:
+    """Make these vectors, aligned to 64 bytes, `params` and `grads`; views of the old ones and trainers are void."""
+    names, draws = names_for([*net.inputs, *net.layers]), net.draws
+    params[...] = net.params
+    for layer in net.layers:
+        layer.owner = None  # so that it binds again
+        layer._tell_engines.clear()
+    net.programs = net._compile(names, (params, grads))
+    net.programs.draws = draws
+    net._bind(names)

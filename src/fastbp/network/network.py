@@ -1,18 +1,18 @@
 """Network: a graph of nodes with its parameters; computes forward and backward passes, does not train.
 
-The graph is immutable; the parameters are one flat vector, and those of a layer are views into it. Copying, pickling
-and files all use `config()` and `arrays()`. Training is in folders above, which a network does not know.
+The graph is immutable; the parameters are one flat vector, and those of a layer are views into it.
+Copies, pickles and files all use `config()` and `arrays()`. Training is in folders above.
 """
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar, Literal, overload
 
 import numpy as np
 
 from fastbp._configured import Registry
 from fastbp._typing import Arrays, Axes, DTypeLike, OneOrMore
 from fastbp.inputs import checks
-from fastbp.inputs.array_sources import as_source, limited, refuse_beyond
+from fastbp.inputs.array_sources import as_source, inputs_of, limited, refuse_beyond
 from fastbp.inputs.few_rows import is_empty, is_row
 from fastbp.layers.embedding import limits_of, tables_of
 from fastbp.layers.layer import Layer
@@ -24,6 +24,7 @@ from fastbp.network.config import built, check_arrays, unpickled, written
 from fastbp.network.expansion import expanded
 from fastbp.network.native import Native, of_network
 from fastbp.network.structure import offsets_in, ordered, size_of, slices_of, started
+from fastbp.network.tape import Tape, Tapes
 
 
 class Network(AsLayer):
@@ -79,6 +80,7 @@ class Network(AsLayer):
     def _build(self, inputs, outputs, dtype, seed, name, arrays):
         self._clones = {}
         self._probe = None
+        self._tapes = None
         self.inputs = checks.instances(inputs, Input, "inputs")
         self.outputs = checks.instances(outputs, Node, "outputs")
         self.nodes = ordered(self.inputs, self.outputs)
@@ -111,11 +113,11 @@ class Network(AsLayer):
         names = [f"{layer.name}.{name}" for layer in self.layers for name in layer.fixed_shapes]
         return {name: self._owner.slices[name] for name in names}
 
-    def _compile(self, names):
+    def _compile(self, names, vectors=None):
         places = {layer: offsets_in(self.slices, layer, names[layer]) for layer in self.layers}
         expansion = expanded(self.nodes, self.inputs, self.outputs, places)
         shared = None if self._owner is None else self._owner.programs
-        return Programs(self.dtype, expansion, size_of(self.slices), self.seed, shared)
+        return Programs(self.dtype, expansion, size_of(self.slices), self.seed, shared, vectors)
 
     def _bind(self, names):
         for node in self.inputs:
@@ -162,7 +164,15 @@ class Network(AsLayer):
         """Number of forward passes in training so far, which selects the dropout masks."""
         return self.programs.draws
 
-    def forward(self, X: Arrays, training: bool = True, check_finite: bool = True) -> OneOrMore:
+    @overload
+    def forward(
+        self, X: Arrays, training: bool = True, check_finite: bool = True, *, keep: Literal[False] = False
+    ) -> OneOrMore: ...
+    @overload
+    def forward(self, X: Arrays, training: bool = True, check_finite: bool = True, *, keep: Literal[True]) -> Tape: ...
+    def forward(
+        self, X: Arrays, training: bool = True, check_finite: bool = True, *, keep: bool = False
+    ) -> OneOrMore | Tape:
         """Compute the outputs and keep what `backward` needs.
 
         Parameters
@@ -173,12 +183,19 @@ class Network(AsLayer):
             Whether dropout is on and BatchNorm uses the statistics of this batch.
         check_finite : bool, default=True
             Whether a NaN or infinity in X raises.
+        keep : bool, default=False
+            Whether to return a `Tape`, which has the outputs and a backward of its own; `net.backward` then is still
+            that of the `forward` before.
 
         Returns
         -------
-        ndarray of shape (rows, outputs), or a tuple of them for several outputs
+        ndarray of shape (rows, outputs), a tuple of them for several outputs, or Tape
         """
-        ys = self.programs.forward(self.as_inputs(X, check_finite), bool(training))
+        xs = self.as_inputs(X, check_finite)
+        if keep:
+            self._tapes = self._tapes or Tapes(self)
+            return self._tapes.forward(xs, bool(training))
+        ys = self.programs.forward(xs, bool(training))
         return ys[0] if len(ys) == 1 else ys
 
     def backward(self, dY: Arrays, accumulate: bool = False) -> OneOrMore:
@@ -221,7 +238,7 @@ class Network(AsLayer):
         return dxs[0] if len(dxs) == 1 else dxs
 
     def predict(
-        self, X: Arrays, *, check_finite: bool = True, threads: int | None = None, out: OneOrMore | None = None
+        self, X: Any, *, check_finite: bool = True, threads: int | None = None, out: OneOrMore | None = None
     ) -> OneOrMore:
         """Compute the outputs for inference: without dropout, and without changing what `backward` needs.
 
@@ -229,6 +246,7 @@ class Network(AsLayer):
         ----------
         X : array of shape (rows, inputs), or a tuple of them
             The inputs; a tuple for several. One input may also be a single row of shape (inputs,), or have no rows.
+            Batches from an iterable, as for `fit`, give an iterator of outputs.
         check_finite : bool, default=True
             Whether a NaN or infinity in X raises.
         threads : int, optional
@@ -249,11 +267,12 @@ class Network(AsLayer):
             ys = tuple(part[0] for part in (Y if isinstance(Y, tuple) else (Y,)))
         elif width is not None and is_empty(X, width):
             ys = tuple(np.empty((0, node.width), self.dtype) for node in self.outputs)
+        elif out is None and (batches := inputs_of(X, len(self.inputs))) is not None:
+            return (self.predict(x, check_finite=check_finite, threads=threads) for x in batches)
         else:
             ys = self.programs.predict(self.as_sources(X, check_finite), threads)
         if out is not None:
-            outs = checks.one_each(out, len(ys), "out")
-            ys = tuple(checks.into(*pair) for pair in zip(outs, ys, strict=True))
+            ys = tuple(checks.into(*pair) for pair in zip(checks.one_each(out, len(ys), "out"), ys, strict=True))
         return ys[0] if len(ys) == 1 else ys
 
     def compiled(self, rows: int = 1) -> Callable[..., np.ndarray]:
@@ -342,7 +361,7 @@ class Network(AsLayer):
         return {name: params[part].reshape(shape) for name, (part, shape) in self.slices.items()}
 
     def snapshot(self) -> tuple[dict[str, np.ndarray], int]:
-        """Copies of what `arrays` gives, and `draws`, as they are between two steps of whoever trains the network."""
+        """Copy what `arrays` gives, and `draws`, as they are between two steps of whoever trains the network."""
         params, draws = self.programs.snapshot()
         return self.named(params), draws
 
@@ -382,7 +401,8 @@ class Network(AsLayer):
         return Network.from_config({**self.config(), "dtype": "float64"}, arrays)
 
     def __reduce__(self):
-        return unpickled, (type(self), self.config(), *self.snapshot())
+        custom = tuple({type(layer) for layer in self.layers if layer.kind == "python"})
+        return unpickled, (type(self), self.config(), *self.snapshot(), *((custom,) if custom else ()))
 
     def __getitem__(self, name: str) -> Layer:
         layers = {layer.name: layer for layer in self.layers}

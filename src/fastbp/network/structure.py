@@ -50,5 +50,5 @@ def size_of(slices: dict[str, tuple[slice, tuple[int, ...]]]) -> int:
 
 def offsets_in(slices: dict[str, tuple[slice, tuple[int, ...]]], layer: Layer, name: str) -> tuple[int, ...]:
     """Where each parameter of a layer of this name begins in the flat vector; -1 for one that it does not have."""
-    entries = [slices.get(f"{name}.{parameter}") for parameter in layer.parameters]
+    entries = [slices.get(f"{name}.{parameter}") for parameter in layer.parameters[: 1 if layer.one_span else None]]
     return tuple(-1 if entry is None else entry[0].start for entry in entries)

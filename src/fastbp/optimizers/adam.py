@@ -29,6 +29,10 @@ class Adam(Optimizer):
     **common
         Settings that every optimizer takes; see `Optimizer`.
 
+    See Also
+    --------
+    AdamW : With decoupled weight decay.
+
     Examples
     --------
     >>> Adam(lr=0.01).settings["betas"]
@@ -78,6 +82,10 @@ class AdamW(Adam):
         As for `Adam`.
     **common
         Settings that every optimizer takes; see `Optimizer`.
+
+    See Also
+    --------
+    Adam : With coupled weight decay.
 
     Examples
     --------

@@ -21,9 +21,10 @@ def compiled(optimizer: Any, net: Network) -> _engine.Chain:
     groups: dict[tuple, int] = {}
     segments: list[tuple[int, int]] = []  # where the parameters of a group end, and its number
     matrices: list[tuple] = []
+    decays = {layer.name: layer.decay for layer in net.layers if layer.decay is not None}
     # A network on the layers of another one may have them in another order, or a part of them.
     for name, (part, shape) in sorted(net.slices.items(), key=lambda entry: entry[1][0].start):
-        lr_scale, rules = group_of(optimizer, name, len(shape) == 2)
+        lr_scale, rules = group_of(optimizer, name, len(shape) == 2, decays)
         group = groups.setdefault((lr_scale, tuple(rules)), len(groups))
         if segments and segments[-1][1] == group:
             segments.pop()
@@ -36,20 +37,23 @@ def compiled(optimizer: Any, net: Network) -> _engine.Chain:
     return _engine.Chain(net.dtype.name, every, size, segments or None, matrices)
 
 
-def group_of(optimizer: Any, name: str, is_matrix: bool) -> tuple[float, list[Rule]]:
-    """The factor of lr and all rules for a parameter."""
+def group_of(optimizer: Any, name: str, is_matrix: bool, decays: Mapping) -> tuple[float, list[Rule]]:
+    """The factor of lr and all rules for a parameter; `decays` are those that layers have of their own."""
     settings = optimizer.settings
-    own, decoupled = _of_parameter(settings, name, is_matrix), settings[DECOUPLED]
+    own, decoupled = _of_parameter(settings, name, is_matrix, decays), settings[DECOUPLED]
     decay = optimizer.decay if decoupled is None else "decoupled_decay" if decoupled else "l2"
     own_scale, rules = optimizer.rules_for(is_matrix)
     before, after = _before(settings, own, is_matrix, decay), _after(settings, own, decay)
     return own["lr_scale"] * own_scale, [*before, *rules, *after]
 
 
-def _of_parameter(settings, name, is_matrix):
+def _of_parameter(settings, name, is_matrix, decays):
     """What OF_GROUPS has, for one parameter."""
     own = {key: value if value is not None else settings[key] for key, value in OF_GROUPS.items()}
-    own |= settings["groups"].get(name.rpartition(".")[0], {})
+    layer = name.rpartition(".")[0]
+    if is_matrix and layer in decays:
+        own["weight_decay"] = decays[layer]
+    own |= settings["groups"].get(layer, {})
     if not (is_matrix or settings["decay_biases"]):
         own |= dict.fromkeys(PENALTIES, 0.0)
     return own | settings["groups"].get(name, {})

@@ -27,7 +27,7 @@ class Muon(Optimizer):
     nesterov : bool, default=True
         Whether to use Nesterov momentum.
     ns_coefficients : tuple of three floats, default=(3.4445, -4.775, 2.0315)
-        a, b, c of an iteration x = a * x + (b * s + c * s @ s) @ x with s = x @ x.T.
+        The numbers a, b, c of an iteration x = a * x + (b * s + c * s @ s) @ x with s = x @ x.T.
     eps : float, default=1e-7
         Lower bound of the norm by which u is divided.
     ns_steps : int, default=5

@@ -218,6 +218,10 @@ class Optimizer(Registered):
     def averaged(self, net: Network) -> Iterator[None]:
         """Context in which `net.params` holds the average, for evaluation or saving.
 
+        Yields
+        ------
+        None
+
         Examples
         --------
         >>> from fastbp import SGD, Dense, Input, Sequential

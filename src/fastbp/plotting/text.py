@@ -36,6 +36,13 @@ def numbers(array: np.ndarray, digits: int = 4) -> str:
     return f"norm {np.linalg.norm(array):.{digits}g} over {array.size}"
 
 
+def mean(array: np.ndarray, digits: int = 4) -> str:
+    """The numbers of a small array; mean and size of a larger one."""
+    if array.size <= MOST_NUMBERS:
+        return numbers(array, digits)
+    return f"mean {array.mean():.{digits}g} over {array.size}"
+
+
 def logs(values: Mapping[str, float]) -> str:
     """The numbers of an epoch by name."""
     return "  ".join(f"{name} {value:.4f}" for name, value in values.items())

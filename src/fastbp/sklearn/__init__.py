@@ -1,8 +1,9 @@
-"""MLPClassifier and MLPRegressor for scikit-learn, drop-in replacements of its own."""
+"""MLPClassifier and MLPRegressor for scikit-learn, drop-in replacements of its own; estimators around any network."""
 
 from fastbp.sklearn.estimators import MLPClassifier, MLPRegressor
+from fastbp.sklearn.graphs import NetworkClassifier, NetworkRegressor
 
-__all__ = ["MLPClassifier", "MLPRegressor"]
+__all__ = ["MLPClassifier", "MLPRegressor", "NetworkClassifier", "NetworkRegressor"]
 
 
 def __dir__():

@@ -26,6 +26,7 @@ from fastbp.sklearn.base import (
     limits,
     validated,
 )
+from fastbp.sklearn.exports import as_sklearns, register_converters
 from fastbp.sklearn.targets import Classes, Values
 
 __all__ = ["MLPClassifier", "MLPRegressor"]
@@ -94,6 +95,20 @@ class _Perceptron(MultilayerPerceptron):
         self
         """
         return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), True)
+
+    def to_sklearn(self) -> Any:
+        """The fitted estimator of scikit-learn itself that predicts the same, for what knows only that.
+
+        Returns
+        -------
+        sklearn.neural_network.MLPClassifier or MLPRegressor
+
+        Raises
+        ------
+        ValueError
+            If scikit-learn lacks an activation or what the loss predicts.
+        """
+        return as_sklearns(self)
 
 
 class MLPClassifier(Classes, ClassifierMixin, _Perceptron):
@@ -366,3 +381,6 @@ class MLPRegressor(Values, RegressorMixin, _Perceptron):
             raise ValueError(f"predict_quantiles needs loss='quantile', got {self.loss!r}")
         ordered = self._ordered(P)
         return ordered[:, 0] if ordered.shape[1] == 1 else ordered
+
+
+register_converters(MLPClassifier, MLPRegressor)

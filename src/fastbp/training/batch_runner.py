@@ -13,7 +13,7 @@ import numpy as np
 from fastbp import _engine
 from fastbp._typing import WeightsOf
 from fastbp.data.batches import Data
-from fastbp.data.streams import Stream, joined
+from fastbp.data.streams import Seen, Stream, joined
 from fastbp.errors import DivergenceError
 from fastbp.inputs.array_sources import refuse_unfit
 from fastbp.metrics.metric import Metric
@@ -21,7 +21,7 @@ from fastbp.network.network import Network
 from fastbp.optimizers.optimizer import Optimizer
 from fastbp.training import training_data
 from fastbp.training.measuring import Measured
-from fastbp.training.objective import Objective
+from fastbp.training.objective import Objective, mean_of_batches
 
 UNFIT = 4  # status of the engine: an input of the batch was not finite
 
@@ -129,7 +129,7 @@ class BatchRunner:
     def _batch_in_python(self, data, order, size, batch, losses, each_loss, outs, threads):
         programs = self.net.programs
         rows = slice(batch * size, (batch + 1) * size)
-        xs, ts, weights = data.take(order, rows)
+        xs, ts, weights, _ = data.take(order, rows)
         ys = programs.forward(xs, True, threads)
         values, dys = zip(*self.objective.each(ys, ts, weights), strict=True)
         losses[batch] = sum(values)
@@ -146,9 +146,29 @@ class BatchRunner:
 
     def evaluated(self, data: Data | Stream, threads: int | None = None) -> dict[str, float]:
         """Loss and metrics of checked data; the loss is NaN where no target is known."""
-        batches = [data] if isinstance(data, Data) else data.epoch()
-        ts, ys, weights = joined([(batch, self.net.programs.predict(batch.xs, threads)) for batch in batches])
+        predict = self.net.programs.predict
+        if isinstance(data, Data):
+            ts, ys, weights = data.ts, predict(data.xs, threads), data.weights
+        elif self.objective.terms is not None and all(metric.adds_up for metric in self.metrics.values()):
+            return self._summed((batch.ts, predict(batch.xs, threads), batch.weights) for batch in data.epoch())
+        else:
+            ts, ys, weights = joined([Seen.of(batch, predict(batch.xs, threads)) for batch in data.epoch()])
         return {"loss": self.objective.mean_loss(ys, ts, weights), **self.measured(ts, ys, weights)}
+
+    def _summed(self, batches):
+        """Loss and metrics by sums, of batches (ts, ys, weights)."""
+        losses: list[list[float]] = []
+        amounts: list[np.ndarray] = []
+        sums: dict[str, np.ndarray | None] = dict.fromkeys(self.metrics)
+        for ts, ys, weights in batches:
+            value, amount = self.objective.mean_losses(ys, ts, weights)
+            losses.append(value)
+            amounts.append(amount)
+            seen = self.objective.seen(ts, ys, weights)
+            for name, metric in self.metrics.items():
+                sums[name] = metric.function.add(sums[name], metric.sums(*seen[metric.output]))
+        loss = mean_of_batches(np.array(losses), np.stack([amounts, amounts]).transpose(2, 0, 1))
+        return {"loss": loss, **{name: metric.function.of_sums(sums[name]) for name, metric in self.metrics.items()}}
 
     def measured(self, ts: tuple, ys: tuple, weights: tuple | None) -> dict[str, float]:
         """Metrics of targets and outputs."""

@@ -114,7 +114,7 @@ class Fit:
 
     def trained(self, epoch: int) -> tuple[dict[str, float], int]:
         """Go through the rows once; the loss and metrics of the epoch, and the rows done."""
-        order = self.rng.permutation(self.data.rows) if self.shuffle else None
+        order = self.data.order(self.rng if self.shuffle else None)
         loss, done = self.batches(epoch, order)
         if self._outs is None:
             return {"loss": loss}, done

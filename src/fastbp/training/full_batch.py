@@ -81,8 +81,8 @@ def minimize(
         Factors of the losses of several outputs; 1 if not given.
     method : {"l-bfgs", "bfgs", "cg", "newton-cg", "lm"}, default="l-bfgs"
         L-BFGS, BFGS with a matrix of parameters**2 numbers, nonlinear conjugate gradients and Newton-CG (these need
-        SciPy), or Levenberg-Marquardt for least squares: by far the fewest iterations for up to a thousand parameters,
-        of (known targets * parameters**2 + parameters**3 / 3) operations each.
+        SciPy), or Levenberg-Marquardt with geodesic acceleration for least squares: by far the fewest iterations for up
+        to a thousand parameters, of (known targets * parameters**2 + parameters**3 / 3) operations each.
     max_iter : int, default=200
         Maximum number of iterations.
     tol : float, default=1e-8

@@ -1,7 +1,7 @@
 """The metrics of a training, each with the output that it measures."""
 
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from fastbp.training.objective import Objective
 class Measured(NamedTuple):
     """A metric, the number of the output it measures, and how the loss reads that output."""
 
-    function: Callable
+    function: Any
     output: int
     reading: Reading
 
@@ -26,6 +26,16 @@ class Measured(NamedTuple):
         if not isinstance(self.function, Metric):
             return float(self.function(y, output))
         return self.function.measure(y, output, weights if self.function.settings["weighted"] else None, self.reading)
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether sums over batches give the number."""
+        return isinstance(self.function, Metric) and self.function.adds_up
+
+    def sums(self, y: np.ndarray, output: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
+        """What a batch adds to them; None for nothing."""
+        weights = weights if self.function.settings["weighted"] else None
+        return self.function.sums(y, output, weights, self.reading) if len(y) else None
 
     def try_on(self, y: np.ndarray, width: int) -> None:
         """Raise if the metric does not suit targets of this form beside outputs of this width; their numbers are 0."""

@@ -179,6 +179,14 @@ class Objective:
         terms = self.terms if self.divides_by_weights else self._means
         return sum(value for value, _ in self.each(ys, ts, weights, terms))
 
+    def mean_losses(self, ys: tuple, ts: tuple, weights: tuple | None) -> tuple[list[float], np.ndarray]:
+        """The weighted mean loss of each output over a batch, 0 where nothing is known, and the weights."""
+        amounts, edges = self.amounts(ts, weights), (np.array([0]), np.array([len(ts[0])]))
+        weight = counted(amounts, len(ts), edges)[:, 1, 0]
+        terms = self.terms if self.divides_by_weights else self._means
+        values = self.each(ys, ts, weights, terms)
+        return [value if w > 0 else 0.0 for (value, _), w in zip(values, weight, strict=True)], weight
+
     @cached_property
     def _means(self):
         """Terms of weighted means, for those of the losses that are the engine's."""

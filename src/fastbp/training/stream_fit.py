@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastbp.data.streams import NO_ROWS, Augmented, Slices, Stream, joined
+from fastbp.data.streams import NO_ROWS, Augmented, Seen, Slices, Stream, joined
 from fastbp.inputs import checks
 from fastbp.training.batch_runner import BatchRunner
 from fastbp.training.fit import Fit, Position
@@ -49,7 +49,7 @@ class StreamFit(Fit):
             self._done.append(done)
             self._batch, rows = self._batch + 1, rows + done.rows
             if runner.metrics:
-                seen.append((batch, done.outs))
+                seen.append(Seen.of(batch, done.outs))
             if not again:
                 callbacks.batches_done(1, self._batch - 1, done.loss)
                 callbacks.call("on_tick", rows, {"loss": done.loss})
@@ -118,15 +118,15 @@ class StreamFit(Fit):
 
     def _go_within(self, state, arrays):
         count = state["batch"]
-        losses = _stored(arrays, "fit.losses", (count,), np.float64)
-        rows = _stored(arrays, "fit.rows", (count,), np.int64)
+        losses = stored(arrays, "fit.losses", (count,), np.float64)
+        rows = stored(arrays, "fit.rows", (count,), np.int64)
         outputs = len(self.runner.net.outputs)
-        each_loss = _stored(arrays, "fit.each_loss", (count, outputs), np.float64)
-        counted = _stored(arrays, "fit.counted", (count, outputs, 2), np.float64)
+        each_loss = stored(arrays, "fit.each_loss", (count, outputs), np.float64)
+        counted = stored(arrays, "fit.counted", (count, outputs, 2), np.float64)
         if rows.min() < 1:
             raise ValueError(f"a batch of {rows.min()} rows")
         outs = tuple(
-            _stored(arrays, f"fit.outputs.{k}", (int(rows.sum()), node.width), self.runner.net.dtype)
+            stored(arrays, f"fit.outputs.{k}", (int(rows.sum()), node.width), self.runner.net.dtype)
             for k, node in enumerate(self.runner.net.outputs if self.runner.metrics else ())
         )
         ends = np.cumsum(rows)
@@ -140,6 +140,6 @@ class StreamFit(Fit):
         self._source.go_to(checks.as_count(position.state.get("place", 0), "place"))
 
 
-def _stored(arrays, name, shape, dtype):
+def stored(arrays, name, shape, dtype):
     """An array of a file, which may claim any shape: compared with one that takes no memory."""
     return checks.as_stored(arrays[name], np.broadcast_to(np.zeros((), dtype), shape), name)

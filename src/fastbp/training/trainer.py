@@ -18,22 +18,29 @@ from fastbp.callbacks.history import History
 from fastbp.callbacks.progress import ProgressBar
 from fastbp.data import splitting
 from fastbp.data.batches import Data
+from fastbp.data.streams import NO_ROWS
+from fastbp.distributed.groups import Group, as_group
+from fastbp.distributed.ranks import Ranks
 from fastbp.inputs import checks
 from fastbp.network.native import Native, of_trainer
 from fastbp.network.network import Network
 from fastbp.optimizers import optimizer as optimizers
 from fastbp.training import row_sets, trainer_file, training_data
 from fastbp.training.batch_runner import BatchRunner
+from fastbp.training.by_hand import StepInHalves
+from fastbp.training.by_row import RowByRow
 from fastbp.training.fit import Fit, Position
+from fastbp.training.group_fit import GroupCallbacks, GroupFit
+from fastbp.training.group_runner import GroupRunner
 from fastbp.training.measuring import resolve_metrics
 from fastbp.training.objective import Objective
 from fastbp.training.one_by_one import Online, move_to
 from fastbp.training.state import State, next_seed
 
-MADE = {"runner", "objective", "metrics", "chain", "_fast_path", "_fit", "online"}  # created again in a copy
+MADE = {"group", "runner", "objective", "metrics", "chain", "_fast_path", "_fit", "online"}  # created again in a copy
 
 
-class Trainer:
+class Trainer(StepInHalves, RowByRow):
     """Trains a network and keeps what training needs from one call to the next.
 
     Parameters
@@ -52,6 +59,14 @@ class Trainer:
         Names in `fastbp.metrics`, or functions (y, output) -> float.
     seed : int, optional
         Seed of the shuffling; if not given, that of the network and the number of batches it was trained on before.
+    group : Group, optional
+        The ranks that train together, each on its own rows: `fastbp.distributed` has adapters. All ranks call what one
+        calls, in the same order. None for training alone.
+    average_every : int, default=1
+        Number of steps after which the ranks' parameters are averaged; with 1 each step is that of the whole batch.
+    sync_batch_norm : bool, default=True
+        Whether `BatchNorm` takes the statistics of the whole batch; if not, each rank takes its own rows', and the
+        running averages are those of all.
 
     Examples
     --------
@@ -62,6 +77,8 @@ class Trainer:
     True
     """
 
+    group: Group | None = None  # a copy of a trainer has none
+
     def __init__(
         self,
         net: Network,
@@ -71,8 +88,13 @@ class Trainer:
         loss_weights: WeightsLike = None,
         metrics: MetricsLike = (),
         seed: int | None = None,
+        group: Group | None = None,
+        average_every: int = 1,
+        sync_batch_norm: bool = True,
     ):
         checks.instance(net, Network, "net")
+        self.group = as_group(group)
+        self._together = checks.positive_int(average_every, "average_every"), bool(sync_batch_norm)
         self.recipe = {"loss": loss, "metrics": metrics}
         self._loss_weights = loss_weights
         self.optimizer = optimizers.Optimizer.classes.resolve(optimizer)
@@ -90,7 +112,11 @@ class Trainer:
         self.metrics = resolve_metrics(self.recipe["metrics"], self.objective)
         self.runner = BatchRunner(net, self.objective, self.metrics, self.optimizer)
         self.chain = self.runner.chain
-        self._fast_path = net.programs.fast_path(self.objective.terms, self.chain)
+        self._fast_path = None
+        if self.group is None:
+            self._fast_path = net.programs.fast_path(self.objective.terms, self.chain)
+        else:
+            self.runner = GroupRunner(self.runner, Ranks(self.group), *self._together)
 
     def step(self, X: Arrays, y: Arrays, sample_weight: WeightsOf = None, *, threads: int | None = None) -> float:
         """Train on one batch: forward, loss, backward and update in one call of the engine.
@@ -98,7 +124,7 @@ class Trainer:
         Parameters
         ----------
         X : array of shape (rows, inputs), or a tuple of them
-            The inputs; a tuple for several.
+            The inputs; a tuple for several. In a group X and y may be None, where a rank has no rows.
         y : array of labels or values, or a tuple of them
             The targets; a tuple for several outputs.
         sample_weight : array of shape (rows,) or of y's shape, or a tuple of them, optional
@@ -117,6 +143,8 @@ class Trainer:
             If the loss or the update is not finite.
         """
         net = self.net
+        if isinstance(self.runner, GroupRunner):
+            return self.runner.step(self.rng, X, y, sample_weight, threads)
         if self._fast_path is not None and sample_weight is None:
             done = self._fast_path.step(X, y, self.optimizer.next_rate(self.chain.t), threads)
             if type(done) is float:
@@ -249,29 +277,45 @@ class Trainer:
         >>> list(history.history), history.epoch
         (['loss', 'mae'], [0, 1, 2])
         """
-        if validation_split is not None:
-            parts = splitting.part(validation_split, X, y, sample_weight, validation_data)
-            X, y, sample_weight, validation_data = parts
-        told = checks.instances(callbacks, Callback, "callbacks")
-        given = (sample_weight, class_weight), check_finite, steps_per_epoch, augment
-        data, validation = row_sets.data_of(self.runner, X, y, *given, (validation_data, validation_steps))
-        epochs = checks.positive_int(epochs, "epochs")
-        batch_size = checks.positive_int(batch_size, "batch_size")
-        validation_freq = checks.positive_int(validation_freq, "validation_freq")
-        threads = checks.as_threads(threads)
-        history = History(row_sets.logged(data, validation, self.metrics))
-        if seed is not None:
-            self.rng = np.random.default_rng(checks.as_seed(seed))
-        history.params = {"epochs": epochs, "batch_size": batch_size, "rows": getattr(data, "rows", None)}
-        if augment is not None:
-            rest = self.rng, self.runner.checked, check_finite
-            data = training_data.augmented(data, augment, batch_size, shuffle, *rest)
-        rest = Callbacks(self, [*told, *[ProgressBar()] * bool(progress)]), history, threads, validation_freq
-        fit = row_sets.kind_of_fit(data)(self.runner, self.rng, data, validation, batch_size, shuffle, *rest)
-        position = trainer_file.resumed(self, resume, fit.check)
-        self._fit = fit
+        together = self.runner if isinstance(self.runner, GroupRunner) else None
+
+        def prepared(validated: bool = False) -> tuple[Fit, Position | None]:
+            Xt, yt, weights, validation = X, y, sample_weight, validation_data
+            if validation_split is not None:
+                Xt, yt, weights, validation = splitting.part(validation_split, Xt, yt, weights, validation)
+            check = self.runner.checked
+            if together and training_data.without_rows(Xt, yt):
+                data: Any = NO_ROWS
+                watched = training_data.to_validate_on(check, validation, check_finite, validation_steps)
+            else:
+                given = (weights, class_weight), check_finite, steps_per_epoch, augment
+                data, watched = row_sets.data_of(self.runner, Xt, yt, *given, (validation, validation_steps))
+            if validated and watched is None:
+                watched = NO_ROWS
+            size = checks.positive_int(batch_size, "batch_size")
+            callbacks_ = [*checks.instances(callbacks, Callback, "callbacks"), *[ProgressBar()] * bool(progress)]
+            told = GroupCallbacks(self, callbacks_, together) if together else Callbacks(self, callbacks_)
+            history = History(row_sets.logged(data, watched, self.metrics))
+            history.params = {"epochs": checks.positive_int(epochs, "epochs"), "batch_size": size}
+            history.params["rows"] = None if together else getattr(data, "rows", None)
+            rest = checks.as_threads(threads), checks.positive_int(validation_freq, "validation_freq")
+            if seed is not None:
+                self.rng = np.random.default_rng(checks.as_seed(seed))
+            if augment is not None:
+                rng = together.rng if together else self.rng
+                data = training_data.augmented(data, augment, size, shuffle, rng, check, check_finite)
+            kind: Any = GroupFit if together else row_sets.kind_of_fit(data)
+            fit = kind(self.runner, self.rng, data, watched, size, shuffle, told, history, *rest)
+            return fit, trainer_file.resumed(self, resume, fit.check)
+
+        if together:
+            watches = validation_data is not None or validation_split is not None
+            self._fit, position = together.prepared(prepared, self.rng, watches)
+        else:
+            self._fit, position = prepared()
+        history = self._fit.history
         try:
-            fit.epochs(epochs, position)
+            self._fit.epochs(history.params["epochs"], position)
         finally:
             self._fit = None
         return history
@@ -309,73 +353,6 @@ class Trainer:
     def place(self) -> tuple[State, Position | None]:
         """What the training goes on from, and the position of the current fit, if any, of one step."""
         return (self.state(), None) if self._fit is None else self._fit.place(self.state)
-
-    def learn_one(self, x: Mapping[Any, Any], y: Any) -> None:
-        """Train on one sample, a dict of features as in River.
-
-        Features take the columns of X in the order in which they come, labels the classes. When there are none left,
-        the net grows: `net` is then another network with the same numbers in its corner, and with new weights that
-        start as their initializer says and optimizer state 0; outputs of rows without what is new stay as they were.
-        A feature that a row does not have is 0. One thread at a time may call it.
-
-        Parameters
-        ----------
-        x : dict from feature to number
-            The row; a feature that it does not have is 0.
-        y : label, bool or number
-            A label of any kind for a loss of classes, a bool or 0 and 1 for `binary_cross_entropy`, else a number; an
-            array of them for several outputs.
-
-        Raises
-        ------
-        DivergenceError
-            If the loss or the update is not finite.
-
-        Examples
-        --------
-        >>> from fastbp import Dense, Input, Sequential, Trainer
-        >>> trainer = Trainer(Sequential(Input(1), Dense(1), seed=0), "cross_entropy", "sgd")
-        >>> for word, label in [("rain", "wet"), ("sun", "dry")] * 50:
-        ...     trainer.learn_one({word: 1.0}, label)
-        >>> trainer.predict_one({"rain": 1.0}), trainer.net["dense_1"].W.shape
-        ('wet', (2, 2))
-        """
-        online = self.online
-        (self._rows if online is None else online).learn(x, y)
-
-    def predict_one(self, x: Mapping[Any, Any]) -> Any:
-        """The output for one row: the likeliest label (None if there is none), a bool, a number, or an array of them.
-
-        Parameters
-        ----------
-        x : dict from feature to number
-            Features that `learn_one` has not seen do not count.
-
-        Returns
-        -------
-        label, bool, float or ndarray of shape (outputs,)
-        """
-        return self._rows.value(x)
-
-    def predict_proba_one(self, x: Mapping[Any, Any]) -> dict[Any, float]:
-        """The probability of each label seen so far; of False and True for one logit.
-
-        Parameters
-        ----------
-        x : dict from feature to number
-            The row; a feature that it does not have is 0.
-
-        Returns
-        -------
-        dict from label to float
-        """
-        return self._rows.shares(x)
-
-    @property
-    def _rows(self):
-        if self.online is None:
-            self.online = self._new_online()
-        return self.online
 
     def _new_online(self, *known):
         return Online(self.net, self.objective.losses[0], self.step, partial(move_to, self), *known)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.data.batches import Data
+from fastbp.data.batches import Chosen, Data
 from fastbp.data.streams import Augmented, Slices, Stream, as_batches, is_batches
 from fastbp.inputs import checks
 from fastbp.losses.loss import Loss
@@ -42,6 +42,14 @@ def to_train_on(
         raise ValueError(f"class_weight {class_weight!r} wants all of y; for batches pass a dict")
     steps = None if steps is None else checks.positive_int(steps, "steps_per_epoch")
     return Stream(as_batches(X, "X"), partial(check, part=True), steps)
+
+
+def without_rows(X: Any, y: Any) -> bool:
+    """Whether a rank of a group has no rows: no X, or an empty one."""
+    if X is None or y is None:
+        return X is None and y is None
+    first = X[0] if isinstance(X, tuple) else X
+    return len(first) == 0 if hasattr(first, "__len__") else False
 
 
 def to_validate_on(check: Check, data: Any, check_finite: bool, steps: int | None) -> Data | Stream | None:
@@ -86,22 +94,30 @@ def checked(
     training: bool = False,
 ) -> Data:
     """Arrays, or a part of the data, as data of a network and its objective."""
+    X, chosen = X if isinstance(X, Chosen) else (X, None)
     xs = net.as_sources(X, check_finite, name.format("X"))
     rows = len(xs[0])
     ts = objective.targets(y, rows, name.format("y"))
     weights = objective.weights(sample_weight, ts, name.format("sample_weight"), part=part, training=training)
     if class_weight is not None:
-        weights = weighted_by_class(class_weight, objective, ts, weights, net.dtype, part)
-    return Data(xs, ts, weights)
+        weights = weighted_by_class(class_weight, objective, ts, weights, net.dtype, part, chosen)
+    return Data(xs, ts, weights, chosen)
 
 
 def weighted_by_class(
-    class_weight, objective: Objective, ts: tuple, weights: tuple | None, dtype: np.dtype, part: bool
+    class_weight,
+    objective: Objective,
+    ts: tuple,
+    weights: tuple | None,
+    dtype: np.dtype,
+    part: bool,
+    chosen: np.ndarray | None = None,
 ) -> tuple:
     """The weights times those of each row's class: a dict from label to weight, or "balanced"."""
     labels, classes = _labels(objective, ts)
     if isinstance(class_weight, str) and class_weight == "balanced":
-        counts = np.bincount(labels[labels != MISSING], minlength=classes)
+        seen = labels if chosen is None else labels[chosen]
+        counts = np.bincount(seen[seen != MISSING], minlength=classes)
         of_class = counts.sum() / (max(1, np.count_nonzero(counts)) * np.maximum(counts, 1))
     else:
         of_class = checks.as_class_weight(class_weight, classes)

@@ -56,6 +56,11 @@ def _erf(X):
     return X.op("Erf")
 
 
+def normal_cdf(X: Any) -> Any:
+    """The share of a normal distribution below X, in ONNX."""
+    return (_erf(X * math.sqrt(0.5)) + 1.0) * 0.5
+
+
 def _gelu(X, approximate):
     def formula():
         if approximate == "none":

@@ -14,7 +14,7 @@ from fastbp.files import safetensors
 from fastbp.network.network import Network
 from fastbp.writers import steps
 from fastbp.writers.activation_formats import FORMATS
-from fastbp.writers.c_table import DENSE, FORM, IMPOSSIBLE, KINDS, Names
+from fastbp.writers.c_table import FORM, FUNCTIONS, IMPOSSIBLE, KINDS, Names
 from fastbp.writers.steps import INPUT, Step
 
 KEYWORDS = (
@@ -44,7 +44,7 @@ class _Writer:
     def __init__(self, net: Network, found: list[Step], name: str):
         self.net, self.found, self.name = net, found, name
         self.single = net.dtype == np.float32
-        self.inputs, self.outputs = steps.ends(net)
+        self.inputs, self.outputs = steps.ends(net, KINDS)
         self.arrays: dict[str, str] = {}  # names in C by our full names
         self.functions: dict[str, str] = {}
         self.sizes: list[int] = []
@@ -62,7 +62,7 @@ class _Writer:
         return "\n".join(
             [
                 *self.head(),
-                *(["#include <math.h>"] if "F(" in used else []),
+                *(["#include <math.h>"] if "F(" in used or "log_det(" in used else []),
                 "",
                 f"typedef {kind} real;",
                 *macros,
@@ -76,11 +76,17 @@ class _Writer:
                 "{",
                 *(["    int i;"] if any("(i = 0" in line for line in body) else []),
                 *buffers,
+                *self.unused(body),
                 *body,
                 "}",
                 "",
             ]
         )
+
+    def unused(self, body: list[str]) -> list[str]:
+        """Casts of inputs that no line reads, as where all outputs are constant."""
+        named = [f"x{k + 1 if len(self.inputs) > 1 else ''}" for k in range(len(self.inputs))]
+        return [f"    (void){x};" for x in named if not re.search(rf"\b{x}\b", "\n".join(body))]
 
     def head(self) -> list[str]:
         """A comment: what the file is and what it wants."""
@@ -161,8 +167,9 @@ class _Writer:
 
     def block(self, step: Step, places: dict[int, str]) -> list[str]:
         """The lines of one step."""
-        if step.kind == "dense":
-            self.functions["dense"] = DENSE
+        if step.kind in FUNCTIONS:
+            most = max(len(each.parents) for each in self.found if each.kind in FUNCTIONS)
+            self.functions[FUNCTIONS[step.kind]] = FUNCTIONS[step.kind].replace("MOST", str(most))
         p = {}
         for name in step.arrays:
             full = f"{step.layer.name}.{name}"
@@ -174,7 +181,7 @@ class _Writer:
         if activation != "linear":
             lines = [*lines, self.activated(activation, step, names)]
         title = f"    /* {_plain(step.name)}: {_plain(step.layer.describe())} */"
-        braces = any(line.startswith("real ") for line in lines)
+        braces = any(line.startswith(("real ", "const ")) for line in lines)
         lines = ["{", *lines, "}"] if braces else lines
         return [title, *(f"    {line}" for line in lines)]
 

@@ -5,11 +5,10 @@ the function of math.h for it.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
-from fastbp.writers.steps import Step
+from fastbp.writers.steps import Step, taken_apart
 
 FORM = "C"
 # A dense layer's product; the only function in the C file that is not an activation.
@@ -22,6 +21,44 @@ static void dense(const real *W, const real *b, const real *x, real *y, int inpu
         for (j = 0; j < units; j++) y[j] += x[i] * W[i * units + j];
 }
 """
+# Elimination with partial pivoting, in double; for the inverse each column of the identity is solved for.
+LOG_DET = """\
+static double log_det(const real **x, real *y, int n)
+{
+    double A[MOST][MOST];
+    double v[MOST], total = 0, t;
+    int rows[MOST], i, j, k, best;
+    for (i = 0; i < n; i++) {
+        rows[i] = i;
+        for (j = 0; j < n; j++) A[i][j] = x[j][i];
+    }
+    for (k = 0; k < n; k++) {
+        best = k;
+        for (i = k + 1; i < n; i++)
+            if (fabs(A[i][k]) > fabs(A[best][k])) best = i;
+        i = rows[k], rows[k] = rows[best], rows[best] = i;
+        for (j = 0; j < n; j++) t = A[k][j], A[k][j] = A[best][j], A[best][j] = t;
+        total += log(fabs(A[k][k]));
+        for (i = k + 1; i < n; i++) {
+            A[i][k] /= A[k][k];
+            for (j = k + 1; j < n; j++) A[i][j] -= A[i][k] * A[k][j];
+        }
+    }
+    for (k = 0; y && k < n; k++) {
+        for (i = 0; i < n; i++) {
+            v[i] = rows[i] == k;
+            for (j = 0; j < i; j++) v[i] -= A[i][j] * v[j];
+        }
+        for (i = n - 1; i >= 0; i--) {
+            for (j = i + 1; j < n; j++) v[i] -= A[i][j] * v[j];
+            v[i] /= A[i][i];
+        }
+        for (i = 0; i < n; i++) y[k * n + i] = (real)v[i];
+    }
+    return total;
+}
+"""
+FUNCTIONS = {"dense": DENSE, "log_det": LOG_DET, "inverse": LOG_DET}
 
 
 class Names:
@@ -144,14 +181,37 @@ def _prelu(step: Step, names: Names) -> list[str]:
     return [f"for (i = 0; i < {step.width}; i++) {names.y}[i] = {x} <= 0 ? {alpha} * {x} : {x};"]
 
 
-def _derivative(step: Step, *given: Any) -> Any:
-    """Nothing: `derivative_steps` has put other steps in its place."""
-    raise AssertionError(step.name)
+def _matrix(kind: str) -> Callable:
+    """Log |det| of the matrix with the inputs as columns, or its inverse's transpose."""
+
+    def write(step: Step, names: Names) -> list[str]:
+        n, found = len(names.xs), f"const real *columns[] = {{{', '.join(names.xs)}}};"
+        if kind == "inverse":
+            return [found, f"log_det(columns, {names.y}, {n});"]
+        return [found, f"{names.y}[0] = (real)log_det(columns, 0, {n});"]
+
+    return write
+
+
+def _square_product(step: Step, names: Names) -> list[str]:
+    """A B of two square matrices, B turned where `step` is 2."""
+    n, (a, b) = step.settings["first"], names.xs
+    other = "i % N * N + k" if step.settings["step"] == 2 else "k * N + i % N"
+    term = f"{a}[i / N * N + k] * {b}[{other}]".replace("N", str(n))
+    return [
+        "real total;",
+        f"for (i = 0; i < {n * n}; i++) {{",
+        "    int k;",
+        "    total = 0;",
+        f"    for (k = 0; k < {n}; k++) total += {term};",
+        f"    {names.y}[i] = total;",
+        "}",
+    ]
 
 
 # kind: (step, names) -> lines; an empty list for what passes its input through
 KINDS: dict[str, Callable[[Step, Names], list[str]]] = {
-    "derivative": _derivative,
+    "derivative": taken_apart,
     "dense": _dense,
     "activation": _each("X[i]"),
     "dropout": _each("X[i]"),
@@ -175,5 +235,12 @@ KINDS: dict[str, Callable[[Step, Names], list[str]]] = {
     "layer_norm": _norm(True),
     "rms_norm": _norm(False),
     "batch_norm": _batch_norm,
+    "slope_threshold": _each("X[i] > ALPHA"),
+    "slope_gelu": _each(
+        "K(0.5) * F(erfc)(-X[i] * K(0.7071067811865476)) + X[i] * F(exp)(K(-0.5) * X[i] * X[i]) * K(0.3989422804014327)"
+    ),
+    "log_det": _matrix("log_det"),
+    "inverse": _matrix("inverse"),
+    "square_product": _square_product,
 }
 IMPOSSIBLE = {"python": "its functions are Python's"}

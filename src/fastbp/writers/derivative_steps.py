@@ -1,9 +1,12 @@
-"""Networks with derivatives as the writers see them: in kinds of op that every format has.
+"""Networks with derivatives as the writers see them: in kinds of op that a format has.
 
-Slopes of activations are written in other activations and arithmetic, so that a format needs nothing new; derivatives
-of these follow by the engine's tangent rules. Rows of W are constants, W' is a dense layer's matrix of its own.
+Slopes of activations are written in other activations, arithmetic and steps from 0 to 1; derivatives of these follow
+by the engine's tangent rules. Where a format has no parameters of its own to share, rows of W are constants and W' is
+a dense layer's matrix; where it has no determinant, one is written by minors.
 """
 
+from collections.abc import Collection
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -12,9 +15,10 @@ from fastbp import _engine
 from fastbp.network.expansion import translated
 from fastbp.network.network import Network
 from fastbp.network.structure import offsets_in
+from fastbp.writers.activation_formats import SELU
 
 
-class _Part:
+class Part:
     """A part of a derivative in the place of a layer: its name and kind."""
 
     def __init__(self, name: str, kind: str):
@@ -28,15 +32,20 @@ class _Part:
         return f"<{self.kind} of a derivative, {self.name}>"
 
 
-class _PlainGraph(_engine.DerivativeGraph):
-    """A graph of derivatives without kinds of op that only the engine has."""
+OWN = {"weight_row", "transposed", "scale", "scatter", "interleave", "log_det", "inverse", "square_product"}
+MOST_MINORS = 6  # columns of a determinant by minors, of which there are 2 to this power
 
-    def __init__(self, params: np.ndarray):
+
+class _PlainGraph(_engine.DerivativeGraph):
+    """A graph of derivatives without kinds of op that a format lacks; `kinds` are those that it has."""
+
+    def __init__(self, params: np.ndarray, kinds: Collection[str]):
         super().__init__()
         self.params = params
+        self.own = OWN.intersection(kinds)
 
     def op(self, kind, parents, width=None, offsets=(), along=False, **settings):
-        made = getattr(self, f"_{kind}", None)
+        made = None if kind in self.own else getattr(self, f"_{kind}", None)
         if made is None:
             return super().op(kind, parents, width, offsets, along, **settings)
         return made(list(parents), width, offsets, settings)
@@ -85,15 +94,68 @@ class _PlainGraph(_engine.DerivativeGraph):
         return self.op("concatenate", parts, width)
 
     def _prelu(self, parents, width, offsets, settings):
-        if len(parents) > 1:
-            raise ValueError("derivatives of a prelu have no form in other formats")
-        return super().op("prelu", parents, width, offsets, **settings)
+        if len(parents) == 1 or "weight_row" in self.own:
+            return super().op("prelu", parents, width, offsets, **settings)
+        Z, T = parents  # Z chooses the slope
+        size = settings.get("columns", 1)
+        alpha = np.broadcast_to(self.params[offsets[0] : offsets[0] + size], self.widths[Z])
+        below = self.times(self.affine(self.above(Z), -1.0, 1.0), self.row(alpha))
+        return self.times(T, self.op("add", [self.above(Z), below], alpha=1.0))
+
+    def _winner(self, parents, width, offsets, settings):
+        *xs, Y = parents
+        equal = [self.affine(self.above(self.f("abs", self.op("subtract", [x, Y]))), -1.0, 1.0) for x in xs]
+        return self.op("divide", [equal[settings["first"]], self.sum(equal)])
+
+    def _log_det(self, parents, width, offsets, settings):
+        size = len(parents)
+        if size > MOST_MINORS:
+            raise ValueError(f"a logdet of {size} columns has no form in this format, which has at most {MOST_MINORS}")
+        entries = [[self.op("slice", [t], 1, first=o, step=1) for t in parents] for o in range(size)]
+        minors = {(i,): entries[0][i] for i in range(size)}  # of the first rows, by columns
+        for o in range(1, size):
+            minors = {
+                columns: self.sum([
+                    self.scaled(self.times(entries[o][i], minors[columns[:k] + columns[k + 1 :]]), (-1.0) ** (o + k))
+                    for k, i in enumerate(columns)
+                ])
+                for columns in combinations(range(size), o + 1)
+            }  # fmt: skip
+        return self.op("log", [self.f("abs", minors[tuple(range(size))])])
 
     def _reciprocal_root(self, parents, width, offsets, settings):
         return self.op("power", [self.affine(parents[0], 1.0, settings["alpha"])], alpha=-0.5)
 
     def _slope(self, parents, width, offsets, settings):
-        return self.slope(*parents, settings)
+        made, Z = self.slope(*parents, settings), parents[0]
+        if settings.get("step", 1) == 2 and settings["activation"] == "gelu":
+            phi = self.affine(self.f("gaussian", self.affine(Z, np.sqrt(0.5))), 1 / np.sqrt(2 * np.pi))
+            return self.times(self.affine(self.times(Z, Z), -1.0, 2.0), phi)
+        for _ in range(settings.get("step", 1) - 1):
+            made = self.or_zero(self.tangent(made, self.along(Z, self.ones(Z))), self.widths[Z])
+        return made
+
+    def ones(self, t: int) -> int:
+        """A row of ones, as wide as a tensor."""
+        return self.row(np.ones(self.widths[t]))
+
+    def above(self, t: int, edge: float = 0.0) -> int:
+        """1 where a tensor is above the edge, else 0: the slope of a threshold."""
+        return super().op("slope", [t, t], activation="threshold", alpha=float(edge))
+
+    def within(self, t: int, low: float, high: float) -> int:
+        """1 in low ... high without low, else 0."""
+        return self.op("subtract", [self.above(t, low), self.above(t, high)])
+
+    def below(self, t: int, slope: int) -> int:
+        """1 above 0, else the slope that is given."""
+        above = self.above(t)
+        return self.op("add", [above, self.times(self.affine(above, -1.0, 1.0), slope)], alpha=1.0)
+
+    def decay(self, t: int, scale: float, slope: float) -> int:
+        """Slope exp(t / scale) where t is not above 0."""
+        low = self.times(t, self.affine(self.above(t), -1.0, 1.0))
+        return self.affine(self.f("exp", self.affine(low, 1 / scale)), slope)
 
     def _jet(self, parents, width, offsets, settings):
         Z, Y = parents[:2]
@@ -101,8 +163,7 @@ class _PlainGraph(_engine.DerivativeGraph):
         slope = self.slope(Z, Y, settings)
         terms = [] if given is None else [self.times(slope, parents[given])]
         if pairs:
-            ones = self.row(np.ones(self.widths[Z]))
-            curvature = self.tangent(slope, self.along(Z, ones))
+            curvature = self.tangent(slope, self.along(Z, self.ones(Z)))
             squares = [self.scaled(self.times(parents[i], parents[j]), float(weight)) for i, j, weight in pairs]
             terms += [] if curvature is None else [self.times(curvature, self.sum(squares))]
         return self.sum(terms)
@@ -114,7 +175,7 @@ class _PlainGraph(_engine.DerivativeGraph):
             raise ValueError(
                 f"derivatives of {name} have no form in other formats; those with one: {', '.join(SLOPES)}"
             )
-        return SLOPES[name](self, Z, Y, settings.get("alpha", 0.0))
+        return SLOPES[name](self, Z, Y, settings.get("alpha", 0.0), settings.get("beta", 0.0))
 
 
 def _gated(graph, Z, s, dw):
@@ -122,36 +183,75 @@ def _gated(graph, Z, s, dw):
     return graph.op("add", [s, graph.affine(graph.times(Z, s, graph.affine(s, -1.0, 1.0)), dw)], alpha=1.0)
 
 
-def _mish(graph, Z, Y, a):
+def _gelu_tanh(graph, Z):
+    c = np.sqrt(8 / np.pi)
+    moved = graph.affine(graph.times(Z, Z), c * 3 * 0.044715, c)
+    s = graph.f("sigmoid", graph.times(Z, graph.affine(graph.times(Z, Z), c * 0.044715, c)))
+    return graph.op("add", [s, graph.times(Z, s, graph.affine(s, -1.0, 1.0), moved)], alpha=1.0)
+
+
+def _hard_swish(graph, Z):
+    inner = graph.times(graph.within(Z, -3.0, 3.0), graph.affine(Z, 1 / 3, 0.5))
+    return graph.op("add", [graph.above(Z, 3.0), inner], alpha=1.0)
+
+
+def _shrink(graph, Z, edge):
+    return graph.affine(graph.within(Z, -edge, edge), -1.0, 1.0)
+
+
+def _reciprocal(graph, Z, scale):
+    """Scale / (1 + |z|)^2; the size of z by its left sign, whose slope at 0 is -1."""
+    size = graph.times(Z, graph.affine(graph.above(Z), 2.0, -1.0))
+    return graph.affine(graph.op("power", [graph.affine(size, 1.0, 1.0)], alpha=-2.0), scale)
+
+
+def _mish(graph, Z):
     t = graph.f("tanh", graph.f("softplus", Z, alpha=1.0))
     moved = graph.times(Z, graph.affine(graph.times(t, t), -1.0, 1.0), graph.f("sigmoid", Z))
     return graph.op("add", [t, moved], alpha=1.0)
 
 
-# The slope of each activation: (graph, Z, Y, alpha) -> tensor.
+# The slope of each activation: (graph, Z, Y, alpha, beta) -> tensor.
 SLOPES = {
-    "tanh": lambda g, Z, Y, a: g.affine(g.times(Y, Y), -1.0, 1.0),
-    "sigmoid": lambda g, Z, Y, a: g.times(Y, g.affine(Y, -1.0, 1.0)),
-    "log_sigmoid": lambda g, Z, Y, a: g.f("sigmoid", g.affine(Z, -1.0)),
-    "exp": lambda g, Z, Y, a: Y,
-    "sin": lambda g, Z, Y, a: g.f("cos", Z),
-    "cos": lambda g, Z, Y, a: g.affine(g.f("sin", Z), -1.0),
-    "square": lambda g, Z, Y, a: g.affine(Z, 2.0),
-    "softplus": lambda g, Z, Y, a: g.f("sigmoid", g.affine(Z, a)),
-    "squareplus": lambda g, Z, Y, a: g.affine(
+    "tanh": lambda g, Z, Y, a, b: g.affine(g.times(Y, Y), -1.0, 1.0),
+    "sigmoid": lambda g, Z, Y, a, b: g.times(Y, g.affine(Y, -1.0, 1.0)),
+    "log_sigmoid": lambda g, Z, Y, a, b: g.f("sigmoid", g.affine(Z, -1.0)),
+    "exp": lambda g, Z, Y, a, b: Y,
+    "sin": lambda g, Z, Y, a, b: g.f("cos", Z),
+    "cos": lambda g, Z, Y, a, b: g.affine(g.f("sin", Z), -1.0),
+    "square": lambda g, Z, Y, a, b: g.affine(Z, 2.0),
+    "softplus": lambda g, Z, Y, a, b: g.f("sigmoid", g.affine(Z, a)),
+    "squareplus": lambda g, Z, Y, a, b: g.affine(
         g.times(Z, g.op("power", [g.affine(g.times(Z, Z), 1.0, a)], alpha=-0.5)), 0.5, 0.5
     ),
-    "gaussian": lambda g, Z, Y, a: g.affine(g.times(Z, Y), -2.0),
-    "tanh_shrink": lambda g, Z, Y, a: g.op("power", [g.f("tanh", Z)], alpha=2.0),
-    "silu": lambda g, Z, Y, a: _gated(g, Z, g.f("sigmoid", Z), 1.0),
-    "quick_gelu": lambda g, Z, Y, a: _gated(g, Z, g.f("sigmoid", g.affine(Z, 1.702)), 1.702),
-    "mish": _mish,
+    "gaussian": lambda g, Z, Y, a, b: g.affine(g.times(Z, Y), -2.0),
+    "tanh_shrink": lambda g, Z, Y, a, b: g.op("power", [g.f("tanh", Z)], alpha=2.0),
+    "silu": lambda g, Z, Y, a, b: _gated(g, Z, g.f("sigmoid", Z), 1.0),
+    "quick_gelu": lambda g, Z, Y, a, b: _gated(g, Z, g.f("sigmoid", g.affine(Z, 1.702)), 1.702),
+    "mish": lambda g, Z, Y, a, b: _mish(g, Z),
+    "gelu": lambda g, Z, Y, a, b: _engine.DerivativeGraph.op(g, "slope", [Z, Y], activation="gelu"),
+    "gelu_tanh": lambda g, Z, Y, a, b: _gelu_tanh(g, Z),
+    "relu": lambda g, Z, Y, a, b: g.above(Z),
+    "relu6": lambda g, Z, Y, a, b: g.within(Z, 0.0, 6.0),
+    "leaky_relu": lambda g, Z, Y, a, b: g.affine(g.above(Z), 1.0 - a, a),
+    "elu": lambda g, Z, Y, a, b: g.below(Z, g.decay(Z, 1.0, a)),
+    "celu": lambda g, Z, Y, a, b: g.below(Z, g.decay(Z, a, 1.0)),
+    "selu": lambda g, Z, Y, a, b: g.affine(g.below(Z, g.decay(Z, 1.0, SELU[1])), SELU[0]),
+    "threshold": lambda g, Z, Y, a, b: g.above(Z, a),
+    "hard_tanh": lambda g, Z, Y, a, b: g.within(Z, a, b),
+    "hard_sigmoid": lambda g, Z, Y, a, b: g.affine(g.within(Z, -3.0, 3.0), 1 / 6),
+    "hard_swish": lambda g, Z, Y, a, b: _hard_swish(g, Z),
+    "soft_shrink": lambda g, Z, Y, a, b: _shrink(g, Z, a),
+    "hard_shrink": lambda g, Z, Y, a, b: _shrink(g, Z, a),
+    "softsign": lambda g, Z, Y, a, b: _reciprocal(g, Z, 1.0),
+    "elliot": lambda g, Z, Y, a, b: _reciprocal(g, Z, 0.5),
+    "abs": lambda g, Z, Y, a, b: g.op("subtract", [g.above(Z), g.above(g.affine(Z, -1.0))]),
 }
 
 
-def plain_ops(net: Network) -> tuple[list[tuple], list[int], list[int]]:
+def plain_ops(net: Network, kinds: Collection[str]) -> tuple[list[tuple], list[int], list[int]]:
     """(tensor, name, kind, parents, width, layer, settings, arrays) of each step; the tensors of inputs and outputs."""
-    graph = _PlainGraph(net.params)
+    graph = _PlainGraph(net.params, kinds)
     offsets = {part.start: name for name, (part, _) in net.slices.items()}
 
     places_of = {layer: offsets_in(net.slices, layer, str(layer.name)) for layer in net.layers}
@@ -165,14 +265,18 @@ def plain_ops(net: Network) -> tuple[list[tuple], list[int], list[int]]:
         node = named.get(made)
         name = f"derivatives_{made}" if node is None else node.name
         full = next((offsets[place] for place in places if place in offsets), None)
-        layer: Any = layers[full.partition(".")[0]] if full else _Part(name, kind)
+        layer: Any = layers[full.partition(".")[0]] if full else Part(name, kind)
         arrays = {}
         for parameter, place in zip(layer.parameters if full else (), places, strict=False):
             if place >= 0:
                 arrays[parameter] = layer.views[parameter]
-        if kind in ("transposed", "scatter"):
+        if kind == "slope":
+            kind, settings = f"slope_{settings['activation']}", {"alpha": settings.get("alpha", 0.0)}
+        if kind == "scatter":
+            settings = {**settings, "size": graph.widths[parents[0]]}
+        if kind in ("transposed", "scatter") and kind not in kinds:
             arrays = {"W": _matrix(graph, kind, parents, made, settings, arrays)}
-            layer, kind, settings = _Part(name, kind), "dense", {"activation": "linear"}
+            layer, kind, settings = Part(name, kind), "dense", {"activation": "linear"}
         found.append((made, name, kind, parents, graph.widths[made], layer, settings, arrays))
     return found, inputs, outputs
 

@@ -76,7 +76,7 @@ def model(net: Network, opset: int, labels: Sequence | None, zipmap: bool) -> An
         raise ValueError(f"opset must be in {LOWEST} ... {newest}, got {opset}")
     found = steps.require(net, FORM, KINDS, IMPOSSIBLE)
     graph = Graph(onnx, net.dtype, opset)
-    inputs, outputs = steps.ends(net)
+    inputs, outputs = steps.ends(net, KINDS)
     values = _body(graph, found, inputs)
     if labels is None:
         ends = [_end(graph, found[k], values, outputs[:place]) for place, k in enumerate(outputs)]

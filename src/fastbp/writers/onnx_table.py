@@ -4,12 +4,14 @@ An entry maps values of the graph to values, so composite functions are formulas
 opset has it and, in float64, onnxruntime implements it for float64; otherwise the formula beside it.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from fastbp.writers.steps import Step
+from fastbp.writers.activation_formats import normal_cdf
+from fastbp.writers.steps import Step, taken_apart
 
 FORM = "ONNX"
 LOWEST, USUAL = 13, 17  # opsets: the first with ReduceSum's axes as an input, and the first with LayerNormalization
@@ -138,14 +140,9 @@ def _each(kind: str) -> Callable:
     return write
 
 
-def _derivative(step: Step, *given: Any) -> Any:
-    """Nothing: `derivative_steps` has put other steps in its place."""
-    raise AssertionError(step.name)
-
-
 # kind: (step, X, parameters by name, more inputs) -> Y; X is any input for a kind that has none
 KINDS: dict[str, Callable[..., Value]] = {
-    "derivative": _derivative,
+    "derivative": taken_apart,
     "dense": lambda step, X, p: X.op("Gemm", *p.values()),
     "activation": lambda step, X, p: X,
     "dropout": lambda step, X, p: X,
@@ -169,5 +166,7 @@ KINDS: dict[str, Callable[..., Value]] = {
     "layer_norm": _layer_norm,
     "rms_norm": lambda step, X, p: _affine(X / ((X * X).mean() + step.alpha).op("Sqrt"), p),
     "batch_norm": _batch_norm,
+    "slope_threshold": lambda step, X, p, *Y: X.op("Greater", step.alpha).op("Cast", to=X.graph.code(X.graph.dtype)),
+    "slope_gelu": lambda step, X, p, *Y: normal_cdf(X) + X * (X * X * -0.5).exp() * (2 * math.pi) ** -0.5,
 }
 IMPOSSIBLE = {"python": "its functions stay in Python"}

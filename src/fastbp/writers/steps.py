@@ -45,10 +45,10 @@ class Step(NamedTuple):
         return range(first, first + self.width * step, step)
 
 
-def steps(net: Network) -> list[Step]:
-    """All nodes, each after its parents; of a net with derivatives what these are made of."""
+def steps(net: Network, kinds: Collection[str]) -> list[Step]:
+    """All nodes, each after its parents; of a net with derivatives what these are made of, of kinds that there are."""
     if has_derivatives(net):
-        return _with_derivatives(net)[0]
+        return _with_derivatives(net, kinds)[0]
     numbers = {node: k for k, node in enumerate(net.nodes)}
     return [_step(node, k, tuple(numbers[parent] for parent in node.parents)) for node, k in numbers.items()]
 
@@ -67,8 +67,8 @@ def has_derivatives(net: Network) -> bool:
     return any(node.layer is not None and node.layer.kind == "derivative" for node in net.nodes)
 
 
-def _with_derivatives(net):
-    found, inputs, outputs = plain_ops(net)
+def _with_derivatives(net, kinds):
+    found, inputs, outputs = plain_ops(net, kinds)
     numbers = {made: k for k, (made, *_) in enumerate(found)}
     made = [
         Step(k, name, kind, tuple(numbers[parent] for parent in parents), *rest)
@@ -77,19 +77,22 @@ def _with_derivatives(net):
     return made, [numbers[t] for t in inputs], [numbers[t] for t in outputs]
 
 
-def ends(net: Network) -> tuple[list[int], list[int]]:
+def ends(net: Network, kinds: Collection[str]) -> tuple[list[int], list[int]]:
     """The numbers of the steps that are inputs, and of those that are outputs, in the net's order."""
     if has_derivatives(net):
-        return _with_derivatives(net)[1:]
+        return _with_derivatives(net, kinds)[1:]
     numbers = {node: k for k, node in enumerate(net.nodes)}
     return [numbers[node] for node in net.inputs], [numbers[node] for node in net.outputs]
 
 
+def taken_apart(step: Step, *given: Any) -> Any:
+    """Of a derivative: `derivative_steps` has put other steps in its place."""
+    raise AssertionError(step.name)
+
+
 def require(net: Network, form: str, kinds: Collection[str], impossible: dict[str, str]) -> list[Step]:
     """The steps of a net, if a format has all of them."""
-    if has_derivatives(net) and "derivative" not in kinds:
-        raise ValueError(f"{net!r} cannot be written as {form}: {impossible['derivative']}")
-    found = steps(net)
+    found = steps(net, kinds)
     for step in found:
         for what, name, known in (
             ("op", step.kind, {INPUT, *kinds}),

@@ -15,6 +15,7 @@ from fastbp import _optional
 from fastbp.network.network import Network
 from fastbp.writers import steps
 from fastbp.writers.activation_formats import FORMATS
+from fastbp.writers.derivative_steps import Part
 from fastbp.writers.steps import Step
 
 FORM = "PyTorch"
@@ -58,6 +59,28 @@ def _constant(torch, step, X):
     return torch.full_like(X[:, :1], step.alpha).expand(-1, step.width)
 
 
+def _scatter(torch, step, X):
+    first, stride = step.settings["first"], step.settings["step"]
+    zero, places = torch.zeros_like(X[:, :1]), {first + j * stride: j for j in range(step.settings["size"])}
+    parts = [X[:, places[k] : places[k] + 1] if k in places else zero for k in range(step.width)]
+    return torch.cat(parts, dim=1)
+
+
+def _inverse(torch, step, *Xs):
+    return torch.linalg.inv(torch.stack(Xs, dim=2)).transpose(1, 2).flatten(1)
+
+
+def _square_product(torch, step, *Xs):
+    size = step.settings["first"]
+    A, B = (X.unflatten(1, (size, size)) for X in Xs)
+    return torch.matmul(A, B.transpose(1, 2) if step.settings["step"] == 2 else B).flatten(1)
+
+
+def _slope_gelu(torch, step, X, Y):
+    density = torch.exp(X * X * -0.5) * (2 * math.pi) ** -0.5
+    return 0.5 * torch.erfc(X * -math.sqrt(0.5)) + X * density
+
+
 # kind: (torch, step, one tensor a parent) -> tensor
 GATES: dict[str, Callable] = {
     "affine": lambda torch, step, X: X * step.alpha + step.beta,
@@ -74,9 +97,24 @@ GATES: dict[str, Callable] = {
     "power": lambda torch, step, X: torch.sqrt(X) if step.alpha == 0.5 else torch.pow(X, step.alpha),
     "log": lambda torch, step, X: torch.log(X),
     "sum": lambda torch, step, X: _scaled(torch.sum(X, dim=1, keepdim=True), step.alpha),
+    "scatter": _scatter,
+    "interleave": lambda torch, step, *Xs: torch.stack(Xs, dim=2).flatten(1),
+    "log_det": lambda torch, step, *Xs: torch.linalg.slogdet(torch.stack(Xs, dim=2))[1].unsqueeze(1),
+    "inverse": _inverse,
+    "square_product": _square_product,
+    "slope_threshold": lambda torch, step, X, Y: torch.gt(X, step.alpha).to(X.dtype),
+    "slope_gelu": _slope_gelu,
 }
-IMPOSSIBLE = {"python": "its functions know NumPy only", "derivative": "derivatives as nodes are not written"}
-KINDS = {"activation", "parameter", *MODULES, *GATES}
+# Ops of derivatives that share a layer's parameters: (torch, step, its parameters in PyTorch, tensors) -> tensor
+SHARED: dict[str, Callable] = {
+    "dense": lambda torch, step, p, X: torch.nn.functional.linear(X, p["W"]),
+    "weight_row": lambda torch, step, p, X: torch.zeros_like(X[:, :1]) + p["W"][:, step.settings["first"]] * step.alpha,
+    "transposed": lambda torch, step, p, X: torch.matmul(X, p["W"]),
+    "scale": lambda torch, step, p, X: X * p["gamma"] + p["beta"] if "beta" in p else X * p["gamma"],
+    "prelu": lambda torch, step, p, Z, T: torch.where(torch.gt(Z, 0), T, T * p["alpha"]),
+}
+IMPOSSIBLE = {"python": "its functions know NumPy only"}
+KINDS = {"activation", "derivative", "parameter", *MODULES, *GATES, *SHARED}
 
 
 def _scaled(X, scale):
@@ -87,7 +125,7 @@ def to_torch(net: Network):
     """The implementation of `Model.to_torch`."""
     torch = _optional.package("torch", "to_torch")
     found = steps.require(net, FORM, KINDS, IMPOSSIBLE)
-    inputs, outputs = steps.ends(net)
+    inputs, outputs = steps.ends(net, KINDS)
     writer = _Writer(torch, net.dtype, [found[k] for k in inputs])
     for step in found:
         writer.write(step)
@@ -110,14 +148,18 @@ class _Writer:
     def write(self, step: Step) -> None:
         """Add what a step is in PyTorch."""
         Xs = [self.values[parent] for parent in step.parents] or [self.rows]
-        if step.kind in MODULES:
+        if step.kind in SHARED and (step.kind not in MODULES or self.apart(step)):
+            Y = SHARED[step.kind](self.torch, step, self.shared(step), *Xs)
+        elif step.kind in MODULES:
             embeds = step.kind == "embedding"
-            Y = self.call(_name(step.name), lambda: self.made(step), Xs[0].long() if embeds else Xs[0])
+            name = _name(step.layer.name) if step.arrays else _name(step.name)
+            Y = self.call(name, lambda: self.made(step), Xs[0].long() if embeds else Xs[0])
             Y = Y.flatten(1) if embeds else Y
             if step.settings.get("activation", "linear") != "linear":
                 Y = self.activate(step, f"{_name(step.name)}_{step.settings['activation']}", Y)
         elif step.kind == "activation":
-            Y = self.activate(step, _name(step.name), Xs[0])
+            name = f"{step.name}_{step.settings['activation']}" if isinstance(step.layer, Part) else step.name
+            Y = self.activate(step, _name(name), Xs[0])
         elif step.kind == "parameter":
             Y = self.torch.zeros_like(self.rows[:, :1]) + self.parameter(step)
         elif step.kind in GATES:
@@ -134,6 +176,20 @@ class _Writer:
         options = dict(zip(row.names, (step.alpha, step.beta), strict=False))
         return self.call(name, lambda: getattr(self.torch.nn, row.module)(**options, **row.fixed), X)
 
+    def apart(self, step: Step) -> bool:
+        """Whether an op of a derivative takes parameters of a layer without being the layer."""
+        return len(step.parents) > 1 or (step.kind == "dense" and "b" in step.layer.views and "b" not in step.arrays)
+
+    def shared(self, step: Step) -> dict:
+        """The parameters of an op in the module of its layer, which is made if there is none."""
+        layer, name = step.layer, _name(step.layer.name)
+        if name not in self.modules:
+            arrays = {each: layer.views[each] for each in layer.fixed_shapes}
+            whole = step._replace(kind=layer.kind, settings=layer.op(0, step.width), arrays=arrays)
+            self.modules[name] = self.made(whole)
+        states = MODULES[layer.kind].states
+        return {each: self.proxy(self.graph.get_attr(f"{name}.{states[each]}")) for each in step.arrays}
+
     def made(self, step: Step):
         """The module of a layer, with copies of its parameters."""
         make, states = MODULES[step.kind]
@@ -145,7 +201,7 @@ class _Writer:
 
     def parameter(self, step: Step):
         """A parameter that is no module's, with a copy of the value."""
-        name, layer = _name(step.name), step.layer
+        name, layer = _name(step.layer.name), step.layer
         if name not in self.modules:
             value = self.torch.tensor(step.arrays["value"].tolist(), dtype=self.dtype)
             self.modules[name] = self.torch.nn.Parameter(value, requires_grad=layer.trainable)
@@ -165,7 +221,9 @@ class _Writer:
         chained = all(node.op == "call_module" and node.args == (node.prev,) for node in calls)
         if chained and last.args == (calls[-1] if calls else first,) and len(calls) == len(self.modules):
             return self.torch.nn.Sequential(OrderedDict(self.modules))
-        return self.fx.GraphModule(self.modules, self.graph)
+        shared = [str(node.target) for node in self.graph.nodes if node.op == "get_attr" and "." in str(node.target)]
+        parts = {target: self.modules[target.split(".")[0]].get_parameter(target.split(".")[1]) for target in shared}
+        return self.fx.GraphModule({**self.modules, **parts}, self.graph)
 
 
 def _turned(step: Step, array):

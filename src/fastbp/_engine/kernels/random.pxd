@@ -13,7 +13,7 @@ cdef inline uint64_t mixed(uint64_t x) noexcept nogil:
 
 cdef inline uint32_t row_key(const Op* op, const Context* context, Py_ssize_t n) noexcept nogil:
     """What the draws of a row begin with."""
-    return <uint32_t> mixed(mixed(mixed(context.seed) ^ context.step) ^ (op.key << 40) ^ <uint64_t> n)
+    return <uint32_t> mixed(mixed(mixed(context.seed) ^ context.step) ^ (op.key << 40) ^ (context.row + <uint64_t> n))
 
 
 cdef inline uint32_t draw(uint32_t key, Py_ssize_t j) noexcept nogil:

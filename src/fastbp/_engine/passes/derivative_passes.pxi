@@ -14,6 +14,7 @@ of the parameters is touched.
 cdef enum:
     SWEEP_ROWS = 128            # of a block, at most
     MOST_SEEDS = 16
+    MOST_PARENTS = 16           # whose rows a gradient of the parameters reads: layers/python_layer.py
     SWEEP_BYTES = 1 << 18       # that the widest tensor of a block holds for all its seeds, roughly
 
 cdef struct Sweep:
@@ -273,15 +274,16 @@ cdef void parameters_of_row(const Plan* plan, const Context* context, Py_ssize_t
     cdef Py_ssize_t k, u, item = plan.kernels.item
     cdef const Node* node
     cdef Op op
-    cdef Tensor[2] X
+    cdef Tensor[MOST_PARENTS] X
     for k in range(plan.n_nodes):
         node = plan.nodes + k
         if node.op.kind.gradient == NULL or node.op.frozen or node.weights < 0:
             continue
         op = node.op
-        for u in range(min(op.inputs, 2)):
+        for u in range(min(op.inputs, MOST_PARENTS)):
             X[u] = of_seed(&node.op.X[u], n, item)
         op.X, op.Z, op.dY = X, of_seed(&node.op.Z, n, item), of_seed(&node.op.dY, n, item)
+        op.Y = of_seed(&node.op.Y, n, item)
         op.dW, op.db = out + node.weights * item, out + node.bias * item if node.bias >= 0 else NULL
         op.adds_gradient, op.adds_bias = node.shares_gradient, node.shares_bias
         if node.live:

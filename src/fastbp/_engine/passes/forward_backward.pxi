@@ -262,6 +262,8 @@ cdef void forward_stages(Plan* plan, int threads) noexcept nogil:
         share(stage_task, plan, threads)
         if c < plan.n_coupled:
             share(couple_task, plan, threads)
+            if plan.meets:
+                meet(plan, plan.coupled[c], True)
 
 
 cdef void backward_stages(Plan* plan, int threads) noexcept nogil:
@@ -273,6 +275,8 @@ cdef void backward_stages(Plan* plan, int threads) noexcept nogil:
         share(stage_backward_task, plan, threads)
         if c > 0:
             share(couple_backward_task, plan, threads)
+            if plan.meets:
+                meet(plan, plan.coupled[c - 1], False)
 
 
 cdef void forward_pass(Plan* plan, int threads) noexcept nogil:
@@ -317,7 +321,7 @@ cdef double batch_loss(Plan* plan, int threads) noexcept nogil:
     for k in range(plan.n_sinks):
         port = plan.sinks + k
         port.targets.first, port.targets.order = plan.first, plan.order
-        port.scale = plan.kernels.loss_scale(&port.targets, plan.rows)
+        port.scale = plan.kernels.loss_scale(&port.targets, plan.rows) if plan.scales == NULL else plan.scales[k]
     plan.scale = plan.sinks.scale if plan.sinks.targets.weighted_mean else 1.0 / <double> plan.rows
     loss_pass(plan, threads)
     for k in range(plan.n_sinks):

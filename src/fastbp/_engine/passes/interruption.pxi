@@ -1,7 +1,8 @@
 """Ctrl-C in a long pass: the caller's thread looks for signals between two pieces of work; then all threads end.
 
 What the pass has computed so far is thrown away, and no parameter has moved: where phase two takes long, the whole
-gradient is formed before the first update.
+gradient is formed before the first update; where an optimizer works on large matrices, a copy of what its step changes
+is put back.
 """
 
 cdef double LOOK_EVERY = 0.05       # seconds from one look for signals to the next
@@ -26,6 +27,11 @@ cdef bint stops(const Plan* plan, const Context* context) noexcept nogil:
     return plan.stopped
 
 
+cdef bint asked(const Context* context) noexcept nogil:
+    """The same, for a kernel that takes long by itself."""
+    return stops(<const Plan*> context.plan, context)
+
+
 cdef inline Py_ssize_t rows_of_piece(const Plan* plan) noexcept nogil:
     """Rows that run through the widest layer between two looks, as far as the second-level cache wants them at all."""
     return max(16, min(<Py_ssize_t> BLOCK_ROWS, <Py_ssize_t> (PIECE / (2 * max(plan.products, 1.0)))) // 16 * 16)
@@ -44,9 +50,9 @@ cdef inline int pieces_of(const Plan* plan, const Node* node, int of) noexcept n
 
 
 cdef inline bint long_update(const Plan* plan, int threads) noexcept nogil:
-    """Whether the whole gradient is formed first, since forming it may be interrupted."""
+    """Whether the whole gradient is formed first, since forming it may be interrupted or fail."""
     cdef Py_ssize_t k
     for k in range(plan.n_nodes if plan.looks else 0):
         if plan.nodes[k].op.kind.gradient != NULL and pieces_of(plan, plan.nodes + k, threads) > 1:
             return True
-    return False
+    return plan.forms_first

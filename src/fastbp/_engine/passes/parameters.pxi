@@ -93,8 +93,30 @@ cdef bint gradients(Plan* plan, bint adds, int threads) noexcept nogil:
     return plan.rules == NULL or later_stages(plan, threads)
 
 
+cdef bint updated(Plan* plan, Chain chain, double loss, double lr, int threads) noexcept nogil:
+    """Phase two and three with a chain.  False if the update was not finite; if it stops or fails, all is as before."""
+    cdef long long t = chain.t
+    cdef double loss_before = chain.loss
+    cdef char* kept = NULL
+    cdef bint fine
+    chain.prepare(lr, loss, plan.scale)
+    chain.rules.averages_wait = plan.n_constrained > 0
+    if not chain.rules.collecting and long_matrices(&chain.rules):
+        kept = chain.keep(plan.params)
+        if kept != NULL:
+            plan.looks = plan.undone = True
+    fine = gradients(plan, False, threads)
+    if plan.stopped or plan.failed:
+        chain.t, chain.loss = t, loss_before
+        if kept != NULL:
+            chain.put_back(plan.params, kept)
+    plan.undone = False
+    free(kept)
+    return fine
+
+
 cdef bint formed_update(Plan* plan, int threads) noexcept nogil:
-    """The same where forming the gradient takes long and may be stopped: all of it, then the update."""
+    """The same where forming the gradient may be stopped or fail: all of it, then the update."""
     cdef Rules* rules = plan.rules
     cdef bint fine
     cdef char* averages = <char*> malloc(running_averages(plan, NULL, False))
@@ -104,16 +126,19 @@ cdef bint formed_update(Plan* plan, int threads) noexcept nogil:
         running_averages(plan, averages, False)
     plan.rules = NULL
     share(parameters_task, plan, threads)
-    plan.rules, fine = rules, not plan.stopped
-    if plan.stopped:
+    plan.rules, fine = rules, not plan.stopped and not plan.failed
+    if not fine:
         running_averages(plan, averages, True)
     free(averages)
-    if fine:
-        plan.formed, plan.looks = True, False       # an update is not given up half way
-        share(parameters_task, plan, threads)
-        plan.formed = False
-        fine = later_stages(plan, threads)
-    return fine
+    return fine and update_formed(plan, threads)
+
+
+cdef bint update_formed(Plan* plan, int threads) noexcept nogil:
+    """The update by the gradient that is there.  False if it was not finite."""
+    plan.formed, plan.looks = True, plan.undone     # an update is not given up half way
+    share(parameters_task, plan, threads)
+    plan.formed = False
+    return later_stages(plan, threads)
 
 
 cdef Py_ssize_t running_averages(const Plan* plan, char* store, bint back) noexcept nogil:
@@ -159,6 +184,8 @@ cdef bint later_stages(Plan* plan, int threads) noexcept nogil:
                 return False
         if rules.wants_matrices[rules.stage]:
             share(matrices_task, plan, threads)
+            if plan.stopped:
+                return False
         share(parameters_task, plan, threads)
         fine &= all_fine(plan, threads)
     if plan.n_constrained > 0:

@@ -1,8 +1,13 @@
 """Nodes that are computed by functions of Python's: they see NumPy arrays, and their errors end the pass.
 
 A pass holds no lock of the interpreter, and any of the pool's threads may come here, each with its own rows; so
-a function gets the batch in parts and must treat each row by itself.
+a function gets the batch in parts and must treat each row by itself. The gradient of a node's parameters, which
+lie one after the other, is asked for once, with all rows.
 """
+
+cdef enum Wanted:
+    FORWARD, BACKWARD, GRADIENT
+
 
 cdef class InPython:
     """The functions of a node, and the first error that they raised."""
@@ -27,23 +32,44 @@ cdef class InPython:
 
     cdef void backward(self, const Op* op, Py_ssize_t start, Py_ssize_t stop) except *:
         cdef Py_ssize_t u
+        if not any([op.dX[u].data != NULL for u in range(op.inputs)]):
+            return
         xs = [self.rows_of(&op.X[u], start, stop) for u in range(op.inputs)]
         dY, Y = self.rows_of(&op.dY, start, stop), self.rows_of(&op.Y, start, stop)
         for u, dX in enumerate(self.functions.backward_rows(dY, xs, Y, self.dtype)):
             if op.dX[u].data != NULL:
                 self.fill(&op.dX[u], dX, start, stop)
 
-    cdef void run(self, const Op* op, Py_ssize_t start, Py_ssize_t stop, bint forward):
+    cdef void gradient(self, const Op* op, Py_ssize_t N) except *:
+        """dW, over all rows, with what it holds already if the op adds."""
+        cdef Py_ssize_t u, i
+        xs = [self.rows_of(&op.X[u], 0, N) for u in range(op.inputs)]
+        dY, Y = self.rows_of(&op.dY, 0, N), self.rows_of(&op.Y, 0, N)
+        found = self.functions.gradient_rows(dY, xs, Y, self.dtype)
+        cdef Py_ssize_t size = len(found)
+        cdef const char* given = <const char*> address(found, found.nbytes)
+        if not op.adds_gradient:
+            memcpy(op.dW, given, size * self.plan.kernels.item)
+        elif self.plan.kernels.item == 8:
+            for i in range(size):
+                (<double*> op.dW)[i] += (<const double*> given)[i]
+        else:
+            for i in range(size):
+                (<float*> op.dW)[i] += (<const float*> given)[i]
+
+    cdef void run(self, const Op* op, Py_ssize_t start, Py_ssize_t stop, Wanted wanted):
         # After an error the pass goes on over what is left, to no purpose but to its end.
         if self.plan.failed:
             return
         self.error = None
         before = serve(self.lock)
         try:
-            if forward:
+            if wanted == FORWARD:
                 self.forward(op, start, stop)
-            else:
+            elif wanted == BACKWARD:
                 self.backward(op, start, stop)
+            else:
+                self.gradient(op, stop)
         except BaseException as error:
             self.error, self.plan.failed = error, True
         finally:
@@ -52,21 +78,30 @@ cdef class InPython:
 
 cdef void python_forward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     with gil:
-        (<InPython> op.owner).run(op, start, stop, True)
+        (<InPython> op.owner).run(op, start, stop, FORWARD)
 
 
 cdef void python_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     with gil:
-        (<InPython> op.owner).run(op, start, stop, False)
+        (<InPython> op.owner).run(op, start, stop, BACKWARD)
+
+
+cdef void python_gradient(const Op* op, const Context* context, Py_ssize_t N, Py_ssize_t start, Py_ssize_t stop,
+                          bint bias) noexcept nogil:
+    if start < stop:
+        with gil:
+            (<InPython> op.owner).run(op, 0, N, GRADIENT)
 
 
 cdef OpKind python_kind
 memset(&python_kind, 0, sizeof(OpKind))
 python_kind.name, python_kind.forward, python_kind.backward = b"python", python_forward, python_backward
+python_kind.gradient = python_gradient
 
 
 cdef InPython in_python(Program program, Node* node, functions):
     cdef InPython it = InPython.__new__(InPython)
     it.plan, it.functions, it.dtype = &program.plan, functions, program.dtype
     node.op.kind, node.op.owner = &python_kind, <void*> it
+    program.plan.forms_first |= len(functions.parameters) > 0
     return it

@@ -4,6 +4,9 @@ The elementwise part writes a direction into a state of its own; the chain is cu
 direction is made orthogonal by one thread, so no bit depends on how many there are.
 """
 
+cdef double PIECE = 5e9             # floating-point operations between two questions whether a product ends
+
+
 cdef void prepare_muon(const double* parameters, const Step* step, double* scalars) noexcept nogil:
     memcpy(scalars, parameters, 8 * sizeof(double))
 
@@ -44,11 +47,39 @@ cdef inline real* tensor_at(Tensor* T, real* memory, Py_ssize_t rows, Py_ssize_t
     return memory + size_of(rows, width)
 
 
+cdef inline Py_ssize_t rows_between(Py_ssize_t inner, Py_ssize_t columns) noexcept nogil:
+    """Rows of a product between two questions whether it ends; a multiple of 16, as blocks of rows are."""
+    return parts(<Py_ssize_t> (PIECE / (2.0 * inner * columns)), 16) * 16 + 16
+
+
+cdef inline bint ends(const Context* context) noexcept nogil:
+    return context.stops != NULL and context.stops(context)
+
+
+cdef bint forward_in_pieces(const Op* op, const Context* context, Py_ssize_t N) noexcept nogil:
+    """False if it ended early."""
+    cdef Py_ssize_t n = 0, step = rows_between(op.X.width, op.Y.width)
+    while n < N and not ends(context):
+        dense_forward(op, context, n, least(N, n + step))
+        n += step
+    return n >= N
+
+
+cdef bint backward_in_pieces(const Op* op, const Context* context, Py_ssize_t N) noexcept nogil:
+    cdef Py_ssize_t n = 0, step = rows_between(op.X.width, op.Y.width)
+    while n < N and not ends(context):
+        dense_backward(op, context, n, least(N, n + step))
+        n += step
+    return n >= N
+
+
 cdef void orthogonal(const double* scalars, void* A, Py_ssize_t I, Py_ssize_t O, void* work,
                      const Context* context) noexcept nogil:
     """X = A / |A|; some times X = a X + (b S + c S^2) X with S = X X': A's singular values go near 1 (Newton-Schulz).
 
     A is turned for it if it has more rows than columns, and at the end scaled as its shape wants.
+
+    Where it ends early, A is as it was.
     """
     cdef Py_ssize_t m = least(I, O), n = I if I > O else O, i, k
     cdef bint turned = I > O
@@ -73,16 +104,19 @@ cdef void orthogonal(const double* scalars, void* A, Py_ssize_t I, Py_ssize_t O,
         load_rows(X, n, NULL, &X_rows, 0, m)
         # S = X X' is the input gradient of a layer with the weights X.
         op.X, op.Y, op.dX, op.dY, op.W = &S_rows, X_rows, &S_rows, X_rows, X
-        dense_backward(&op, context, 0, m)
+        if not backward_in_pieces(&op, context, m):
+            return
         store_rows(&S_rows, S, m, 0, m)
         op.X, op.W, op.Y, op.Z = &S_rows, S, B_rows, B_rows
-        dense_forward(&op, context, 0, m)
+        if not forward_in_pieces(&op, context, m):
+            return
         store_rows(&B_rows, B, m, 0, m)
         for i in range(m * m):
             B[i] = b * S[i] + c * B[i]
         load_rows(B, m, NULL, &B_rows, 0, m)
         op.X, op.W, op.Y, op.Z = &B_rows, X, Y_rows, Y_rows
-        dense_forward(&op, context, 0, m)
+        if not forward_in_pieces(&op, context, m):
+            return
         store_rows(&Y_rows, Y, n, 0, m)
         for i in range(m * n):
             X[i] = a * X[i] + Y[i]

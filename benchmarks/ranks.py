@@ -1,0 +1,75 @@
+"""One network on ranks of MPI: `python -m benchmarks.ranks` starts mpiexec with 1 and 2 ranks, one thread each.
+
+A step takes ROWS rows on every rank, so that N ranks at N times the rows a second are the aim. In the same process it
+times `Trainer.step` without a group, the step in the group, and the Allreduce of as many numbers alone.
+"""
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+import fastbp as fb
+
+WIDTHS, ROWS = (64, 900, 900, 10), 128
+WAYS = ("alone", "group", "Allreduce")
+
+
+def seconds(call: Callable[[], object], steps: int, barrier: Callable[[], object]) -> tuple[float, float]:
+    """Wall and CPU time of a call."""
+    barrier()
+    wall, cpu = time.perf_counter(), time.process_time()
+    for _ in range(steps):
+        call()
+    return (time.perf_counter() - wall) / steps, (time.process_time() - cpu) / steps
+
+
+def of_rank(rounds: int, steps: int) -> None:
+    """What each rank runs; rank 0 prints the medians."""
+    group = fb.distributed.mpi()
+    rng = np.random.default_rng(group.rank)
+    X, y = rng.normal(size=(ROWS, WIDTHS[0])).astype(np.float32), rng.integers(0, WIDTHS[-1], ROWS)
+    trainers = []
+    for given in (None, group):
+        hidden = [fb.Dense(width, "relu") for width in WIDTHS[1:-1]]
+        net = fb.Sequential(fb.Input(WIDTHS[0]), *hidden, fb.Dense(WIDTHS[-1]), seed=0)
+        trainers.append(fb.Trainer(net, "cross_entropy", fb.Adam(1e-4), group=given))
+    message, one = np.zeros(trainers[0].net.params.size, np.float32), np.zeros(1)
+    calls: list[Callable[[], object]] = [lambda trainer=trainer: trainer.step(X, y, threads=1) for trainer in trainers]
+    calls.append(lambda: group.allreduce(message))
+    found = [[seconds(call, steps, lambda: group.allreduce(one)) for call in calls] for _ in range(rounds)]
+    wall, cpu = 1e3 * np.median(found, axis=0).T
+    ratio = statistics.median(each[0][0] / each[1][0] for each in found)
+    if group.rank == 0:
+        times = "  ".join(f"{name} {w:6.2f} ({c:.2f})" for name, w, c in zip(WAYS, wall, cpu, strict=True))
+        sys.stdout.write(f"{group.size} ranks: ms a step (of the CPU)  {times}  efficiency {ratio:.2f}\n")
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--steps", type=int, default=50)
+    parser.add_argument("--rank", action="store_true", help="as mpiexec starts it")
+    arguments = parser.parse_args()
+    if arguments.rank:
+        of_rank(arguments.rounds, arguments.steps)
+        return
+    mpiexec = shutil.which("mpiexec", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+    if mpiexec is None:
+        raise SystemExit('pip install "fastbp[mpi]"')
+    for size in (1, 2):
+        start = [mpiexec, "-n", str(size), sys.executable, "-m", "benchmarks.ranks", "--rank"]
+        rest = ["--rounds", str(arguments.rounds), "--steps", str(arguments.steps)]
+        subprocess.run([*start, *rest], check=True, env={**os.environ, "FASTBP_NUM_THREADS": "1"})
+
+
+if __name__ == "__main__":
+    main()

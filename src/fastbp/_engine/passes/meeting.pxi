@@ -1,0 +1,36 @@
+"""Where a node couples rows that several ranks have, their statistics meet: in data parallel training.
+
+`Program.meeting` is called between two stages, with the number of the node, the rows here, the two statistics that the
+stage has ended with, and whether it was a forward one; it returns those of all rows, and their number.
+"""
+
+cdef void meet(Plan* plan, Py_ssize_t k, bint forward) noexcept with gil:
+    cdef Program program = <Program> plan.owner
+    cdef const Op* op = &plan.nodes[k].op
+    if plan.stopped or plan.failed:
+        return
+    try:
+        meet_at(program, op, k, forward)
+    except BaseException as error:
+        program.interruption, plan.stopped = error, True
+
+
+cdef meet_at(Program program, const Op* op, Py_ssize_t k, bint forward):
+    """Of batch_norm, which saves a row of numbers each for: mean, 1 / sqrt(variance + alpha), variance, mean(dY) and
+    mean(dY Z)."""
+    cdef Py_ssize_t width = op.Y.width, panel = program.plan.kernels.panel, item = program.plan.kernels.item
+    cdef Py_ssize_t length = (width + panel - 1) // panel * panel
+    cdef double N = <double> program.plan.rows
+    rows = np.empty((5, length), program.dtype)
+    cdef void* copy = address(rows, rows.nbytes)
+    memcpy(copy, op.saved, 5 * length * item)
+    saved = rows[:, :width]
+    first, second = (0, 2) if forward else (3, 4)
+    here = saved[first].astype(np.float64), saved[second].astype(np.float64)
+    saved[first], whole, total = program.meeting(k, N, *here, forward)
+    saved[second] = whole
+    if forward:
+        saved[1] = 1 / np.sqrt(saved[2].astype(np.float64) + op.alpha)
+        # The running variance is the unbiased one of all rows; the kernel takes N for their number.
+        saved[2] = whole * (total / max(total - 1, 1)) / (N / max(N - 1, 1))
+    memcpy(op.saved, copy, 5 * length * item)

@@ -1,0 +1,10 @@
+"""Data parallel training: one network on many ranks, each with its own rows, over transports that exist.
+
+A group is four names: `rank`, `size`, `allreduce(array)`, which sums an array over all ranks in place, and
+`broadcast(array, root=0)`. `mpi`, `torch` and `threads` make one; anybody's own is as good. fastbp opens no socket and
+starts no process.
+"""
+
+from fastbp._lazy import attach as _attach
+
+__getattr__, __dir__, __all__ = _attach(__name__, __file__)

@@ -1,0 +1,209 @@
+"""Jobs: fits of many networks, one a job, on threads of this process or on an executor that others have written.
+
+A fit on a thread holds the GIL between calls of the engine only, so threads share the processors and all data. Each fit
+has its own trainer, its own copy of the optimizer and its own callbacks, and does what it does alone, bit for bit.
+Rejected: a scheduler or a pool of processes of our own.
+"""
+
+import copy
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from fastbp.callbacks.callback import Callback
+from fastbp.callbacks.history import History
+from fastbp.data.batches import Chosen
+from fastbp.errors import DivergenceError
+from fastbp.many.memory_maps import opened, packed
+from fastbp.many.progress import Progress
+from fastbp.network.network import Network
+from fastbp.threads import get_num_threads
+from fastbp.training import training_data
+from fastbp.training.trainer import Trainer
+
+LOOK = 0.05  # seconds between two looks at progress; Ctrl-C is seen at once
+
+
+class Cancelled(Exception):
+    """A fit was broken off because another failed, or by Ctrl-C."""
+
+
+class Shared:
+    """What all fits of a call look at: whether to go on, and how far they are. Another process has its own."""
+
+    def __init__(self, progress: Progress | None = None):
+        self.cancel = threading.Event()
+        self.progress = progress
+
+    def __reduce__(self):
+        return Shared, ()
+
+
+class Watch(Callback):
+    """Ends a fit that was cancelled, and keeps the error of one that diverged."""
+
+    def __init__(self, shared: Shared, keep: bool):
+        self.shared, self.keep = shared, keep
+
+    def on_train_begin(self, trainer, history):
+        self.history = history
+
+    def on_tick(self, trainer, rows, logs):
+        if self.shared.cancel.is_set():
+            raise Cancelled
+
+    def on_epoch_end(self, trainer, epoch, logs):
+        if self.shared.progress is not None:
+            self.shared.progress.epoch_done(logs)
+
+    def on_divergence(self, trainer, error):
+        if self.keep:
+            self.history.error = error
+        return self.keep
+
+
+@dataclass
+class Job:
+    """One fit: a network, what its trainer is made of, its data, and the arguments of `fit`."""
+
+    k: int
+    net: Network
+    recipe: dict[str, Any]
+    X: Any
+    y: Any
+    rows: Any  # indices of the rows that are trained on; None for all
+    settings: dict[str, Any]
+    keep: bool = False
+    shared: Shared = field(default_factory=Shared)
+
+    def trainer(self) -> Trainer:
+        """A trainer with an optimizer of its own."""
+        recipe = {**self.recipe, "optimizer": copy.deepcopy(self.recipe["optimizer"])}
+        return Trainer(self.net, **recipe)
+
+    def data(self) -> Any:
+        """X, with the rows that are trained on."""
+        return self.X if self.rows is None else Chosen(self.X, self.rows)
+
+    def check(self) -> None:
+        """Raise what the fit would raise before its first step."""
+        check, given = self.trainer().runner.checked, self.settings
+        finite = given.get("check_finite", True)
+        weights, by_class = given.get("sample_weight"), given.get("class_weight")
+        training_data.to_train_on(check, self.data(), self.y, weights, by_class, finite, given.get("steps_per_epoch"))
+        validation = given.get("validation_data"), finite, given.get("validation_steps")
+        training_data.to_validate_on(check, *validation)
+
+    def fit(self) -> History:
+        """Train the network."""
+        callbacks = [*self.settings["callbacks"], Watch(self.shared, self.keep)]
+        return self.trainer().fit(self.data(), self.y, **{**self.settings, "callbacks": callbacks})
+
+    def __getstate__(self):
+        kept = dict(vars(self))
+        return {**kept, "X": packed(self.X), "y": packed(self.y)}
+
+    def __setstate__(self, kept):
+        vars(self).update(kept, X=opened(kept["X"]), y=opened(kept["y"]))
+
+
+class Outcome(NamedTuple):
+    """What a fit gives back: the history and the network, which is a copy if it was trained in another process."""
+
+    net: Network
+    history: History
+
+
+def fitted(job: Job) -> Outcome:
+    """The work of one job, wherever it runs."""
+    if job.shared.cancel.is_set():
+        raise Cancelled
+    try:
+        history = job.fit()
+    except BaseException as error:
+        job.shared.cancel.set()
+        if isinstance(error, DivergenceError):
+            error.add_note(f"it was nets[{job.k}]; the other fits were broken off (errors='keep' goes on)")
+        raise
+    if job.shared.progress is not None:
+        job.shared.progress.net_done()
+    return Outcome(job.net, history)
+
+
+class Here(Executor):
+    """Runs each job at once, in the calling thread."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future:
+        """A future that is done."""
+        future: Future = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+def run(jobs: list[Job], executor: Any, threads: int | None, progress: bool) -> list[History]:
+    """Check all jobs, do them, and return the histories in their order."""
+    for job in jobs:
+        job.check()
+    shown = Progress(len(jobs), sum(job.settings["epochs"] for job in jobs)) if progress else None
+    workers = min(threads or get_num_threads(), len(jobs))
+    alone = executor is None and workers == 1
+    of_each = threads if executor is not None or alone else 1
+    shared = Shared(shown)
+    for job in jobs:
+        job.shared = shared
+        job.settings["threads"] = of_each if alone else of_each or 1
+    own = executor is None
+    pool: Any = (Here() if alone else ThreadPoolExecutor(workers, "fastbp")) if own else executor
+    histories = []
+    try:
+        for job, outcome in zip(jobs, _outcomes(pool, jobs, shared), strict=True):
+            if outcome.net is not job.net:
+                job.net.params[...] = outcome.net.params
+                job.net.programs.draws = outcome.net.programs.draws
+                if shown is not None:
+                    shown.net_done()
+            histories.append(outcome.history)
+    finally:
+        if own:
+            pool.shutdown(wait=True, cancel_futures=True)
+        if shown is not None:
+            shown.close()
+    return histories
+
+
+def _outcomes(pool, jobs, shared) -> Iterator[Outcome]:
+    if not hasattr(pool, "submit"):  # a pool of multiprocessing or Ray
+        yield from pool.map(fitted, jobs)
+        return
+    futures: list[Any] = []
+    try:
+        futures.extend(pool.submit(fitted, job) for job in jobs)
+        for future in futures:
+            yield _result(future, shared.progress)
+    except BaseException as error:
+        shared.cancel.set()
+        for future in futures:
+            future.cancel()
+        wait([future for future in futures if isinstance(future, Future)], timeout=2 * LOOK)
+        raise (_cause(futures) if isinstance(error, Cancelled) else None) or error from None
+
+
+def _result(future, progress):
+    """The result, with looks at the progress in between where the future can be waited for."""
+    while isinstance(future, Future) and not future.done():
+        wait([future], timeout=LOOK)
+        if progress is not None:
+            progress.show()
+    return future.result()
+
+
+def _cause(futures):
+    """Why the fits were broken off: the first error of all that is one."""
+    done = (future for future in futures if future.done() and not future.cancelled())
+    errors = (future.exception() for future in done)
+    return next((error for error in errors if error is not None and not isinstance(error, Cancelled)), None)

@@ -1,0 +1,184 @@
+"""Trainers: a population of networks of one size, one training step of all in a call, their parameters in one block.
+
+The parameters move into rows of one array, so that an evolution strategy works on them in place. Rejected: products
+over all networks at once; a network of this size is in the cache, and its own kernels know its width.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from fastbp._typing import ArrayLike, LossLike
+from fastbp.errors import DivergenceError
+from fastbp.inputs import checks
+from fastbp.network.growing import move_parameters
+from fastbp.network.network import Network
+from fastbp.threads import get_num_threads
+from fastbp.training.trainer import Trainer
+
+LINE = 64  # bytes to which the engine wants its vectors aligned
+
+
+class Trainers:
+    """A population: networks of the same inputs, outputs, dtype and number of parameters, trained step by step.
+
+    Parameters
+    ----------
+    nets : list of Model
+        The networks, with one input and one output each. Their parameters move into `params`: views of them that were
+        taken before, and trainers made before, are void.
+    loss : str or Loss, or a list with one for each net, default="mse"
+        As for `Trainer`.
+    optimizer : str or Optimizer, or a list with one for each net, default="adam"
+        As for `Trainer`; each network gets a copy.
+    threads : int, optional
+        Number of threads among which the networks are shared; 1 if not given, since a step is short.
+
+    Attributes
+    ----------
+    params : ndarray of shape (nets, parameters)
+        All parameters, live: what is written there is what the networks have.
+    trainers : tuple of Trainer
+        One for each network.
+
+    Examples
+    --------
+    >>> import fastbp as fb
+    >>> nets = [fb.Sequential(fb.Input(4), fb.Dense(8, "tanh"), fb.Dense(2), seed=seed) for seed in range(5)]
+    >>> many = Trainers(nets, "mse", fb.Adam(1e-2))
+    >>> X, y = np.ones((3, 4)), np.zeros((3, 2))
+    >>> losses = many.step(X, y)
+    >>> losses.shape, bool((many.step(X, y) < losses).all()), many.predict(X).shape, many.params.shape
+    ((5,), True, (5, 3, 2), (5, 58))
+    """
+
+    def __init__(
+        self,
+        nets: Sequence[Network],
+        loss: LossLike | list[Any] = "mse",
+        optimizer: Any = "adam",
+        *,
+        threads: int | None = None,
+    ):
+        self.nets = checks.instances(list(nets), Network, "nets")
+        if not self.nets or len({id(net) for net in self.nets}) < len(self.nets):
+            raise ValueError("nets must be one or more different networks")
+        count, first = len(self.nets), _size(self.nets[0])
+        for k, net in enumerate(self.nets):
+            if len(net.inputs) != 1 or len(net.outputs) != 1 or _size(net) != first:
+                raise ValueError(f"the nets of Trainers have one input, one output and one size; nets[{k}] is {net!r}")
+            if net._owner is not None:
+                raise ValueError(f"nets[{k}] has layers of another model, whose parameters cannot move: pass a copy")
+        given = []
+        for name, value in (("loss", loss), ("optimizer", optimizer)):
+            if isinstance(value, list) and len(value) != count:
+                raise ValueError(f"{name} must be one for all or {count} for so many nets, got {len(value)}")
+            given.append(value if isinstance(value, list) else [value] * count)
+        parts = list(zip(self.nets, *given, strict=True))
+        for net, one, other in parts:  # what is wrong raises before a parameter has moved
+            Trainer(net, one, deepcopy(other))
+        self.params, grads = (_block(count, first[-1], self.nets[0].dtype) for _ in range(2))
+        for k, net in enumerate(self.nets):
+            move_parameters(net, self.params[k], grads[k])
+        self.trainers = tuple(Trainer(net, one, deepcopy(other)) for net, one, other in parts)
+        workers = min(checks.as_threads(threads) or 1, count, get_num_threads())
+        self._pool = ThreadPoolExecutor(workers, "fastbp") if workers > 1 else None
+        self._shares = [range(*ends) for ends in _shares(count, workers)]
+
+    def step(self, X: ArrayLike, y: ArrayLike) -> np.ndarray:
+        """One training step of each network.
+
+        Parameters
+        ----------
+        X : array of shape (rows, inputs) for all networks, or (nets, rows, inputs)
+            The inputs.
+        y : array of targets
+            Of all networks, or with one more dimension in front, of so many networks, where X has it.
+
+        Returns
+        -------
+        ndarray of shape (nets,), float64
+            The losses before the step.
+
+        Raises
+        ------
+        DivergenceError
+            If a loss or an update is not finite; the other networks have done their step.
+        """
+        count, net = len(self.nets), self.nets[0]
+        X = np.asarray(X)
+        own = X.ndim == 3
+        xs, ts = _each(X, own, count, "X"), _each(np.asarray(y), own, count, "y")
+        xs = [net.as_inputs(x)[0] for x in xs] if own else [net.as_inputs(X)[0]] * count
+        for trainer, x, t in zip(self.trainers, xs, ts, strict=True):
+            if own or trainer is self.trainers[0]:
+                trainer.objective.targets(t, len(x))
+        losses = np.empty(count)
+        errors: list[tuple[int, DivergenceError]] = []
+
+        def steps(share: range) -> None:
+            for k in share:
+                try:
+                    losses[k] = self.trainers[k].step(xs[k], ts[k], threads=1)
+                except DivergenceError as error:
+                    errors.append((k, error))
+
+        for _ in map(steps, self._shares) if self._pool is None else self._pool.map(steps, self._shares):
+            pass
+        if errors:
+            k, error = min(errors, key=lambda each: each[0])
+            error.add_note(f"it was nets[{k}] of {len(errors)} that diverged")
+            raise error
+        return losses
+
+    def predict(self, X: ArrayLike) -> np.ndarray:
+        """The outputs of all networks.
+
+        Parameters
+        ----------
+        X : array of shape (rows, inputs) for all networks, or (nets, rows, inputs)
+            The inputs.
+
+        Returns
+        -------
+        ndarray of shape (nets, rows, outputs)
+        """
+        X = np.asarray(X)
+        xs = _each(X, X.ndim == 3, len(self.nets), "X")
+        return np.stack([net.predict(x, threads=1) for net, x in zip(self.nets, xs, strict=True)])
+
+    def __len__(self) -> int:
+        return len(self.nets)
+
+    def __repr__(self):
+        return f"<Trainers of {len(self.nets)} nets>"
+
+
+def _size(net):
+    return net.dtype.name, net.inputs[0].width, net.outputs[0].width, net.params.size
+
+
+def _block(count, size, dtype):
+    """An array (count, size) whose rows begin at cache lines."""
+    stride = -(-size * dtype.itemsize // LINE) * LINE
+    memory = np.zeros(count * stride + LINE, np.uint8)
+    start = -memory.ctypes.data % LINE
+    rows = memory[start : start + count * stride].view(dtype).reshape(count, stride // dtype.itemsize)
+    return rows[:, :size]
+
+
+def _shares(count, workers):
+    ends = np.linspace(0, count, workers + 1).astype(int).tolist()
+    return list(pairwise(ends))
+
+
+def _each(A, own, count, name):
+    if not own:
+        return [A] * count
+    if len(A) != count:
+        raise ValueError(f"{name} must have {count} entries for so many nets, got {len(A)}")
+    return list(A)
