@@ -43,7 +43,8 @@ GROUPS = {
                                       "fastbp.layers.functions"),
     "Derivatives as nodes": ("fastbp.layers.differentiation",),
     "Derivatives of a network": ("fastbp.derivatives",),
-    "Training": ("fastbp.training", "fastbp.data"),
+    "Training": ("fastbp.training", "fastbp.data", "fastbp.network.tape"),
+    "Many networks": ("fastbp.many",),
     "Optimizers": ("fastbp.optimizers",),
     "Callbacks": ("fastbp.callbacks",),
     "Diagnosis of gradients": ("fastbp.insight",),
@@ -60,6 +61,7 @@ MODULES = {
     "initializers": "Initial weights; see [training](training.md#start-values-weight-initializers).",
     "functional": "Single passes on arrays.",
     "plotting": "Plots by matplotlib; see [plots](pictures.md).",
+    "distributed": "Training in several processes; see [distributed](scale_distributed.md).",
     "datasets": "The digits that the package includes, and files of data.",
 }
 
