@@ -5,8 +5,8 @@
 
 What is counted is whole processes, one that goes through its batches once and one that does so more often: their
 difference is that of the steps, or predictions, alone. Valgrind runs the generic and the AVX2 kernels, not those for
-AVX-512. Another compiler makes other code, so figures are kept by compiler and its major version; for one without figures
-nothing is compared.
+AVX-512. Another compiler makes other code, so figures are kept by compiler and its major version; for one without
+figures nothing is compared.
 """
 
 import argparse

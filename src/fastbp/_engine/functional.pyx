@@ -399,7 +399,9 @@ def first_outside(A, double low, double high):
     cdef Py_ssize_t n = A.size, start = 0, found
     cdef bint whole = A.dtype.kind != "f"
     cdef const char* a = <const char*> address(A, A.nbytes)
-    cdef const Kernels* kernels = NULL if whole else kernels_of(A.dtype)
+    cdef const Kernels* kernels = NULL
+    if not whole:
+        kernels = kernels_of(A.dtype)
     while True:
         if whole:
             found = first_whole_outside(<const int64_t*> a + start, min(<Py_ssize_t> PIECE, n - start), low, high)
