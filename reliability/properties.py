@@ -65,7 +65,7 @@ def build(choices: Sequence[tuple[int, int, int, int]], width: int, dtype: str) 
 
 
 def derived(a: fb.layers.Node, x: fb.Input, size: int) -> fb.layers.Node:
-    """A derivative of a node by the input: by a column, along a direction, or its Laplacian.
+    """A derivative of a node by the input: by a column, along a direction, its Jacobian by reverse mode, its Laplacian.
 
     At most of second order, since LayerNorm multiplies by 1 / sqrt(eps) with each, and none through an order that is 0.
     """
@@ -78,6 +78,8 @@ def derived(a: fb.layers.Node, x: fb.Input, size: int) -> fb.layers.Node:
             return a
         if order == 0 and size % 3 == 0 and x.width <= 6:
             return fb.laplacian(a, x)
+        if order == 0 and size % 5 == 1 and x.width <= 6:
+            return fb.jac(a, x, mode="reverse")
         if size % 3 == 1:
             return fb.directional(a, x, np.linspace(-1, 1, x.width))
         return fb.diff(a, column)

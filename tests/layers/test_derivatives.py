@@ -16,6 +16,11 @@ import fastbp as fb
 from derivative_nets import assert_as_torch
 from fastbp import _engine
 from fastbp._engine import reverse_graph
+from fastbp.layers.derivatives import Derivative
+from fastbp.layers.layer import Layer
+from fastbp.layers.merge import Merge
+from fastbp.layers.node import topological_order
+from fastbp.layers.python_layer import PythonLayer
 from nets import other_parameters
 
 NAMES = [name for name, row in sorted(_engine.ACTIVATIONS.items()) if not row.by_rows and name != "linear"]
@@ -128,6 +133,16 @@ def wired(name: str) -> tuple[fb.Input, fb.layers.Node]:
 GATES = ("add", "average", "subtract", "multiply", "maximum", "minimum", "concatenate", "broadcast", "layer norm")
 GATES += ("layer norm without gamma", "rms norm", "batch norm", "prelu", "one prelu", "glu", "highway", "maxout")
 GATES += ("residual", "linear", "softmax", "divide", "power", "functions", "sums", "parameters")
+
+
+def test_every_layer_that_has_derivatives_is_among_them() -> None:
+    """So that a new layer or activation has to be; those without derivatives are refused by name below."""
+    wanted = {kind for kind in Layer.classes.values() if not kind.__name__.startswith("_")}
+    wanted -= {kind for kind in wanted if issubclass(kind, (Derivative, PythonLayer))}
+    wanted -= {fb.Dropout, fb.Embedding, fb.Lambda, Merge}
+    assert wanted <= {type(node.layer) for name in GATES for node in topological_order([wired(name)[1]])}
+    named = {f.name for f in ELEMENTWISE}
+    assert named | {"softmax", "softmin", "log_softmax", "linear"} == set(_engine.ACTIVATIONS)
 
 
 @pytest.mark.filterwarnings("ignore:.*second derivative is 0")
