@@ -106,8 +106,11 @@ def _read(model: Any, dtype: DTypeLike | None, check: bool) -> Model:
 def _compare(net: Model, model: Any) -> None:
     keras = _optional.package("keras", "from_keras")
 
+    struct = getattr(model, "_inputs_struct", None)  # which a Sequential, of one input, does not have
+
     def evaluate(*xs):
-        made = model(keras.tree.pack_sequence_as(model._inputs_struct, xs), training=False)
+        given = xs[0] if struct is None else keras.tree.pack_sequence_as(struct, xs)
+        made = model(given, training=False)
         return [keras.ops.convert_to_numpy(output) for output in keras.tree.flatten(made)]
 
     kinds = [str(tensor.dtype) for tensor in model.inputs]
