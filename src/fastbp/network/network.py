@@ -123,16 +123,18 @@ class Network(AsLayer):
         for node in self.inputs:
             node.name = names[node]
         owner = sharing.Owner(self.programs, self.slices, self.dtype)
+        nodes: dict = {layer: [] for layer in self.layers}
+        for node in self.nodes:
+            nodes.get(node.layer, []).append(node)
         for layer in self.layers:
-            views = {}
-            parts = []
+            views, parts = {}, []
             for name in layer.fixed_shapes:
                 part, shape = self.slices[f"{names[layer]}.{name}"]
                 views[name] = self.params[part].reshape(shape)
                 views[f"d{name}"] = self.grads[part].reshape(shape)
                 parts.append((part.start, part.stop))
             if layer.owner is None:
-                layer.bind(names[layer], views, owner, [node for node in self.nodes if node.layer is layer])
+                layer.bind(names[layer], views, owner, nodes[layer])
             layer.tells(sharing.teller(self.programs, parts))
         self.programs.fix(
             [
