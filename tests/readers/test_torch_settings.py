@@ -331,6 +331,35 @@ def _of_the_root() -> nn.Module:
     return module
 
 
+def _of_a_gradient(method: str) -> nn.Module:
+    module = nn.Sequential(nn.Linear(WIDTH, 4))
+    getattr(module[0].weight, method)(lambda dW: None)
+    return module
+
+
+def _tied(name: str) -> nn.Module:
+    module = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4))
+    setattr(module[2], name, getattr(module[0], name))
+    return module
+
+
+def _half_frozen() -> nn.Module:
+    module = nn.Sequential(nn.Linear(WIDTH, 4))
+    module[0].bias.requires_grad_(False)
+    return module
+
+
+class Ungraded(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(WIDTH, 4), nn.Linear(4, 2)
+
+    def forward(self, x):
+        with torch.no_grad():
+            h = self.a(x)
+        return self.b(h)
+
+
 class Linear(nn.Linear):
     def forward(self, x):
         return super().forward(x) * 2
@@ -374,6 +403,14 @@ REFUSED = {
     "forward hooks": lambda: _hooked("register_forward_hook", lambda module, x, y: y * 2),
     "forward pre hooks": lambda: _hooked("register_forward_pre_hook", lambda module, x: (x[0] * 2,)),
     "has forward hooks": _of_the_root,
+    "module '0' has backward hooks": lambda: _hooked("register_full_backward_hook", lambda module, dx, dy: None),
+    "module '0' has backward pre hooks": lambda: _hooked("register_full_backward_pre_hook", lambda module, dy: None),
+    "the weight of module '0' has backward hooks": lambda: _of_a_gradient("register_hook"),
+    "has post accumulate grad hooks": lambda: _of_a_gradient("register_post_accumulate_grad_hook"),
+    "the weight of module '2' is the weight of module '0'": lambda: _tied("weight"),
+    "the bias of module '2' is the bias of module '0'": lambda: _tied("bias"),
+    "bias is frozen": _half_frozen,
+    "a is computed under torch.no_grad": Ungraded,
     "a forward of its own": _own_forward,
     "parametrizations, of weight": lambda: nn.utils.parametrizations.weight_norm(nn.Linear(WIDTH, 4)),
     "forward pre hooks ": lambda: prune.l1_unstructured(nn.Linear(WIDTH, 4), "weight", 0.5),
@@ -392,6 +429,14 @@ REFUSED = {
 def test_what_a_module_does_besides(words: str) -> None:
     with pytest.raises(ValueError, match=words.strip()):
         fb.from_torch(REFUSED[words](), inputs=WIDTH)
+
+
+def test_a_frozen_module_is_frozen_and_no_grad_around_the_call_changes_nothing() -> None:
+    module = nn.Sequential(nn.Linear(WIDTH, 4), nn.Linear(4, 3))
+    module[0].requires_grad_(False)
+    with torch.no_grad():
+        net = fb.from_torch(module)
+    assert [layer.trainable for layer in net.layers] == [False, True]
 
 
 def test_a_subclass_is_read_by_what_its_forward_does() -> None:

@@ -90,8 +90,11 @@ def arguments(node: Any) -> dict[str, Any]:
     return dict(bound.arguments)
 
 
-def tracer(fx: Any) -> Any:
-    """A tracer that writes `x += y` down as what changes x; that of torch.fx takes it for x + y."""
+def tracer(fx: Any, graded: Callable[[], bool]) -> Any:
+    """A tracer that writes `x += y` down as what changes x; that of torch.fx takes it for x + y.
+
+    It refuses what happens under `torch.no_grad`, which that of torch.fx does not see.
+    """
 
     def changing(name: str) -> Callable:
         function = getattr(operator, name)
@@ -101,6 +104,13 @@ def tracer(fx: Any) -> Any:
 
         return method
 
+    def create_node(self: Any, *args: Any, **kwargs: Any) -> Any:
+        node = fx.Tracer.create_node(self, *args, **kwargs)
+        if graded() != before:
+            raise ValueError(f"{node} is computed under torch.no_grad or enable_grad, which a net here has not")
+        return node
+
+    before = graded()
     names = sorted(OPERATORS - {"setitem"})
     proxy = type("Proxy", (fx.Proxy,), {f"__{name}__": changing(name) for name in names})
-    return type("Tracer", (fx.Tracer,), {"proxy": lambda self, node: proxy(node, self)})()
+    return type("Tracer", (fx.Tracer,), {"proxy": lambda self, node: proxy(node, self), "create_node": create_node})()

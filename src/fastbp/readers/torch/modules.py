@@ -26,7 +26,8 @@ COLUMNS = (1, -1, None)  # values of `dim` that mean the columns
 # Settings that the parameters determine, that affect only gradients, or that the reader of the graph checks.
 HARMLESS = ("in_features", "out_features", "num_features", "num_parameters", "num_embeddings", "embedding_dim")
 HARMLESS += ("elementwise_affine", "affine", "sparse", "norm_type", "inplace", "device", "dtype", "training")
-HOOKS = ("_forward_hooks", "_forward_pre_hooks")
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")  # of a module
+HOOKS_OF_TENSORS = ("_backward_hooks", "_post_accumulate_grad_hooks")
 
 
 def _linear(draft, module, name, x):
@@ -80,8 +81,11 @@ def _flatten(draft, module, name, x):
 
 
 def _trainable(module) -> bool:
-    found = list(module.parameters())
-    return not found or any(parameter.requires_grad for parameter in found)
+    found = {name: parameter.requires_grad for name, parameter in module.named_parameters()}
+    if len(set(found.values())) == 2:
+        frozen = ", ".join(name for name, trained in found.items() if not trained)
+        raise Refused(f"{frozen} is frozen (requires_grad=False) and the rest of the layer is not")
+    return all(found.values())
 
 
 ACTIVATIONS = {name: formats.torch for name, formats in FORMATS.items()}
@@ -169,10 +173,28 @@ def _settings(module: Any) -> tuple[dict, dict]:
 
 
 def refuse_hooks(module: Any, path: str) -> None:
-    """Refuse hooks, and a `forward` replaced on an instance, which change outputs."""
-    what = f"module {path!r}" if path else f"the {type(module).__name__}"
+    """Refuse hooks, and a `forward` replaced on an instance, which change outputs or gradients."""
+    what = _named(module, path)
     for hooks in HOOKS:
         if getattr(module, hooks, None):
             raise Refused(f"{what} has {hooks.strip('_').replace('_', ' ')}")
+    for name, parameter in module.named_parameters(recurse=False):
+        for hooks in HOOKS_OF_TENSORS:
+            if getattr(parameter, hooks, None):
+                raise Refused(f"the {name} of {what} has {hooks.strip('_').replace('_', ' ')}")
     if "forward" in vars(module) or "__call__" in vars(module):
         raise Refused(f"{what} has a forward of its own, which is not its class's")
+
+
+def refuse_ties(module: Any) -> None:
+    """Refuse parameters that two modules share: training would move each by itself."""
+    owners: dict[int, tuple[str, str]] = {}
+    for path, part in module.named_modules():
+        for name, parameter in part.named_parameters(recurse=False, remove_duplicate=False):
+            what, other = owners.setdefault(id(parameter), (_named(part, path), name)), (_named(part, path), name)
+            if what != other:
+                raise Refused(f"the {name} of {other[0]} is the {what[1]} of {what[0]}")
+
+
+def _named(module, path):
+    return f"module {path!r}" if path else f"the {type(module).__name__}"

@@ -158,20 +158,22 @@ class _Reader:
     def __init__(self, module, inputs):
         fx = _optional.package("torch.fx", "from_torch")
         nn = _optional.package("torch.nn", "from_torch")
+        self.torch = _optional.package("torch", "from_torch")
         try:
             for path, part in module.named_modules():
                 modules.refuse_hooks(part, path)
+            modules.refuse_ties(module)
         except Refused as error:
             raise unsupported(f"this {type(module).__name__}", FORM, (), str(error)) from None
         if type(module).__module__.startswith("torch.nn.") and not isinstance(module, nn.Sequential):
             module = nn.Sequential(module)  # a single layer, whose forward fx would trace
         try:
-            self.graph = tracer(fx).trace(module)
+            self.graph = tracer(fx, self.torch.is_grad_enabled).trace(module)
         except Exception as error:  # runs code of the module
             raise ValueError(f"torch.fx cannot trace {type(module).__name__}: {error}") from error
         self.nn, self.map, self.node, self.root = nn, fx.node.map_arg, fx.Node, module
         self.modules = dict(module.named_modules())
-        self.spaces = (_optional.package("torch", "from_torch"), nn.functional, operator)
+        self.spaces = (self.torch, nn.functional, operator)
         self.memory = Memory(self.graph, _name, lambda node: self.modules[node.target])
         self.draft = Draft()
         self.values: dict = {}
