@@ -187,13 +187,14 @@ def refuse_hooks(module: Any, path: str) -> None:
 
 
 def refuse_ties(module: Any) -> None:
-    """Refuse parameters that two modules share: training would move each by itself."""
-    owners: dict[int, tuple[str, str]] = {}
+    """Refuse parameters that two modules share in part: training would move each by itself."""
+    owners: dict[int, tuple[str, dict]] = {}
     for path, part in module.named_modules():
-        for name, parameter in part.named_parameters(recurse=False, remove_duplicate=False):
-            what, other = owners.setdefault(id(parameter), (_named(part, path), name)), (_named(part, path), name)
-            if what != other:
-                raise Refused(f"the {name} of {other[0]} is the {what[1]} of {what[0]}")
+        own = {name: id(parameter) for name, parameter in part.named_parameters(recurse=False, remove_duplicate=False)}
+        for name, number in own.items():
+            other, theirs = owners.setdefault(number, (_named(part, path), own))
+            if theirs != own:  # two modules that share all are one layer
+                raise Refused(f"the {name} of {_named(part, path)} is a parameter of {other} too")
 
 
 def _named(module, path):
