@@ -55,7 +55,7 @@ def ours(optimizer, P: np.ndarray, G: np.ndarray) -> tuple[Callable[[], object],
     from fastbp import _engine
     from fastbp.optimizers.compiling import group_of
 
-    rules = group_of(optimizer, "", True)[1]
+    rules = group_of(optimizer, "", True, {})[1]
     chain = _engine.Chain("float32", [(1.0, rules)], len(P))
     states = sum(_engine.RULES[name].states for name, _ in rules)
     return (lambda: _engine.functional.update(chain, P, G, optimizer.lr)), 4 * len(P) * (3 + 2 * states)

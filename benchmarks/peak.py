@@ -13,18 +13,22 @@ SECONDS = 1e-3  # of a sample
 
 
 def compiled(source: Path, *flags: str) -> ctypes.CDLL:
-    """A C file as a library, for this processor, or for the instruction set that FASTBP_ISA chooses of it."""
+    """A C file as a library, for this processor, or for the instruction set that FASTBP_ISA chooses of it.
+
+    It is linked without the flags: those for fast arithmetic would make subnormal numbers zero in the whole process.
+    """
     compiler = shlex.split(os.environ.get("CC", "cc"))
     target = {"avx2": ["-mno-avx512f"], "generic": ["-mno-avx"]}.get(os.environ.get("FASTBP_ISA", ""), [])
-    words = [*compiler, *flags, "-march=native", *target, "-shared", "-fPIC", str(source), "-lm"]
+    words = [*compiler, *flags, "-march=native", *target, "-fPIC", "-c", str(source)]
     with tempfile.TemporaryDirectory() as folder:
-        library = f"{folder}/compiled.so"
+        made, library = f"{folder}/compiled.o", f"{folder}/compiled.so"
         for more in (["-mprefer-vector-width=512"], []):  # which not every compiler knows
             try:
-                done = subprocess.run([*words, *more, "-o", library], stderr=subprocess.PIPE, text=True, check=False)
+                done = subprocess.run([*words, *more, "-o", made], stderr=subprocess.PIPE, text=True, check=False)
             except FileNotFoundError:
                 raise SystemExit(f"the benchmark needs a C compiler, not found: {compiler[0]}; set CC") from None
             if done.returncode == 0:
+                subprocess.run([*compiler, "-shared", made, "-o", library, "-lm"], check=True)
                 return ctypes.CDLL(library)
     raise SystemExit(done.stderr)
 

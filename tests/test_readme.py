@@ -12,6 +12,7 @@ from pages import README, blocks
 SOURCES = Path(fastbp.__file__).resolve().parent
 
 NEEDS = {
+    "fastbp.distributed.groups": "torch",
     "fastbp.river": "river",
     "fastbp.river.estimators": "river",
     "fastbp.model": "onnx",

@@ -115,7 +115,7 @@ def test_nodes_without_derivatives_are_refused_by_name() -> None:
     x = fb.Input(3, name="x")
     for layer, words in (
         (fb.Dropout(0.5, name="mask"), "mask>, which is random"),
-        (fb.Lambda(lambda X: X, lambda dY, X, Y: dY, name="own"), "own>, whose functions have no tangent rule"),
+        (fb.Lambda(lambda X: X, lambda dY, X, Y: dY, name="own"), "own>, whose functions are Python's"),
         (fb.Embedding(4, 3, name="table"), "table>, whose inputs are numbers of rows"),
         (fb.BatchNorm(name="norm"), "norm>, which couples the rows.*trainable=False"),
         (fb.Activation("rrelu", name="drawn"), "drawn>, since rrelu is random"),

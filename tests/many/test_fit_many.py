@@ -252,6 +252,7 @@ def test_ctrl_c_ends_all_at_once(python) -> None:
         import numpy as np, fastbp as fb
         X, y = np.ones((20000, 4)), np.ones((20000, 1))
         nets = [fb.Sequential(fb.Input(4), fb.Dense(64, "tanh"), fb.Dense(1), seed=k) for k in range(6)]
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background lacks
         times = {}
         def interrupt():
             time.sleep(0.5)

@@ -181,6 +181,7 @@ def test_slopes_at_kinks_are_ours(tmp_path: Path) -> None:
 
 
 def test_what_has_no_form_is_refused_by_name(tmp_path: Path) -> None:
+    pytest.importorskip("onnx")
     size = MOST_MINORS + 1
     x = fb.Input(size)
     net = fb.Model(x, fb.logdet(fb.Dense(size, "tanh")(x), x))

@@ -98,7 +98,7 @@ def from_sklearn(estimator: Any, *, logits: bool = False, dtype: DTypeLike | Non
     >>> from types import SimpleNamespace
     >>> fitted = SimpleNamespace(coefs_=[np.ones((2, 1))], intercepts_=[np.ones(1)],
     ...                          activation="relu", out_activation_="identity")
-    >>> from_sklearn(fitted).predict([[1.0, 2.0]])
+    >>> from_sklearn(fitted, check=False).predict([[1.0, 2.0]])
     array([[4.]])
     """
     steps = [step for _, step in estimator.steps] if hasattr(estimator, "steps") else [estimator]
