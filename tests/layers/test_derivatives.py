@@ -56,14 +56,14 @@ def test_each_activation_of_straight_pieces(f) -> None:
     assert_as_torch(fb.Model(x, [*made, fb.jac(made[0], x)], dtype="float64", seed=2))
 
 
-@pytest.mark.parametrize("order", [1, 2, 3])
+@pytest.mark.parametrize("order", [1, 2, 3, 4])
 @pytest.mark.parametrize("name", ["softmax", "softmin", "log_softmax"])
 def test_activations_by_rows(name: str, order: int) -> None:
     x = fb.Input(3)
     u = fb.Dense(2)(fb.Dense(5, name)(fb.Dense(4, "tanh")(x)))
     made = [u, fb.grad(u[:, 0], x, mode="reverse"), fb.laplacian(u, x)]
     for k in range(order):
-        made.append(fb.diff(made[-1] if k else u, x[:, k]))
+        made.append(fb.diff(made[-1] if k else u, x[:, k % 3]))
     assert_as_torch(fb.Model(x, made, dtype="float64", seed=order))
 
 
@@ -165,6 +165,16 @@ def test_each_gate_layer_and_block(name: str) -> None:
         fb.diff(fb.diff(fb.diff(u, x[:, 0]), x[:, 1]), x[:, 0]),
     ]
     net = fb.Model(x, outs, dtype="float64", seed=3)
+    net.params[...] += np.random.default_rng(0).normal(size=net.params.size) * 0.1
+    assert_as_torch(net, scale=0.5)
+
+
+@pytest.mark.filterwarnings("ignore:.*second derivative is 0")
+@pytest.mark.parametrize("name", GATES)
+def test_the_fourth_order_of_each_gate_layer_and_block(name: str) -> None:
+    x, u = wired(name)
+    third = fb.diff(fb.diff(fb.diff(u, x[:, 0]), x[:, 1]), x[:, 0])
+    net = fb.Model(x, [third, fb.diff(third, x[:, 2])], dtype="float64", seed=3)
     net.params[...] += np.random.default_rng(0).normal(size=net.params.size) * 0.1
     assert_as_torch(net, scale=0.5)
 
