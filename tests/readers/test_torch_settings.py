@@ -10,13 +10,11 @@ import warnings
 import numpy as np
 import pytest
 
-import fastbp as fb
-
 torch = pytest.importorskip("torch")
 nn, F, prune = torch.nn, torch.nn.functional, pytest.importorskip("torch.nn.utils.prune")
 modules = pytest.importorskip("fastbp.readers.torch.modules")
+from torch_modules import BATCH, WIDTH, Of, agrees_or_is_refused  # noqa: E402
 
-WIDTH = 6
 REQUIRED = {
     "Linear": {"in_features": WIDTH, "out_features": 3},
     "BatchNorm1d": {"num_features": WIDTH},
@@ -54,7 +52,6 @@ VALUES = {
     "num_features": [WIDTH],
     "bias": [False],
 }
-BATCH = np.random.default_rng(0).normal(size=(40, WIDTH)) * np.geomspace(0.1, 60, 40)[:, None]
 
 
 def values(name: str, default) -> list:
@@ -78,35 +75,6 @@ def sweep() -> list[tuple[str, str, object]]:
     return found
 
 
-def agrees_or_is_refused(module, name: str, X: np.ndarray = BATCH, whole: bool = False) -> bool:
-    """Whether the module is read; the outputs are those of the module then, else the setting is named."""
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for tensor in (*module.parameters(), *module.buffers()):
-            if tensor.is_floating_point():
-                tensor += (0.1 + 0.3 * torch.rand(tensor.shape)).to(tensor.dtype)
-    module = module.eval()
-    found = [each.dtype for each in module.parameters()] or [torch.float32]
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a softmax that is not told its dimension
-        x = torch.from_numpy(np.abs(X.astype(int)) % 7 if whole else X)
-        wanted = module(x.clone() if whole else x.clone().to(found[0])).double().numpy()
-    try:
-        net = fb.from_torch(module, inputs=X.shape[1], check=False)
-    except ValueError as error:
-        assert name in str(error)  # noqa: PT017  (an error is one of two right answers)
-        return False
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        again = fb.from_torch(module, inputs=X.shape[1])  # with the check, which finds nothing
-    np.testing.assert_array_equal(again.params, net.params)
-    tolerance = {torch.float64: 1e-7, torch.float32: 1e-5}.get(found[0], 0.05)
-    got = net.predict(x.numpy())
-    assert got.shape == wanted.reshape(len(X), -1).shape
-    np.testing.assert_allclose(got, wanted.reshape(got.shape), rtol=tolerance, atol=tolerance * np.abs(wanted).max())
-    return True
-
-
 @pytest.mark.parametrize(("kind", "name", "value"), sweep(), ids=str)
 def test_each_setting_of_each_module(kind: str, name: str, value: object) -> None:
     settings = {**REQUIRED.get(kind, {}), name: value}
@@ -124,17 +92,6 @@ def test_the_sweep_finds_what_is_ignored(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(modules, "_check_fixed", lambda module, row: None)
     with pytest.raises((AssertionError, ValueError)):  # the numbers, or what the reader's own check says
         test_each_setting_of_each_module("Softplus", "threshold", 1.0)
-
-
-class Of(nn.Module):
-    """A module that calls a function."""
-
-    def __init__(self, function):
-        super().__init__()
-        self.a, self.function = nn.Linear(WIDTH, WIDTH), function
-
-    def forward(self, x):
-        return self.function(self.a(x))
 
 
 ACTIVATIONS = {
@@ -311,179 +268,3 @@ class Residual(nn.Module):
 
 def test_a_module_that_works_in_place() -> None:
     assert agrees_or_is_refused(Residual(), "")
-
-
-def _hooked(register: str, hook) -> nn.Module:
-    module = nn.Sequential(nn.Linear(WIDTH, 4))
-    getattr(module[0], register)(hook)
-    return module
-
-
-def _own_forward() -> nn.Module:
-    module = nn.Sequential(nn.Linear(WIDTH, 4))
-    module[0].forward = lambda x: x
-    return module
-
-
-def _of_the_root() -> nn.Module:
-    module = nn.Sequential(nn.Linear(WIDTH, 4))
-    module.register_forward_hook(lambda module, x, y: y * 2)
-    return module
-
-
-def _of_a_gradient(method: str) -> nn.Module:
-    module = nn.Sequential(nn.Linear(WIDTH, 4))
-    getattr(module[0].weight, method)(lambda dW: None)
-    return module
-
-
-def _tied(name: str) -> nn.Module:
-    module = nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4))
-    setattr(module[2], name, getattr(module[0], name))
-    return module
-
-
-def _half_frozen() -> nn.Module:
-    module = nn.Sequential(nn.Linear(WIDTH, 4))
-    module[0].bias.requires_grad_(False)
-    return module
-
-
-class Ungraded(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.a, self.b = nn.Linear(WIDTH, 4), nn.Linear(4, 2)
-
-    def forward(self, x):
-        with torch.no_grad():
-            h = self.a(x)
-        return self.b(h)
-
-
-class Linear(nn.Linear):
-    def forward(self, x):
-        return super().forward(x) * 2
-
-
-class Counting(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.a = nn.Linear(WIDTH, 4)
-        self.register_buffer("calls", torch.zeros(()))
-
-    def forward(self, x):
-        self.calls += 1
-        return self.a(x) * self.calls
-
-
-class Noisy(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.a = nn.Linear(WIDTH, 4)
-
-    def forward(self, x):
-        return self.a(x) * torch.rand(())
-
-
-class ByMode(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.a = nn.Linear(WIDTH, 4)
-
-    def forward(self, x):
-        return self.a(x) * (3 if self.training else 2)
-
-
-class Called(nn.Sequential):
-    def __call__(self, x):
-        return super().__call__(x) + 1
-
-
-REFUSED = {
-    "forward hooks": lambda: _hooked("register_forward_hook", lambda module, x, y: y * 2),
-    "forward pre hooks": lambda: _hooked("register_forward_pre_hook", lambda module, x: (x[0] * 2,)),
-    "has forward hooks": _of_the_root,
-    "module '0' has backward hooks": lambda: _hooked("register_full_backward_hook", lambda module, dx, dy: None),
-    "module '0' has backward pre hooks": lambda: _hooked("register_full_backward_pre_hook", lambda module, dy: None),
-    "the weight of module '0' has backward hooks": lambda: _of_a_gradient("register_hook"),
-    "has post accumulate grad hooks": lambda: _of_a_gradient("register_post_accumulate_grad_hook"),
-    "the weight of module '2' is a parameter of module '0' too": lambda: _tied("weight"),
-    "the bias of module '2' is a parameter of module '0' too": lambda: _tied("bias"),
-    "bias is frozen": _half_frozen,
-    "a is computed under torch.no_grad": Ungraded,
-    "a forward of its own": _own_forward,
-    "parametrizations, of weight": lambda: nn.utils.parametrizations.weight_norm(nn.Linear(WIDTH, 4)),
-    "forward pre hooks ": lambda: prune.l1_unstructured(nn.Linear(WIDTH, 4), "weight", 0.5),
-    "real numbers": lambda: nn.Linear(WIDTH, 4, dtype=torch.complex64),
-    "changes from call to call": Noisy,
-    "cannot be read from PyTorch": lambda: nn.Sequential(Linear(WIDTH, 4), nn.AlphaDropout()),
-    "AlphaDropout": lambda: nn.Sequential(nn.Linear(WIDTH, 4), nn.AlphaDropout()),
-    "track_running_stats": lambda: nn.BatchNorm1d(WIDTH, track_running_stats=False),
-    "training is True": lambda: Of(lambda h: F.dropout(h)),
-    "differs from the original's": lambda: Called(nn.Linear(WIDTH, 4)),
-    "it is read, but not of 6 columns, columns of whole numbers": lambda: Of(lambda h: h * h.long()),
-}
-
-
-@pytest.mark.parametrize("words", REFUSED)
-def test_what_a_module_does_besides(words: str) -> None:
-    with pytest.raises(ValueError, match=words.strip()):
-        fb.from_torch(REFUSED[words](), inputs=WIDTH)
-
-
-def test_a_frozen_module_is_frozen_and_no_grad_around_the_call_changes_nothing() -> None:
-    module = nn.Sequential(nn.Linear(WIDTH, 4), nn.Linear(4, 3))
-    module[0].requires_grad_(False)
-    with torch.no_grad():
-        net = fb.from_torch(module)
-    assert [layer.trainable for layer in net.layers] == [False, True]
-
-
-def test_a_subclass_is_read_by_what_its_forward_does() -> None:
-    assert agrees_or_is_refused(nn.Sequential(Linear(WIDTH, 4)), "")
-
-
-def test_a_module_that_counts_its_calls_is_no_net() -> None:
-    with pytest.raises(ValueError, match=r"from call to call|differs from the original's|cannot be read"):
-        fb.from_torch(Counting())
-
-
-@pytest.mark.parametrize("training", [False, True])
-def test_the_module_is_read_in_evaluation_mode_and_left_in_its_own(training: bool) -> None:
-    module = nn.Sequential(ByMode(), nn.Dropout(0.3)).train(training)
-    module[1].train(not training)
-    net = fb.from_torch(module)
-    assert [module.training, module[0].training, module[1].training] == [training, training, not training]
-    x = torch.from_numpy(BATCH).float()
-    with torch.no_grad():
-        np.testing.assert_allclose(net.predict(BATCH), module.eval()(x).numpy(), rtol=1e-5, atol=1e-5)
-    assert isinstance(net.layers[-1], fb.Dropout)
-
-
-def test_parameters_that_two_modules_share_are_shared() -> None:
-    first, second = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)
-    second.weight, second.bias = first.weight, first.bias
-    net = fb.from_torch(nn.Sequential(first, nn.Tanh(), second))
-    assert net.params.size == WIDTH * WIDTH + WIDTH
-
-
-def test_the_check_can_be_left_out() -> None:
-    module = Called(nn.Linear(WIDTH, 4))
-    with pytest.raises(ValueError, match=r"by 1 in column \d, .* for the row .*check=False"):
-        fb.from_torch(module)
-    assert fb.from_torch(module, check=False).params.size == 4 * WIDTH + 4
-
-
-def sin(x):
-    """A function of another package, by a name that PyTorch has too."""
-    return x * 2
-
-
-torch.fx.wrap("sin")
-
-
-def test_functions_of_other_packages_are_not_taken_for_ours() -> None:
-    with pytest.raises(ValueError, match=r"sin.* cannot be read"):
-        fb.from_torch(Of(lambda h: sin(h)))
-    with pytest.raises(ValueError, match="expit"):
-        fb.from_torch(Of(torch.special.expit))
