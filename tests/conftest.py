@@ -17,6 +17,8 @@ import pytest
 import fastbp
 from fastbp.data import csv_file
 
+os.environ.setdefault("KERAS_BACKEND", "numpy")  # its default, tensorflow, is rarely installed
+
 SOURCES = Path(fastbp.__file__).resolve().parent
 
 

@@ -82,7 +82,6 @@ def test_a_module_that_takes_other_shapes_is_not_read_in_silence() -> None:
 
 
 def test_a_sequential_of_keras_is_compared(monkeypatch) -> None:
-    monkeypatch.setenv("KERAS_BACKEND", "numpy")
     keras = pytest.importorskip("keras")
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     call = type(model).call

@@ -212,8 +212,7 @@ def test_state_dicts(name: str, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def keras(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("KERAS_BACKEND", "numpy")
+def keras():
     module = pytest.importorskip("keras")
     yield module
     module.backend.clear_session()

@@ -3,15 +3,12 @@
 The last test runs those of whole models again under its other backends.
 """
 
-import os
-
 import numpy as np
 import pytest
 
 import converted
 import fastbp as fb
 
-os.environ.setdefault("KERAS_BACKEND", "numpy")
 keras = pytest.importorskip("keras")
 layers = keras.layers
 # Keras's own, of its weights in NumPy.

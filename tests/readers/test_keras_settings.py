@@ -4,7 +4,6 @@ Either the net gives what the layer gives, or the setting is refused by its name
 """
 
 import inspect
-import os
 import warnings
 
 import numpy as np
@@ -12,7 +11,6 @@ import pytest
 
 import fastbp as fb
 
-os.environ.setdefault("KERAS_BACKEND", "numpy")
 keras = pytest.importorskip("keras")
 layers, ops = keras.layers, keras.ops
 table = pytest.importorskip("fastbp.readers.keras.layers")
