@@ -2,7 +2,7 @@
 A flow on two moons, whose likelihood is checked
 ================================================
 
-A flow z(x) makes a density of a simple one: p(x) = N(z(x)) |det dz/dx|, by change of variables. It is trained on the
+A flow z(x) makes a density of a simple one: p(x) = N(z(x)) abs(det dz/dx), by change of variables. It is trained on the
 mean of -log p. If the determinant were wrong, p would not integrate to 1: this is checked by a sum over a grid.
 """
 
