@@ -2,6 +2,7 @@
 
 import io
 import json
+import multiprocessing
 import re
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
@@ -72,6 +73,11 @@ def loky():
     return pytest.importorskip("joblib.externals.loky").get_reusable_executor(2)
 
 
+def processes(workers: int = 2) -> ProcessPoolExecutor:
+    """Without a fork, which other packages that have threads warn of."""
+    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+
+
 class Pool:
     """What has `map` alone, as the pools of multiprocessing and Ray."""
 
@@ -79,7 +85,7 @@ class Pool:
         return [function(job) for job in jobs]
 
 
-@pytest.mark.parametrize("make", [lambda: ThreadPoolExecutor(3), lambda: ProcessPoolExecutor(2), loky, Pool])
+@pytest.mark.parametrize("make", [lambda: ThreadPoolExecutor(3), processes, loky, Pool])
 def test_any_executor_gives_the_same_bits(make) -> None:
     nets, executor = some_nets(), make()
     histories = many(nets, executor=executor)
@@ -167,7 +173,7 @@ def test_a_net_that_diverges_ends_alone(threads: int) -> None:
     assert re.search(r"nets\[[13]\]", caught.value.__notes__[0])
 
 
-@pytest.mark.parametrize("executor", [None, ThreadPoolExecutor, ProcessPoolExecutor])
+@pytest.mark.parametrize("executor", [None, ThreadPoolExecutor, processes])
 def test_callbacks_are_each_nets_own(executor) -> None:
     made = []
 
@@ -180,7 +186,7 @@ def test_callbacks_are_each_nets_own(executor) -> None:
     if pool is not None:
         pool.shutdown()
     assert [len(history.epoch) for history in got] == [4, 2, 2, 2, 2]
-    if executor is not ProcessPoolExecutor:
+    if executor is not processes:
         assert [each.seen for each in made] == [0, 2, 2, 2, 2]
 
 
