@@ -10,6 +10,7 @@ from fastbp.plotting import graph
 mpl.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.patches import FancyArrowPatch
+from matplotlib.path import Path
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +38,8 @@ def crossings(arrows, boxes) -> int:
     """How many arrows run through the inside of a box."""
     count = 0
     for arrow in arrows:
-        points = arrow.get_transform().transform(arrow.get_path().interpolated(50).vertices)
+        straight = arrow.get_path().transformed(arrow.get_transform()).to_polygons(closed_only=False)
+        points = np.concatenate([Path(piece).interpolated(20).vertices for piece in straight])
         for box in boxes:
             inside = abs(points - (box.x0 + box.width / 2, box.y0 + box.height / 2)) < (
                 box.width * 0.45,
