@@ -183,7 +183,7 @@ class PythonLayer(_InPython):
     --------
     >>> import numpy as np
     >>> import fastbp as fb
-    >>> class Swish(fb.PythonLayer):
+    >>> class SelfGated(fb.PythonLayer):
     ...     parameters = ("beta",)
     ...     def shapes(self, width):
     ...         return {"beta": (width,)}
@@ -197,8 +197,8 @@ class PythonLayer(_InPython):
     ...     def gradients(self, dY, X, Y):
     ...         s = 1 / (1 + np.exp(-self.beta * X))
     ...         return {"beta": (dY * X * Y * (1 - s)).sum(0)}
-    >>> net = fb.Sequential(fb.Input(2), fb.Dense(3, activation=Swish()), fb.Dense(1), seed=0)
-    >>> net["swish_1"].beta
+    >>> net = fb.Sequential(fb.Input(2), fb.Dense(3, activation=SelfGated()), fb.Dense(1), seed=0)
+    >>> net["selfgated_1"].beta
     array([1., 1., 1.], dtype=float32)
     >>> fb.check_gradients(net, [[1.0, 2.0]], [0.5]) < 1e-5
     True
