@@ -199,6 +199,7 @@ class Programs:
         The losses are a list for each part of what each of its outputs adds.
         """
         self.refuse_part()
+        self._summing = False
         return self._lock.call(_step_on, self, parts, chain, lr, for_engine(threads))
 
     def of_outputs(self, wanted: tuple[int, ...]) -> _engine.Program:
@@ -236,6 +237,7 @@ class Programs:
     def apply(self, chain, lr: float, loss: float, scale: float, threads: int | None = None) -> bool:
         """One step of an optimizer's chain by the gradient of a mean over 1 / scale rows; whether it was finite."""
         self.refuse_part()
+        self._summing = False
         arguments = chain, lr, loss, scale, for_engine(threads)
         return self._lock.call(_engine.applied, self._training, *arguments)
 

@@ -4,6 +4,7 @@ A model starts with room for one feature and one class and grows with what it se
 features nor classes are named before the first sample.
 """
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -41,10 +42,7 @@ class _Network:
             widths = [checks.positive_int(width, "hidden") for width in self.hidden]
             layers = [Dense(width, self.activation) for width in widths]
             net = Sequential(Input(1), *layers, Dense(1), dtype="float64", seed=self.seed)
-            optimizer = self.optimizer
-            if not isinstance(optimizer, str):  # each model has its own state
-                optimizer = type(optimizer)(**optimizer.arguments())
-            self._made = Trainer(net, self._loss, optimizer)
+            self._made = Trainer(net, self._loss, copy.deepcopy(self.optimizer))  # each model has its own state
         return self._made
 
     def _learn(self, x, y):

@@ -5,6 +5,7 @@ them, as over those of skorch and scikeras. Rejected: an estimator around a fitt
 would have to forget.
 """
 
+import copy
 import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, Self
@@ -12,12 +13,12 @@ from typing import Any, Self
 import numpy as np
 
 from fastbp import _engine
-from fastbp._typing import ArrayLike, LossLike
+from fastbp._typing import ArrayLike
 from fastbp.callbacks.callback import Callback
 from fastbp.losses.loss import Loss
 from fastbp.network.network import Network
 from fastbp.optimizers.optimizer import Optimizer
-from fastbp.sklearn.base import BaseEstimator, base, check_random_state, validation
+from fastbp.sklearn.base import BaseEstimator, base, check_random_state, kept, validation
 from fastbp.sklearn.targets import multiclass
 from fastbp.training.trainer import Trainer
 
@@ -37,15 +38,12 @@ class NetworkEstimator(BaseEstimator):
     def _keep(self, arguments):
         given = arguments.pop("parameters")
         for name in given:
-            self._refuse_unknown(name)
-        vars(self).update({name: value for name, value in (arguments | given).items() if name != "self"})
-
-    def _refuse_unknown(self, name):
-        if not name.startswith(PREFIXES):
-            raise TypeError(
-                f"{type(self).__name__} got an unexpected parameter {name!r}; those of its parts begin with "
-                f"{' or '.join(PREFIXES)}"
-            )
+            if not name.startswith(PREFIXES):
+                raise TypeError(
+                    f"{type(self).__name__} got an unexpected parameter {name!r}; those of its parts begin with "
+                    f"{' or '.join(PREFIXES)}"
+                )
+        kept(self, arguments | given)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The parameters, with those that have a prefix.
@@ -93,9 +91,9 @@ class NetworkEstimator(BaseEstimator):
             raise TypeError(f"build must return a network, got {type(net).__name__}")
         if len(net.inputs) != 1 or len(net.outputs) != 1:
             raise ValueError(f"build must return a network with one input and one output, got {net!r}")
-        optimizer = Optimizer.classes.resolve(self.optimizer)
-        settings = {**optimizer.arguments(), **self._given("optimizer__")}
-        trainer = Trainer(net, self._loss(), type(optimizer)(**settings), seed=seed)
+        # A schedule may keep a state, and fit must leave the estimator's parameters as they are.
+        optimizer = copy.deepcopy(Optimizer.classes.resolve(self.optimizer)).configured(**self._given("optimizer__"))
+        trainer = Trainer(net, self.loss, optimizer, seed=seed)
         if sample_weight is not None:
             sample_weight = validation._check_sample_weight(sample_weight, X)
         self.history_ = trainer.fit(
@@ -110,9 +108,6 @@ class NetworkEstimator(BaseEstimator):
         )
         self.network_, self.n_iter_ = net, len(self.history_.epoch)
         return self
-
-    def _loss(self) -> LossLike:
-        return self.loss
 
     def _outputs(self, X):
         validation.check_is_fitted(self)
@@ -193,9 +188,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         n_threads: int | None = None,
         **parameters: Any,
     ):
-        arguments = dict(locals())
-        arguments.pop("__class__", None)
-        self._keep(arguments)
+        self._keep(locals())
 
     def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the model to data.
@@ -296,9 +289,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         n_threads: int | None = None,
         **parameters: Any,
     ):
-        arguments = dict(locals())
-        arguments.pop("__class__", None)
-        self._keep(arguments)
+        self._keep(locals())
 
     def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the model to data.

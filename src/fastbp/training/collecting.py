@@ -9,9 +9,8 @@ import numpy as np
 from fastbp import _engine
 from fastbp.data.batches import Data
 from fastbp.inputs.array_sources import refuse_unfit
-from fastbp.losses.loss import Loss
 from fastbp.training.batch_runner import UNFIT, BatchRunner
-from fastbp.training.objective import counted as of_batches
+from fastbp.training.objective import counted as of_batches, masked
 
 
 class Part(NamedTuple):
@@ -61,7 +60,7 @@ class Collected(NamedTuple):
 
 def masks(runner: BatchRunner) -> bool:
     """Whether some loss leaves out missing targets."""
-    return any(isinstance(loss, Loss) and loss.settings["mask_nan"] for loss in runner.objective.losses)
+    return any(masked(runner.objective.losses))
 
 
 def counted(runner: BatchRunner, part: Part) -> tuple[np.ndarray, np.ndarray]:

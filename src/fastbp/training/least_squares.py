@@ -24,9 +24,7 @@ DAMPING = 1e-3  # initial damping relative to the largest diagonal element of J'
 FEW = 256  # parameters, below which a factor takes less time than half a second's import of SciPy in any use
 SQUARE = 64  # columns of a mirrored part of J'J
 SHORT = 0.1  # the part of a step over which the second derivative along it is measured, as in Transtrum and Sethna
-BEND = (
-    0.375  # the largest acceleration relative to the step, beyond which it is no small correction: theirs is 0.75 / 2
-)
+BEND = 0.375  # the largest acceleration relative to the step that is a small correction still: theirs is 0.75 / 2
 
 
 class Problem:

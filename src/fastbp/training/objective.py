@@ -18,19 +18,24 @@ from fastbp.losses.loss import Loss, are_shares
 from fastbp.network.network import Network
 
 
+def masked(losses: tuple) -> list[bool]:
+    """Whether each loss leaves out missing targets."""
+    return [isinstance(loss, Loss) and loss.settings["mask_nan"] for loss in losses]
+
+
 def amounts(losses: tuple, ts: tuple, weights: tuple | None) -> np.ndarray | None:
     """The weight of each row in the mean of some losses: an array (losses, 2, rows), or None if all rows count as 1.
 
     First the known targets of a row, as a fraction of its targets, then the sum of their weights in that unit.
     """
-    masked = [isinstance(loss, Loss) and loss.settings["mask_nan"] for loss in losses]
-    if weights is None and not any(masked):
+    leaves_out = masked(losses)
+    if weights is None and not any(leaves_out):
         return None
     found = np.ones((len(ts), 2, len(ts[0])))
     for k, (loss, t) in enumerate(zip(losses, ts, strict=True)):
         w = None if weights is None or not isinstance(loss, Loss) else weights[k]
         known = np.float64(1)
-        if masked[k]:
+        if leaves_out[k]:
             known = (t >= 0 if t.ndim == 1 else ~np.isnan(t)).astype(np.float64)
         weighted = known if w is None else (known.T * np.abs(w.T.astype(np.float64))).T
         for row, amount in zip(found[k], (known, weighted), strict=True):
@@ -149,9 +154,9 @@ class Objective:
     def seen(self, ts: tuple, ys: tuple, weights: tuple | None) -> list[tuple]:
         """The data for the metrics of each output: the rows with a known target, and their weights or None."""
         seen = []
-        for k, (loss, t, Y) in enumerate(zip(self.losses, ts, ys, strict=True)):
+        for k, (leaves_out, t, Y) in enumerate(zip(masked(self.losses), ts, ys, strict=True)):
             w = None if weights is None else weights[k]
-            if isinstance(loss, Loss) and loss.settings["mask_nan"]:
+            if leaves_out:
                 known = t >= 0 if t.ndim == 1 else ~np.isnan(t).all(axis=1)
                 t, Y, w = t[known], Y[known], None if w is None else w[known]
             seen.append((t, Y, w))
