@@ -105,3 +105,12 @@ def test_copies_and_errors():
     assert (same.predict(X) == model.predict(X)).all()
     with pytest.raises(TypeError, match="build must return a network, got NoneType"):
         NetworkRegressor(lambda inputs, outputs: None).fit(X, VALUES)
+
+
+def test_a_schedule_with_a_state_is_each_fits_own() -> None:
+    optimizer = fb.SGD(lr=fb.schedules.OnPlateau(0.01, patience=0, threshold=1.0, monitor="loss"))
+    before = optimizer.schedule.config()
+    model = NetworkRegressor(build, optimizer=optimizer, epochs=6, random_state=0)
+    first = model.fit(X, X[:, 0]).predict(X)
+    assert optimizer.schedule.config() == before
+    np.testing.assert_array_equal(model.fit(X, X[:, 0]).predict(X), first)
