@@ -7,7 +7,8 @@ from libc.stdint cimport int64_t
 from fastbp._engine.chain cimport Chain
 from fastbp._engine.memory cimport address
 from fastbp._engine.program cimport (
-    GRADIENTS, Plan, Program, attach_rows, attach_training, batch_loss, gradients, place_inputs, update_formed,
+    GRADIENTS, Plan, Program, attach_rows, attach_training, batch_loss, gradients, place_inputs,
+    updated as updated_by_chain,
 )
 from fastbp._engine.thread_choice cimport passed, tuned
 from fastbp._engine.threads cimport leave
@@ -122,10 +123,9 @@ def applied(Program program, Chain chain, double lr, double loss, double scale, 
     with nogil:
         plan.rules = &chain.rules
         chain.rules.G = plan.grads
-        chain.prepare(lr, loss, scale)
-        chain.rules.averages_wait = plan.n_constrained > 0
-        fine = update_formed(plan, most)
+        fine = updated_by_chain(plan, chain, loss, lr, scale, True, most)
         leave(most)
+    program.raise_failed()
     return fine
 
 

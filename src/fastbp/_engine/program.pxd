@@ -140,7 +140,8 @@ cdef void backward_rows(const Plan* plan, const Context* context, Py_ssize_t fir
                         Py_ssize_t start, Py_ssize_t stop) noexcept nogil
 cdef void backward_pass(Plan* plan, int threads) noexcept nogil
 cdef bint gradients(Plan* plan, bint adds, int threads) noexcept nogil
-cdef bint update_formed(Plan* plan, int threads) noexcept nogil
+cdef bint updated(Plan* plan, Chain chain, double loss, double lr, double scale, bint formed,
+                  int threads) noexcept nogil
 cdef double batch_loss(Plan* plan, int threads) noexcept nogil
 cdef void attach_training(Program program, xs, ts, weights, terms, Py_ssize_t rows) except *
 

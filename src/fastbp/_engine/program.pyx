@@ -300,7 +300,7 @@ cdef class Program:
         loss[0] += chain.penalty(self.plan.params, self.plan.scale)
         if not isfinite(loss[0]):
             return 1
-        if not updated(&self.plan, chain, loss[0], lr, threads):
+        if not updated(&self.plan, chain, loss[0], lr, self.plan.scale, False, threads):
             return 3 if self.plan.stopped or self.plan.failed else 2
         return 0
 

@@ -93,19 +93,23 @@ cdef bint gradients(Plan* plan, bint adds, int threads) noexcept nogil:
     return plan.rules == NULL or later_stages(plan, threads)
 
 
-cdef bint updated(Plan* plan, Chain chain, double loss, double lr, int threads) noexcept nogil:
-    """Phase two and three with a chain.  False if the update was not finite; if it stops or fails, all is as before."""
+cdef bint updated(Plan* plan, Chain chain, double loss, double lr, double scale, bint formed,
+                  int threads) noexcept nogil:
+    """Phase two and three with a chain, or with a gradient that is there (`formed`) the update by it alone.
+
+    False if the update was not finite; if it stops or fails, all is as before.
+    """
     cdef long long t = chain.t
     cdef double loss_before = chain.loss
     cdef char* kept = NULL
     cdef bint fine
-    chain.prepare(lr, loss, plan.scale)
+    chain.prepare(lr, loss, scale)
     chain.rules.averages_wait = plan.n_constrained > 0
     if not chain.rules.collecting and long_matrices(&chain.rules):
         kept = chain.keep(plan.params)
         if kept != NULL:
             plan.looks = plan.undone = True
-    fine = gradients(plan, False, threads)
+    fine = update_formed(plan, threads) if formed else gradients(plan, False, threads)
     if plan.stopped or plan.failed:
         chain.t, chain.loss = t, loss_before
         if kept != NULL:
