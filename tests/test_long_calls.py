@@ -74,6 +74,7 @@ CALLS = {
     "evaluate": (DEEP, 200_000, "net.evaluate(X, y)"),
     "fit by muon": (WIDE, 16, "net.fit(X, y, batch_size=8, optimizer=fb.Muon())"),
     "step by muon": (WIDE, 16, "fb.Trainer(net, 'mse', 'muon').step(X, y)"),
+    "the update alone, by muon": (WIDE, 16, "t = fb.Trainer(net, 'mse', 'muon'); t.gradients(X, y); t.update()"),
     "a step of muon alone": (WIDE, 16, "net.backward(net.forward(X, training=True)); fb.Muon().step(net)"),
 }
 # Kernels one by one: the array, and a call.
