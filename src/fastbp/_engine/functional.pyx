@@ -25,6 +25,7 @@ from fastbp._engine.flush cimport flush_subnormals, fp_mode, restore_mode
 from fastbp._engine.kernel_table cimport Activation, Context, Kernels, Op, OpKind, Targets, Tensor
 from fastbp._engine.loss_term cimport Term
 from fastbp._engine.memory cimport Arena, address, aligned, kernels_of, numbers_of, pitch_of, plain
+from fastbp._engine.signals cimport LOOK_EVERY, OPERATIONS
 from fastbp._engine.tables cimport row_named
 from fastbp._engine.thread_choice cimport clock_seconds
 
@@ -36,8 +37,6 @@ cdef enum:
     IN_CACHE = 16384            # numbers of which several arrays stay in the second-level cache
     PIECE = 4194304             # numbers that a kernel reads or writes between two looks for signals
 
-cdef double PRODUCTS = 5e9      # floating-point operations of a product between two looks
-cdef double LOOK_EVERY = 0.05   # seconds from one look to the next, in a kernel that asks by itself
 
 cdef object empty = np.empty
 # For numbers of 4 bytes and of 8: [sizeof(real) == 8].
@@ -55,7 +54,7 @@ cdef inline int want(Py_ssize_t wanted, Py_ssize_t got) except -1:
 
 cdef inline Py_ssize_t rows_of_piece(double numbers, double operations=0) noexcept:
     """Rows between two looks for signals, for so many numbers and operations a row; a multiple of 16, as blocks are."""
-    return max(16, <Py_ssize_t> min(PIECE / max(numbers, 1.0), PRODUCTS / max(operations, 1.0)) // 16 * 16)
+    return max(16, <Py_ssize_t> min(PIECE / max(numbers, 1.0), OPERATIONS / max(operations, 1.0)) // 16 * 16)
 
 
 cdef class _Tensors:
@@ -217,7 +216,7 @@ def add_gram(const real[:, ::1] J, real[:, ::1] out):
         mode = flush_subnormals()
         layer.kernels.add_gram(&layer.op, &layer.context, layer.N, k, k + 1, False)
         restore_mode(mode)
-        if 2.0 * layer.N * I * layer.kernels.panel > PRODUCTS / 1000:
+        if 2.0 * layer.N * I * layer.kernels.panel > OPERATIONS / 1000:
             PyErr_CheckSignals()
 
 

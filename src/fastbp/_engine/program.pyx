@@ -19,6 +19,7 @@ from fastbp._engine.chain cimport Chain, long_matrices, matrices_part, squares_p
 from fastbp._engine.flush cimport flush_subnormals, fp_mode, restore_mode
 from fastbp._engine.kernel_table cimport Activation, Constraint, Context, Kernels, Op, OpKind, Tensor
 from fastbp._engine.memory cimport Arena, address, aligned, kernels_of, numbers_of, pitch_of, readable_end
+from fastbp._engine.signals cimport LOOK_EVERY, OPERATIONS
 from fastbp._engine.sources cimport Source
 from fastbp._engine.tables cimport row_named
 from fastbp._engine.loss_term cimport Term

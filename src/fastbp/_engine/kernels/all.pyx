@@ -28,6 +28,7 @@ from fastbp._engine.scalar cimport (
     Double, Single, exp, exp_minus, exp_of_minus_square, exp_of_negative, exp_of_product, exp_over, expm1, log,
     log1p_of_unit, normal_tail_ratio, sigmoid, square_root, tanh, upper_half,
 )
+from fastbp._engine.signals cimport OPERATIONS
 from fastbp._engine.tile cimport (
     BLOCKED, COLUMNS, FROM_BIAS, FROM_C, FROM_ZERO, HEIGHTS, LANES, LONE_VECTORS, LONES, PANEL, PLAIN, TILE_ROWS, TILES,
     operand, real, result, stream_line, transpose,

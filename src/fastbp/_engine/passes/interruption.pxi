@@ -5,9 +5,7 @@ gradient is formed before the first update; where an optimizer works on large ma
 is put back.
 """
 
-cdef double LOOK_EVERY = 0.05       # seconds from one look for signals to the next
 cdef double SHORT = 5e-3            # seconds of a pass in which nobody looks
-cdef double PIECE = 5e9             # floating-point operations of a product between two looks, at most
 
 
 cdef void look(Plan* plan) noexcept with gil:
@@ -34,7 +32,7 @@ cdef bint asked(const Context* context) noexcept nogil:
 
 cdef inline Py_ssize_t rows_of_piece(const Plan* plan) noexcept nogil:
     """Rows that run through the widest layer between two looks, as far as the second-level cache wants them at all."""
-    return max(16, min(<Py_ssize_t> BLOCK_ROWS, <Py_ssize_t> (PIECE / (2 * max(plan.products, 1.0)))) // 16 * 16)
+    return max(16, min(<Py_ssize_t> BLOCK_ROWS, <Py_ssize_t> (OPERATIONS / (2 * max(plan.products, 1.0)))) // 16 * 16)
 
 
 cdef inline Py_ssize_t rows_of_thread(const Plan* plan, Py_ssize_t N, int threads) noexcept nogil:
@@ -46,7 +44,7 @@ cdef inline Py_ssize_t rows_of_thread(const Plan* plan, Py_ssize_t N, int thread
 cdef inline int pieces_of(const Plan* plan, const Node* node, int of) noexcept nogil:
     """Into how many pieces a thread's slice of a weight gradient falls."""
     cdef double products = 2.0 * plan.rows * node.weight_rows * node.weight_columns / of
-    return <int> min(<double> max(node.weight_rows // of, 1), 1 + products / PIECE) if plan.looks else 1
+    return <int> min(<double> max(node.weight_rows // of, 1), 1 + products / OPERATIONS) if plan.looks else 1
 
 
 cdef inline bint long_update(const Plan* plan, int threads) noexcept nogil:

@@ -4,9 +4,6 @@ The elementwise part writes a direction into a state of its own; the chain is cu
 direction is made orthogonal by one thread, so no bit depends on how many there are.
 """
 
-cdef double PIECE = 5e9             # floating-point operations between two questions whether a product ends
-
-
 cdef void prepare_muon(const double* parameters, const Step* step, double* scalars) noexcept nogil:
     memcpy(scalars, parameters, 8 * sizeof(double))
 
@@ -49,7 +46,7 @@ cdef inline real* tensor_at(Tensor* T, real* memory, Py_ssize_t rows, Py_ssize_t
 
 cdef inline Py_ssize_t rows_between(Py_ssize_t inner, Py_ssize_t columns) noexcept nogil:
     """Rows of a product between two questions whether it ends; a multiple of 16, as blocks of rows are."""
-    return parts(<Py_ssize_t> (PIECE / (2.0 * inner * columns)), 16) * 16 + 16
+    return parts(<Py_ssize_t> (OPERATIONS / (2.0 * inner * columns)), 16) * 16 + 16
 
 
 cdef inline bint ends(const Context* context) noexcept nogil:
