@@ -19,13 +19,9 @@ NumpyDocString = pytest.importorskip("numpydoc.docscrape").NumpyDocString
 OFF = {
     "ES01": "one line is enough where it says all",
     "GL08": "a method that overrides one has its docstring; test_architecture.py looks for those that lack one",
-    "PR03": "parameters of one type stand in one line",
-    "PR04": "the type of several parameters may be said once, with what explains them",
     "PR07": "test_parameters_are_described_with_their_defaults asks for more",
-    "RT02": "several values that are returned may share a line",
     "RT03": "shape and dtype say what is returned",
     "SA01": "only where there is a sibling: SIBLINGS",
-    "SS05": "it takes nouns for verbs",
 }
 SIBLINGS = [
     ("jacobian", "vjp", "jvp"),

@@ -39,8 +39,10 @@ class Registry(dict[str, Any]):
     def named(self, name: Any, what: str | None = None) -> Any:
         """The entry of a name; `what` is the kind in the words of the caller."""
         if isinstance(name, str) and name not in self:
-            plain = {_plain(key): known for key, known in self.synonyms.items()} | {_plain(key): key for key in self}
-            name = plain.get(_plain(name), name)
+            plain = {plain_name(key): known for key, known in self.synonyms.items()} | {
+                plain_name(key): key for key in self
+            }
+            name = plain.get(plain_name(name), name)
         return self[checks.one_of(name, what or self.what, self)]
 
     def from_config(self, config: Mapping[str, Any], what: str | None = None) -> Any:
@@ -172,8 +174,8 @@ class Configured(Described):
         return called(self.__name__, self.given)
 
 
-def _plain(name):
-    """MeanSquaredError and mean_squared_error are one."""
+def plain_name(name: str) -> str:
+    """A name without capitals and underscores: MeanSquaredError and mean_squared_error are one."""
     return name.lower().replace("_", "")
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastbp._configured import plain_name
 from fastbp._engine import ACTIVATIONS, Function, Setting, functional as _kernels
 from fastbp._typing import ArrayLike
 from fastbp.inputs import checks
@@ -133,8 +134,7 @@ def _known(name):
     if isinstance(name, str) and name.lower() in _ELSEWHERE:
         raise ValueError(f"{name!r} is no activation but {_ELSEWHERE[name.lower()]}")
     if isinstance(name, str) and name not in NAMES:  # LeakyReLU
-        plain = {known.replace("_", ""): known for known in NAMES}
-        name = plain.get(name.lower().replace("_", ""), name)
+        name = {plain_name(known): known for known in NAMES}.get(plain_name(name), name)
     if not isinstance(name, str) or name not in NAMES:
         checks.one_of(name, "activation", ACTIVATIONS)
     return NAMES[name]

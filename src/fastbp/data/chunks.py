@@ -94,8 +94,12 @@ class Chunks:
             The column of y.
         columns : list of str, optional
             The numeric columns of X; all but the target if not given.
-        batch_size, shuffle, seed
-            As for `Chunks`.
+        batch_size : int, default=32
+            Number of rows of a batch.
+        shuffle : bool, default=True
+            Whether to shuffle the row groups, and the rows within each.
+        seed : int, optional
+            Seed of the orders; random if not given.
 
         Returns
         -------

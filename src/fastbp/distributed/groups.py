@@ -156,7 +156,7 @@ def torch(group: Any = None) -> Group:
 
 
 def threads(size: int) -> list[Group]:
-    """Groups of so many threads of this process, one for each: to test a script without MPI, not to gain time.
+    """Make groups of so many threads of this process, one for each: to test a script without MPI, not to gain time.
 
     Parameters
     ----------

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from fastbp import initializers
 from fastbp.inputs import checks
 from fastbp.layers.layer import Layer
 
@@ -251,8 +252,6 @@ class PythonLayer(_InPython):
         raise NotImplementedError
 
     def start(self, rng):
-        from fastbp import initializers
-
         draws = {name: "glorot_uniform" if len(shape) == 2 else "zeros" for name, shape in self.fixed_shapes.items()}
         return {name: initializers.resolve(draws[name])(shape, rng) for name, shape in self.fixed_shapes.items()}
 

@@ -56,14 +56,18 @@ def fit_many(
         can be gone through again.
     y : array of labels or values, or a tuple of them, or a list of these with one for each net, optional
         The targets.
-    loss, optimizer, metrics
+    loss : str, Loss or function, a tuple of them, or a list with one for each net, default="mse"
         As for `Trainer`.
+    optimizer : str or Optimizer, or a list of them, default="adam"
+        As for `Trainer`.
+    metrics : list of str or Metric, default=()
+        As for `Trainer`, for all networks.
+    seed : int, or a list or range of them, optional
+        Seed of the shuffling; that of each network if not given.
     epochs : int, or a list or range of them, default=1
         Number of epochs.
     batch_size : int, or a list or range of them, default=32
         Number of samples per step.
-    seed : int, or a list or range of them, optional
-        Seed of the shuffling; that of each network if not given.
     sample_weight : array of shape (rows,) or of y's shape, or a list of these with one for each net, optional
         Weights of the samples; 1 if not given.
     validation_split : float or Split, optional

@@ -40,8 +40,10 @@ class StepInHalves:
 
         Returns
         -------
-        loss, weight : float
-            The mean loss, and over how much it is the mean: the number of rows, or of those whose target is known.
+        loss : float
+            The mean loss.
+        weight : float
+            Over how much it is the mean: the number of rows, or of those whose target is known.
             Gradients of parts of a batch make that of the batch: the sum of weight * gradient over the sum of weights.
 
         Raises
