@@ -25,14 +25,16 @@ BaseRegressor: Any = base.Regressor
 class _Network:
     """What both models share: a trainer that is made when it is first needed, and not part of the parameters."""
 
-    hidden: Sequence[int]
-    activation: str
-    optimizer: str | Optimizer
-    seed: int | None
     _loss: str
     _made: Trainer | None
 
-    def _set(self, hidden, activation, optimizer, seed):
+    def __init__(
+        self,
+        hidden: Sequence[int] = (32,),
+        activation: str = "relu",
+        optimizer: str | Optimizer = "adam",
+        seed: int | None = None,
+    ):
         self.hidden, self.activation, self.optimizer, self.seed = hidden, activation, optimizer, seed
         self._made = None
 
@@ -45,7 +47,16 @@ class _Network:
             self._made = Trainer(net, self._loss, copy.deepcopy(self.optimizer))  # each model has its own state
         return self._made
 
-    def _learn(self, x, y):
+    def learn_one(self, x: Mapping[Any, Any], y: Any) -> None:
+        """Train on one sample.
+
+        Parameters
+        ----------
+        x : dict from feature to number
+            The sample; a feature that it does not have is 0.
+        y : label or float
+            Its class or target.
+        """
         online = self._trainer.online
         if online is None or not x.keys() <= online.columns.keys():
             x = dict(sorted(x.items(), key=lambda item: str(item[0])))  # new features by name, whatever their order
@@ -83,30 +94,9 @@ class Classifier(_Network, BaseClassifier):
 
     _loss = "cross_entropy"
 
-    def __init__(
-        self,
-        hidden: Sequence[int] = (32,),
-        activation: str = "relu",
-        optimizer: str | Optimizer = "adam",
-        seed: int | None = None,
-    ):
-        self._set(hidden, activation, optimizer, seed)
-
     @property
     def _multiclass(self):
         return True
-
-    def learn_one(self, x: Mapping[Any, Any], y: Any) -> None:
-        """Train on one sample.
-
-        Parameters
-        ----------
-        x : dict from feature to number
-            The sample; a feature that it does not have is 0.
-        y : label
-            Its class.
-        """
-        self._learn(x, y)
 
     def predict_proba_one(self, x: Mapping[Any, Any], **kwargs: Any) -> dict[Any, float]:
         """The probability of each class seen so far.
@@ -150,27 +140,6 @@ class Regressor(_Network, BaseRegressor):
     """
 
     _loss = "mse"
-
-    def __init__(
-        self,
-        hidden: Sequence[int] = (32,),
-        activation: str = "relu",
-        optimizer: str | Optimizer = "adam",
-        seed: int | None = None,
-    ):
-        self._set(hidden, activation, optimizer, seed)
-
-    def learn_one(self, x: Mapping[Any, Any], y: float) -> None:
-        """Train on one sample.
-
-        Parameters
-        ----------
-        x : dict from feature to number
-            The sample; a feature that it does not have is 0.
-        y : float
-            Its target.
-        """
-        self._learn(x, y)
 
     def predict_one(self, x: Mapping[Any, Any]) -> float:
         """The output for one sample.
