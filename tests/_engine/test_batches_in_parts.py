@@ -78,7 +78,8 @@ def test_the_bits_are_the_same_with_any_number_of_threads(graph):
         trainer = fb.Trainer(net, mse(net), fb.Adam(0.01))
         for _ in range(3):
             trainer.step(X, y, threads=threads)
-    assert np.array_equal(first.params, second.params) and np.array_equal(first.params, third.params)
+    assert np.array_equal(first.params, second.params)
+    assert np.array_equal(first.params, third.params)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
