@@ -83,6 +83,7 @@ def torch_vmap(steps):
     """PyTorch: torch.func's vmap of grad, and a fused Adam over the stacked parameters."""
     import torch
 
+    torch.set_num_threads(1)
     X, y = (torch.from_numpy(A.reshape(steps, ROWS, -1)) for A in data(steps))
     p = [torch.nn.Parameter(torch.from_numpy(W)) for W in weights()]
     optimizer = torch.optim.Adam(p, lr=RATE, fused=True)
