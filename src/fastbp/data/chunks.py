@@ -149,6 +149,7 @@ class Chunks:
                 rows = order[start : start + size]
                 yield X[rows], y[rows]
             rest = None if end == len(X) else (X[order[end:]], y[order[end:]])
+            del X, y  # the next window is read
         if rest is not None:
             yield rest
 
