@@ -1,6 +1,6 @@
 """Sweeps and services of other packages: the examples of docs/scale_distributed.md, each where its package is.
 
-Ray is not among what developers install: it is 70 MB, and its start takes most of these tests' time.
+Ray is not among what developers install: it is 70 MB, and its start takes most of the time of these tests.
 """
 
 import subprocess
@@ -77,7 +77,7 @@ def test_search_of_dask_ml(model: Any, grid: dict[str, list[Any]]) -> None:
     assert (search.predict(X) == LABELS).mean() > 0.7
 
 
-def test_ray_tune(tmp_path: Path) -> None:
+def test_ray(tmp_path: Path) -> None:
     pytest.importorskip("ray.tune")
     code = """
     import os
@@ -95,9 +95,21 @@ def test_ray_tune(tmp_path: Path) -> None:
     found = tune.Tuner(trainable, param_space=space, run_config=tune.RunConfig(verbose=0)).fit()
     best = found.get_best_result("loss", "min")
     print(best.config["lr"], best.metrics["training_iteration"], best.metrics["loss"] == fitted(1e-2)[1][-1])
+
+    from ray.util.multiprocessing import Pool
+    nets = [fb.Sequential(fb.Input(4), fb.Dense(8, "tanh"), fb.Dense(1), seed=0) for _ in range(2)]
+    with Pool(2) as pool:
+        fb.fit_many(nets, X, Y, optimizer=[fb.Adam(lr=1e-3), fb.Adam(lr=1e-2)], epochs=3, executor=pool)
+    alone = fitted(1e-2)[0].params
+    print((nets[1].params == alone).all())
+
+    @ray.remote(num_cpus=1)
+    def limit():
+        return fb.get_num_threads()
+    print(ray.get(limit.remote()))
     ray.shutdown()
     """
-    assert run(code, tmp_path)[-1:] == ["0.01 3 True"]
+    assert run(code, tmp_path)[-3:] == ["0.01 3 True", "True", "1"]
 
 
 def test_mlflow(tmp_path: Path) -> None:
