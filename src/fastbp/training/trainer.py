@@ -21,6 +21,7 @@ from fastbp.data.batches import Data
 from fastbp.data.streams import NO_ROWS
 from fastbp.distributed.groups import Group, as_group
 from fastbp.distributed.ranks import Ranks
+from fastbp.errors import DivergenceError
 from fastbp.inputs import checks
 from fastbp.network.native import Native, of_trainer
 from fastbp.network.network import Network
@@ -150,13 +151,17 @@ class Trainer(StepInHalves, RowByRow):
             if type(done) is float:
                 return done
             if done is not None:
-                raise self.runner.diverged(done[1], done[0], self.chain.t + (done[1] == 1))
+                raise self.diverged(*done)
         xs = net.as_sources(X)
         rows = len(xs[0])
         ts = self.objective.targets(y, rows)
         weights = self.objective.weights(sample_weight, ts, training=True)
         self.runner.run(Data(xs, ts, weights), self._loss, size=rows, threads=threads)
         return float(self._loss[0])
+
+    def diverged(self, loss: float, status: int) -> DivergenceError:
+        """The error for a step of which the engine says that it was none."""
+        return self.runner.diverged(status, loss, self.chain.t + (status == 1))
 
     def compiled(self, rows: int = 1) -> Callable[[np.ndarray, np.ndarray], float]:
         """A function f(x, y) that is `step` on a fixed number of rows; it checks form, dtype and labels only.
