@@ -170,7 +170,7 @@ def test_every_table_knows_names_from_elsewhere(table: str, name: str, ours: str
 
 
 def test_every_synonym_names_something_of_ours() -> None:
-    for kind in (fb.losses.Loss.classes, fb.metrics.metric.METRICS):
+    for kind in (fb.losses.Loss.classes, fb.metrics.metric.METRICS, fb.schedules.Schedule.classes):
         for name, ours in kind.synonyms.items():
             assert ours in kind, name
             assert name not in kind, name
