@@ -85,6 +85,22 @@ def test_the_tables_have_every_row(python, tmp_path: Path) -> None:
     } <= names
 
 
+def test_the_table_of_errors_of_activations() -> None:
+    """`python -m reliability.accuracy` has the largest of all instruction sets; here is the one that runs."""
+    from reliability import accuracy
+
+    text = (DOCS / "numerics.md").read_text(encoding="utf-8")
+    stated = {
+        name: [float(cell) for cell in cells.strip(" |").split("|")]
+        for name, cells in re.findall(r"^\| `(\w+)` \|([ \d.|e+-]+)$", text.split("accuracy: begin")[1], re.MULTILINE)
+    }
+    found = accuracy.measured(list(_engine.ACTIVATIONS))
+    assert list(stated) == list(found)
+    for name, errors in found.items():
+        assert all(error <= bound for error, bound in zip(errors, stated[name], strict=True)), (name, errors)
+        assert max(stated[name]) < 6, name
+
+
 def test_the_table_of_gates_names_what_exists() -> None:
     text = (DOCS / "backpropagation.md").read_text(encoding="utf-8")
     for name in re.findall(r"`fb\.(\w+)", text):
