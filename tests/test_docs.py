@@ -159,6 +159,15 @@ def test_the_page_on_training_names_every_initializer_and_metric() -> None:
     assert set(fb.metrics.METRICS) <= named[1]
 
 
+def test_each_optional_package_is_named_in_the_installation() -> None:
+    sources = (DOCS.parent / "src" / "fastbp").rglob("*.py")
+    asked = {name for path in sources for name in re.findall(r'package\("(\w+)', path.read_text(encoding="utf-8"))}
+    table = (DOCS / "installation.md").read_text(encoding="utf-8").partition("## Optional packages")[2]
+    shown = {"sklearn": "scikit-learn", "torch": "PyTorch"}
+    assert len(asked) > 10
+    assert {name for name in asked if not re.search(rf"\b{shown.get(name, name)}\b", table)} == set()
+
+
 @pytest.mark.skipif(not any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), reason="no Chromium")
 def test_the_browser_sees_what_is_wrong_with_a_page(python, tmp_path: Path) -> None:
     good, bad = tmp_path / "good", tmp_path / "bad"
