@@ -168,7 +168,24 @@ def test_each_optional_package_is_named_in_the_installation() -> None:
     assert {name for name in asked if not re.search(rf"\b{shown.get(name, name)}\b", table)} == set()
 
 
-@pytest.mark.skipif(not any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), reason="no Chromium")
+CHROMIUM = pytest.mark.skipif(
+    not any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), reason="no Chromium"
+)
+
+
+@CHROMIUM
+def test_searches_that_lead_elsewhere_are_named(python, tmp_path: Path) -> None:
+    items = "".join(f"<li><a href='{page}.html#a'>a</a></li>" for page in ("how_to", "faq", "x", "y", "z", "tapes"))
+    found = f"<p class='search-summary'>6 found</p><ul class='search'>{items}</ul>"
+    (tmp_path / "search.html").write_text(f"<!doctype html><title>a</title><div id='search-results'>{found}</div>")
+    done = python(str(DOCS / "search_site.py"), str(tmp_path))
+    assert done.returncode == 1
+    assert "'recurrent' does not lead to tapes: how_to, faq, x, y, z\n" in done.stdout
+    assert "GPU" not in done.stdout
+    assert "overfitting" not in done.stdout
+
+
+@CHROMIUM
 def test_the_browser_sees_what_is_wrong_with_a_page(python, tmp_path: Path) -> None:
     good, bad = tmp_path / "good", tmp_path / "bad"
     for folder, body in (
