@@ -13,7 +13,7 @@ from fastbp.inputs import checks
 class Constraint(Registered):
     """Base of the constraints; `kind` names the engine's row."""
 
-    classes = Registry("constraint", "kind")
+    classes = Registry("constraint", "kind", synonyms={"non_neg": "non_negative"})  # Keras's name
     kind: ClassVar[str]
     limit: float = 0.0
 

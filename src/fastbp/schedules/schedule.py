@@ -8,6 +8,26 @@ from fastbp._configured import Registered, Registry, called
 from fastbp.inputs import checks
 
 PER = ("step", "epoch")
+# The names in PyTorch and Keras of what is the same shape here; settings have the names of here, which are PyTorch's.
+SYNONYMS = {
+    "LinearLR": "linear",
+    "StepLR": "step",
+    "MultiStepLR": "multistep",
+    "ExponentialLR": "exponential",
+    "PolynomialLR": "polynomial",
+    "CosineAnnealingLR": "cosine",
+    "CosineAnnealing": "cosine",
+    "CosineAnnealingWarmRestarts": "cosinerestarts",
+    "OneCycleLR": "onecycle",
+    "LambdaLR": "function",
+    "ReduceLROnPlateau": "onplateau",
+    "reduce_on_plateau": "onplateau",
+    "ExponentialDecay": "exponential",
+    "PolynomialDecay": "polynomial",
+    "CosineDecay": "cosine",
+    "CosineDecayRestarts": "cosinerestarts",
+    "PiecewiseConstantDecay": "piecewise",
+}
 
 
 class Schedule(Registered):
@@ -27,7 +47,7 @@ class Schedule(Registered):
     0.1
     """
 
-    classes = Registry("schedule", "schedule")
+    classes = Registry("schedule", "schedule", synonyms=SYNONYMS)
     by_count: ClassVar[bool] = True  # whether the count alone says the rate, so that it is asked once for each
 
     def __init__(self, per: str, **settings: object):

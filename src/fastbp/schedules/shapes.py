@@ -6,6 +6,8 @@ resuming from a checkpoint needs only the number of steps.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from inspect import signature
 from itertools import pairwise
 
 import numpy as np
@@ -337,6 +339,15 @@ def _ascending(milestones):
 
 def as_schedule(lr: "float | Mapping | Schedule | Callable[[int], float]") -> Schedule | None:
     """The schedule that is given in the place of a number, or described by what `config()` gave; None for a number."""
+    if isinstance(lr, str):
+        kind = None
+        with suppress(ValueError):
+            kind = Schedule.classes.named(lr)
+        if kind is not None:
+            call = f"{kind.__name__}{str(signature(kind)).partition(' -> ')[0]}"
+            raise TypeError(
+                f"lr must be a number or a schedule, got the name {lr!r}: fastbp.schedules.{call} makes one"
+            )
     if isinstance(lr, (Schedule, Mapping)):
         return Schedule.classes.resolve(lr)
     return Function(lr) if callable(lr) else None

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from fastbp._configured import plain_name
 from fastbp._optional import package
 from fastbp._typing import Arrays, LossLike, WeightsLike, WeightsOf
 from fastbp.inputs import checks
@@ -21,6 +22,9 @@ from fastbp.training.objective import Objective
 
 SCIPY = {"l-bfgs": "L-BFGS-B", "bfgs": "BFGS", "cg": "CG", "newton-cg": "Newton-CG"}
 METHODS = ("lm", *SCIPY)
+# SciPy's, scikit-learn's and other names; capitals, hyphens and underscores do not matter.
+SYNONYMS = {plain_name(name).replace("-", ""): name for name in METHODS}
+SYNONYMS |= {"lbfgsb": "l-bfgs", "levenbergmarquardt": "lm"}
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,8 @@ def minimize(
     >>> found.loss < 1e-6, found.iterations <= 200
     (True, True)
     """
+    if isinstance(method, str):
+        method = SYNONYMS.get(plain_name(method).replace("-", ""), method)
     method = checks.one_of(method, "method", METHODS)
     checks.instance(net, Network, "net")
     for layer in net.layers:
