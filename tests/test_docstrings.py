@@ -20,7 +20,6 @@ OFF = {
     "ES01": "one line is enough where it says all",
     "GL08": "a method that overrides one has its docstring; test_architecture.py looks for those that lack one",
     "PR07": "test_parameters_are_described_with_their_defaults asks for more",
-    "RT03": "shape and dtype say what is returned",
     "SA01": "only where there is a sibling: SIBLINGS",
 }
 SIBLINGS = [

@@ -40,6 +40,7 @@ def dense_forward(
     Returns
     -------
     ndarray of shape (rows, outputs)
+        Y, of the dtype of X.
 
     Examples
     --------
@@ -81,8 +82,11 @@ def dense_backward(
     Returns
     -------
     dX : ndarray of shape (rows, inputs)
+        Gradient of the loss with respect to X.
     dW : ndarray of shape (inputs, outputs)
+        With respect to W, summed over the rows.
     db : ndarray of shape (outputs,)
+        With respect to b, summed over the rows.
 
     Examples
     --------
@@ -119,6 +123,7 @@ def activation_forward(
     Returns
     -------
     ndarray of shape (rows, width)
+        Y; `out` if it was given.
 
     Examples
     --------
@@ -159,6 +164,7 @@ def activation_backward(
     Returns
     -------
     ndarray of shape (rows, width)
+        The gradient dZ; `out` if it was given.
 
     Examples
     --------

@@ -102,6 +102,7 @@ class History:
         Returns
         -------
         Axes
+            The Axes that were drawn on.
 
         Raises
         ------

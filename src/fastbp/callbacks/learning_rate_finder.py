@@ -108,6 +108,7 @@ class LearningRateFinder(Callback):
         Returns
         -------
         Axes
+            The Axes that were drawn on.
 
         Raises
         ------

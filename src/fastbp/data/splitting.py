@@ -56,7 +56,9 @@ class Split:
         Returns
         -------
         train : ndarray of int64
+            The rows to train on.
         held : ndarray of int64
+            The rows held out.
         """
         count = math.ceil(round(self.share * rows, 9))
         if count >= rows:

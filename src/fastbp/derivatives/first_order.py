@@ -86,6 +86,7 @@ def vjp(net: Network, X: Arrays, V: Arrays, *, threads: int | None = None) -> On
     Returns
     -------
     ndarray of shape (rows, inputs), or (inputs,), or a tuple of them
+        V J of each row, of X's shape.
 
     See Also
     --------
@@ -122,6 +123,7 @@ def jvp(net: Network, X: Arrays, U: Arrays, *, threads: int | None = None) -> On
     Returns
     -------
     ndarray of shape (rows, outputs), or (outputs,), or a tuple of them
+        J U of each row; a tuple for several outputs.
 
     See Also
     --------
@@ -170,6 +172,7 @@ def input_gradient(
     Returns
     -------
     ndarray of shape (rows, inputs), or (inputs,), or a tuple of them
+        The gradient of each row, of X's shape.
 
     Examples
     --------

@@ -54,6 +54,7 @@ def hessian(
     Returns
     -------
     ndarray of shape (rows, inputs, inputs), or (params, params)
+        Entry (i, j) is the derivative by the i-th and j-th input or parameter; without rows for a single point.
 
     Raises
     ------
@@ -127,6 +128,7 @@ def hvp(
     Returns
     -------
     ndarray of V's shape
+        The products, one for each row with respect to the inputs.
 
     See Also
     --------

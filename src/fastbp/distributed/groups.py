@@ -111,6 +111,7 @@ def mpi(comm: Any = None) -> Group:
     Returns
     -------
     Group
+        All ranks of the communicator, for `group=`.
 
     Raises
     ------
@@ -138,6 +139,7 @@ def torch(group: Any = None) -> Group:
     Returns
     -------
     Group
+        All ranks of the process group, for `group=`.
 
     Raises
     ------

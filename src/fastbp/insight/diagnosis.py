@@ -164,6 +164,7 @@ class Diagnosis:
         Returns
         -------
         sequence of three Axes
+            The Axes that were drawn on.
         """
         from fastbp.plotting import diagnosis
 
@@ -231,6 +232,7 @@ def diagnose(
     Returns
     -------
     Diagnosis
+        The verdict and the figures of each node; printing it shows a table.
 
     See Also
     --------

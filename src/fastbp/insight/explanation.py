@@ -126,6 +126,7 @@ def explain(
     Returns
     -------
     Explanation
+        The figures of each node; printing it shows them as below.
 
     See Also
     --------

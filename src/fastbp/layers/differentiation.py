@@ -46,6 +46,7 @@ def diff(u: Node, c: Node) -> Node:
     Returns
     -------
     Node of width n
+        Column o is the derivative of column o of u; it has derivatives itself.
 
     Raises
     ------
@@ -91,6 +92,7 @@ def grad(u: Node, x: Node, mode: str = "auto") -> Node:
     Returns
     -------
     Node of the width of x
+        Column i is du / dx_i.
 
     Raises
     ------
@@ -133,6 +135,7 @@ def jac(u: Node, x: Node, mode: str = "auto") -> Node:
     Returns
     -------
     Node of width n * m
+        The gradient of each column of u, one after the other.
 
     Raises
     ------
@@ -171,6 +174,7 @@ def laplacian(u: Node, x: Node, mode: str = "auto") -> Node:
     Returns
     -------
     Node of width n
+        Column o is the sum over i of d2 u_o / dx_i dx_i.
 
     Raises
     ------
@@ -211,6 +215,7 @@ def hess(u: Node, x: Node, mode: str = "auto") -> Node:
     Returns
     -------
     Node of width n * m * m
+        The Hessian of each column of u, one after the other, each by rows.
 
     Raises
     ------
@@ -247,6 +252,7 @@ def logdet(z: Node, x: Node) -> Node:
     Returns
     -------
     Node of width 1
+        The logarithm of each row; -inf where the Jacobian is singular.
 
     Raises
     ------
@@ -278,6 +284,7 @@ def directional(u: Node, x: Node, along: Node | ArrayLike) -> Node:
     Returns
     -------
     Node of width n
+        Column o is the sum over i of du_o / dx_i * v_i.
 
     Raises
     ------

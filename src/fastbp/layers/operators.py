@@ -22,6 +22,7 @@ def maximum(*nodes: Node | float) -> Node:
     Returns
     -------
     Node
+        The largest in each row and column.
 
     See Also
     --------
@@ -47,6 +48,7 @@ def minimum(*nodes: Node | float) -> Node:
     Returns
     -------
     Node
+        The smallest in each row and column.
 
     See Also
     --------

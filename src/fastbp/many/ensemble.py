@@ -76,6 +76,7 @@ class Ensemble:
         Returns
         -------
         ndarray of shape (nets, rows, outputs)
+            The networks' outputs, in the order of the networks.
         """
         return np.stack([self._output(net, X, threads) for net in self.nets])
 
@@ -105,6 +106,7 @@ class Ensemble:
         Returns
         -------
         mean : ndarray of shape (rows, outputs)
+            The mean over the networks.
         std : ndarray of shape (rows, outputs)
             If it was asked for.
         """
@@ -127,6 +129,7 @@ class Ensemble:
         Returns
         -------
         Model
+            A model with the inputs of the networks; later training of either does not change the other.
         """
         nets = self.nets
         inputs = [Input(node.width) for node in nets[0].inputs]

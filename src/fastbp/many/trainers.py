@@ -146,6 +146,7 @@ class Trainers:
         Returns
         -------
         ndarray of shape (nets, rows, outputs)
+            The networks' outputs, in the order of the networks.
         """
         X = np.asarray(X)
         xs = _each(X, X.ndim == 3, len(self.nets), "X")

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, overload
 import numpy as np
 
 from fastbp._configured import Registry
-from fastbp._typing import Arrays, Axes, DTypeLike, OneOrMore
+from fastbp._typing import Arrays, DTypeLike, OneOrMore
 from fastbp.inputs import checks
 from fastbp.inputs.array_sources import as_source, inputs_of, limited, refuse_beyond
 from fastbp.inputs.few_rows import is_empty, is_row
@@ -192,6 +192,7 @@ class Network(AsLayer):
         Returns
         -------
         ndarray of shape (rows, outputs), a tuple of them for several outputs, or Tape
+            The outputs; with `keep`, a Tape that holds them.
         """
         xs = self.as_inputs(X, check_finite)
         if keep:
@@ -259,6 +260,7 @@ class Network(AsLayer):
         Returns
         -------
         ndarray of shape (rows, outputs), or (outputs,) for a single row, or a tuple of them for several outputs
+            The outputs, of the network's dtype; `out` if it was given.
         """
         Y = self.programs.quick_predict(X, threads, out)
         if Y is not None:
@@ -318,6 +320,7 @@ class Network(AsLayer):
         Returns
         -------
         Native
+            The functions, with their handle and addresses.
 
         Raises
         ------
@@ -385,6 +388,7 @@ class Network(AsLayer):
         Returns
         -------
         Network
+            The network, of the class that wrote the configuration.
 
         Raises
         ------
@@ -409,38 +413,6 @@ class Network(AsLayer):
     def __getitem__(self, name: str) -> Layer:
         layers = {layer.name: layer for layer in self.layers}
         return layers[checks.one_of(name, "layer", layers, KeyError)]
-
-    def table(self) -> list:
-        """A title, the column headings, and a row for each node: name, op, width, parameters, parents."""
-        from fastbp.network import summary
-
-        return summary.table(self)
-
-    def summary(self) -> str:
-        """A table of the nodes: name, op, width, parameters, parents."""
-        from fastbp.network import summary
-
-        return summary.to_text(self)
-
-    def to_dot(self) -> str:
-        """The graph in the DOT language, for Graphviz."""
-        from fastbp.plotting import graph
-
-        return graph.to_dot(self)
-
-    def plot(self, ax: Axes | None = None) -> Axes:
-        """Plot the graph with matplotlib: names, ops, widths. Returns the Axes."""
-        from fastbp.plotting import graph
-
-        return graph.draw(self, ax)
-
-    def _repr_html_(self):
-        from fastbp.plotting import graph
-
-        return graph.to_html(self)
-
-    def __str__(self):
-        return self.summary()
 
     def __repr__(self):
         size = size_of(self.slices)

@@ -44,6 +44,7 @@ def loss_curves(runs: Any, *names: str, ax: Axes | None = None) -> Axes:
     Returns
     -------
     Axes
+        The Axes that were drawn on.
 
     Examples
     --------
@@ -104,6 +105,7 @@ def confusion_matrix(
     Returns
     -------
     Axes
+        The Axes that were drawn on.
 
     Examples
     --------
@@ -145,6 +147,7 @@ def residuals(y: ArrayLike, predicted: ArrayLike, *, ax: Axes | None = None) -> 
     Returns
     -------
     Axes
+        The Axes that were drawn on.
 
     Examples
     --------
@@ -175,6 +178,7 @@ def weights(net: Any, *, ax: Axes | None = None) -> Axes:
     Returns
     -------
     Axes
+        The Axes that were drawn on.
 
     Examples
     --------
@@ -216,6 +220,7 @@ def confusion(y: ArrayLike, predicted: ArrayLike, classes: int | None = None) ->
     Returns
     -------
     ndarray of shape (classes, classes), int64
+        Entry (i, j) is the number of samples of class i that were predicted as class j.
 
     Examples
     --------

@@ -43,6 +43,7 @@ def decision_boundary(
     Returns
     -------
     Axes
+        The Axes that were drawn on.
 
     Examples
     --------
@@ -124,6 +125,7 @@ def prediction_interval(
     Returns
     -------
     Axes
+        The Axes that were drawn on.
 
     Examples
     --------

@@ -86,6 +86,7 @@ def from_sklearn(estimator: Any, *, logits: bool = False, dtype: DTypeLike | Non
     Returns
     -------
     Sequential
+        The estimator as a network, with a copy of its parameters.
 
     Raises
     ------

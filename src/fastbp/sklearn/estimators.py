@@ -66,6 +66,7 @@ class _Perceptron(MultilayerPerceptron):
         Returns
         -------
         self
+            The fitted estimator.
         """
         return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), False)
 
@@ -102,6 +103,7 @@ class _Perceptron(MultilayerPerceptron):
         Returns
         -------
         sklearn.neural_network.MLPClassifier or MLPRegressor
+            A fitted estimator with a copy of the weights.
 
         Raises
         ------
@@ -221,6 +223,7 @@ class MLPClassifier(Classes, ClassifierMixin, _Perceptron):
         Returns
         -------
         ndarray of shape (rows,) or (rows, labels)
+            The predicted classes.
         """
         P, classes = self._predict(X), self.classes_
         kind = self._label_binarizer.y_type_
@@ -264,6 +267,7 @@ class MLPClassifier(Classes, ClassifierMixin, _Perceptron):
         Returns
         -------
         ndarray of shape (rows, labels)
+            The logarithms, in the order of `classes_`.
         """
         P = self.predict_proba(X)
         return np.log(P, out=P)
@@ -375,6 +379,7 @@ class MLPRegressor(Values, RegressorMixin, _Perceptron):
         Returns
         -------
         ndarray of shape (rows, quantiles) or (rows, targets, quantiles)
+            The quantiles of each target, the lowest first.
         """
         P = self._predict(X)
         if self._levels() is None:

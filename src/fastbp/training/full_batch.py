@@ -95,6 +95,7 @@ def minimize(
     Returns
     -------
     Optimum
+        The final loss, and how it was reached.
 
     Raises
     ------

@@ -169,6 +169,7 @@ class Trainer(StepInHalves, RowByRow):
         Returns
         -------
         function
+            It takes (x, y), trains on them and returns the loss.
         """
         return of_trainer(self, rows).call_step
 
@@ -183,6 +184,7 @@ class Trainer(StepInHalves, RowByRow):
         Returns
         -------
         Native
+            The functions, with their handle; see `Native`.
         """
         return Native(of_trainer(self, rows), rows, self.net)
 
@@ -263,6 +265,7 @@ class Trainer(StepInHalves, RowByRow):
         Returns
         -------
         History
+            The losses and metrics of all epochs of this trainer.
 
         Raises
         ------
@@ -337,6 +340,7 @@ class Trainer(StepInHalves, RowByRow):
         Returns
         -------
         dict from str to float
+            "loss" and the metrics, by name.
         """
         data = training_data.to_train_on(self.runner.checked, X, y, sample_weight, None, True, None, False)
         return self.runner.evaluated(data)
