@@ -11,7 +11,7 @@ from fractions import Fraction
 import pytest
 
 import fastbp as fb
-from public import NAMES, functions_of, public_things
+from public import functions_of, public_things
 
 validation = pytest.importorskip("numpydoc.validate")
 NumpyDocString = pytest.importorskip("numpydoc.docscrape").NumpyDocString
@@ -20,7 +20,6 @@ OFF = {
     "ES01": "one line is enough where it says all",
     "GL08": "a method that overrides one has its docstring; test_architecture.py looks for those that lack one",
     "PR07": "test_parameters_are_described_with_their_defaults asks for more",
-    "SA01": "only where there is a sibling: SIBLINGS",
 }
 SIBLINGS = [
     ("jacobian", "vjp", "jvp"),
@@ -35,8 +34,19 @@ SIBLINGS = [
     ("EarlyStopping", "ReduceLROnPlateau"),
     ("GLU", "Highway", "Maxout", "Residual"),
     ("diff", "grad", "jac", "hess", "laplacian"),
-    ("CSVLogger", "JSONLogger"),
     ("Lambda", "PythonLayer"),
+    ("Maximum", "Minimum"),
+    ("MaxNorm", "NonNegative"),
+    ("sin", "cos"),
+    ("exp", "log"),
+    ("sum", "mean"),
+    ("Callback", "LambdaCallback"),
+    ("CSVLogger", "JSONLogger", "MlflowLogger", "TensorBoardLogger", "WandbLogger"),
+    ("Diagnosis", "Explanation"),
+    ("Ensemble", "Trainers", "fit_many"),
+    ("Split", "kfold"),
+    ("batches", "Chunks"),
+    ("from_fann", "from_keras", "from_onnx", "from_sklearn", "from_torch"),
 ]
 ELSEWHERE = {"fastbp.model.Model.fit": "Trainer.fit explains the parameters"}
 SECTIONS = ("Parameters\n----", "Attributes\n----", "Returns\n----", "Raises\n----")
@@ -49,10 +59,8 @@ def path_of(thing: object) -> str:
 def documented() -> dict[str, object]:
     """Public classes, functions and methods with a docstring of their own, by their full names."""
     found = {}
-    for name, thing in public_things():
-        if name.endswith(".resolve"):  # what a module does with its own names
-            continue
-        if inspect.isfunction(thing) or (inspect.isclass(thing) and name in NAMES):
+    for _, thing in public_things():
+        if inspect.isfunction(thing) or inspect.isclass(thing):
             found[path_of(thing)] = thing
         for member, function in functions_of(thing) if inspect.isclass(thing) else ():
             if not member.startswith(".__") and function.__doc__:
@@ -73,8 +81,14 @@ def due(thing: object, method: bool) -> set[str]:
     brief = method and not any(section in doc for section in SECTIONS)
     made_for_users = "Attributes\n----" in doc and "Parameters\n----" not in doc
     inherited = inspect.isclass(thing) and "__init__" not in vars(thing)
-    excused = {"PR01"} if brief or made_for_users or inherited or (method and "Parameters\n----" not in doc) else set()
-    return excused | ({"RT01"} if brief else set()) | ({"EX01"} if method or made_for_users else set())
+    excused = {"SA01"} if method else set()  # its siblings are on the same page
+    excused |= {"PR01"} if brief or made_for_users or inherited or (method and "Parameters\n----" not in doc) else set()
+    return excused | ({"RT01"} if brief else set()) | ({"EX01"} if method else set())
+
+
+def see_also(thing: object) -> list[str]:
+    """The names in this section."""
+    return [name for names, _ in NumpyDocString(inspect.getdoc(thing) or "")["See Also"] for name, _ in names]
 
 
 @pytest.mark.parametrize("path", sorted(THINGS))
@@ -89,9 +103,19 @@ def test_the_form_of_a_docstring(path: str) -> None:
 @pytest.mark.parametrize("group", SIBLINGS, ids=lambda group: group[0])
 def test_siblings_name_each_other(group: tuple[str, ...]) -> None:
     for name in group:
-        entries = NumpyDocString(inspect.getdoc(getattr(fb, name)))["See Also"]
-        named = {other for names, _ in entries for other, _ in names}
-        assert named >= {*group} - {name}, name
+        assert {*see_also(getattr(fb, name))} >= {*group} - {name}, name
+
+
+@pytest.mark.parametrize("name", [name for name, _ in public_things()])
+def test_what_see_also_names_exists(name: str) -> None:
+    """By the rules of Sphinx: from the module of the page, or in full."""
+    thing = dict(public_things())[name]
+    for other in see_also(thing) if inspect.isclass(thing) or inspect.isfunction(thing) else ():
+        home = name.rpartition(".")[0]
+        found = fb if other.startswith("fastbp.") or not home else getattr(fb, home)
+        for part in other.removeprefix("fastbp.").split("."):
+            found = getattr(found, part)
+        assert found is not thing
 
 
 def bad(X: int) -> int:

@@ -42,6 +42,11 @@ def dense_forward(
     ndarray of shape (rows, outputs)
         Y, of the dtype of X.
 
+    See Also
+    --------
+    dense_backward : Its gradients.
+    fastbp.Dense : The layer.
+
     Examples
     --------
     >>> dense_forward([[1.0, 2.0]], [[3.0], [-4.0]], [1.0], activation="relu")
@@ -88,6 +93,10 @@ def dense_backward(
     db : ndarray of shape (outputs,)
         With respect to b, summed over the rows.
 
+    See Also
+    --------
+    dense_forward : What it differentiates.
+
     Examples
     --------
     >>> dense_backward([[1.0]], [[1.0, 2.0]], [[3.0], [-4.0]], [0.0], [[-5.0]])
@@ -124,6 +133,11 @@ def activation_forward(
     -------
     ndarray of shape (rows, width)
         Y; `out` if it was given.
+
+    See Also
+    --------
+    activation_backward : Its gradient.
+    fastbp.Activation : The layer.
 
     Examples
     --------
@@ -165,6 +179,10 @@ def activation_backward(
     -------
     ndarray of shape (rows, width)
         The gradient dZ; `out` if it was given.
+
+    See Also
+    --------
+    activation_forward : What it differentiates.
 
     Examples
     --------

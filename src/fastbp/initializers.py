@@ -25,6 +25,10 @@ INITIALIZERS = Registry("initializer", "initializer")
 class Initializer(Configured):
     """An initializer: called with a shape and a generator it draws values; called with settings it returns a copy.
 
+    See Also
+    --------
+    fastbp.Dense : Takes one as `weights`.
+
     Examples
     --------
     >>> narrow = truncated_normal(std=0.02)
@@ -209,6 +213,27 @@ def sparse(shape, rng, *, sparsity=0.9, std=0.01):
 
 def resolve(start: str | Draw | ArrayLike, what: str = "initializer") -> Draw:
     """The initializer from a name, a function, or an array (or number) of initial values.
+
+    Parameters
+    ----------
+    start : str, function or array
+        A name, a function (shape, rng) -> array, or the values themselves.
+    what : str, default="initializer"
+        What error messages call it.
+
+    Returns
+    -------
+    function
+        From (shape, rng) to the initial values.
+
+    Raises
+    ------
+    ValueError
+        If no initializer has the name.
+
+    See Also
+    --------
+    Initializer : What a name stands for.
 
     Examples
     --------

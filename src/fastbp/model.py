@@ -285,6 +285,11 @@ class Sequential(Model):
     dtype, seed, name : str, int, str, optional
         As for `Model`.
 
+    See Also
+    --------
+    Model : Any graph.
+    load : Reads a file.
+
     Examples
     --------
     >>> from fastbp import Dense
@@ -331,6 +336,11 @@ def load(path: str | os.PathLike) -> Model:
     ------
     ModelFormatError
         If the file is damaged or not a model file.
+
+    See Also
+    --------
+    Model.save, Trainer.save : Write a file.
+    Trainer.load : With the state of the training.
 
     Examples
     --------

@@ -23,7 +23,7 @@ def public_things() -> Iterator[tuple[str, object]]:
 
 def public_names(module: object) -> list[str]:
     """What a module has of its own."""
-    own = [name for name, thing in vars(module).items() if getattr(thing, "__module__", None) == module.__name__]
+    own = [name for name in dir(module) if getattr(getattr(module, name), "__module__", None) == module.__name__]
     return [name for name in getattr(module, "__all__", own) if not name.startswith("_")]
 
 

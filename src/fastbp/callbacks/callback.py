@@ -19,6 +19,10 @@ from fastbp.inputs import checks
 class Callback:
     """Base of the callbacks: override the hooks you need. A hook that returns True stops the fit.
 
+    See Also
+    --------
+    LambdaCallback : From functions, without a class.
+
     Examples
     --------
     >>> class StopBelow(Callback):
@@ -75,6 +79,10 @@ class LambdaCallback(Callback):
     **hooks : function
         Functions by the names of the hooks of Callback, with their arguments.
 
+    See Also
+    --------
+    Callback : The base class, with the arguments of each function.
+
     Examples
     --------
     >>> from fastbp import Dense, Input, Sequential
@@ -103,6 +111,11 @@ class TerminateOnNaN(Callback):
     ----------
     error : DivergenceError or None
         The error that ended the last fit, if any.
+
+    See Also
+    --------
+    EarlyStopping : Ends a fit that no longer improves.
+    DivergenceError : What a fit raises otherwise.
 
     Examples
     --------

@@ -49,6 +49,11 @@ class ModelCheckpoint(Watch):
     last : str or None
         The last file written.
 
+    See Also
+    --------
+    EarlyStopping : Keeps the best parameters in memory.
+    load : Reads the model of a checkpoint.
+
     Examples
     --------
     >>> import numpy as np

@@ -34,6 +34,11 @@ class LearningRateFinder(Callback):
     lrs, losses : ndarray
         Learning rate and loss of each batch.
 
+    See Also
+    --------
+    schedules.OneCycle : A schedule for the rate that it finds.
+    ReduceLROnPlateau : Lowers the rate while training.
+
     Examples
     --------
     >>> from fastbp import Dense, Input, Sequential, datasets

@@ -106,6 +106,7 @@ class CSVLogger(FileLogger):
     See Also
     --------
     JSONLogger : To a file of JSON lines.
+    TensorBoardLogger, MlflowLogger, WandbLogger : To a service.
 
     Examples
     --------
@@ -156,6 +157,7 @@ class JSONLogger(FileLogger):
     See Also
     --------
     CSVLogger : To a CSV file.
+    TensorBoardLogger, MlflowLogger, WandbLogger : To a service.
 
     Examples
     --------
@@ -224,6 +226,11 @@ class TensorBoardLogger(ServiceLogger):
     ImportError
         When a fit begins, if no writer is given and tensorboard is not installed.
 
+    See Also
+    --------
+    MlflowLogger, WandbLogger : To other services.
+    CSVLogger, JSONLogger : To a file.
+
     Examples
     --------
     >>> class Printer:
@@ -278,6 +285,11 @@ class MlflowLogger(RunLogger):
     ImportError
         When a fit begins, if no run is given and mlflow is not installed.
 
+    See Also
+    --------
+    TensorBoardLogger, WandbLogger : To other services.
+    CSVLogger, JSONLogger : To a file.
+
     Examples
     --------
     >>> class Printer:
@@ -313,6 +325,11 @@ class WandbLogger(RunLogger):
     ------
     ImportError
         When a fit begins, if no run is given and wandb is not installed.
+
+    See Also
+    --------
+    TensorBoardLogger, MlflowLogger : To other services.
+    CSVLogger, JSONLogger : To a file.
 
     Examples
     --------

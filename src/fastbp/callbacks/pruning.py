@@ -19,6 +19,10 @@ class OptunaPruning(Callback):
     monitor : str, default="val_loss"
         Name of the quantity in the history; "val_loss" means "loss" without validation data.
 
+    See Also
+    --------
+    EarlyStopping : Judges a fit by itself.
+
     Examples
     --------
     >>> import fastbp as fb

@@ -174,6 +174,7 @@ class ReduceLROnPlateau(Watch):
     See Also
     --------
     EarlyStopping : Stops training.
+    schedules.OnPlateau : The same as a schedule.
 
     Examples
     --------

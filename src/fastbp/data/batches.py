@@ -91,6 +91,11 @@ def batches(
     iterator of (xb, yb)
         Arrays of up to `batch_size` rows of X and y; tuples of them where X or y is a tuple.
 
+    See Also
+    --------
+    Chunks : From arrays on disk.
+    Trainer.step : Trains on a batch.
+
     Examples
     --------
     >>> X, y = np.arange(10).reshape(5, 2), np.arange(5)

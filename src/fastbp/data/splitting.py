@@ -27,6 +27,10 @@ class Split:
         Whether both parts have the same proportions of the classes, or values of y; each class keeps a row to train
         on if there are enough.
 
+    See Also
+    --------
+    kfold : Several splits.
+
     Examples
     --------
     >>> train, held = Split(0.4).indices(5)
@@ -156,6 +160,7 @@ def kfold(
     See Also
     --------
     cross_validate : Trains a network for each fold.
+    Split : One split, for `fit`.
 
     Examples
     --------

@@ -48,6 +48,10 @@ def check_gradients(
     ValueError
         If a gradient is wrong; the message names the array, the entry and both values.
 
+    See Also
+    --------
+    diagnose : Whether gradients that are right are of a useful size.
+
     Examples
     --------
     >>> from fastbp import Dense, Input, Sequential

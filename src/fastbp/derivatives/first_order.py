@@ -42,6 +42,7 @@ def jacobian(net: Network, X: Arrays, *, mode: str = "auto", threads: int | None
     --------
     vjp : Product with vectors from the left, in reverse mode.
     jvp : Product with vectors from the right, in forward mode.
+    jac : As a node.
 
     Examples
     --------
@@ -129,6 +130,7 @@ def jvp(net: Network, X: Arrays, U: Arrays, *, threads: int | None = None) -> On
     --------
     jacobian : All derivatives of the outputs by the inputs.
     vjp : Product with vectors from the left, in reverse mode.
+    directional : As a node.
 
     Examples
     --------
@@ -174,6 +176,11 @@ def input_gradient(
     ndarray of shape (rows, inputs), or (inputs,), or a tuple of them
         The gradient of each row, of X's shape.
 
+    See Also
+    --------
+    jacobian : The gradients of all outputs.
+    grad : As a node.
+
     Examples
     --------
     >>> from fastbp import Input, Model
@@ -213,6 +220,11 @@ def log_abs_det_jacobian(net: Network, X: ArrayLike, *, threads: int | None = No
         The sign, 0 for a singular matrix.
     logabsdet : ndarray of shape (rows,)
         As from `numpy.linalg.slogdet`: the density p(x) becomes p(x) / exp(logabsdet) at y = net(x).
+
+    See Also
+    --------
+    jacobian : The Jacobian itself.
+    logdet : As a node.
 
     Examples
     --------

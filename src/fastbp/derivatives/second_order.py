@@ -64,6 +64,7 @@ def hessian(
     See Also
     --------
     hvp : Its product with a vector.
+    hess : As a node.
 
     Examples
     --------

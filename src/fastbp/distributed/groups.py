@@ -19,6 +19,16 @@ class Group(Protocol):
     ----------
     rank, size : int
         The number of this rank, from 0 on, and how many there are.
+
+    See Also
+    --------
+    mpi, torch, threads : Make one.
+
+    Examples
+    --------
+    >>> group, _ = threads(2)
+    >>> group.rank, group.size
+    (0, 2)
     """
 
     rank: int
@@ -118,6 +128,12 @@ def mpi(comm: Any = None) -> Group:
     ImportError
         If mpi4py is not installed; `pip install "fastbp[mpi]"` installs it and an MPI.
 
+    See Also
+    --------
+    torch : Over torch.distributed.
+    threads : In one process.
+    shard : The rows of a rank.
+
     Examples
     --------
     >>> import fastbp as fb
@@ -148,6 +164,12 @@ def torch(group: Any = None) -> Group:
     RuntimeError
         If torch.distributed is not initialized.
 
+    See Also
+    --------
+    mpi : Over MPI.
+    threads : In one process.
+    shard : The rows of a rank.
+
     Examples
     --------
     >>> import torch.distributed
@@ -169,6 +191,11 @@ def threads(size: int) -> list[Group]:
     -------
     list of Group
         The group of each thread.
+
+    See Also
+    --------
+    mpi : Over MPI.
+    torch : Over torch.distributed.
 
     Examples
     --------

@@ -84,10 +84,23 @@ class Diagnosis:
     remedies : str
         What to try.
     loss : float
+        The loss of X and y.
     constant : float
         The loss of the best constant, which knows nothing of the inputs.
     nodes : list of Figures
         The figures of each node.
+
+    See Also
+    --------
+    diagnose : Makes one.
+    Explanation : Of one sample.
+
+    Examples
+    --------
+    >>> from fastbp import Dense, Input, Sequential
+    >>> net = Sequential(Input(2), Dense(1, weights="zeros"))
+    >>> diagnose(net, np.eye(2), [0.0, 2.0]).loss
+    2.0
     """
 
     ALIGN: ClassVar[str] = "<<>>>>>>><"  # the sides that the columns of `table` keep to

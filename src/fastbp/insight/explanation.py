@@ -48,6 +48,18 @@ class Explanation:
         The loss of the sample.
     steps : list of Step
         One per node in the order of the forward pass, including inputs.
+
+    See Also
+    --------
+    explain : Makes one.
+    Diagnosis : Of many samples.
+
+    Examples
+    --------
+    >>> from fastbp import Dense, Input, Sequential
+    >>> net = Sequential(Input(2), Dense(1, weights="ones"))
+    >>> explain(net, [1.0, 2.0], [2.0]).loss
+    1.0
     """
 
     def __init__(self, net: Network, loss: float, steps: list[Step]):

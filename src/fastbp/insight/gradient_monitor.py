@@ -36,6 +36,10 @@ class GradientMonitor(Callback):
     figures : ndarray of shape (records, nodes, figures)
         As in `fastbp.diagnose`: mean, std, saturated, dead, gradient, weight, weight_gradient.
 
+    See Also
+    --------
+    diagnose : Figures of one moment, with a verdict.
+
     Examples
     --------
     >>> from fastbp import Dense, Input, Sequential

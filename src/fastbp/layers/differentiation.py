@@ -59,6 +59,7 @@ def diff(u: Node, c: Node) -> Node:
     jac : Derivatives of a vector by all columns.
     hess : Second derivatives by all columns.
     laplacian : Their trace.
+    directional : Derivative along a vector.
 
     Examples
     --------
@@ -105,6 +106,7 @@ def grad(u: Node, x: Node, mode: str = "auto") -> Node:
     jac : Derivatives of a vector by all columns.
     hess : Second derivatives by all columns.
     laplacian : Their trace.
+    input_gradient : As numbers.
 
     Examples
     --------
@@ -148,6 +150,7 @@ def jac(u: Node, x: Node, mode: str = "auto") -> Node:
     grad : Derivatives of a number by all columns.
     hess : Second derivatives by all columns.
     laplacian : Their trace.
+    jacobian : As numbers.
 
     Examples
     --------
@@ -228,6 +231,7 @@ def hess(u: Node, x: Node, mode: str = "auto") -> Node:
     grad : Derivatives of a number by all columns.
     jac : Derivatives of a vector by all columns.
     laplacian : Their trace.
+    hessian : As numbers.
 
     Examples
     --------
@@ -258,6 +262,11 @@ def logdet(z: Node, x: Node) -> Node:
     ------
     ValueError
         If the Jacobian is not square, x is no input, or z does not depend on it or has no such derivative.
+
+    See Also
+    --------
+    jac : The Jacobian itself.
+    log_abs_det_jacobian : As numbers.
 
     Examples
     --------
@@ -290,6 +299,12 @@ def directional(u: Node, x: Node, along: Node | ArrayLike) -> Node:
     ------
     ValueError
         If the direction has another width, x is no input, or u does not depend on it or has no such derivative.
+
+    See Also
+    --------
+    diff : Along one column.
+    jac : Along each column.
+    jvp : As numbers.
 
     Examples
     --------

@@ -46,6 +46,11 @@ class Embedding(Layer):
     W, dW : ndarray of shape (rows, width)
         The table and its gradient: live views.
 
+    See Also
+    --------
+    Dense : For numbers in place of categories.
+    Parameter : A learned vector that no category selects.
+
     Examples
     --------
     >>> from fastbp import Concatenate, Dense, Model

@@ -25,6 +25,10 @@ class Broadcast(Layer):
     name : str, optional
         Unique in the model; "broadcast_1" and so on if not given.
 
+    See Also
+    --------
+    Concatenate : Different columns side by side.
+
     Examples
     --------
     >>> from fastbp.layers.node import Input
@@ -59,6 +63,11 @@ class Constant(Layer):
         Number of columns: 1 for a number, and the length of an array, if not given.
     name : str, optional
         Unique in the model; "constant_1" and so on if not given.
+
+    See Also
+    --------
+    Parameter : Values that are learned.
+    Input : Values that are passed in.
 
     Examples
     --------
@@ -102,6 +111,11 @@ class Rescaling(Layer):
     name : str, optional
         Unique in the model; "rescaling_1" and so on if not given.
 
+    See Also
+    --------
+    Dense : With learned weights.
+    BatchNorm : To the scale of the data.
+
     Examples
     --------
     >>> from fastbp.layers.node import Input
@@ -132,6 +146,10 @@ class Slice(Layer):
         As in a Python slice; negative numbers count from the end, and an end not given is open.
     name : str, optional
         Unique in the model; "slice_1" and so on if not given.
+
+    See Also
+    --------
+    Concatenate : Puts columns together.
 
     Examples
     --------
@@ -200,6 +218,12 @@ class Merge(Layer):
 class Add(Merge):
     """Y = X1 + X2 + ... A distributor: each input gets the whole gradient dY.
 
+    See Also
+    --------
+    Average : The sum over their number.
+    Subtract : The difference of two.
+    Sum : Over the columns of one node.
+
     Examples
     --------
     >>> from fastbp.layers.node import Input
@@ -217,6 +241,11 @@ class Add(Merge):
 
 class Average(Merge):
     """Y = (X1 + X2 + ...) / n. Each of n inputs gets dY / n.
+
+    See Also
+    --------
+    Add : Not divided by their number.
+    Mean : Over the columns of one node.
 
     Examples
     --------
@@ -236,6 +265,10 @@ class Average(Merge):
 class Subtract(Merge):
     """Y = X1 - X2. X1 gets dY, X2 gets -dY.
 
+    See Also
+    --------
+    Add : The sum.
+
     Examples
     --------
     >>> from fastbp.layers.node import Input
@@ -251,6 +284,12 @@ class Subtract(Merge):
 class Multiply(Merge):
     """Y = X1 X2 ... A switcher: each input gets dY times the product of the others.
 
+    See Also
+    --------
+    Divide : The quotient.
+    Rescaling : By a constant.
+    Power : With itself.
+
     Examples
     --------
     >>> from fastbp.layers.node import Input
@@ -264,6 +303,10 @@ class Multiply(Merge):
 
 class Divide(Merge):
     """Y = X1 / X2, by IEEE arithmetic where X2 is 0. X1 gets dY / X2, X2 gets -dY Y / X2.
+
+    See Also
+    --------
+    Multiply : The product.
 
     Examples
     --------
@@ -280,6 +323,11 @@ class Divide(Merge):
 class Maximum(Merge):
     """Y = max(X1, X2, ...). A router: the largest input gets dY, the others 0; a tie is split evenly.
 
+    See Also
+    --------
+    Minimum : The smallest.
+    maximum : The same as a function, also of numbers.
+
     Examples
     --------
     >>> from fastbp.layers.node import Input
@@ -294,6 +342,11 @@ class Maximum(Merge):
 class Minimum(Merge):
     """Y = min(X1, X2, ...). A router: the smallest input gets dY, the others 0; a tie is split evenly.
 
+    See Also
+    --------
+    Maximum : The largest.
+    minimum : The same as a function, also of numbers.
+
     Examples
     --------
     >>> from fastbp.layers.node import Input
@@ -307,6 +360,11 @@ class Minimum(Merge):
 
 class Concatenate(Merge):
     """Y = the columns of all inputs, one after the other. Each input gets its columns of dY.
+
+    See Also
+    --------
+    Slice : Takes columns apart.
+    Add : Adds columns up.
 
     Examples
     --------

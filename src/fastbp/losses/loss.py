@@ -62,6 +62,10 @@ class Loss(Registered):
     weight : float
         The factor of the loss.
 
+    See Also
+    --------
+    fastbp.Trainer : Takes one as `loss`.
+
     Examples
     --------
     >>> from fastbp.losses import Huber, huber, mse

@@ -103,6 +103,12 @@ def fit_many(
     DivergenceError
         If a loss or an update is not finite, unless errors="keep".
 
+    See Also
+    --------
+    Trainers : Step by step.
+    Ensemble : The networks as one.
+    cross_validate : Fits for each fold.
+
     Examples
     --------
     >>> import fastbp as fb

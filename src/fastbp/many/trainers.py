@@ -45,6 +45,12 @@ class Trainers:
     trainers : tuple of Trainer
         One for each network.
 
+    See Also
+    --------
+    fit_many : Whole fits.
+    Trainer : One network.
+    Ensemble : The networks as one.
+
     Examples
     --------
     >>> import fastbp as fb

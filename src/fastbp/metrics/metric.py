@@ -71,6 +71,10 @@ class Metric(Configured):
     - `multilabel`: whether each output is a label of its own; decided by the loss, in direct calls by y: a matrix whose
       rows do not all sum to 1 has labels of their own.
 
+    See Also
+    --------
+    fastbp.Trainer : Takes a list of them as `metrics`.
+
     Examples
     --------
     >>> from fastbp import metrics

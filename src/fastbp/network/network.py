@@ -54,6 +54,12 @@ class Network(AsLayer):
     layers : tuple of Layer
         Each layer once, in the order of application.
 
+    See Also
+    --------
+    Sequential : A chain of layers.
+    Trainer : Keeps the state of the training.
+    load : Reads a file.
+
     Notes
     -----
     A model of nodes that belong to a model already, all to the same one, shares its parameters: `params` and `grads`

@@ -30,6 +30,11 @@ class SGD(Optimizer):
     **common
         Settings that every optimizer takes; see `Optimizer`.
 
+    See Also
+    --------
+    Adam : With a step size of each parameter.
+    Muon : With orthogonalized momentum.
+
     Examples
     --------
     >>> SGD(lr=0.1, momentum=0.9).rules()

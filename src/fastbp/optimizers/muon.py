@@ -44,6 +44,11 @@ class Muon(Optimizer):
     **common
         Settings that every optimizer takes; see `Optimizer`.
 
+    See Also
+    --------
+    SGD : Momentum alone.
+    AdamW : The usual choice for other parameters.
+
     Examples
     --------
     >>> Muon(lr=0.02).settings["ns_steps"]

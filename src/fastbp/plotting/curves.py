@@ -46,6 +46,10 @@ def loss_curves(runs: Any, *names: str, ax: Axes | None = None) -> Axes:
     Axes
         The Axes that were drawn on.
 
+    See Also
+    --------
+    fastbp.History.plot : Of one fit.
+
     Examples
     --------
     >>> ax = loss_curves({"a": {"loss": [3.0, 2.0]}, "b": {"loss": [3.0, 1.0]}}, "loss")
@@ -107,6 +111,10 @@ def confusion_matrix(
     Axes
         The Axes that were drawn on.
 
+    See Also
+    --------
+    confusion : The counts alone.
+
     Examples
     --------
     >>> ax = confusion_matrix([0, 1, 1, 2], [0, 1, 2, 2], ["cat", "dog", "owl"])
@@ -149,6 +157,10 @@ def residuals(y: ArrayLike, predicted: ArrayLike, *, ax: Axes | None = None) -> 
     Axes
         The Axes that were drawn on.
 
+    See Also
+    --------
+    prediction_interval : Predictions against one feature.
+
     Examples
     --------
     >>> ax = residuals([1.0, 2.0], [1.5, 1.5])
@@ -179,6 +191,10 @@ def weights(net: Any, *, ax: Axes | None = None) -> Axes:
     -------
     Axes
         The Axes that were drawn on.
+
+    See Also
+    --------
+    fastbp.GradientMonitor : Plots the gradients.
 
     Examples
     --------
@@ -221,6 +237,10 @@ def confusion(y: ArrayLike, predicted: ArrayLike, classes: int | None = None) ->
     -------
     ndarray of shape (classes, classes), int64
         Entry (i, j) is the number of samples of class i that were predicted as class j.
+
+    See Also
+    --------
+    confusion_matrix : Plots it.
 
     Examples
     --------

@@ -45,6 +45,10 @@ def decision_boundary(
     Axes
         The Axes that were drawn on.
 
+    See Also
+    --------
+    confusion_matrix : For more than two features.
+
     Examples
     --------
     >>> ax = decision_boundary(lambda X: X, [[0.0, 1.0], [1.0, 0.0]], [1, 0])
@@ -126,6 +130,10 @@ def prediction_interval(
     -------
     Axes
         The Axes that were drawn on.
+
+    See Also
+    --------
+    residuals : For more than one feature.
 
     Examples
     --------

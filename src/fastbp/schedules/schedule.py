@@ -20,6 +20,10 @@ class Schedule(Registered):
     **settings
         The settings of the subclass, by name.
 
+    See Also
+    --------
+    Function : From a function, without a class.
+
     Examples
     --------
     >>> from fastbp import Adam, schedules

@@ -129,6 +129,10 @@ class MLPClassifier(Classes, ClassifierMixin, _Perceptron):
     {MORE}classes_ : ndarray
         The class labels in the order of `predict_proba`.
 
+    See Also
+    --------
+    fastbp.MLPRegressor : Predicts numbers.
+
     Examples
     --------
     >>> from fastbp.sklearn.estimators import MLPClassifier
@@ -288,6 +292,10 @@ class MLPRegressor(Values, RegressorMixin, _Perceptron):
     {PARAMETERS}quantile : float or list of float, default=0.5
         The quantile or quantiles of loss="quantile"; several have one output each per target.
     {MORE}
+    See Also
+    --------
+    fastbp.MLPClassifier : Predicts classes.
+
     Examples
     --------
     >>> from fastbp.sklearn.estimators import MLPRegressor

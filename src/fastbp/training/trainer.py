@@ -68,6 +68,12 @@ class Trainer(StepInHalves, RowByRow):
         Whether `BatchNorm` takes the statistics of the whole batch; if not, each rank takes its own rows', and the
         running averages are those of all.
 
+    See Also
+    --------
+    Model.fit : A fit without a trainer of its own.
+    Trainers : Many networks, step by step.
+    minimize : Full batches.
+
     Examples
     --------
     >>> from fastbp import Dense, Input, Sequential

@@ -72,6 +72,11 @@ def from_torch(
     ModelFormatError
         If the file is damaged.
 
+    See Also
+    --------
+    Model.to_torch : The way back.
+    from_fann, from_keras, from_onnx, from_sklearn : From other libraries.
+
     Examples
     --------
     >>> import numpy as np
