@@ -39,6 +39,11 @@ class ActivationFunction:
     parameters : tuple of float
         The values of its parameters.
 
+    Raises
+    ------
+    ValueError
+        If no activation has the name, or the parameters do not fit it.
+
     See Also
     --------
     fastbp.Activation : The function as a layer.
@@ -78,7 +83,20 @@ class ActivationFunction:
         return self.name if self.parameters == own else f"{self.name}({', '.join(f'{p:g}' for p in self.parameters)})"
 
     def __call__(self, Z: ArrayLike, *, out: np.ndarray | None = None) -> np.ndarray:
-        """Compute f(Z), as `functional.activation_forward` does."""
+        """Compute f(Z), as `functional.activation_forward` does.
+
+        Parameters
+        ----------
+        Z : array of shape (rows, width)
+            The pre-activations.
+        out : ndarray of Z's shape, optional
+            Where to store the result; a new array if not given.
+
+        Returns
+        -------
+        ndarray of shape (rows, width)
+            Y.
+        """
         Y = self.compiled.forward(Z, out)
         if Y is None:
             Z = checks.as_floats(Z, "Z")
@@ -86,7 +104,24 @@ class ActivationFunction:
         return Y
 
     def vjp(self, dY: ArrayLike, Z: ArrayLike, Y: ArrayLike, *, out: np.ndarray | None = None) -> np.ndarray:
-        """Compute dZ = dY f'(Z) for Y = f(Z), as `functional.activation_backward` does."""
+        """Compute dZ = dY f'(Z) for Y = f(Z), as `functional.activation_backward` does.
+
+        Parameters
+        ----------
+        dY : array of shape (rows, width)
+            Gradient of the loss with respect to Y.
+        Z : array of shape (rows, width)
+            The pre-activations.
+        Y : array of shape (rows, width)
+            The result of f(Z).
+        out : ndarray of Z's shape, optional
+            Where to store the result; a new array if not given.
+
+        Returns
+        -------
+        ndarray of shape (rows, width)
+            Gradient of the loss with respect to Z.
+        """
         dZ = self.compiled.backward(dY, Z, Y, out)
         if dZ is None:
             Z = checks.as_floats(Z, "Z")

@@ -28,7 +28,7 @@ class DivergenceError(FloatingPointError, ValueError):
 
     See Also
     --------
-    TerminateOnNaN : Ends the fit without an error.
+    Trainer.fit, minimize : Raise it.
 
     Examples
     --------

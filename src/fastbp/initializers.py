@@ -47,7 +47,20 @@ class Initializer(Configured):
     def __call__(self, *values: float | str, **settings: float | str) -> "Initializer": ...
 
     def __call__(self, *arguments: Any, **settings: Any) -> "np.ndarray | Initializer":
-        """Draw initial values, or return the initializer with these settings."""
+        """Draw initial values, or return the initializer with these settings.
+
+        Parameters
+        ----------
+        *arguments : tuple and Generator, or float or str
+            The shape of the array and a NumPy generator; or settings in order.
+        **settings : float or str
+            Settings by name.
+
+        Returns
+        -------
+        ndarray or Initializer
+            Values in float64, or a copy with these settings.
+        """
         if len(arguments) == 2 and isinstance(arguments[1], np.random.Generator) and not settings:
             return self.function(*arguments, **self.settings)
         return self.configured(*arguments, **settings)

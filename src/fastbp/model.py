@@ -285,6 +285,11 @@ class Sequential(Model):
     dtype, seed, name : str, int, str, optional
         As for `Model`.
 
+    Raises
+    ------
+    TypeError
+        If an argument is no layer, block or model.
+
     See Also
     --------
     Model : Any graph.

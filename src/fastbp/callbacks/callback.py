@@ -23,6 +23,13 @@ class Callback:
     --------
     LambdaCallback : From functions, without a class.
 
+    Notes
+    -----
+    `trainer` is the Trainer, with `net` and `optimizer`, and `history` its History. `epoch` and `batch` count from 0;
+    `rows` is the number of samples done in this epoch. `logs` has results by name: the "loss" of a batch; the loss,
+    metrics and validation results of an epoch. `error` is what the fit raises otherwise, `state` what the method
+    `state` returned.
+
     Examples
     --------
     >>> class StopBelow(Callback):
@@ -78,6 +85,11 @@ class LambdaCallback(Callback):
         Number of batches from one call of `on_batch_end` to the next.
     **hooks : function
         Functions by the names of the hooks of Callback, with their arguments.
+
+    Raises
+    ------
+    TypeError
+        If an argument is not a function.
 
     See Also
     --------

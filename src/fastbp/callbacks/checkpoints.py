@@ -49,6 +49,11 @@ class ModelCheckpoint(Watch):
     last : str or None
         The last file written.
 
+    Raises
+    ------
+    ValueError
+        If `path` is no format of names, or `save_best_only` is to judge batches.
+
     See Also
     --------
     EarlyStopping : Keeps the best parameters in memory.

@@ -34,6 +34,11 @@ class LearningRateFinder(Callback):
     lrs, losses : ndarray
         Learning rate and loss of each batch.
 
+    Raises
+    ------
+    ValueError
+        If not 0 < low < high.
+
     See Also
     --------
     schedules.OneCycle : A schedule for the rate that it finds.

@@ -103,6 +103,11 @@ class CSVLogger(FileLogger):
     append : bool, default=False
         Whether to append to an existing file instead of overwriting it.
 
+    Raises
+    ------
+    ValueError
+        If `separator` is not one character, or one that numbers have.
+
     See Also
     --------
     JSONLogger : To a file of JSON lines.

@@ -34,6 +34,13 @@ class Chunks:
     seed : int, optional
         Seed of the orders, of which each epoch has its own; random if not given.
 
+    Raises
+    ------
+    TypeError
+        If an array has no shape or no slices.
+    ValueError
+        If X and y have no rows, or different numbers of them.
+
     See Also
     --------
     batches : From arrays in memory.

@@ -27,6 +27,11 @@ class Split:
         Whether both parts have the same proportions of the classes, or values of y; each class keeps a row to train
         on if there are enough.
 
+    Raises
+    ------
+    ValueError
+        If the fraction is not between 0 and 1.
+
     See Also
     --------
     kfold : Several splits.
@@ -63,6 +68,11 @@ class Split:
             The rows to train on.
         held : ndarray of int64
             The rows held out.
+
+        Raises
+        ------
+        ValueError
+            If nothing is left to train on, or `stratify` has no labels.
         """
         count = math.ceil(round(self.share * rows, 9))
         if count >= rows:
@@ -156,6 +166,11 @@ def kfold(
     -------
     iterator of (train, test)
         Row indices, both ascending.
+
+    Raises
+    ------
+    ValueError
+        If there are more folds than rows, or `stratify` has no labels.
 
     See Also
     --------

@@ -221,6 +221,11 @@ def log_abs_det_jacobian(net: Network, X: ArrayLike, *, threads: int | None = No
     logabsdet : ndarray of shape (rows,)
         As from `numpy.linalg.slogdet`: the density p(x) becomes p(x) / exp(logabsdet) at y = net(x).
 
+    Raises
+    ------
+    ValueError
+        If there are not as many outputs as inputs.
+
     See Also
     --------
     jacobian : The Jacobian itself.

@@ -60,6 +60,8 @@ def hessian(
     ------
     MemoryError
         If the result would take more than `max_bytes`.
+    ValueError
+        If the loss is a Python function, or is missing where y or `wrt` needs it.
 
     See Also
     --------
@@ -130,6 +132,11 @@ def hvp(
     -------
     ndarray of V's shape
         The products, one for each row with respect to the inputs.
+
+    Raises
+    ------
+    ValueError
+        As for `hessian`.
 
     See Also
     --------

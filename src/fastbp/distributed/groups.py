@@ -37,10 +37,24 @@ class Group(Protocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None: ...
 
     def allreduce(self, array: np.ndarray) -> object:
-        """Sum a flat array over all ranks, in place; all ranks have the same bits then."""
+        """Sum a flat array over all ranks, in place; all ranks have the same bits then.
+
+        Parameters
+        ----------
+        array : ndarray of shape (n,)
+            What this rank adds; afterwards the sum.
+        """
 
     def broadcast(self, array: np.ndarray, root: int = 0) -> object:
-        """Overwrite a flat array by that of the rank `root`."""
+        """Overwrite a flat array by that of the rank `root`.
+
+        Parameters
+        ----------
+        array : ndarray of shape (n,)
+            Of the same size and dtype on all ranks.
+        root : int, default=0
+            The rank whose array the others get.
+        """
 
 
 class _Mpi:

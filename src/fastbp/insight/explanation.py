@@ -72,7 +72,18 @@ class Explanation:
         return {"loss": self.loss, "nodes": [_plain(step) for step in self.steps]}
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Plot the graph with values in the nodes and gradients on the edges. Returns the Axes."""
+        """Plot the graph with values in the nodes and gradients on the edges.
+
+        Parameters
+        ----------
+        ax : Axes, optional
+            Where to draw; new Axes if not given.
+
+        Returns
+        -------
+        Axes
+            The Axes that were drawn on.
+        """
         texts = {
             node: f"{graph.label_of(node)}\ny = {text.numbers(step.value)}"
             for node, step in zip(self.net.nodes, self.steps, strict=True)
@@ -139,6 +150,11 @@ def explain(
     -------
     Explanation
         The figures of each node; printing it shows them as below.
+
+    Raises
+    ------
+    ValueError
+        If x has several rows.
 
     See Also
     --------

@@ -147,6 +147,11 @@ class Slice(Layer):
     name : str, optional
         Unique in the model; "slice_1" and so on if not given.
 
+    Raises
+    ------
+    ValueError
+        If `step` is 0.
+
     See Also
     --------
     Concatenate : Puts columns together.
@@ -194,7 +199,23 @@ class Merge(Layer):
     arity: ClassVar[int | None] = None
 
     def __call__(self, *nodes: Node) -> Node:
-        """Apply the gate to nodes, given one by one or in a list."""
+        """Apply the gate to nodes, given one by one or in a list.
+
+        Parameters
+        ----------
+        *nodes : Node
+            Nodes of one width; those of width 1 are broadcast.
+
+        Returns
+        -------
+        Node
+            The output of the gate.
+
+        Raises
+        ------
+        ValueError
+            If the number or the widths of the nodes do not fit.
+        """
         if len(nodes) == 1 and isinstance(nodes[0], (list, tuple)):
             nodes = tuple(nodes[0])
         checks.instances(list(nodes), Node, f"what {self!r} is called on")

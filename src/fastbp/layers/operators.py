@@ -24,6 +24,11 @@ def maximum(*nodes: Node | float) -> Node:
     Node
         The largest in each row and column.
 
+    Raises
+    ------
+    TypeError
+        If none is a node.
+
     See Also
     --------
     minimum : The smaller, element by element.
@@ -49,6 +54,11 @@ def minimum(*nodes: Node | float) -> Node:
     -------
     Node
         The smallest in each row and column.
+
+    Raises
+    ------
+    TypeError
+        If none is a node.
 
     See Also
     --------

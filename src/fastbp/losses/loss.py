@@ -110,7 +110,9 @@ class Loss(Registered):
         Returns
         -------
         value : float
+            The mean over the samples.
         dY : ndarray of shape (rows, outputs)
+            Its derivatives by the outputs.
         """
         if settings:
             return self.configured(**settings)(Y, t, sample_weight)

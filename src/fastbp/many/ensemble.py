@@ -36,6 +36,11 @@ class Ensemble:
         Applied to each network's output before the mean: "softmax" or "sigmoid" for the mean probability of networks
         that were trained on logits, by `cross_entropy` or `binary_cross_entropy`. None if not given.
 
+    Raises
+    ------
+    ValueError
+        If there is no network, or they differ in inputs, output or dtype.
+
     See Also
     --------
     fit_many : Trains its networks.

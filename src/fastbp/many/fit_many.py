@@ -102,6 +102,8 @@ def fit_many(
     ------
     DivergenceError
         If a loss or an update is not finite, unless errors="keep".
+    TypeError
+        If callbacks would be shared, or data can be iterated over only once.
 
     See Also
     --------

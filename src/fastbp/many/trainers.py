@@ -45,6 +45,11 @@ class Trainers:
     trainers : tuple of Trainer
         One for each network.
 
+    Raises
+    ------
+    ValueError
+        If the networks are not different ones of one shape, or a list has another length.
+
     See Also
     --------
     fit_many : Whole fits.
@@ -153,6 +158,11 @@ class Trainers:
         -------
         ndarray of shape (nets, rows, outputs)
             The networks' outputs, in the order of the networks.
+
+        Raises
+        ------
+        ValueError
+            If X is a list with another number of entries.
         """
         X = np.asarray(X)
         xs = _each(X, X.ndim == 3, len(self.nets), "X")

@@ -37,6 +37,7 @@ class AsLayer:
         Returns
         -------
         Node, or a tuple of them for several outputs
+            The outputs of the network for these inputs.
 
         Examples
         --------
@@ -105,7 +106,18 @@ class AsLayer:
         return graph.to_dot(self)
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Plot the graph with matplotlib: names, ops, widths. Returns the Axes."""
+        """Plot the graph with matplotlib: names, ops, widths.
+
+        Parameters
+        ----------
+        ax : Axes, optional
+            Where to draw; new Axes if not given.
+
+        Returns
+        -------
+        Axes
+            The Axes that were drawn on.
+        """
         from fastbp.plotting import graph
 
         return graph.draw(self, ax)

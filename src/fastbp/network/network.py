@@ -368,7 +368,18 @@ class Network(AsLayer):
         return self.named(self.params)
 
     def named(self, params: np.ndarray) -> dict[str, np.ndarray]:
-        """The parts of a vector like `params` by the full names of the parameters: views."""
+        """The parts of a vector like `params` by the full names of the parameters: views.
+
+        Parameters
+        ----------
+        params : ndarray of shape (n,)
+            A vector with a number for each parameter, such as `grads`.
+
+        Returns
+        -------
+        dict from str to ndarray
+            Views of it, of the shapes of the parameters.
+        """
         return {name: params[part].reshape(shape) for name, (part, shape) in self.slices.items()}
 
     def snapshot(self) -> tuple[dict[str, np.ndarray], int]:

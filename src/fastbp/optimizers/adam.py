@@ -29,6 +29,11 @@ class Adam(Optimizer):
     **common
         Settings that every optimizer takes; see `Optimizer`.
 
+    Raises
+    ------
+    ValueError
+        If `amsgrad` and `eps_hat` are both set.
+
     See Also
     --------
     AdamW : With decoupled weight decay.

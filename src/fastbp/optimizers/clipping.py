@@ -25,6 +25,11 @@ def clip_by_global_norm(grads: np.ndarray | Sequence[np.ndarray], max_norm: floa
     float
         The norm before clipping.
 
+    Raises
+    ------
+    TypeError
+        If an array has no floating-point dtype.
+
     See Also
     --------
     Adam : Its `clip_norm`, as that of every optimizer, does it in each step.

@@ -44,6 +44,11 @@ class Muon(Optimizer):
     **common
         Settings that every optimizer takes; see `Optimizer`.
 
+    Raises
+    ------
+    ValueError
+        If `ns_steps` is too large.
+
     See Also
     --------
     SGD : Momentum alone.

@@ -29,6 +29,11 @@ class Rprop(Optimizer):
     **common
         Settings that every optimizer takes; see `Optimizer`.
 
+    Raises
+    ------
+    ValueError
+        If `etas` do not enclose 1, or `step_sizes` do not ascend.
+
     See Also
     --------
     Lion : Signs for mini-batches.

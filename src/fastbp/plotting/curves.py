@@ -46,6 +46,11 @@ def loss_curves(runs: Any, *names: str, ax: Axes | None = None) -> Axes:
     Axes
         The Axes that were drawn on.
 
+    Raises
+    ------
+    TypeError
+        If `runs` is none of these.
+
     See Also
     --------
     fastbp.History.plot : Of one fit.
@@ -110,6 +115,11 @@ def confusion_matrix(
     -------
     Axes
         The Axes that were drawn on.
+
+    Raises
+    ------
+    ValueError
+        If there are more classes than `names`.
 
     See Also
     --------
@@ -192,6 +202,11 @@ def weights(net: Any, *, ax: Axes | None = None) -> Axes:
     Axes
         The Axes that were drawn on.
 
+    Raises
+    ------
+    ValueError
+        If the network has no weights.
+
     See Also
     --------
     fastbp.GradientMonitor : Plots the gradients.
@@ -237,6 +252,11 @@ def confusion(y: ArrayLike, predicted: ArrayLike, classes: int | None = None) ->
     -------
     ndarray of shape (classes, classes), int64
         Entry (i, j) is the number of samples of class i that were predicted as class j.
+
+    Raises
+    ------
+    ValueError
+        If a label is not below `classes`.
 
     See Also
     --------

@@ -45,6 +45,11 @@ def decision_boundary(
     Axes
         The Axes that were drawn on.
 
+    Raises
+    ------
+    ValueError
+        If X does not have two columns.
+
     See Also
     --------
     confusion_matrix : For more than two features.
@@ -130,6 +135,11 @@ def prediction_interval(
     -------
     Axes
         The Axes that were drawn on.
+
+    Raises
+    ------
+    ValueError
+        If `quantiles` are not ascending, one for each output.
 
     See Also
     --------

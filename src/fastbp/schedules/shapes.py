@@ -151,6 +151,11 @@ class MultiStep(Schedule):
     per : {"step", "epoch"}, default="step"
         What t counts, from 0: optimizer steps, or epochs of `fit`.
 
+    Raises
+    ------
+    ValueError
+        If `milestones` do not ascend.
+
     See Also
     --------
     Step : At regular steps.
@@ -181,6 +186,11 @@ class Piecewise(Schedule):
         Ascending counts at which the rate changes.
     per : {"step", "epoch"}, default="step"
         What t counts, from 0: optimizer steps, or epochs of `fit`.
+
+    Raises
+    ------
+    ValueError
+        If `milestones` do not ascend.
 
     See Also
     --------
@@ -279,6 +289,11 @@ class WarmUp(Schedule):
         The first rate, as a fraction of the first rate of `after`.
     per : {"step", "epoch"}, optional
         What t counts; that of `after` if not given.
+
+    Raises
+    ------
+    ValueError
+        If the other schedule counts something else, or is an OnPlateau.
 
     See Also
     --------

@@ -364,6 +364,11 @@ class MLPRegressor(Values, RegressorMixin, _Perceptron):
             With several quantiles, the one closest to the median.
         interval : ndarray of shape (rows, 2) or (rows, targets, 2)
             With `return_interval`.
+
+        Raises
+        ------
+        ValueError
+            If an interval is asked for without several quantiles.
         """
         P = self._predict(X)
         Y = self._central(P)
@@ -388,6 +393,11 @@ class MLPRegressor(Values, RegressorMixin, _Perceptron):
         -------
         ndarray of shape (rows, quantiles) or (rows, targets, quantiles)
             The quantiles of each target, the lowest first.
+
+        Raises
+        ------
+        ValueError
+            If `loss` is not "quantile".
         """
         P = self._predict(X)
         if self._levels() is None:

@@ -398,6 +398,16 @@ class Trainer(StepInHalves, RowByRow):
     def load(cls, path: str | os.PathLike) -> Self:
         """Read what `save` wrote.
 
+        Parameters
+        ----------
+        path : str or path-like
+            A .safetensors file.
+
+        Returns
+        -------
+        Trainer
+            It goes on with the same bits as the one that was saved.
+
         Raises
         ------
         ModelFormatError

@@ -71,6 +71,8 @@ def from_torch(
         it. If the model gives other outputs than the module, which `check` finds.
     ModelFormatError
         If the file is damaged.
+    TypeError
+        If `source` is no module, state dict or path.
 
     See Also
     --------
