@@ -10,7 +10,7 @@ class ModelFormatError(ValueError):
 
     See Also
     --------
-    load : Reads a file.
+    load : Reads a model file.
 
     Examples
     --------

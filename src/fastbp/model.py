@@ -293,7 +293,7 @@ class Sequential(Model):
     See Also
     --------
     Model : Any graph.
-    load : Reads a file.
+    load : Reads a model file.
 
     Examples
     --------

@@ -52,7 +52,7 @@ class ModelCheckpoint(Watch):
     Raises
     ------
     ValueError
-        If `path` is no format of names, or `save_best_only` is to judge batches.
+        If `path` is not a format of names, or `save_best_only` is combined with unit="batches".
 
     See Also
     --------

@@ -106,12 +106,12 @@ class CSVLogger(FileLogger):
     Raises
     ------
     ValueError
-        If `separator` is not one character, or one that numbers have.
+        If `separator` is not one character, or is a quote, a line end or a point.
 
     See Also
     --------
     JSONLogger : To a file of JSON lines.
-    TensorBoardLogger, MlflowLogger, WandbLogger : To a service.
+    TensorBoardLogger, MlflowLogger, WandbLogger : Log to a service.
 
     Examples
     --------
@@ -162,7 +162,7 @@ class JSONLogger(FileLogger):
     See Also
     --------
     CSVLogger : To a CSV file.
-    TensorBoardLogger, MlflowLogger, WandbLogger : To a service.
+    TensorBoardLogger, MlflowLogger, WandbLogger : Log to a service.
 
     Examples
     --------
@@ -233,8 +233,8 @@ class TensorBoardLogger(ServiceLogger):
 
     See Also
     --------
-    MlflowLogger, WandbLogger : To other services.
-    CSVLogger, JSONLogger : To a file.
+    MlflowLogger, WandbLogger : Log to other services.
+    CSVLogger, JSONLogger : Log to a file.
 
     Examples
     --------
@@ -292,8 +292,8 @@ class MlflowLogger(RunLogger):
 
     See Also
     --------
-    TensorBoardLogger, WandbLogger : To other services.
-    CSVLogger, JSONLogger : To a file.
+    TensorBoardLogger, WandbLogger : Log to other services.
+    CSVLogger, JSONLogger : Log to a file.
 
     Examples
     --------
@@ -333,8 +333,8 @@ class WandbLogger(RunLogger):
 
     See Also
     --------
-    TensorBoardLogger, MlflowLogger : To other services.
-    CSVLogger, JSONLogger : To a file.
+    TensorBoardLogger, MlflowLogger : Log to other services.
+    CSVLogger, JSONLogger : Log to a file.
 
     Examples
     --------

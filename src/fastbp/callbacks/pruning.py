@@ -26,7 +26,7 @@ class OptunaPruning(Callback):
 
     See Also
     --------
-    EarlyStopping : Judges a fit by itself.
+    EarlyStopping : Ends a fit by its own history.
 
     Examples
     --------

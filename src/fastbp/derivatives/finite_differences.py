@@ -50,7 +50,7 @@ def check_gradients(
 
     See Also
     --------
-    diagnose : Whether gradients that are right are of a useful size.
+    diagnose : Judges the sizes of the gradients.
 
     Examples
     --------

@@ -42,7 +42,7 @@ def jacobian(net: Network, X: Arrays, *, mode: str = "auto", threads: int | None
     --------
     vjp : Product with vectors from the left, in reverse mode.
     jvp : Product with vectors from the right, in forward mode.
-    jac : As a node.
+    jac : As a node of a graph.
 
     Examples
     --------
@@ -130,7 +130,7 @@ def jvp(net: Network, X: Arrays, U: Arrays, *, threads: int | None = None) -> On
     --------
     jacobian : All derivatives of the outputs by the inputs.
     vjp : Product with vectors from the left, in reverse mode.
-    directional : As a node.
+    directional : As a node of a graph.
 
     Examples
     --------
@@ -179,7 +179,7 @@ def input_gradient(
     See Also
     --------
     jacobian : The gradients of all outputs.
-    grad : As a node.
+    grad : As a node of a graph.
 
     Examples
     --------
@@ -229,7 +229,7 @@ def log_abs_det_jacobian(net: Network, X: ArrayLike, *, threads: int | None = No
     See Also
     --------
     jacobian : The Jacobian itself.
-    logdet : As a node.
+    logdet : As a node of a graph.
 
     Examples
     --------

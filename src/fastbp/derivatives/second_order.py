@@ -66,7 +66,7 @@ def hessian(
     See Also
     --------
     hvp : Its product with a vector.
-    hess : As a node.
+    hess : As a node of a graph.
 
     Examples
     --------

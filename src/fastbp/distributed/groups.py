@@ -22,7 +22,7 @@ class Group(Protocol):
 
     See Also
     --------
-    mpi, torch, threads : Make one.
+    mpi, torch, threads : Create them.
 
     Examples
     --------

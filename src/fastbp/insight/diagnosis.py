@@ -92,8 +92,8 @@ class Diagnosis:
 
     See Also
     --------
-    diagnose : Makes one.
-    Explanation : Of one sample.
+    diagnose : Creates one.
+    Explanation : Figures of one sample.
 
     Examples
     --------

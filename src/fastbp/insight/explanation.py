@@ -51,8 +51,8 @@ class Explanation:
 
     See Also
     --------
-    explain : Makes one.
-    Diagnosis : Of many samples.
+    explain : Creates one.
+    Diagnosis : Figures of many samples.
 
     Examples
     --------

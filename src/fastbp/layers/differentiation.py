@@ -106,7 +106,7 @@ def grad(u: Node, x: Node, mode: str = "auto") -> Node:
     jac : Derivatives of a vector by all columns.
     hess : Second derivatives by all columns.
     laplacian : Their trace.
-    input_gradient : As numbers.
+    input_gradient : The same of a network, as arrays.
 
     Examples
     --------
@@ -150,7 +150,7 @@ def jac(u: Node, x: Node, mode: str = "auto") -> Node:
     grad : Derivatives of a number by all columns.
     hess : Second derivatives by all columns.
     laplacian : Their trace.
-    jacobian : As numbers.
+    jacobian : The same of a network, as arrays.
 
     Examples
     --------
@@ -231,7 +231,7 @@ def hess(u: Node, x: Node, mode: str = "auto") -> Node:
     grad : Derivatives of a number by all columns.
     jac : Derivatives of a vector by all columns.
     laplacian : Their trace.
-    hessian : As numbers.
+    hessian : The same of a network, as arrays.
 
     Examples
     --------
@@ -266,7 +266,7 @@ def logdet(z: Node, x: Node) -> Node:
     See Also
     --------
     jac : The Jacobian itself.
-    log_abs_det_jacobian : As numbers.
+    log_abs_det_jacobian : The same of a network, as arrays.
 
     Examples
     --------
@@ -304,7 +304,7 @@ def directional(u: Node, x: Node, along: Node | ArrayLike) -> Node:
     --------
     diff : Along one column.
     jac : Along each column.
-    jvp : As numbers.
+    jvp : The same of a network, as arrays.
 
     Examples
     --------

@@ -54,7 +54,7 @@ class Embedding(Layer):
     See Also
     --------
     Dense : For numbers in place of categories.
-    Parameter : A learned vector that no category selects.
+    Parameter : A learned vector, the same in every row.
 
     Examples
     --------

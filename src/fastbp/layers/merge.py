@@ -27,7 +27,7 @@ class Broadcast(Layer):
 
     See Also
     --------
-    Concatenate : Different columns side by side.
+    Concatenate : Different nodes side by side.
 
     Examples
     --------
@@ -154,7 +154,7 @@ class Slice(Layer):
 
     See Also
     --------
-    Concatenate : Puts columns together.
+    Concatenate : Nodes side by side.
 
     Examples
     --------
@@ -241,8 +241,8 @@ class Add(Merge):
 
     See Also
     --------
-    Average : The sum over their number.
-    Subtract : The difference of two.
+    Average : The sum divided by the number of nodes.
+    Subtract : The difference of two nodes.
     Sum : Over the columns of one node.
 
     Examples
@@ -265,7 +265,7 @@ class Average(Merge):
 
     See Also
     --------
-    Add : Not divided by their number.
+    Add : The sum.
     Mean : Over the columns of one node.
 
     Examples
@@ -309,7 +309,7 @@ class Multiply(Merge):
     --------
     Divide : The quotient.
     Rescaling : By a constant.
-    Power : With itself.
+    Power : A power of one node.
 
     Examples
     --------
@@ -384,8 +384,8 @@ class Concatenate(Merge):
 
     See Also
     --------
-    Slice : Takes columns apart.
-    Add : Adds columns up.
+    Slice : Columns of a node.
+    Add : The sum of nodes.
 
     Examples
     --------

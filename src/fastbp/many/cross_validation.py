@@ -83,7 +83,7 @@ def cross_validate(
     See Also
     --------
     kfold : The rows of each fold.
-    fit_many : Fits on the same data.
+    fit_many : Fits without folds.
 
     Examples
     --------

@@ -44,7 +44,7 @@ class Ensemble:
     See Also
     --------
     fit_many : Trains its networks.
-    Trainers : Trains and predicts step by step.
+    Trainers : Networks trained step by step.
 
     Examples
     --------
@@ -139,7 +139,7 @@ class Ensemble:
         Returns
         -------
         Model
-            A model with the inputs of the networks; later training of either does not change the other.
+            With layers of its own: training it leaves the networks as they are.
         """
         nets = self.nets
         inputs = [Input(node.width) for node in nets[0].inputs]

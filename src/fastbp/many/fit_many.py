@@ -107,9 +107,9 @@ def fit_many(
 
     See Also
     --------
-    Trainers : Step by step.
+    Trainers : Networks trained step by step.
     Ensemble : The networks as one.
-    cross_validate : Fits for each fold.
+    cross_validate : A fit for each fold.
 
     Examples
     --------

@@ -52,7 +52,7 @@ class Trainers:
 
     See Also
     --------
-    fit_many : Whole fits.
+    fit_many : Whole fits, side by side.
     Trainer : One network.
     Ensemble : The networks as one.
 

@@ -58,7 +58,7 @@ class Network(AsLayer):
     --------
     Sequential : A chain of layers.
     Trainer : Keeps the state of the training.
-    load : Reads a file.
+    load : Reads a model file.
 
     Notes
     -----

@@ -52,7 +52,7 @@ class Muon(Optimizer):
     See Also
     --------
     SGD : Momentum alone.
-    AdamW : The usual choice for other parameters.
+    AdamW : The rule of the other parameters, for all.
 
     Examples
     --------

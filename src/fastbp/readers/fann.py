@@ -107,7 +107,7 @@ def from_fann(path: str | os.PathLike[str], *, dtype: DTypeLike | None = "float3
     See Also
     --------
     datasets.read_fann : Reads FANN's data files.
-    from_keras, from_onnx, from_sklearn, from_torch : From other libraries.
+    from_keras, from_onnx, from_sklearn, from_torch : Readers of other formats.
 
     Notes
     -----

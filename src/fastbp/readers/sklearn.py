@@ -97,7 +97,7 @@ def from_sklearn(estimator: Any, *, logits: bool = False, dtype: DTypeLike | Non
     See Also
     --------
     MLPClassifier, MLPRegressor : Estimators of fastbp, with `to_sklearn`.
-    from_fann, from_keras, from_onnx, from_torch : From other libraries.
+    from_fann, from_keras, from_onnx, from_torch : Readers of other formats.
 
     Examples
     --------

@@ -226,7 +226,7 @@ class Exponential(Schedule):
 
     See Also
     --------
-    Step, MultiStep : By steps.
+    Step, MultiStep : Decay at intervals.
     InverseSqrt, Polynomial : Other decays.
 
     Examples

@@ -44,7 +44,7 @@ class Optimum:
 
     See Also
     --------
-    minimize : Makes one.
+    minimize : Creates one.
 
     Examples
     --------

@@ -271,7 +271,7 @@ class Trainer(StepInHalves, RowByRow):
         Returns
         -------
         History
-            The losses and metrics of all epochs of this trainer.
+            The loss and metrics of each epoch of this call.
 
         Raises
         ------

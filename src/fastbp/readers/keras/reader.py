@@ -68,7 +68,7 @@ def from_keras(model: Any, *, dtype: DTypeLike | None = None, check: bool = True
 
     See Also
     --------
-    from_fann, from_onnx, from_sklearn, from_torch : From other libraries.
+    from_fann, from_onnx, from_sklearn, from_torch : Readers of other formats.
 
     Examples
     --------

@@ -64,7 +64,7 @@ def from_onnx(source: Any, *, dtype: DTypeLike | None = None, check: bool = True
     See Also
     --------
     Model.to_onnx : Writes a file.
-    from_fann, from_keras, from_sklearn, from_torch : From other libraries.
+    from_fann, from_keras, from_sklearn, from_torch : Readers of other formats.
 
     Examples
     --------

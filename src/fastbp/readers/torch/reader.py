@@ -77,7 +77,7 @@ def from_torch(
     See Also
     --------
     Model.to_torch : The way back.
-    from_fann, from_keras, from_onnx, from_sklearn : From other libraries.
+    from_fann, from_keras, from_onnx, from_sklearn : Readers of other formats.
 
     Examples
     --------
