@@ -72,7 +72,7 @@ INTERNAL = {
     "Registered": "configured",
     "Configured": "configured",
     "ActivationFunction": "label settings",
-    "Layer": "bind clone decays describe op output_width settings shapes start start_values starting_from tells "
+    "Layer": "arity bind clone decays describe op output_width settings shapes start start_values starting_from tells "
     "why_not_stored",
     "Merge": "aligned",
     "Slice": "columns_of",

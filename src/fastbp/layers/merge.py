@@ -239,6 +239,11 @@ class Merge(Layer):
 class Add(Merge):
     """Y = X1 + X2 + ... A distributor: each input gets the whole gradient dY.
 
+    Parameters
+    ----------
+    name, trainable : str, bool, optional
+        As for `Dense`.
+
     See Also
     --------
     Average : The sum divided by the number of nodes.
@@ -263,6 +268,11 @@ class Add(Merge):
 class Average(Merge):
     """Y = (X1 + X2 + ...) / n. Each of n inputs gets dY / n.
 
+    Parameters
+    ----------
+    name, trainable : str, bool, optional
+        As for `Dense`.
+
     See Also
     --------
     Add : The sum.
@@ -286,6 +296,11 @@ class Average(Merge):
 class Subtract(Merge):
     """Y = X1 - X2. X1 gets dY, X2 gets -dY.
 
+    Parameters
+    ----------
+    name, trainable : str, bool, optional
+        As for `Dense`.
+
     See Also
     --------
     Add : The sum.
@@ -304,6 +319,11 @@ class Subtract(Merge):
 
 class Multiply(Merge):
     """Y = X1 X2 ... A switcher: each input gets dY times the product of the others.
+
+    Parameters
+    ----------
+    name, trainable : str, bool, optional
+        As for `Dense`.
 
     See Also
     --------
@@ -325,6 +345,11 @@ class Multiply(Merge):
 class Divide(Merge):
     """Y = X1 / X2, by IEEE arithmetic where X2 is 0. X1 gets dY / X2, X2 gets -dY Y / X2.
 
+    Parameters
+    ----------
+    name, trainable : str, bool, optional
+        As for `Dense`.
+
     See Also
     --------
     Multiply : The product.
@@ -343,6 +368,11 @@ class Divide(Merge):
 
 class Maximum(Merge):
     """Y = max(X1, X2, ...). A router: the largest input gets dY, the others 0; a tie is split evenly.
+
+    Parameters
+    ----------
+    name, trainable : str, bool, optional
+        As for `Dense`.
 
     See Also
     --------
@@ -363,6 +393,11 @@ class Maximum(Merge):
 class Minimum(Merge):
     """Y = min(X1, X2, ...). A router: the smallest input gets dY, the others 0; a tie is split evenly.
 
+    Parameters
+    ----------
+    name, trainable : str, bool, optional
+        As for `Dense`.
+
     See Also
     --------
     Maximum : The largest.
@@ -381,6 +416,11 @@ class Minimum(Merge):
 
 class Concatenate(Merge):
     """Y = the columns of all inputs, one after the other. Each input gets its columns of dY.
+
+    Parameters
+    ----------
+    name, trainable : str, bool, optional
+        As for `Dense`.
 
     See Also
     --------
