@@ -3,10 +3,13 @@
 That the examples in them run, `test_readme.py` sees to.
 """
 
+import ast
+import builtins
 import inspect
 import math
 import re
 import runpy
+import textwrap
 from fractions import Fraction
 
 import pytest
@@ -106,6 +109,25 @@ def test_the_form_of_a_docstring(path: str) -> None:
     excused = OFF.keys() | due(thing, method)
     faults = [f"{code}: {text}" for code, text in validation.validate(path)["errors"] if code not in excused]
     assert not faults, faults
+
+
+def raised_by(thing: object) -> set[str]:
+    """The exceptions that a function, or a class when it is made or called, raises itself."""
+    own = [vars(thing).get(name) for name in ("__init__", "__call__")] if inspect.isclass(thing) else [thing]
+    written = [function for function in own if function and function.__code__.co_filename != "<string>"]
+    trees = [ast.parse(textwrap.dedent(inspect.getsource(function))) for function in written]
+    calls = [node.exc for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Raise)]
+    names = {ast.unparse(call.func) for call in calls if isinstance(call, ast.Call)}
+    return {name for name in names if name in vars(builtins)} - {"NotImplementedError"}
+
+
+@pytest.mark.parametrize("path", sorted(THINGS))
+def test_what_a_thing_raises_is_in_its_docstring(path: str) -> None:
+    thing = THINGS[path]
+    owner, _, name = thing.__qualname__.rpartition(".")
+    if inspect.isclass(thing) or name not in {*internal().get(owner, ()), "__call__"}:
+        listed = {kind for _, kind, _ in NumpyDocString(inspect.getdoc(thing))["Raises"]}
+        assert raised_by(thing) <= listed
 
 
 def test_each_member_on_a_page_has_a_docstring() -> None:

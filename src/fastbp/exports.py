@@ -1,4 +1,4 @@
-"""The methods of a model that write it in other formats; the writers are imported where they are called."""
+"""The methods of a model that write other formats; they import the writers."""
 
 import os
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class Exports:
-    """What `Model` has beside training and files of its own."""
+    """The exports of `Model`."""
 
     def to_c(self, path: str | os.PathLike[str], *, name: str = "predict") -> None:
         """Export the model as one C99 file: a function that computes the outputs of one row.

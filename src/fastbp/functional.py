@@ -40,7 +40,7 @@ def dense_forward(
     Returns
     -------
     ndarray of shape (rows, outputs)
-        Y, of the dtype of X.
+        Y.
 
     See Also
     --------

@@ -27,8 +27,8 @@ class Callback:
     -----
     `trainer` is the Trainer, with `net` and `optimizer`, and `history` its History. `epoch` and `batch` count from 0;
     `rows` is the number of samples done in this epoch. `logs` has results by name: the "loss" of a batch; the loss,
-    metrics and validation results of an epoch. `error` is what the fit raises otherwise, `state` what the method
-    `state` returned.
+    metrics and validation results of an epoch. `error` is what the fit raises otherwise, `state` what `state`
+    returned.
 
     Examples
     --------

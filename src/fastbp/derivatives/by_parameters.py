@@ -29,7 +29,7 @@ def per_sample_gradients(
     Returns
     -------
     ndarray of shape (rows, params)
-        A row for each sample, in the order of `net.params`.
+        In the order of `net.params`.
 
     See Also
     --------

@@ -179,6 +179,8 @@ class PythonLayer(_InPython):
     TypeError
         If a subclass lacks a method, has the name of another class of layers, or gives a parameter the name of an
         attribute of layers.
+    ValueError
+        When called, if `shapes` does not fit `parameters`.
 
     See Also
     --------

@@ -139,7 +139,7 @@ class Ensemble:
         Returns
         -------
         Model
-            With layers of its own: training it leaves the networks as they are.
+            The mean, with layers of its own.
         """
         nets = self.nets
         inputs = [Input(node.width) for node in nets[0].inputs]

@@ -104,6 +104,8 @@ def fit_many(
         If a loss or an update is not finite, unless errors="keep".
     TypeError
         If callbacks would be shared, or data can be iterated over only once.
+    ValueError
+        If a network is there twice, or a list has another length.
 
     See Also
     --------

@@ -162,7 +162,7 @@ class Trainers:
         Raises
         ------
         ValueError
-            If X is a list with another number of entries.
+            If X is a list of another length.
         """
         X = np.asarray(X)
         xs = _each(X, X.ndim == 3, len(self.nets), "X")

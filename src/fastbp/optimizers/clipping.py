@@ -28,7 +28,7 @@ def clip_by_global_norm(grads: np.ndarray | Sequence[np.ndarray], max_norm: floa
     Raises
     ------
     TypeError
-        If an array has no floating-point dtype.
+        If a dtype is not floating-point.
 
     See Also
     --------

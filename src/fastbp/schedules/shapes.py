@@ -366,6 +366,11 @@ class Function(Schedule):
     per : {"step", "epoch"}, default="step"
         What t counts, from 0: optimizer steps, or epochs of `fit`.
 
+    Raises
+    ------
+    ValueError
+        If `function` is the name that a file has of one.
+
     See Also
     --------
     Schedule : The base class.

@@ -60,7 +60,7 @@ class RowByRow:
         Returns
         -------
         label, bool, float or ndarray of shape (outputs,)
-            What the loss makes of the outputs: a label for classes, a bool for one logit, else the outputs.
+            A label, a bool for one logit, else the outputs.
         """
         return self._rows.value(x)
 

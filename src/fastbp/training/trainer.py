@@ -406,7 +406,7 @@ class Trainer(StepInHalves, RowByRow):
         Returns
         -------
         Trainer
-            It goes on with the same bits as the one that was saved.
+            It continues with the same bits.
 
         Raises
         ------
