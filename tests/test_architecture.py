@@ -42,6 +42,7 @@ ORDER = """
     files
     writers
     training
+    exports
     model datasets
     many
     derivatives

@@ -34,6 +34,17 @@ class Chunks:
     seed : int, optional
         Seed of the orders, of which each epoch has its own; random if not given.
 
+    Raises
+    ------
+    TypeError
+        If an array has no shape or no slices.
+    ValueError
+        If X and y have no rows, or different numbers of them.
+
+    See Also
+    --------
+    batches : From arrays in memory.
+
     Examples
     --------
     >>> X, y = np.arange(10.0).reshape(5, 2), np.arange(5.0)

@@ -46,6 +46,17 @@ class Trainers:
     trainers : tuple of Trainer
         One for each network.
 
+    Raises
+    ------
+    ValueError
+        If the networks are not different ones of one shape, or a list has another length.
+
+    See Also
+    --------
+    fit_many : Whole fits, side by side.
+    Trainer : One network.
+    Ensemble : The networks as one.
+
     Examples
     --------
     >>> import fastbp as fb
@@ -165,6 +176,12 @@ class Trainers:
         Returns
         -------
         ndarray of shape (nets, rows, outputs)
+            The networks' outputs, in the order of the networks.
+
+        Raises
+        ------
+        ValueError
+            If X is a list of another length.
         """
         X = np.asarray(X)
         if X.ndim == 3:

@@ -45,6 +45,17 @@ class Optimum:
         Why it stopped.
     history : list of float
         The initial loss and that after each iteration.
+
+    See Also
+    --------
+    minimize : Creates one.
+
+    Examples
+    --------
+    >>> from fastbp import Dense, Input, Sequential
+    >>> net = Sequential(Input(2), Dense(1), seed=0)
+    >>> minimize(net, np.eye(2), [0.0, 1.0]).converged
+    True
     """
 
     loss: float
@@ -99,6 +110,7 @@ def minimize(
     Returns
     -------
     Optimum
+        The final loss, and how it was reached.
 
     Raises
     ------
@@ -106,6 +118,11 @@ def minimize(
         If a layer has a constraint, which these methods would not keep, or the method does not take the loss.
     DivergenceError
         If the loss is not finite at the start.
+
+    See Also
+    --------
+    Trainer : Mini-batches.
+    Model.value_and_grad : For optimizers of SciPy.
 
     Examples
     --------

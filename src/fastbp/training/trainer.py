@@ -69,6 +69,12 @@ class Trainer(StepInHalves, RowByRow):
         Whether `BatchNorm` takes the statistics of the whole batch; if not, each rank takes its own rows', and the
         running averages are those of all.
 
+    See Also
+    --------
+    Model.fit : A fit without a trainer of its own.
+    Trainers : Many networks, step by step.
+    minimize : Full batches.
+
     Examples
     --------
     >>> from fastbp import Dense, Input, Sequential
@@ -174,6 +180,7 @@ class Trainer(StepInHalves, RowByRow):
         Returns
         -------
         function
+            It takes (x, y), trains on them and returns the loss.
         """
         return of_trainer(self, rows).call_step
 
@@ -188,6 +195,7 @@ class Trainer(StepInHalves, RowByRow):
         Returns
         -------
         Native
+            The functions, with their handle; see `Native`.
         """
         return Native(of_trainer(self, rows), rows, self.net)
 
@@ -268,6 +276,7 @@ class Trainer(StepInHalves, RowByRow):
         Returns
         -------
         History
+            The loss and metrics of each epoch of this call.
 
         Raises
         ------
@@ -342,6 +351,7 @@ class Trainer(StepInHalves, RowByRow):
         Returns
         -------
         dict from str to float
+            "loss" and the metrics, by name.
         """
         data = training_data.to_train_on(self.runner.checked, X, y, sample_weight, None, True, None, False)
         return self.runner.evaluated(data)
@@ -392,6 +402,16 @@ class Trainer(StepInHalves, RowByRow):
     @classmethod
     def load(cls, path: str | os.PathLike) -> Self:
         """Read what `save` wrote.
+
+        Parameters
+        ----------
+        path : str or path-like
+            A .safetensors file.
+
+        Returns
+        -------
+        Trainer
+            It continues with the same bits.
 
         Raises
         ------
