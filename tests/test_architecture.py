@@ -57,7 +57,7 @@ DICTIONARIES = {
     f"{place}.py"
     for place in (
         "writers/activation_formats", "readers/onnx/operators", "readers/fann",
-        "readers/keras/layers", "writers/derivative_steps", "readers/formulas", "losses/loss", "__init__",
+        "readers/keras/layers", "readers/formulas", "losses/loss", "__init__",
     )
 }  # fmt: skip
 OPTIONAL = {"pandas", "tqdm", "sklearn", "matplotlib", "scipy", "torch", "safetensors", "onnx", "keras"}
