@@ -69,7 +69,7 @@ def _failed(message: str) -> int:
 
 
 class _Version(argparse.Action):
-    """Looks the version up when it is asked for: that reads the files of the installation."""
+    """Looks up the version only when asked, since that reads files of the installation."""
 
     def __call__(self, parser, namespace, values, option_string=None):
         sys.stdout.write(f"fastbp {fastbp.__version__}\n")
