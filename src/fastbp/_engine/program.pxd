@@ -99,11 +99,11 @@ cdef class Program:
     cdef public object meeting          # what is called where a node couples rows: passes/meeting.pxi
     cdef public Py_ssize_t pending      # rows of the forward pass that a backward pass may follow, 0 for none
     cdef int n_contexts         # that have scratch memory ...
-    cdef Py_ssize_t scratch     # ... of so many bytes
+    cdef Py_ssize_t scratch     # ... of this many bytes
     cdef const char* params_end     # of the memory that params lies in
     cdef double row_seconds     # that one thread takes for a row, roughly
     cdef Tensor* dX             # of all nodes, one after the other
-    cdef void** dX_data         # dX.data, which is NULL while nobody wants it
+    cdef void** dX_data         # dX.data, which is NULL while it is not wanted
     cdef bint* dX_trains
     cdef Arena buffers          # activations and their gradients
 

@@ -8,7 +8,7 @@ cdef class TensorHolder:
 
 
 cdef TensorHolder new_tensor(const Kernels* kernels, Arena buffers, Py_ssize_t width, Py_ssize_t held):
-    """A tensor for so many rows, from the arena."""
+    """A tensor for `held` rows, from the arena."""
     cdef TensorHolder holder = TensorHolder()
     cdef Py_ssize_t pitch = pitch_of(kernels, width)
     holder.tensor.width, holder.tensor.pitch, holder.tensor.block = width, pitch, held * pitch
