@@ -65,7 +65,7 @@ cdef struct Plan:
     Py_ssize_t capacity         # rows that the buffers hold
     Py_ssize_t rows             # rows of the last pass
     double* row_losses          # of each sink, one after the other ...
-    Py_ssize_t loss_rows        # ... for so many rows
+    Py_ssize_t loss_rows        # ... for this many rows
     Py_ssize_t most_at_once     # of the rows of a batch, where its gradient is summed in parts; 0: it never is
     bint keeps_rows             # the buffers hold all rows after a training pass
     bint in_parts               # the last one went in parts through the buffers
