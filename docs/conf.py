@@ -4,6 +4,7 @@ import inspect
 import re
 import warnings
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import fastbp as fb
@@ -91,6 +92,7 @@ INTERNAL = {
     "Network": "as_inputs as_sources in_double",
     "AsLayer": "table",
     "Trainer": "go_to mode_of place position state",
+    "Steps": "diverged",
 }
 # Methods for subclasses to define, which are on the page of the class for that alone.
 HOOKS = {
@@ -111,6 +113,8 @@ def internal_of(cls: type) -> set[str]:
 def classes() -> Iterator[tuple[str, type]]:
     """The public classes by their full names."""
     for name in fb.__all__:
+        if name == "river" and find_spec("river") is None:
+            continue
         thing = getattr(fb, name)
         members = {f"{name}.{key}": getattr(thing, key) for key in dir(thing)} if inspect.ismodule(thing) else {}
         for key, found in (members | {name: thing}).items():

@@ -89,6 +89,10 @@ def register_threadpoolctl() -> None:
     ImportError
         If threadpoolctl is not installed.
 
+    See Also
+    --------
+    set_num_threads : Sets the number of threads.
+
     Examples
     --------
     >>> register_threadpoolctl()

@@ -35,6 +35,10 @@ def main(argv: list[str] | None = None) -> int:
     int
         The exit code.
 
+    See Also
+    --------
+    fastbp.load : Reads the models that the commands write.
+
     Examples
     --------
     >>> main(["info"])  # doctest: +ELLIPSIS

@@ -49,6 +49,23 @@ class Layer(Registered):
         Unique in the model; its class and a number if not given.
     trainable : bool, default=True
         Whether training updates the parameters.
+
+    Raises
+    ------
+    TypeError
+        When called on another number of nodes.
+    ValueError
+        When called again with other widths.
+
+    See Also
+    --------
+    fastbp.PythonLayer : Base of layers in NumPy.
+
+    Examples
+    --------
+    >>> from fastbp import Dense
+    >>> isinstance(Dense(3), Layer)
+    True
     """
 
     classes = Registry("class of layer", "class")

@@ -28,6 +28,16 @@ class Node:
         The nodes it is computed from.
     width : int
         Number of columns.
+
+    See Also
+    --------
+    fastbp.Input : A node without parents.
+
+    Examples
+    --------
+    >>> from fastbp import Dense
+    >>> Dense(3)(Input(2)).width
+    3
     """
 
     def __init__(self, layer: Any, parents: tuple["Node", ...], width: int):

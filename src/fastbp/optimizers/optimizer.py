@@ -78,6 +78,10 @@ class Optimizer(Registered):
     settings : mapping
         All other settings, read-only.
 
+    See Also
+    --------
+    fastbp.Adam : The usual one.
+
     Examples
     --------
     >>> from fastbp import Adam
