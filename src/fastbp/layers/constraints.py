@@ -39,6 +39,10 @@ class Constraint(Registered):
 class NonNegative(Constraint):
     """Sets weights below 0 to 0 after each update.
 
+    See Also
+    --------
+    MaxNorm : No norm above a limit.
+
     Examples
     --------
     >>> NonNegative()
@@ -55,6 +59,10 @@ class MaxNorm(Constraint):
     ----------
     limit : float, default=3.0
         The largest norm allowed; weights of a larger one are scaled down.
+
+    See Also
+    --------
+    NonNegative : No weight below 0.
 
     Examples
     --------

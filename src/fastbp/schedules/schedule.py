@@ -40,6 +40,10 @@ class Schedule(Registered):
     **settings
         The settings of the subclass, by name.
 
+    See Also
+    --------
+    Function : From a function, without a class.
+
     Examples
     --------
     >>> from fastbp import Adam, schedules
@@ -55,11 +59,33 @@ class Schedule(Registered):
         self.settings: dict[str, Any] = settings
 
     def at(self, t: np.ndarray) -> np.ndarray:
-        """The rates at counts t."""
+        """The rates at counts t.
+
+        Parameters
+        ----------
+        t : ndarray of shape (n,)
+            Counts from 0.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            The rate at each.
+        """
         raise NotImplementedError
 
     def __call__(self, t: int) -> float:
-        """The rate at a count."""
+        """The rate at a count.
+
+        Parameters
+        ----------
+        t : int
+            A count from 0.
+
+        Returns
+        -------
+        float
+            The rate there.
+        """
         return float(self.at(np.array([t]))[0])
 
     def arguments(self) -> dict[str, Any]:

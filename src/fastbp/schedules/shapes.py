@@ -42,6 +42,10 @@ class Constant(Schedule):
     per : {"step", "epoch"}, default="step"
         What t counts, from 0: optimizer steps, or epochs of `fit`.
 
+    See Also
+    --------
+    WarmUp : Starts one slowly.
+
     Examples
     --------
     >>> Constant(0.1)(7)
@@ -70,6 +74,11 @@ class Linear(Schedule):
         Number of steps of the ramp.
     per : {"step", "epoch"}, default="step"
         What t counts, from 0: optimizer steps, or epochs of `fit`.
+
+    See Also
+    --------
+    Polynomial : To 0, as a power.
+    WarmUp : Up to another schedule.
 
     Examples
     --------
@@ -109,6 +118,11 @@ class Step(Schedule):
     per : {"step", "epoch"}, default="step"
         What t counts, from 0: optimizer steps, or epochs of `fit`.
 
+    See Also
+    --------
+    MultiStep : At any steps.
+    Exponential : At each step.
+
     Examples
     --------
     >>> [Step(1.0, step_size=2, gamma=0.5)(t) for t in range(5)]
@@ -139,6 +153,16 @@ class MultiStep(Schedule):
     per : {"step", "epoch"}, default="step"
         What t counts, from 0: optimizer steps, or epochs of `fit`.
 
+    Raises
+    ------
+    ValueError
+        If `milestones` do not ascend.
+
+    See Also
+    --------
+    Step : At regular steps.
+    Piecewise : Any rate after each milestone.
+
     Examples
     --------
     >>> [MultiStep(1.0, milestones=[1, 3], gamma=0.5)(t) for t in range(4)]
@@ -164,6 +188,15 @@ class Piecewise(Schedule):
         Ascending counts at which the rate changes.
     per : {"step", "epoch"}, default="step"
         What t counts, from 0: optimizer steps, or epochs of `fit`.
+
+    Raises
+    ------
+    ValueError
+        If `milestones` do not ascend.
+
+    See Also
+    --------
+    MultiStep : By one factor.
 
     Examples
     --------
@@ -193,6 +226,11 @@ class Exponential(Schedule):
     per : {"step", "epoch"}, default="step"
         What t counts, from 0: optimizer steps, or epochs of `fit`.
 
+    See Also
+    --------
+    Step, MultiStep : Decay at intervals.
+    InverseSqrt, Polynomial : Other decays.
+
     Examples
     --------
     >>> Exponential(1.0, gamma=0.5)(3)
@@ -219,6 +257,11 @@ class Polynomial(Schedule):
         Exponent; 1 is linear.
     per : {"step", "epoch"}, default="step"
         What t counts, from 0: optimizer steps, or epochs of `fit`.
+
+    See Also
+    --------
+    Linear : Between any two rates.
+    Cosine : Another decay in a fixed number of steps.
 
     Examples
     --------
@@ -248,6 +291,15 @@ class WarmUp(Schedule):
         The first rate, as a fraction of the first rate of `after`.
     per : {"step", "epoch"}, optional
         What t counts; that of `after` if not given.
+
+    Raises
+    ------
+    ValueError
+        If the other schedule counts something else, or is an OnPlateau.
+
+    See Also
+    --------
+    InverseSqrt, OneCycle : Have one of their own.
 
     Examples
     --------
@@ -287,6 +339,11 @@ class InverseSqrt(Schedule):
     per : {"step", "epoch"}, default="step"
         What t counts, from 0: optimizer steps, or epochs of `fit`.
 
+    See Also
+    --------
+    WarmUp : Before any schedule.
+    Exponential, Polynomial : Other decays.
+
     Examples
     --------
     >>> [InverseSqrt(1.0, warmup_steps=4)(t) for t in (0, 3, 15)]
@@ -310,6 +367,15 @@ class Function(Schedule):
         Returns the rate at the count t.
     per : {"step", "epoch"}, default="step"
         What t counts, from 0: optimizer steps, or epochs of `fit`.
+
+    Raises
+    ------
+    ValueError
+        If `function` is the name that a file has of one.
+
+    See Also
+    --------
+    Schedule : The base class.
 
     Examples
     --------
