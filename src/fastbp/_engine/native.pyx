@@ -16,6 +16,7 @@ from fastbp._engine.array_access cimport (
     PyArray_Check, data_of, holds_labels, import_numpy, is_plain, is_writeable, length_of, ndim_of, new_rows_like,
     number_of, number_of_size,
 )
+from fastbp._engine.atomics cimport put, swap
 from fastbp._engine.chain cimport Chain
 from fastbp._engine.flush cimport flush_subnormals, fp_mode, restore_mode
 from fastbp._engine.loss_term cimport Term
@@ -26,26 +27,6 @@ from fastbp._engine.program cimport (
 from fastbp._engine.threads cimport Lock, leave, pause
 
 import_numpy()
-
-cdef extern from *:
-    """
-    #if defined(__GNUC__)
-    static int fastbp_swap(int *place, int from, int to)
-    {
-        return __atomic_compare_exchange_n(place, &from, to, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
-    }
-    static void fastbp_put(int *place, int value) { __atomic_store_n(place, value, __ATOMIC_RELEASE); }
-    #else
-    #include <intrin.h>
-    static int fastbp_swap(int *place, int from, int to)
-    {
-        return _InterlockedCompareExchange((volatile long *)place, to, from) == from;
-    }
-    static void fastbp_put(int *place, int value) { _InterlockedExchange((volatile long *)place, value); }
-    #endif
-    """
-    bint swap "fastbp_swap"(int* place, int before, int after) noexcept nogil
-    void put "fastbp_put"(int* place, int value) noexcept nogil
 
 cdef enum:
     FREE, AT_WORK, GONE         # what a handle is
