@@ -35,6 +35,7 @@ include "passes/nodes.pxi"
 include "passes/arrays.pxi"
 include "passes/forward_backward.pxi"
 include "passes/parameters.pxi"
+include "passes/short_step.pxi"
 include "passes/python_ops.pxi"
 
 cdef enum:
@@ -72,6 +73,7 @@ cdef class Program:
         self.n_contexts = 0
         self.scratch = max(self.plan.kernels.scratch, self.plan.kernels.loss_scratch(max([widths[t] for t in outputs])))
         self.plan.coupled = <Py_ssize_t*> self.own(self.plan.n_nodes * sizeof(Py_ssize_t))
+        self.plan.spans = <Span*> self.own(2 * self.plan.n_nodes * sizeof(Span))
         self.in_python = []
         dense = [op for op in ops if op[0] == "dense"]
         self.plan.products = max([widths[op[1][0]] * widths[op[2]] for op in dense], default=0)
@@ -81,6 +83,7 @@ cdef class Program:
         self.outputs = [(t, port) for t, port in zip(outputs, ports)]
         self._fill_nodes()
         self.plan.all_dense = all([self.plan.sources[k].dense_only for k in range(self.plan.n_sources)])
+        self.plan.small = params.nbytes <= SHORT_BYTES and not self.in_python
 
     cdef void* own(self, Py_ssize_t size) except NULL:
         """Zeroed memory that lives as long as the program."""
@@ -104,15 +107,7 @@ cdef class Program:
                 self.in_python.append(in_python(self, node, spec.settings["functions"]))
             else:
                 node.op.kind = <const OpKind*> row_named(self.plan.kernels.ops, sizeof(OpKind), spec.kind)
-            node.op.activation = <const Activation*> row_named(
-                self.plan.kernels.activations, sizeof(Activation), spec.settings.get("activation", "linear"))
-            node.op.alpha, node.op.beta = spec.settings.get("alpha", 0), spec.settings.get("beta", 0)
-            node.op.first, node.op.step = spec.settings.get("first", 0), spec.settings.get("step", 1)
-            node.op.key = spec.settings.get("key", 0)
-            if "values" in spec.settings:
-                values = np.array(spec.settings["values"], self.dtype)
-                self.arrays.append(values)
-                node.op.W = <void*> address(values, self.widths[spec.output] * self.plan.kernels.item)
+            fill_settings(self, node, spec)
             node.weight_rows = self.widths[spec.inputs[0]] if spec.kind == "dense" else spec.settings.get("rows", 1)
             node.weight_columns = spec.settings.get("columns", self.widths[spec.output])
             if spec.kind == "embedding":
@@ -154,6 +149,7 @@ cdef class Program:
             for t in spec.inputs:
                 self.dX_trains[operand] = trains[t]
                 operand += 1
+        find_spans(&self.plan)
         self.want_inputs(False)
 
     cdef void reserve(self, Py_ssize_t rows) except *:
@@ -293,6 +289,8 @@ cdef class Program:
         self.plan.rules = &chain.rules
         chain.rules.G = self.plan.grads
         place_inputs(&self.plan, direct, self.plan.first)
+        if is_short(&self.plan, threads) and not long_matrices(&chain.rules):
+            return short_step(&self.plan, chain, lr, loss)
         loss[0] = batch_loss(&self.plan, threads)
         if self.plan.failed or self.plan.stopped:
             return 3
