@@ -10,7 +10,7 @@ from cpython.weakref cimport PyWeakref_NewRef
 from libc.math cimport NAN
 from libc.stdint cimport int64_t, uintptr_t
 from libc.stdlib cimport calloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memmove
 
 from fastbp._engine.array_access cimport (
     PyArray_Check, data_of, holds_labels, import_numpy, is_plain, is_writeable, length_of, ndim_of, new_rows_like,
@@ -19,10 +19,11 @@ from fastbp._engine.array_access cimport (
 from fastbp._engine.atomics cimport put, swap
 from fastbp._engine.chain cimport Chain
 from fastbp._engine.flush cimport flush_subnormals, fp_mode, restore_mode
+from fastbp._engine.kernel_table cimport Targets
 from fastbp._engine.loss_term cimport Term
 from fastbp._engine.memory cimport Arena
 from fastbp._engine.program cimport (
-    Plan, Port, Program, attach_plain, backward_rows, forward_rows, gradients, place_inputs,
+    Plan, Port, Program, attach_plain, backward_rows, forward_rows, gradients, place_inputs, read_inputs,
 )
 from fastbp._engine.threads cimport Lock, leave, pause
 
@@ -49,7 +50,7 @@ cdef void store(const Port* port, const Plan* plan, void* y, Py_ssize_t rows) no
 cdef void evaluate(Plan* plan, const void* x, Py_ssize_t rows) noexcept nogil:
     """All nodes forward, at inference."""
     plan.sources.array = <char*> x
-    place_inputs(plan, plan.all_dense, 0)
+    read_inputs(plan, plan.all_dense, 0)
     if not plan.all_dense:
         load(plan.sources, plan, x, rows)
     forward_rows(plan, plan.contexts, 0, plan.n_nodes, 0, rows)
@@ -232,7 +233,7 @@ cdef class Native:
         cdef Port* sink = plan.sinks
         cdef Py_ssize_t n
         cdef int status
-        sink.targets = self.term.targets
+        memmove(&sink.targets, &self.term.targets, sizeof(Targets))     # of a struct's copy compilers make a slow loop
         sink.targets.width = self.width
         if sink.targets.loss.labels and t != NULL:
             memcpy(self.labels_at, t, self.rows * sizeof(int64_t))

@@ -141,6 +141,7 @@ cdef void attach_targets(Program program, Py_ssize_t n_sinks, ts, weights, terms
 
 cdef bint stops(const Plan* plan, const Context* context) noexcept nogil
 cdef void place_inputs(Plan* plan, bint direct, Py_ssize_t first) noexcept nogil
+cdef void read_inputs(Plan* plan, bint direct, Py_ssize_t first) noexcept nogil
 cdef void forward_rows(const Plan* plan, const Context* context, Py_ssize_t first, Py_ssize_t last,
                        Py_ssize_t start, Py_ssize_t stop) noexcept nogil
 cdef void backward_rows(const Plan* plan, const Context* context, Py_ssize_t first, Py_ssize_t last,

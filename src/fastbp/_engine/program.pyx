@@ -40,6 +40,7 @@ include "passes/python_ops.pxi"
 
 cdef enum:
     ROWS_EACH = 8               # at least, for a thread that the engine adds on its own
+    CLOCKED = 16                # short steps from one look at the clock, a tenth of a step, to the next
     PASSES = 3                  # products of a training step for each one of a forward pass
 
 cdef double WORTHWHILE = 50e-6      # seconds of a step from which on threads are tried
@@ -108,11 +109,6 @@ cdef class Program:
             else:
                 node.op.kind = <const OpKind*> row_named(self.plan.kernels.ops, sizeof(OpKind), spec.kind)
             fill_settings(self, node, spec)
-            node.weight_rows = self.widths[spec.inputs[0]] if spec.kind == "dense" else spec.settings.get("rows", 1)
-            node.weight_columns = spec.settings.get("columns", self.widths[spec.output])
-            if spec.kind == "embedding":
-                node.weight_columns //= self.widths[spec.inputs[0]]
-                self.plan.any_table = True
             if "constraint" in spec.settings:
                 name, node.limit = spec.settings["constraint"]
                 node.constraint = <const Constraint*> row_named(
@@ -288,7 +284,7 @@ cdef class Program:
         self.begin(True, seed, step)
         self.plan.rules = &chain.rules
         chain.rules.G = self.plan.grads
-        place_inputs(&self.plan, direct, self.plan.first)
+        read_inputs(&self.plan, direct, self.plan.first)
         if is_short(&self.plan, threads) and not long_matrices(&chain.rules):
             return short_step(&self.plan, chain, lr, loss)
         loss[0] = batch_loss(&self.plan, threads)
@@ -419,6 +415,8 @@ cdef class Program:
         cdef double[::1] losses = batches.losses
         cdef double[:, ::1] each_loss = batches.each_loss
         cdef int status = 0, most
+        cdef fp_mode mode = 0
+        cdef Py_ssize_t look = CLOCKED if self.plan.small and batch_size <= SHORT_ROWS else 1
         self.plan.order = NULL
         if order is not None:
             self.plan.order = <const int64_t*> address(order, total * sizeof(int64_t))
@@ -431,6 +429,8 @@ cdef class Program:
         direct = self.plan.all_dense and self.plan.all_plain and order is None
         with nogil:
             begun = clock_seconds()
+            if self.plan.small:         # once for all of them: short_step finds it so
+                mode = flush_subnormals()
             while k < last:
                 self.plan.first = k * batch_size
                 self.plan.rows = min(batch_size, total - self.plan.first)
@@ -441,8 +441,10 @@ cdef class Program:
                 if status:
                     break
                 k += 1
-                if seconds > 0 and clock_seconds() - begun > seconds:
+                if seconds > 0 and (k - first) % look == 0 and clock_seconds() - begun > seconds:
                     break
+            if self.plan.small:
+                restore_mode(mode)
             leave(most)
         self.raise_failed()
         return k, status

@@ -11,6 +11,11 @@ cdef void fill_settings(Program program, Node* node, spec) except *:
         values = np.array(spec.settings["values"], program.dtype)
         program.arrays.append(values)
         node.op.W = <void*> address(values, program.widths[spec.output] * program.plan.kernels.item)
+    node.weight_rows = program.widths[spec.inputs[0]] if spec.kind == "dense" else spec.settings.get("rows", 1)
+    node.weight_columns = spec.settings.get("columns", program.widths[spec.output])
+    if spec.kind == "embedding":
+        node.weight_columns //= program.widths[spec.inputs[0]]
+        program.plan.any_table = True
 
 
 cdef void place_parameters(Plan* plan, Node* node, offsets, const char* end) except *:

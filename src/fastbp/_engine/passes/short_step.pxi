@@ -9,6 +9,21 @@ cdef enum:
     SHORT_BYTES = 65536         # of parameters: all gradients, then all updates, from the first-level cache
 
 
+cdef void read_inputs(Plan* plan, bint direct, Py_ssize_t first) noexcept nogil:
+    """`place_inputs`, which copies no tensors where these are the callers' rows: they differ in where they lie."""
+    cdef Py_ssize_t k
+    cdef const Port* port
+    if not direct:
+        place_inputs(plan, False, first)
+        return
+    plan.direct = True
+    for k in range(plan.n_operands):
+        if plan.X_source[k] >= 0:
+            port = plan.sources + plan.X_source[k]
+            plan.X[k].data = port.array + first * port.value.width * plan.kernels.item
+            plan.X[k].pitch, plan.X[k].block = port.value.width, plan.kernels.panel
+
+
 cdef void find_spans(Plan* plan) noexcept:
     """The stretches of the flat vector that a step updates; what lies side by side is one."""
     cdef Py_ssize_t k
@@ -44,6 +59,7 @@ cdef double short_loss(Plan* plan) noexcept nogil:
     cdef const Context* context = plan.contexts
     cdef const Node* node
     cdef Port* port
+    cdef double* row_losses
     cdef double total = 0
     if not plan.direct:
         load(plan, plan.order, plan.first, 0, rows)
@@ -64,7 +80,8 @@ cdef double short_loss(Plan* plan) noexcept nogil:
     if plan.outputs_wanted:
         store(plan, plan.first, 0, rows)
     for k in range(plan.n_sinks):
-        plan.sinks[k].loss = plan.kernels.sum_losses(plan.row_losses + k * plan.capacity, rows)
+        row_losses = plan.row_losses + k * plan.capacity
+        plan.sinks[k].loss = plan.kernels.sum_losses(row_losses, rows) if rows > 1 else 0.0 + row_losses[0]
         total += plan.sinks[k].loss
     return total
 
