@@ -48,12 +48,15 @@ cdef void store(const Port* port, const Plan* plan, void* y, Py_ssize_t rows) no
 
 
 cdef void evaluate(Plan* plan, const void* x, Py_ssize_t rows) noexcept nogil:
-    """All nodes forward, at inference."""
+    """All nodes forward, at inference; nobody looks for signals."""
+    cdef Py_ssize_t k
     plan.sources.array = <char*> x
     read_inputs(plan, plan.all_dense, 0)
     if not plan.all_dense:
         load(plan.sources, plan, x, rows)
-    forward_rows(plan, plan.contexts, 0, plan.n_nodes, 0, rows)
+    for k in range(plan.n_nodes):
+        if plan.nodes[k].op.kind.forward != NULL:
+            plan.nodes[k].op.kind.forward(&plan.nodes[k].op, plan.contexts, 0, rows)
 
 
 cdef void predict_rows(Plan* plan, const void* x, void* y, Py_ssize_t rows) noexcept nogil:
@@ -198,6 +201,7 @@ cdef class Native:
         self.training, self.counts, self.chain, self.term = training, counts, chain, term
         self.next_rate, self.diverged = next_rate, diverged
         self.width = self.O // term.heads
+        training.reserve_batch(self.rows)
         self.prepare(training)
         self.labels = Arena(self.rows * sizeof(int64_t))
         self.labels_at = <int64_t*> self.labels.take(self.rows * sizeof(int64_t))

@@ -80,7 +80,7 @@ cdef double short_loss(Plan* plan) noexcept nogil:
     if plan.outputs_wanted:
         store(plan, plan.first, 0, rows)
     for k in range(plan.n_sinks):
-        row_losses = plan.row_losses + k * plan.capacity
+        row_losses = plan.row_losses + k * plan.loss_rows
         plan.sinks[k].loss = plan.kernels.sum_losses(row_losses, rows) if rows > 1 else 0.0 + row_losses[0]
         total += plan.sinks[k].loss
     return total
@@ -108,10 +108,12 @@ cdef bint short_update(Plan* plan) noexcept nogil:
     return fine if plan.rules.n_stages == 1 and plan.n_constrained == 0 else later_stages(plan, 1)
 
 
-cdef int short_step(Plan* plan, Chain chain, double lr, double* loss) noexcept nogil:
-    """What `Program.batch_on` does, from place_inputs on."""
+cdef int short_step(Plan* plan, Chain chain, bint direct, double lr, double* loss) noexcept nogil:
+    """What `Program.batch_on` does once it has begun."""
     cdef fp_mode mode = flush_subnormals()
     cdef int status = 0
+    plan.in_parts = False
+    read_inputs(plan, direct, plan.first)
     loss[0] = short_loss(plan)
     if plan.unfit:
         status = 4
