@@ -423,7 +423,7 @@ cdef class Program:
                 if status:
                     break
                 k += 1
-                if seconds > 0 and (k - first) % look == 0 and clock_seconds() - begun > seconds:
+                if seconds > 0 and (k - first - 1) % look == 0 and clock_seconds() - begun > seconds:
                     break
             if self.plan.small:
                 restore_mode(mode)
