@@ -1,8 +1,9 @@
 """Build the documentation site: python docs/build_site.py [folder].
 
 The pages of docs/ and some from elsewhere in the repository are copied to one folder, with the links between them
-mended, the page of the API is written there from the list of public names, and Sphinx builds it, warnings being errors.
-Sphinx could read docs/ itself, but generated pages would then lie among the sources.
+mended and the figures of benchmarks filled in, the page of the API is written there from the list of public names, and
+Sphinx builds it, warnings being errors. Sphinx could read docs/ itself, but generated pages would then lie among the
+sources.
 """
 
 import inspect
@@ -14,6 +15,8 @@ import sys
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
+
+import benchmark_figures
 
 import fastbp as fb
 from fastbp._lazy import origins
@@ -145,11 +148,13 @@ def write(path: Path, content: bytes) -> None:
 
 def gather(source: Path) -> None:
     """All that Sphinx reads."""
-    known = places()
+    known, figures = places(), benchmark_figures.figures()
     wanted = {"api.md": reference().encode()}
     for path, place in known.items():
         content = path.read_bytes()
-        wanted[place] = mended(content.decode(), path, known).encode() if path.suffix == ".md" else content
+        if path.suffix == ".md":
+            content = benchmark_figures.filled(mended(content.decode(), path, known), figures).encode()
+        wanted[place] = content
     made = ("generated", "auto_tutorials", "auto_examples")
     for path in list(source.rglob("*")):
         name = path.relative_to(source).as_posix()

@@ -42,6 +42,7 @@ ORDER = """
     files
     writers
     training
+    exports
     model datasets
     many
     derivatives
@@ -319,7 +320,7 @@ def test_tests_ask_for_what_the_extra_does_not_bring() -> None:
     brought = [*extras["dependencies"], *extras["optional-dependencies"]["test"]]
     known = {re.split(r"[<>=\[; ]", line)[0].replace("-", "_") for line in brought} | set(sys.stdlib_module_names)
     known |= {"sklearn" if name == "scikit_learn" else name for name in known}
-    known |= {path.stem for path in TESTS.rglob("*")} | {"fastbp", "benchmarks"}
+    known |= {path.stem for path in TESTS.rglob("*")} | {"fastbp", "benchmarks", "reliability"}
     for path in sorted(TESTS.rglob("*.py")):
         asked = set(re.findall(r"importorskip\(\s*[\"'](\w+)", path.read_text(encoding="utf-8")))
         for node in ast.walk(tree(path)):

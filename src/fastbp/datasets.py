@@ -40,6 +40,10 @@ def digits(dtype: "np.typing.DTypeLike" = "float32") -> tuple[np.ndarray, np.nda
     TypeError
         `dtype` is not a floating dtype.
 
+    See Also
+    --------
+    read_fann : Data in files of FANN.
+
     Examples
     --------
     >>> import fastbp as fb
@@ -77,6 +81,11 @@ def read_fann(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
     ------
     ModelFormatError
         The file is damaged or no such file.
+
+    See Also
+    --------
+    digits : Data that the package includes.
+    fastbp.from_fann : Reads FANN's networks.
 
     Examples
     --------

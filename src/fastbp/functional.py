@@ -40,6 +40,12 @@ def dense_forward(
     Returns
     -------
     ndarray of shape (rows, outputs)
+        Y.
+
+    See Also
+    --------
+    dense_backward : Its gradients.
+    fastbp.Dense : The layer.
 
     Examples
     --------
@@ -81,8 +87,15 @@ def dense_backward(
     Returns
     -------
     dX : ndarray of shape (rows, inputs)
+        Gradient of the loss with respect to X.
     dW : ndarray of shape (inputs, outputs)
+        With respect to W, summed over the rows.
     db : ndarray of shape (outputs,)
+        With respect to b, summed over the rows.
+
+    See Also
+    --------
+    dense_forward : What it differentiates.
 
     Examples
     --------
@@ -119,6 +132,12 @@ def activation_forward(
     Returns
     -------
     ndarray of shape (rows, width)
+        Y; `out` if it was given.
+
+    See Also
+    --------
+    activation_backward : Its gradient.
+    fastbp.Activation : The layer.
 
     Examples
     --------
@@ -159,6 +178,11 @@ def activation_backward(
     Returns
     -------
     ndarray of shape (rows, width)
+        The gradient dZ; `out` if it was given.
+
+    See Also
+    --------
+    activation_forward : What it differentiates.
 
     Examples
     --------

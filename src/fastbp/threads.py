@@ -27,6 +27,7 @@ def get_num_threads() -> int:
     Returns
     -------
     int
+        The number of threads, from 1.
 
     Raises
     ------

@@ -1,9 +1,14 @@
 """All that is public, and the functions that users call of it."""
 
 import inspect
+import runpy
 from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
 
 import fastbp as fb
+
+CONF = Path(__file__).resolve().parents[2] / "docs" / "conf.py"
 
 NAMES = {*fb.__all__, "MLPClassifier", "MLPRegressor"} - {"__version__"}
 
@@ -23,7 +28,7 @@ def public_things() -> Iterator[tuple[str, object]]:
 
 def public_names(module: object) -> list[str]:
     """What a module has of its own."""
-    own = [name for name, thing in vars(module).items() if getattr(thing, "__module__", None) == module.__name__]
+    own = [name for name in dir(module) if getattr(getattr(module, name), "__module__", None) == module.__name__]
     return [name for name in getattr(module, "__all__", own) if not name.startswith("_")]
 
 
@@ -38,3 +43,17 @@ def functions_of(thing: object) -> Iterator[tuple[str, object]]:
                     function = getattr(member, "fget", None) or getattr(member, "__func__", member)
                     if inspect.isfunction(function) and (name in FIXED or not name.startswith("_")):
                         yield f".{name}", function
+
+
+@cache
+def internal() -> dict[str, set[str]]:
+    """The members that no page of the site shows, by the names of the classes in which they stand."""
+    settings = runpy.run_path(str(CONF))
+    hidden: dict[str, set[str]] = {}
+    shown: dict[str, set[str]] = {}
+    for _, cls in settings["classes"]():
+        left_out = settings["internal_of"](cls)
+        for base in cls.__mro__:
+            hidden.setdefault(base.__qualname__, set()).update(left_out & vars(base).keys())
+            shown.setdefault(base.__qualname__, set()).update(vars(base).keys() - left_out)
+    return {name: members - shown[name] for name, members in hidden.items()}

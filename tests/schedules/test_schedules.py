@@ -8,6 +8,7 @@ import pytest
 
 import fastbp as fb
 from fastbp import schedules as s
+from fastbp.schedules.schedule import SYNONYMS
 from rates import SCHEDULES, T, assert_rates, wanted
 
 torch = pytest.importorskip("torch")
@@ -234,3 +235,44 @@ def test_a_function_of_the_epoch_is_called_once_an_epoch(loss, kept, counts) -> 
     assert counts == [0, 1, 2]
     steps(trainer)
     assert counts == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("name", sorted(SYNONYMS))
+def test_names_of_other_libraries(name: str) -> None:
+    """Each is a class of PyTorch's or Keras's, whose rates another test compares."""
+    keras = pytest.importorskip("keras").optimizers.schedules
+    assert hasattr(T, name) or hasattr(keras, name) or name in ("CosineAnnealing", "reduce_on_plateau")
+    kind = s.Schedule.classes.named(name)
+    theirs = {type(ours).__name__: ours for ours, _ in SCHEDULES.values()}.get(kind.__name__, s.OnPlateau(0.3))
+    config = theirs.config()
+    if kind is not s.Function:  # which a file only names
+        again = s.Schedule.from_config({**config, "schedule": name})
+        assert type(again) is kind
+        assert again.config() == config
+    with pytest.raises(TypeError, match=rf"got the name '{name}': fastbp.schedules.{kind.__name__}\(.*\) makes one"):
+        fb.Adam(lr=name)
+
+
+def test_a_name_that_no_schedule_has() -> None:
+    with pytest.raises(TypeError, match=r"^lr must be a number, got 'surprise'$"):
+        fb.Adam(lr="surprise")
+
+
+def test_schedules_of_keras_are_written_like_this() -> None:
+    """The table in docs/optimizers.md; Keras's cosine and restarts stay at the end where PyTorch's and ours go on."""
+    keras = pytest.importorskip("keras").optimizers.schedules
+    warm = s.WarmUp(s.Cosine(0.3, 17, 0.3 * 0.1), 5, 0.0)
+    pairs = [
+        (s.Exponential(0.3, 0.9 ** (1 / 7)), keras.ExponentialDecay(0.3, 7, 0.9), 60),
+        (s.Step(0.3, 7, 0.9), keras.ExponentialDecay(0.3, 7, 0.9, staircase=True), 60),
+        (s.Polynomial(0.3, 41, 1.7), keras.PolynomialDecay(0.3, 41, 0.0, 1.7), 60),
+        (s.Cosine(0.3, 17, 0.3 * 0.1), keras.CosineDecay(0.3, 17, 0.1), 18),
+        (warm, keras.CosineDecay(0.0, 17, 0.1, warmup_target=0.3, warmup_steps=5), 23),
+        (s.CosineRestarts(0.3, 7, 2, 0.3 * 0.1), keras.CosineDecayRestarts(0.3, 7, 2.0, 1.0, 0.1), 7 + 14 + 28),
+        (s.Piecewise([0.3, 0.5, 0.1], [4, 9]), keras.PiecewiseConstantDecay([3, 8], [0.3, 0.5, 0.1]), 60),
+        (lambda t: 0.3 / (1 + 0.5 * t / 7), keras.InverseTimeDecay(0.3, 7, 0.5), 60),
+    ]
+    for ours, theirs, count in pairs:
+        rates = [float(np.asarray(theirs(t))) for t in range(count)]
+        np.testing.assert_allclose([ours(t) for t in range(count)], rates, rtol=1e-5, err_msg=repr(ours))
+        assert len(set(np.round(rates, 9))) > 2

@@ -113,7 +113,25 @@ class Layer(Registered):
         return nodes[0]
 
     def __call__(self, *nodes: Node) -> Node:
-        """Apply the layer to nodes."""
+        """Apply the layer to nodes.
+
+        Parameters
+        ----------
+        *nodes : Node
+            As many as the layer takes, usually one.
+
+        Returns
+        -------
+        Node
+            The output of the layer.
+
+        Raises
+        ------
+        TypeError
+            If the number of nodes is another, or one of them is no node.
+        ValueError
+            If the layer has parameters of other shapes already.
+        """
         for node in nodes:
             checks.instance(node, Node, f"what {checks.article(type(self).__name__)} is called on")
         if self.arity not in (None, len(nodes)):

@@ -84,6 +84,11 @@ class Input(Node):
     name : str, optional
         Unique in the model; "input_1" and so on if not given.
 
+    See Also
+    --------
+    Constant : Fixed values.
+    Parameter : Values that are learned.
+
     Examples
     --------
     >>> Input(20).width

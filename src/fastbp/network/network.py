@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, overload
 import numpy as np
 
 from fastbp._configured import Registry
-from fastbp._typing import Arrays, Axes, DTypeLike, OneOrMore
+from fastbp._typing import Arrays, DTypeLike, OneOrMore
 from fastbp.inputs import checks
 from fastbp.inputs.array_sources import as_source, inputs_of, limited, refuse_beyond
 from fastbp.inputs.few_rows import is_empty, is_row
@@ -53,6 +53,12 @@ class Network(AsLayer):
         Nodes in topological order.
     layers : tuple of Layer
         Each layer once, in the order of application.
+
+    See Also
+    --------
+    Sequential : A chain of layers.
+    Trainer : Keeps the state of the training.
+    load : Reads a model file.
 
     Notes
     -----
@@ -192,6 +198,7 @@ class Network(AsLayer):
         Returns
         -------
         ndarray of shape (rows, outputs), a tuple of them for several outputs, or Tape
+            The outputs; with `keep`, a Tape that holds them.
         """
         xs = self.as_inputs(X, check_finite)
         if keep:
@@ -259,6 +266,7 @@ class Network(AsLayer):
         Returns
         -------
         ndarray of shape (rows, outputs), or (outputs,) for a single row, or a tuple of them for several outputs
+            The outputs, of the network's dtype; `out` if it was given.
         """
         Y = self.programs.quick_predict(X, threads, out)
         if Y is not None:
@@ -318,6 +326,7 @@ class Network(AsLayer):
         Returns
         -------
         Native
+            The functions, with their handle and addresses.
 
         Raises
         ------
@@ -359,7 +368,18 @@ class Network(AsLayer):
         return self.named(self.params)
 
     def named(self, params: np.ndarray) -> dict[str, np.ndarray]:
-        """The parts of a vector like `params` by the full names of the parameters: views."""
+        """The parts of a vector like `params` by the full names of the parameters: views.
+
+        Parameters
+        ----------
+        params : ndarray of shape (n,)
+            A vector with a number for each parameter, such as `grads`.
+
+        Returns
+        -------
+        dict from str to ndarray
+            Views of it, of the shapes of the parameters.
+        """
         return {name: params[part].reshape(shape) for name, (part, shape) in self.slices.items()}
 
     def snapshot(self) -> tuple[dict[str, np.ndarray], int]:
@@ -385,6 +405,7 @@ class Network(AsLayer):
         Returns
         -------
         Network
+            The network, of the class that wrote the configuration.
 
         Raises
         ------
@@ -409,38 +430,6 @@ class Network(AsLayer):
     def __getitem__(self, name: str) -> Layer:
         layers = {layer.name: layer for layer in self.layers}
         return layers[checks.one_of(name, "layer", layers, KeyError)]
-
-    def table(self) -> list:
-        """A title, the column headings, and a row for each node: name, op, width, parameters, parents."""
-        from fastbp.network import summary
-
-        return summary.table(self)
-
-    def summary(self) -> str:
-        """A table of the nodes: name, op, width, parameters, parents."""
-        from fastbp.network import summary
-
-        return summary.to_text(self)
-
-    def to_dot(self) -> str:
-        """The graph in the DOT language, for Graphviz."""
-        from fastbp.plotting import graph
-
-        return graph.to_dot(self)
-
-    def plot(self, ax: Axes | None = None) -> Axes:
-        """Plot the graph with matplotlib: names, ops, widths. Returns the Axes."""
-        from fastbp.plotting import graph
-
-        return graph.draw(self, ax)
-
-    def _repr_html_(self):
-        from fastbp.plotting import graph
-
-        return graph.to_html(self)
-
-    def __str__(self):
-        return self.summary()
 
     def __repr__(self):
         size = size_of(self.slices)

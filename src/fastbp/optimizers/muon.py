@@ -44,6 +44,16 @@ class Muon(Optimizer):
     **common
         Settings that every optimizer takes; see `Optimizer`.
 
+    Raises
+    ------
+    ValueError
+        If `ns_steps` is too large.
+
+    See Also
+    --------
+    SGD : Momentum alone.
+    AdamW : The rule of the other parameters, for all.
+
     Examples
     --------
     >>> Muon(lr=0.02).settings["ns_steps"]

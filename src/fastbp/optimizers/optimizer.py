@@ -141,7 +141,15 @@ class Optimizer(Registered):
         self._count = done // self.settings["accumulate"] if self.by_steps else self.epoch
 
     def end_epoch(self, logs: Mapping[str, float], known: Container[str] | None = None) -> None:
-        """Count an epoch, for schedules per epoch; `fit` calls it. `known` has the names that any epoch logs."""
+        """Count an epoch, for schedules per epoch; `fit` calls it.
+
+        Parameters
+        ----------
+        logs : dict from str to float
+            The results of the epoch, for an OnPlateau.
+        known : set of str, optional
+            Names that other epochs have; those of `logs` if not given.
+        """
         self.epoch += 1
         if isinstance(self.schedule, OnPlateau):
             self.schedule.see_logs(logs, known)
@@ -185,10 +193,17 @@ class Optimizer(Registered):
 
         Parameters that are not trained (frozen ones, running averages of normalizations) have their current values.
 
+        Parameters
+        ----------
+        net : Network
+            A network that the optimizer has updated.
+
         Returns
         -------
         ndarray of shape (n,)
             As `net.params`.
+        ndarray of shape (n,)
+            The average, in the order of `net.params`.
 
         Raises
         ------
@@ -217,6 +232,11 @@ class Optimizer(Registered):
     @contextmanager
     def averaged(self, net: Network) -> Iterator[None]:
         """Context in which `net.params` holds the average, for evaluation or saving.
+
+        Parameters
+        ----------
+        net : Network
+            A network that the optimizer has updated.
 
         Yields
         ------

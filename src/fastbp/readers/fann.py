@@ -104,6 +104,11 @@ def from_fann(path: str | os.PathLike[str], *, dtype: DTypeLike | None = "float3
         If an activation has no counterpart, which are the thresholds and GAUSSIAN_STEPWISE, or the file has a field
         that is not known.
 
+    See Also
+    --------
+    datasets.read_fann : Reads FANN's data files.
+    from_keras, from_onnx, from_sklearn, from_torch : Readers of other formats.
+
     Notes
     -----
     The stepwise activations of FANN are read as the functions that they approximate: sigmoid and tanh. FANN limits the

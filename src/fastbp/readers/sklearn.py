@@ -86,12 +86,18 @@ def from_sklearn(estimator: Any, *, logits: bool = False, dtype: DTypeLike | Non
     Returns
     -------
     Sequential
+        The estimator as a network, with a copy of its parameters.
 
     Raises
     ------
     ValueError
         If the estimator is not fitted or is of another kind, or a step has a setting that no layer has; the message
         names it. If the model gives other outputs than the estimator, which `check` finds.
+
+    See Also
+    --------
+    MLPClassifier, MLPRegressor : Estimators of fastbp, with `to_sklearn`.
+    from_fann, from_keras, from_onnx, from_torch : Readers of other formats.
 
     Examples
     --------

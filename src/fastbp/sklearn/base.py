@@ -366,6 +366,7 @@ class MultilayerPerceptron(FeatureNames, TransformerMixin, CallbackSupport, Base
         Returns
         -------
         ndarray of shape (rows, units of the last hidden layer), or a frame as `set_output` says
+            The activations of each sample.
         """
         X = self._dense(X)
         return self._at_work().hidden(X)
@@ -385,6 +386,7 @@ class MultilayerPerceptron(FeatureNames, TransformerMixin, CallbackSupport, Base
         Returns
         -------
         ndarray of shape (rows, features)
+            The gradient of each sample.
         """
         X = self._dense(X)
         return first_order.input_gradient(self._at_work().net, X, output=output, threads=self.n_threads)

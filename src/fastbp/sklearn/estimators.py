@@ -66,6 +66,7 @@ class _Perceptron(MultilayerPerceptron):
         Returns
         -------
         self
+            The fitted estimator.
         """
         return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), False)
 
@@ -102,6 +103,7 @@ class _Perceptron(MultilayerPerceptron):
         Returns
         -------
         sklearn.neural_network.MLPClassifier or MLPRegressor
+            A fitted estimator with a copy of the weights.
 
         Raises
         ------
@@ -126,6 +128,10 @@ class MLPClassifier(Classes, ClassifierMixin, _Perceptron):
         Factors of the sample weights by class; "balanced" gives all classes the same total weight; none if not given.
     {MORE}classes_ : ndarray
         The class labels in the order of `predict_proba`.
+
+    See Also
+    --------
+    fastbp.MLPRegressor : Predicts numbers.
 
     Examples
     --------
@@ -221,6 +227,7 @@ class MLPClassifier(Classes, ClassifierMixin, _Perceptron):
         Returns
         -------
         ndarray of shape (rows,) or (rows, labels)
+            The predicted classes.
         """
         P, classes = self._predict(X), self.classes_
         kind = self._label_binarizer.y_type_
@@ -264,6 +271,7 @@ class MLPClassifier(Classes, ClassifierMixin, _Perceptron):
         Returns
         -------
         ndarray of shape (rows, labels)
+            The logarithms, in the order of `classes_`.
         """
         P = self.predict_proba(X)
         return np.log(P, out=P)
@@ -284,6 +292,10 @@ class MLPRegressor(Values, RegressorMixin, _Perceptron):
     {PARAMETERS}quantile : float or list of float, default=0.5
         The quantile or quantiles of loss="quantile"; several have one output each per target.
     {MORE}
+    See Also
+    --------
+    fastbp.MLPClassifier : Predicts classes.
+
     Examples
     --------
     >>> from fastbp.sklearn.estimators import MLPRegressor
@@ -352,6 +364,11 @@ class MLPRegressor(Values, RegressorMixin, _Perceptron):
             With several quantiles, the one closest to the median.
         interval : ndarray of shape (rows, 2) or (rows, targets, 2)
             With `return_interval`.
+
+        Raises
+        ------
+        ValueError
+            If an interval is asked for without several quantiles.
         """
         P = self._predict(X)
         Y = self._central(P)
@@ -375,6 +392,12 @@ class MLPRegressor(Values, RegressorMixin, _Perceptron):
         Returns
         -------
         ndarray of shape (rows, quantiles) or (rows, targets, quantiles)
+            The quantiles of each target, the lowest first.
+
+        Raises
+        ------
+        ValueError
+            If `loss` is not "quantile".
         """
         P = self._predict(X)
         if self._levels() is None:

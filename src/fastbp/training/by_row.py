@@ -60,6 +60,7 @@ class RowByRow:
         Returns
         -------
         label, bool, float or ndarray of shape (outputs,)
+            A label, a bool for one logit, else the outputs.
         """
         return self._rows.value(x)
 
@@ -74,6 +75,7 @@ class RowByRow:
         Returns
         -------
         dict from label to float
+            The probabilities, which add up to 1.
         """
         return self._rows.shares(x)
 

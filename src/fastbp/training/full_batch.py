@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from fastbp._configured import plain_name
 from fastbp._optional import package
 from fastbp._typing import Arrays, LossLike, WeightsLike, WeightsOf
 from fastbp.inputs import checks
@@ -21,6 +22,9 @@ from fastbp.training.objective import Objective
 
 SCIPY = {"l-bfgs": "L-BFGS-B", "bfgs": "BFGS", "cg": "CG", "newton-cg": "Newton-CG"}
 METHODS = ("lm", *SCIPY)
+# SciPy's, scikit-learn's and other names; capitals, hyphens and underscores do not matter.
+SYNONYMS = {plain_name(name).replace("-", ""): name for name in METHODS}
+SYNONYMS |= {"lbfgsb": "l-bfgs", "levenbergmarquardt": "lm"}
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,17 @@ class Optimum:
         Why it stopped.
     history : list of float
         The initial loss and that after each iteration.
+
+    See Also
+    --------
+    minimize : Creates one.
+
+    Examples
+    --------
+    >>> from fastbp import Dense, Input, Sequential
+    >>> net = Sequential(Input(2), Dense(1), seed=0)
+    >>> minimize(net, np.eye(2), [0.0, 1.0]).converged
+    True
     """
 
     loss: float
@@ -95,6 +110,7 @@ def minimize(
     Returns
     -------
     Optimum
+        The final loss, and how it was reached.
 
     Raises
     ------
@@ -102,6 +118,11 @@ def minimize(
         If a layer has a constraint, which these methods would not keep, or the method does not take the loss.
     DivergenceError
         If the loss is not finite at the start.
+
+    See Also
+    --------
+    Trainer : Mini-batches.
+    Model.value_and_grad : For optimizers of SciPy.
 
     Examples
     --------
@@ -112,6 +133,8 @@ def minimize(
     >>> found.loss < 1e-6, found.iterations <= 200
     (True, True)
     """
+    if isinstance(method, str):
+        method = SYNONYMS.get(plain_name(method).replace("-", ""), method)
     method = checks.one_of(method, "method", METHODS)
     checks.instance(net, Network, "net")
     for layer in net.layers:

@@ -47,7 +47,9 @@ def counted(each: np.ndarray | None, outputs: int, edges: tuple, order: np.ndarr
     """The sums of `amounts` over batches from edges[0] to edges[1] of the order: an array (outputs, 2, batches)."""
     starts, stops = edges
     if each is None:
-        return np.broadcast_to((stops - starts).astype(np.float64), (outputs, 2, len(starts)))
+        found = np.empty((outputs, 2, len(starts)))
+        found[...] = stops - starts
+        return found
     if len(starts) and (starts[1:] == stops[:-1]).all():
         stop = stops[-1]
         return np.add.reduceat(each[:, :, slice(stop) if order is None else order[:stop]], starts, axis=2)
@@ -59,7 +61,7 @@ def mean_of_batches(each_loss: np.ndarray, counted: np.ndarray) -> float:
 
     An output of which nothing is known adds nothing; NaN if there is no other.
     """
-    known, weights = np.moveaxis(counted, 1, 0)
+    known, weights = counted[:, 0], counted[:, 1]
     totals, weights = (np.ascontiguousarray(each_loss.T) * known).sum(axis=1), weights.sum(axis=1)
     counts = weights > 0
     return float((totals[counts] / weights[counts]).sum()) if counts.any() else math.nan

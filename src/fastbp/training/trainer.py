@@ -21,6 +21,7 @@ from fastbp.data.batches import Data
 from fastbp.data.streams import NO_ROWS
 from fastbp.distributed.groups import Group, as_group
 from fastbp.distributed.ranks import Ranks
+from fastbp.errors import DivergenceError
 from fastbp.inputs import checks
 from fastbp.network.native import Native, of_trainer
 from fastbp.network.network import Network
@@ -67,6 +68,12 @@ class Trainer(StepInHalves, RowByRow):
     sync_batch_norm : bool, default=True
         Whether `BatchNorm` takes the statistics of the whole batch; if not, each rank takes its own rows', and the
         running averages are those of all.
+
+    See Also
+    --------
+    Model.fit : A fit without a trainer of its own.
+    Trainers : Many networks, step by step.
+    minimize : Full batches.
 
     Examples
     --------
@@ -150,13 +157,17 @@ class Trainer(StepInHalves, RowByRow):
             if type(done) is float:
                 return done
             if done is not None:
-                raise self.runner.diverged(done[1], done[0], self.chain.t + (done[1] == 1))
+                raise self.diverged(*done)
         xs = net.as_sources(X)
         rows = len(xs[0])
         ts = self.objective.targets(y, rows)
         weights = self.objective.weights(sample_weight, ts, training=True)
         self.runner.run(Data(xs, ts, weights), self._loss, size=rows, threads=threads)
         return float(self._loss[0])
+
+    def diverged(self, loss: float, status: int) -> DivergenceError:
+        """The error for a step of which the engine says that it was none."""
+        return self.runner.diverged(status, loss, self.chain.t + (status == 1))
 
     def compiled(self, rows: int = 1) -> Callable[[np.ndarray, np.ndarray], float]:
         """A function f(x, y) that is `step` on a fixed number of rows; it checks form, dtype and labels only.
@@ -169,6 +180,7 @@ class Trainer(StepInHalves, RowByRow):
         Returns
         -------
         function
+            It takes (x, y), trains on them and returns the loss.
         """
         return of_trainer(self, rows).call_step
 
@@ -183,6 +195,7 @@ class Trainer(StepInHalves, RowByRow):
         Returns
         -------
         Native
+            The functions, with their handle; see `Native`.
         """
         return Native(of_trainer(self, rows), rows, self.net)
 
@@ -263,6 +276,7 @@ class Trainer(StepInHalves, RowByRow):
         Returns
         -------
         History
+            The loss and metrics of each epoch of this call.
 
         Raises
         ------
@@ -337,6 +351,7 @@ class Trainer(StepInHalves, RowByRow):
         Returns
         -------
         dict from str to float
+            "loss" and the metrics, by name.
         """
         data = training_data.to_train_on(self.runner.checked, X, y, sample_weight, None, True, None, False)
         return self.runner.evaluated(data)
@@ -387,6 +402,16 @@ class Trainer(StepInHalves, RowByRow):
     @classmethod
     def load(cls, path: str | os.PathLike) -> Self:
         """Read what `save` wrote.
+
+        Parameters
+        ----------
+        path : str or path-like
+            A .safetensors file.
+
+        Returns
+        -------
+        Trainer
+            It continues with the same bits.
 
         Raises
         ------

@@ -113,6 +113,13 @@ def _constraint(operation: Any) -> Any:
     raise Refused(f"kernel_constraint is {kind}, for which there is none here")
 
 
+def _decay(regularizer: Any) -> float | None:
+    """Keras adds l2 * sum(W**2) to the loss, whose gradient is that of a weight decay of 2 * l2; None without l2."""
+    if type(regularizer).__name__ not in ("L2", "L1L2") or not type(regularizer).__module__.startswith("keras."):
+        return None
+    return 2.0 * float(regularizer.l2) or None
+
+
 def _dense(reader: Any, operation: Any, x: At) -> At | None:
     W = _array(operation.kernel)
     arrays = {"W": W, **({"b": _array(operation.bias)} if operation.use_bias else {})}
@@ -124,6 +131,7 @@ def _dense(reader: Any, operation: Any, x: At) -> At | None:
             name=name,
             trainable=bool(operation.trainable),
             constraint=_constraint(operation),
+            decay=_decay(operation.kernel_regularizer),
         ),
         x,
         **arrays,
@@ -227,8 +235,9 @@ def _prelu(reader, operation, x):
 def _embedding(reader, operation, x):
     want("mask_zero", operation.mask_zero, False)
     W = _array(operation.embeddings)
+    decay = _decay(operation.embeddings_regularizer)
     made = reader.add(
-        operation, lambda name: Embedding(*W.shape, name=name, trainable=bool(operation.trainable)), x, W=W
+        operation, lambda name: Embedding(*W.shape, name=name, trainable=bool(operation.trainable), decay=decay), x, W=W
     )
     return Stacked(made)
 

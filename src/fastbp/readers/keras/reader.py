@@ -66,6 +66,10 @@ def from_keras(model: Any, *, dtype: DTypeLike | None = None, check: bool = True
     ImportError
         If there is a file to load and the package `keras` is not installed, or older than 3.12.
 
+    See Also
+    --------
+    from_fann, from_onnx, from_sklearn, from_torch : Readers of other formats.
+
     Examples
     --------
     >>> import keras  # doctest: +SKIP

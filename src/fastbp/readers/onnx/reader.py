@@ -61,6 +61,11 @@ def from_onnx(source: Any, *, dtype: DTypeLike | None = None, check: bool = True
     ImportError
         If the package `onnx` is not installed.
 
+    See Also
+    --------
+    Model.to_onnx : Writes a file.
+    from_fann, from_keras, from_sklearn, from_torch : Readers of other formats.
+
     Examples
     --------
     >>> import tempfile

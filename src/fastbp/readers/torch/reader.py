@@ -71,6 +71,13 @@ def from_torch(
         it. If the model gives other outputs than the module, which `check` finds.
     ModelFormatError
         If the file is damaged.
+    TypeError
+        If `source` is no module, state dict or path.
+
+    See Also
+    --------
+    Model.to_torch : The way back.
+    from_fann, from_keras, from_onnx, from_sklearn : Readers of other formats.
 
     Examples
     --------

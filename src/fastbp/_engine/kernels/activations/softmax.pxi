@@ -109,6 +109,15 @@ cdef inline void exps_by_feature(const Tensor* T, Py_ssize_t n, real sign, real*
     memset(E + width * LANES, 0, (padded(width) - width) * LANES * sizeof(real))
 
 
+cdef inline void sums_of_few(const Tensor* E, Py_ssize_t n, Py_ssize_t rows, real* sums) noexcept nogil:
+    """sums[r] = the sum of E[n + r], in the order of `exps_by_feature`: for the rows that are left."""
+    cdef Py_ssize_t r, j
+    for r in range(rows if E.width <= FEW_FEATURES else 0):
+        sums[r] = at(E, n + r, 0)[0]
+        for j in range(1, E.width):
+            sums[r] += at(E, n + r, j)[0]
+
+
 cdef inline void scaled_back(const real* E, const real* scales, const Tensor* Y, Py_ssize_t n) noexcept nogil:
     """Y[n + r, j] = E[j, r] scales[r] for LANES rows."""
     cdef real[LANES_SQUARED] product
@@ -137,6 +146,7 @@ cdef inline void softmax_rows(const Tensor* Z, const Tensor* Y, Py_ssize_t start
             continue
         largest(Z, n, rows, sign, most)
         shifted_exps(Z, Y, n, rows, sign, most, over)
+        sums_of_few(Y, n, rows, over)
         for k in range(LANES):
             over[k] = <real> 1 / over[k]
         for block in range(blocks(Y.width)):

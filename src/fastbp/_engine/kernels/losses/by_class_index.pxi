@@ -61,6 +61,7 @@ cdef void each_label(const Tensor* Y, const Targets* targets, double scale, doub
             continue
         largest(Y, n, rows, 1, most)
         shifted_exps(Y, dY, n, rows, 1, most, over)
+        sums_of_few(dY, n, rows, over)
         for k in range(LANES):
             log_sums[k], over[k] = log(over[k]), <real> 1 / over[k]
         for r in range(rows):
