@@ -66,6 +66,14 @@ MODULES = {
     "plotting": "Plots by matplotlib; see [plots](pictures.md).",
     "distributed": "Training in several processes; see [distributed](scale_distributed.md).",
     "datasets": "The digits that the package includes, and files of data.",
+    "layers": "The layers above, and their base classes.",
+    "optimizers": "The optimizers above, and their base class.",
+    "callbacks": "The callbacks above.",
+    "derivatives": "The derivatives of a network above.",
+    "sklearn": "Estimators for scikit-learn: those above, and two around any network; see [scikit-learn](sklearn.md).",
+    "river": "Models for River; see [online learning](data.md#online-learning-one-sample-at-a-time).",
+    "threads": "Also for threadpoolctl; see [threads](scale.md#threads-under-somebody-elses-pool).",
+    "cli": "The function behind the command `fastbp`; see [command line](command_line.md).",
 }
 
 
@@ -116,8 +124,10 @@ def reference() -> str:
             key
             for key, thing in things.items()
             if (inspect.isclass(thing) or inspect.isfunction(thing)) and thing.__module__.startswith(module.__name__)
+            if key not in grouped or getattr(fb, key) is not thing  # which has its page above
         ]
-        parts.append(f"## fastbp.{name}\n\n{words}\n\n{summary(f'fastbp.{name}.{key}' for key in own)}")
+        pages = summary(f"fastbp.{name}.{key}" for key in own) if own else ""
+        parts.append(f"## fastbp.{name}\n\n{words}\n\n{pages}".rstrip())
         table = [(key, inspect.getdoc(thing)) for key, thing in things.items() if is_named(thing)]
         if table and name != "losses":
             rows = [f"| `{key}` | {first_line(text)} |" for key, text in table]

@@ -11,6 +11,8 @@ from fastbp._typing import ArrayLike
 from fastbp.activations import ActivationFunction
 from fastbp.inputs import checks
 
+__all__ = ["activation_backward", "activation_forward", "dense_backward", "dense_forward"]
+
 _kernels = _engine.functional
 _SEEN: dict[str, ActivationFunction] = {}  # by name; a lookup takes as long as a small call
 
@@ -212,3 +214,7 @@ def _function(activation, alpha):
     if alpha is None and type(activation) is str:
         _SEEN[activation] = function
     return function
+
+
+def __dir__():
+    return __all__

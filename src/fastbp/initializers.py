@@ -275,3 +275,7 @@ def _uniform(shape, rng, variance):
 
 def _normal(shape, rng, variance):
     return rng.normal(0.0, np.sqrt(variance), shape)
+
+
+def __dir__():
+    return sorted({"Initializer", "resolve", *INITIALIZERS})

@@ -4,24 +4,29 @@ import inspect
 import runpy
 from collections.abc import Iterator
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import fastbp as fb
 
 CONF = Path(__file__).resolve().parents[2] / "docs" / "conf.py"
 
-NAMES = {*fb.__all__, "MLPClassifier", "MLPRegressor"} - {"__version__"}
+NAMES = {*fb.__all__, *fb._BESIDE} - {"__version__"}
 
 
 FIXED = {"__call__", "__init__", "__getitem__"}  # of the methods with underscores, those that users call
 
 
 def public_things() -> Iterator[tuple[str, object]]:
-    """Public names with what they stand for, those of public modules among them."""
+    """Public names with what they stand for, and those that only a public module has."""
     for name in sorted(NAMES):
+        if name == "river" and find_spec("river") is None:
+            continue
         thing = getattr(fb, name)
         if inspect.ismodule(thing):
-            yield from ((f"{name}.{each}", getattr(thing, each)) for each in public_names(thing))
+            inside = {each: getattr(thing, each) for each in public_names(thing)}
+            own = {each: one for each, one in inside.items() if each not in NAMES or getattr(fb, each) is not one}
+            yield from ((f"{name}.{each}", one) for each, one in own.items())
         else:
             yield name, thing
 

@@ -164,7 +164,7 @@ class Callbacks:
         return min(left, self._stride - self.batches % self._stride) if self._stride else left
 
     def batches_done(self, count: int, last: int, loss: float) -> None:
-        """Tell those who want to know of the last of so many batches."""
+        """Call `on_batch_end` of the callbacks that are due after `count` more batches."""
         self.batches += count
         due = [callback for callback in self._by_batch if self.batches % callback.every == 0]
         self.call("on_batch_end", last, {"loss": float(loss)}, callbacks=due)

@@ -194,7 +194,7 @@ def torch(group: Any = None) -> Group:
 
 
 def threads(size: int) -> list[Group]:
-    """Make groups of so many threads of this process, one for each: to test a script without MPI, not to gain time.
+    """Make a group of threads of this process, one object for each thread: to test a script without MPI, not for speed.
 
     Parameters
     ----------

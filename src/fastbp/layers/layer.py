@@ -42,6 +42,13 @@ class Layer(Registered):
 
     A subclass sets `kind`, the engine's op, and `parameters`, the names of its parameters in the order in which the
     op takes them, and overrides the methods below whose defaults do not fit. Views are created for the parameters.
+
+    Parameters
+    ----------
+    name : str, optional
+        Unique in the model; its class and a number if not given.
+    trainable : bool, default=True
+        Whether training updates the parameters.
     """
 
     classes = Registry("class of layer", "class")

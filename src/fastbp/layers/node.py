@@ -30,7 +30,7 @@ class Node:
         Number of columns.
     """
 
-    def __init__(self, layer, parents: tuple["Node", ...], width: int):
+    def __init__(self, layer: Any, parents: tuple["Node", ...], width: int):
         self.layer = layer
         self.parents = parents
         self.width = width

@@ -111,7 +111,7 @@ class Trainers:
         X : array of shape (rows, inputs) for all networks, or (nets, rows, inputs)
             The inputs.
         y : array of targets
-            Of all networks, or with one more dimension in front, of so many networks, where X has it.
+            Those of all networks; or, if X has one dimension more, with the networks in front as well.
 
         Returns
         -------

@@ -11,28 +11,28 @@ from fastbp.network import sharing
 
 
 class AsLayer:
-    """What `Network` does with its nodes beside running them all."""
+    """Methods of `Network` that use its nodes: as a layer, and their outputs."""
 
     classes: ClassVar[Registry]
     inputs: tuple
     nodes: tuple
     layers: tuple
     _clones: dict
-    _probe: Any  # a network that has all nodes for outputs
+    _probe: Any  # a network with all nodes as outputs
 
     def __call__(self, *nodes: Node, copy: bool = False) -> Node | tuple[Node, ...]:
         """Use the network as a layer: repeat its nodes on other inputs, with the same layers and parameters.
 
-        A model of these nodes shares the parameters of this one. With other layers that have parameters, there is the
-        choice between `copy=True` and to build the whole first, and its parts from that (`Layer.output`).
+        A model of these nodes shares the parameters of this one. To combine them with other layers that have
+        parameters, either pass `copy=True`, or build the whole model first and its parts from it (`Layer.output`).
 
         Parameters
         ----------
         *nodes : Node
             One node for each input, of its width.
         copy : bool, default=False
-            Whether the layers are new ones, which start with the current parameters; this network then does not
-            change. Calls before the other model is built share their new layers.
+            Whether the layers are new ones that start with the current parameters; this network then does not change.
+            All calls before the other model is built share the same new layers.
 
         Returns
         -------

@@ -192,8 +192,8 @@ class Network(AsLayer):
         check_finite : bool, default=True
             Whether a NaN or infinity in X raises.
         keep : bool, default=False
-            Whether to return a `Tape`, which has the outputs and a backward of its own; `net.backward` then is still
-            that of the `forward` before.
+            Whether to return a `Tape`, which has the outputs and its own `backward`; `net.backward` then still refers
+            to the previous `forward`.
 
         Returns
         -------
@@ -225,7 +225,7 @@ class Network(AsLayer):
         Raises
         ------
         RuntimeError
-            Without a `forward` before it, or if a training step has used its memory since.
+            If there was no `forward`, or a training step has used its memory since.
 
         Examples
         --------
@@ -288,8 +288,8 @@ class Network(AsLayer):
     def compiled(self, rows: int = 1) -> Callable[..., np.ndarray]:
         """A function f(x, y=None) that predicts a fixed number of rows in a third of the time of `predict`.
 
-        It has memory of its own, and checks the form and dtype of arrays, not their values. It converts nothing: x is
-        C-contiguous and of the network's dtype.
+        It has memory of its own, and checks the shape and dtype of arrays, not their values. It converts nothing: x
+        must be C-contiguous and of the network's dtype.
 
         Parameters
         ----------
@@ -344,7 +344,7 @@ class Network(AsLayer):
         return Native(of_network(self, rows), rows, self)
 
     def as_inputs(self, X: Arrays, check_finite: bool = True, name: str = "X") -> tuple[np.ndarray, ...]:
-        """X checked: one array for each input."""
+        """Checked X: one array for each input."""
         if self._input_width is not None:
             return (checks.as_rows(X, self._input_width, self.dtype, name, check_finite),)
         xs = checks.as_batch(X, self.inputs, self.dtype, name, check_finite)
@@ -354,7 +354,7 @@ class Network(AsLayer):
         return xs
 
     def as_sources(self, X: Arrays, check_finite: bool = True, name: str = "X") -> tuple:
-        """X checked as by `as_inputs`; what needs a conversion becomes a Source instead of a copy."""
+        """X checked as by `as_inputs`; an array that needs a conversion becomes a Source instead of a copy."""
         if self._input_width is not None:
             return (as_source(X, self._input_width, self.dtype, name, check_finite),)
         xs = checks.as_batch(X, self.inputs, self.dtype, name, check_finite, as_source)
@@ -383,12 +383,12 @@ class Network(AsLayer):
         return {name: params[part].reshape(shape) for name, (part, shape) in self.slices.items()}
 
     def snapshot(self) -> tuple[dict[str, np.ndarray], int]:
-        """Copy what `arrays` gives, and `draws`, as they are between two steps of whoever trains the network."""
+        """A copy of `arrays`, and `draws`, taken between two steps even if another thread is training."""
         params, draws = self.programs.snapshot()
         return self.named(params), draws
 
     def config(self) -> dict:
-        """The graph and all settings, as JSON has them; without the parameters."""
+        """The graph and all settings, for JSON; without the parameters."""
         return written(self)
 
     @staticmethod
@@ -415,11 +415,11 @@ class Network(AsLayer):
         return built(Network.classes, config, arrays)
 
     def copy(self) -> "Network":
-        """An independent network with the same graph, parameters and dropout masks to come."""
+        """An independent network with the same graph, parameters and future dropout masks."""
         return unpickled(type(self), self.config(), *self.snapshot())
 
     def in_double(self) -> "Network":
-        """A copy in float64, for methods that live on small differences."""
+        """A copy in float64, for methods that depend on small differences."""
         arrays = {name: array.astype(np.float64) for name, array in self.snapshot()[0].items()}
         return Network.from_config({**self.config(), "dtype": "float64"}, arrays)
 

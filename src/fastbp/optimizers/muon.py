@@ -107,7 +107,7 @@ class Muon(Optimizer):
 
 
 def _steps(value):
-    """A step costs so many products: a file that names a huge number would never return."""
+    """Check the number of products of a step: with a huge number from a file a step would never return."""
     number = checks.positive_int(value, "ns_steps")
     if number > MOST_STEPS:
         raise ValueError(f"ns_steps must be at most {MOST_STEPS}, got {number}")

@@ -108,10 +108,10 @@ class Optimizer(Registered):
         schedule = shapes.as_schedule(lr)
         self._lr = schedule(0) if schedule else checks.in_range(lr, "lr", 0.0)
         self.schedule = schedule
-        self._count = 0  # of a step or an epoch: that which the schedule gave `_lr` for
+        self._count = 0  # the step or epoch for which the schedule gave `_lr`
 
     def rates(self, done: int, first: int, last: int) -> np.ndarray:
-        """An array with the learning rates of batches first ... last - 1, after so many batches; `lr` is the first."""
+        """An array with the learning rates of batches first ... last - 1, after `done` batches; `lr` is the first."""
         rates, schedule = np.full(last, self.next_rate(done)), self.schedule
         if schedule is not None and self.by_steps:
             size = self.settings["accumulate"]
@@ -127,7 +127,7 @@ class Optimizer(Registered):
         return self.schedule is not None and self.schedule.per == "step"
 
     def next_rate(self, done: int) -> float:
-        """The learning rate of the batch after so many, which becomes `lr`; a schedule is asked once for a count."""
+        """The rate of the batch after `done` others, which becomes `lr`; a schedule is called once a count."""
         schedule = self.schedule
         if schedule is not None:
             count = done // self.settings["accumulate"] if self.by_steps else self.epoch
@@ -136,7 +136,7 @@ class Optimizer(Registered):
         return self._lr
 
     def take_rate(self, done: int, rate: float) -> None:
-        """Say which learning rate the batch after so many has had."""
+        """Set the learning rate that the batch after `done` others had."""
         self._lr = float(rate)
         self._count = done // self.settings["accumulate"] if self.by_steps else self.epoch
 

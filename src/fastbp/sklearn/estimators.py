@@ -54,14 +54,14 @@ class _Perceptron(MultilayerPerceptron):
         Parameters
         ----------
         X : array or sparse matrix of shape (rows, features)
-            The samples: float32 is computed in float32, all else in float64.
+            The samples; float32 is computed in float32, all other dtypes in float64.
         y : array of shape (rows,), or (rows, labels) or (rows, targets)
             The targets.
         sample_weight : array of shape (rows,), optional
             Weights of the samples; 1 if not given.
         X_val, y_val, sample_weight_val : arrays, optional
-            Validation data, evaluated after each epoch and used for early stopping; for this a fraction of X is held
-            out if not given.
+            Validation data, evaluated after each epoch and used for early stopping; if not given, a fraction of X is
+            held out for that.
 
         Returns
         -------
@@ -98,7 +98,7 @@ class _Perceptron(MultilayerPerceptron):
         return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), True)
 
     def to_sklearn(self) -> Any:
-        """The fitted estimator of scikit-learn itself that predicts the same, for what knows only that.
+        """The fitted scikit-learn estimator with the same predictions, for tools that only support scikit-learn's own.
 
         Returns
         -------
@@ -108,7 +108,7 @@ class _Perceptron(MultilayerPerceptron):
         Raises
         ------
         ValueError
-            If scikit-learn lacks an activation or what the loss predicts.
+            If scikit-learn lacks an activation, or the kind of prediction that the loss has.
         """
         return as_sklearns(self)
 
@@ -356,14 +356,14 @@ class MLPRegressor(Values, RegressorMixin, _Perceptron):
         X : array or sparse matrix of shape (rows, features)
             The samples.
         return_interval : bool, default=False
-            Whether to return the lowest and the highest of several quantiles too.
+            Whether to return also the lowest and the highest of several quantiles.
 
         Returns
         -------
         ndarray of shape (rows,) or (rows, targets)
             With several quantiles, the one closest to the median.
         interval : ndarray of shape (rows, 2) or (rows, targets, 2)
-            With `return_interval`.
+            Only with `return_interval`.
 
         Raises
         ------

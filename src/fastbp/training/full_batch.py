@@ -91,7 +91,7 @@ def minimize(
         The targets; a tuple for several outputs.
     loss : str or function, or a tuple of them, default="mse"
         A name in `fastbp.losses`, a loss, or a function (Y, t) -> (value, dY); "newton-cg" requires a loss of fastbp,
-        "lm" requires "mse", also with a weight and with targets not known, `0.5 * losses.MSE(mask_nan=True)`.
+        "lm" requires "mse", which may have a weight and missing targets, `0.5 * losses.MSE(mask_nan=True)`.
     loss_weights : tuple of float, or a dict from the outputs' names, optional
         Factors of the losses of several outputs; 1 if not given.
     method : {"l-bfgs", "bfgs", "cg", "newton-cg", "lm"}, default="l-bfgs"
@@ -143,7 +143,7 @@ def minimize(
     net.programs.refuse_part()
     work = net if net.dtype == np.float64 else net.in_double()
     objective = Objective(loss, work, loss_weights)
-    objective.divide_by_weights()  # all rows are one batch, so that is the loss of an evaluation
+    objective.divide_by_weights()  # all rows are one batch, so this is the loss of `evaluate`
     xs = work.as_inputs(X)
     ts = objective.targets(y, len(xs[0]))
     weights = objective.weights(sample_weight, ts)
@@ -207,7 +207,7 @@ def _by_scipy(net, objective, xs, ts, weights, method, max_iter, tol, watch):
         if objective.terms is None or weights is not None:
             raise ValueError('method "newton-cg" wants losses of fastbp\'s own and no sample_weight')
         second = {"hessp": hessian_product}
-    # SciPy's Newton-CG tests the length of a step only.
+    # SciPy's Newton-CG tests only the length of a step.
     own = {"xtol": tol} if method == "newton-cg" else {"gtol": tol}
     options = {"maxiter": max_iter, **own}
     if method == "l-bfgs":

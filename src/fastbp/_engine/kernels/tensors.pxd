@@ -77,7 +77,7 @@ cdef enum:
 
 
 cdef inline void fetch(const void* A, Py_ssize_t size) noexcept nogil:
-    """Asks for the cache lines of so many bytes."""
+    """Asks for the cache lines of some bytes."""
     cdef Py_ssize_t k
     for k in range(size // 64):
         prefetch(<const char*> A + k * 64)
