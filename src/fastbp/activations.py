@@ -222,7 +222,9 @@ def _maker(row):
         return ActivationFunction(row.name, *bound.args)
 
     listed = "".join(f"{p.name} : float, default={p.value!r}\n    In the formula above.\n" for p in row.parameters)
-    siblings = ", ".join(f"fastbp.activations.{name}" for name in _siblings_of(row))
+    siblings = ", ".join(
+        f"fastbp.{name}" if ACTIVATIONS[name].parameters else f"fastbp.activations.{name}" for name in _siblings_of(row)
+    )
     make.__name__ = make.__qualname__ = row.name
     make.__signature__ = signature
     make.__doc__ = (

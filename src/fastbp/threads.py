@@ -91,7 +91,7 @@ def register_threadpoolctl() -> None:
 
     See Also
     --------
-    set_num_threads : Sets the number of threads.
+    fastbp.set_num_threads : Sets the number of threads.
 
     Examples
     --------
