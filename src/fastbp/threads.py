@@ -89,6 +89,10 @@ def register_threadpoolctl() -> None:
     ImportError
         If threadpoolctl is not installed.
 
+    See Also
+    --------
+    set_num_threads : A limit for this process.
+
     Examples
     --------
     >>> register_threadpoolctl()

@@ -35,6 +35,10 @@ def main(argv: list[str] | None = None) -> int:
     int
         The exit code.
 
+    See Also
+    --------
+    fastbp.load : Reads the model files that `train` writes.
+
     Examples
     --------
     >>> main(["info"])  # doctest: +ELLIPSIS

@@ -49,6 +49,24 @@ class Layer(Registered):
         Unique in the model; its class and a number if not given.
     trainable : bool, default=True
         Whether training updates the parameters.
+
+    Raises
+    ------
+    TypeError
+        If the name is no string or empty; when it is called, if it is on too many nodes or what is no node.
+    ValueError
+        When it is called on nodes for which its parameters have the wrong shapes.
+
+    See Also
+    --------
+    PythonLayer : A layer of one's own in NumPy.
+    Lambda : A function of one's own without parameters.
+
+    Examples
+    --------
+    >>> from fastbp import Dense
+    >>> isinstance(Dense(3), Layer)
+    True
     """
 
     classes = Registry("class of layer", "class")

@@ -28,6 +28,18 @@ class Node:
         The nodes it is computed from.
     width : int
         Number of columns.
+
+    See Also
+    --------
+    Input : The node that a graph begins with.
+
+    Examples
+    --------
+    >>> from fastbp import Dense, Input
+    >>> x = Input(3)
+    >>> h = Dense(4, "tanh")(x)
+    >>> h.width, h.parents == (x,)
+    (4, True)
     """
 
     def __init__(self, layer: Any, parents: tuple["Node", ...], width: int):

@@ -78,6 +78,10 @@ class Optimizer(Registered):
     settings : mapping
         All other settings, read-only.
 
+    See Also
+    --------
+    fastbp.Trainer : Makes steps with an optimizer.
+
     Examples
     --------
     >>> from fastbp import Adam

@@ -81,6 +81,10 @@ class Classifier(_Network, BaseClassifier):
     seed : int, optional
         Seed of the initial weights; random if not given.
 
+    See Also
+    --------
+    Regressor : For numbers.
+
     Examples
     --------
     >>> from fastbp.river import Classifier
@@ -111,6 +115,7 @@ class Classifier(_Network, BaseClassifier):
         Returns
         -------
         dict from label to float
+            The probabilities by label.
         """
         return self._trainer.predict_proba_one(x)
 
@@ -128,6 +133,10 @@ class Regressor(_Network, BaseRegressor):
         A name, or an optimizer whose settings are taken.
     seed : int, optional
         Seed of the initial weights; random if not given.
+
+    See Also
+    --------
+    Classifier : For classes.
 
     Examples
     --------
@@ -152,5 +161,6 @@ class Regressor(_Network, BaseRegressor):
         Returns
         -------
         float
+            The prediction.
         """
         return float(self._trainer.predict_one(x))

@@ -56,6 +56,7 @@ class NetworkEstimator(BaseEstimator):
         Returns
         -------
         dict from str to object
+            By name.
         """
         return super().get_params(deep=False) | {n: v for n, v in vars(self).items() if n.startswith(PREFIXES)}
 
@@ -70,6 +71,7 @@ class NetworkEstimator(BaseEstimator):
         Returns
         -------
         self
+            The estimator.
         """
         for name, value in parameters.items():
             if name.startswith(PREFIXES):
@@ -160,6 +162,11 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
     classes_ : ndarray of shape (classes,)
         The labels.
 
+    See Also
+    --------
+    NetworkRegressor : For numbers.
+    MLPClassifier : A multilayer perceptron with scikit-learn's parameters.
+
     Examples
     --------
     >>> import fastbp as fb
@@ -205,6 +212,12 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         Returns
         -------
         self
+            The estimator.
+
+        Raises
+        ------
+        ValueError
+            If the loss is for two classes and y has more.
         """
         X, y = validation.validate_data(self, X, y, accept_sparse="csr")
         multiclass.check_classification_targets(y)
@@ -230,6 +243,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         Returns
         -------
         ndarray of shape (rows, classes)
+            In the order of `classes_`.
         """
         Z = self._outputs(X).astype(np.float64)
         if len(self.classes_) == 1:
@@ -250,6 +264,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         Returns
         -------
         ndarray of shape (rows,)
+            The labels.
         """
         best = self.predict_proba(X).argmax(axis=1)
         return self.classes_[best]
@@ -261,6 +276,11 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
     Parameters
     ----------
     {PARAMETERS.format(loss='"mse"')}
+
+    See Also
+    --------
+    NetworkClassifier : For classes.
+    MLPRegressor : A multilayer perceptron with scikit-learn's parameters.
 
     Examples
     --------
@@ -306,6 +326,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         Returns
         -------
         self
+            The estimator.
         """
         X, y = validation.validate_data(self, X, y, accept_sparse="csr", multi_output=True, y_numeric=True)
         y = validation.column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
@@ -323,6 +344,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         Returns
         -------
         ndarray of shape (rows,), or (rows, targets)
+            As the targets were.
         """
         Y = self._outputs(X)
         return Y[:, 0] if self._flat else Y
