@@ -4,6 +4,8 @@ import re
 import warnings
 from pathlib import Path
 
+from sphinx.roles import XRefRole
+
 import fastbp as fb
 
 HERE = Path(__file__).parent
@@ -34,6 +36,7 @@ exclude_patterns = [
 templates_path = ["_templates"]
 highlight_language = "none"  # diagrams and formulas in indented blocks; code says its language
 nitpicky = True
+smartquotes = False  # u'' is a derivative
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 4
@@ -46,6 +49,17 @@ autodoc_member_order = "bysource"
 numpydoc_show_class_members = False  # members are on the page of their class
 numpydoc_xref_param_type = False
 
+default_role = "mentioned"  # of `names` in docstrings
+
+# From what most need to what few do; the examples stay in the order of their names.
+TUTORIALS = (
+    *("first_net", "table_of_data", "replacing_mlpclassifier", "diagnosis", "backpropagation_by_hand", "uncertainty"),
+    *("hyperparameter_search", "time_series", "autoencoder", "cart_pole", "neural_ode", "microcontroller"),
+    *("from_scikit_learn", "from_pytorch", "from_keras", "from_fann"),
+)
+SCRIPTS = [f"plot_{name}.py" for name in TUTORIALS]
+SCRIPTS += sorted({path.name for path in HERE.glob("*/plot_*.py")} - {*SCRIPTS})
+
 # A gallery without scripts is left out, which Sphinx would warn of.
 GALLERIES = [name for name in ("tutorials", "examples") if any(HERE.joinpath(name).glob("plot_*.py"))]
 sphinx_gallery_conf = {
@@ -53,15 +67,30 @@ sphinx_gallery_conf = {
     "gallery_dirs": [f"auto_{name}" for name in GALLERIES],
     "filename_pattern": r"plot_",
     "ignore_pattern": r"^(?!.*plot_).*\.py$",
-    "within_subsection_order": "FileNameSortKey",
+    "within_subsection_order": SCRIPTS.index,
     "download_all_examples": False,
     "show_signature": False,
     "show_memory": False,
+    "capture_repr": (),  # what a block prints, not what its last line returns
     "min_reported_time": 5,
     "abort_on_example_error": False,
     "only_warn_on_example_error": False,
     "remove_config_comments": True,
 }
+
+
+class Mentioned(XRefRole):
+    """A link to the page of a name, where it has one."""
+
+    def process_link(self, env, refnode, has_explicit_title, title, target):
+        context = {f"py:{key}": env.ref_context.get(f"py:{key}") for key in ("module", "class")}
+        refnode.attributes |= {"refdomain": "py", "reftype": "obj", "mentioned": True, **context}
+        return title, re.sub(r"^fb\.", "fastbp.", target)
+
+
+def without_page(app, env, node, content):
+    """What stands for a name without a page: the name, as code."""
+    return content if node.get("mentioned") else None
 
 
 def left_out(app, what, name, thing, skip, options) -> bool:
@@ -80,6 +109,8 @@ def escaped(app, what, name, thing, options, lines: list[str]) -> None:
 
 def setup(app) -> None:
     """Sphinx calls it."""
+    app.add_role("mentioned", Mentioned())
+    app.connect("missing-reference", without_page)
     app.connect("autodoc-process-docstring", escaped, priority=900)  # after numpydoc
     app.connect("autodoc-skip-member", left_out)
 
