@@ -100,8 +100,12 @@ def left_out(app, what, name, thing, skip, options) -> bool:
 
 
 def escaped(app, what, name, thing, options, lines: list[str]) -> None:
-    """Formulas in docstrings are no markup: `p *= 1 - lr * decay`, `|d|`."""
+    """Formulas in docstrings are no markup: `p *= 1 - lr * decay`, `|d|`; in examples nothing is."""
+    example = False
     for k, line in enumerate(lines):
+        example = bool(line.strip()) and (example or line.lstrip().startswith(">>>"))
+        if example:
+            continue
         lines[k] = re.sub(
             r"(?<!\S)\*(?=[=,])|(?<!\S)\*(?=\s)|(?<![`\w])\|(?=\w[^|]*\|)|(?<=\w)_(?=[\s,.;:)\"]|$)", r"\\\g<0>", line
         )
