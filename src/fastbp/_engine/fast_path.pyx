@@ -103,7 +103,7 @@ cdef class FastPath:
     cdef void attach(self, X, y) except *:
         cdef Plan* plan = &self.program.plan
         cdef Port* sink = plan.sinks
-        self.program.reserve(length_of(X, 0))
+        self.program.reserve_batch(length_of(X, 0))
         attach_plain(self.program)
         plan.sources.array = data_of(X)
         sink.array, sink.targets = NULL, self.term.targets

@@ -27,7 +27,7 @@ def describe(Program program, out, bint inputs=False):
     op has one of its own: dZ.  The norms of the weights are NaN without weights; all is NaN before a
     pass, and the gradient where none was wanted: `inputs` says that the pass went down to the inputs.
     """
-    cdef Py_ssize_t k, N = program.plan.rows, size
+    cdef Py_ssize_t k, N = min(program.plan.rows, program.plan.capacity), size
     cdef const Node* node
     cdef Activation f
     cdef double[4] sums
@@ -62,13 +62,13 @@ def slope_bounds(Program program):
 
 def values(Program program):
     """What each tensor held in the last pass."""
-    cdef Py_ssize_t N = program.plan.rows
+    cdef Py_ssize_t N = min(program.plan.rows, program.plan.capacity)
     return [rows_of_tensor(program, holder, N) for holder in program.tensors]
 
 
 def tensor_gradients(Program program):
     """Of the last backward pass: dLoss/d(value) of each tensor, and what each op sent to each of its operands."""
-    cdef Py_ssize_t N = program.plan.rows
+    cdef Py_ssize_t N = min(program.plan.rows, program.plan.capacity)
     uses = [rows_of_tensor(program, holder, N) for holder in program.gradients]
     firsts = {spec.gradients[0]: spec.gradients for spec in program.specs if spec.kind == "fan_out"}
     for first, others in firsts.items():

@@ -7,7 +7,7 @@ from libc.stdint cimport int64_t
 from fastbp._engine.chain cimport Chain
 from fastbp._engine.memory cimport address
 from fastbp._engine.program cimport (
-    GRADIENTS, Plan, Program, attach_rows, attach_training, batch_loss, gradients, place_inputs,
+    GRADIENTS, Plan, Program, attach_rows, attach_training, batch_loss, gradients,
     updated as updated_by_chain,
 )
 from fastbp._engine.thread_choice cimport passed, tuned
@@ -84,7 +84,7 @@ def collected(Program program, batches, scales, int threads):
     program.pending = 0
     plan.first = batches.first * size
     plan.rows = min(size, total - plan.first)
-    program.reserve(plan.rows)
+    program.reserve_batch(plan.rows)
     attach_training(program, batches.xs, batches.ts, batches.weights, batches.terms, n)
     plan.rows, plan.order = min(size, total - plan.first), NULL
     if order is not None:
@@ -100,11 +100,10 @@ def collected(Program program, batches, scales, int threads):
         threads = tuned(&program.tuners[GRADIENTS], plan.rows, wanted, most)
         program.begin(True, program.seed, program.draws)
         plan.rules = NULL
-        place_inputs(plan, direct, plan.first)
-        batch_loss(plan, threads)
+        batch_loss(plan, direct, False, threads)
         if plan.unfit:
             status = 4
-        elif not plan.failed and not plan.stopped:
+        elif not plan.in_parts and not plan.failed and not plan.stopped:
             gradients(plan, False, threads)
         passed(&program.tuners[GRADIENTS])
         leave(most)

@@ -64,7 +64,13 @@ cdef struct Plan:
     bint any_sparse             # some are in compressed form
     Py_ssize_t capacity         # rows that the buffers hold
     Py_ssize_t rows             # rows of the last pass
-    double* row_losses          # of each sink, one after the other
+    double* row_losses          # of each sink, one after the other ...
+    Py_ssize_t loss_rows        # ... for so many rows
+    Py_ssize_t most_at_once     # of the rows of a batch, where its gradient is summed in parts; 0: it never is
+    bint keeps_rows             # the buffers hold all rows after a training pass
+    bint in_parts               # the last one went in parts through the buffers
+    Py_ssize_t part             # where the part that goes on begins in the batch ...
+    Py_ssize_t shift            # ... and in the buffers, in phase two
     # The pass that goes on:
     const int64_t* order        # of the rows of an epoch, or NULL
     Py_ssize_t first            # where the batch begins in it
@@ -106,10 +112,12 @@ cdef class Program:
     cdef void** dX_data         # dX.data, which is NULL while nobody wants it
     cdef bint* dX_trains
     cdef Arena buffers          # activations and their gradients
+    cdef Arena losses_of_rows
 
     cdef void* own(self, Py_ssize_t size) except NULL
     cdef void raise_failed(self) except *
     cdef void reserve(self, Py_ssize_t rows) except *
+    cdef void reserve_batch(self, Py_ssize_t rows) except *
     cdef void want_inputs(self, bint wanted) noexcept nogil
     cdef int claim(self, int threads, Py_ssize_t rows) except -1
     cdef void begin(self, bint training, uint64_t seed, uint64_t step) noexcept nogil
@@ -142,7 +150,7 @@ cdef void backward_pass(Plan* plan, int threads) noexcept nogil
 cdef bint gradients(Plan* plan, bint adds, int threads) noexcept nogil
 cdef bint updated(Plan* plan, Chain chain, double loss, double lr, double scale, bint formed,
                   int threads) noexcept nogil
-cdef double batch_loss(Plan* plan, int threads) noexcept nogil
+cdef double batch_loss(Plan* plan, bint direct, bint adds, int threads) noexcept nogil
 cdef void attach_training(Program program, xs, ts, weights, terms, Py_ssize_t rows) except *
 
 cdef inline Py_ssize_t cut(Py_ssize_t n, int part, int of) noexcept nogil:

@@ -80,6 +80,7 @@ cdef class Program:
         self.inputs = [(t, first[t]) for t in inputs]
         self.outputs = [(t, port) for t, port in zip(outputs, ports)]
         self._fill_nodes()
+        self.plan.most_at_once = most_at_once(self)
         self.plan.all_dense = all([self.plan.sources[k].dense_only for k in range(self.plan.n_sources)])
 
     cdef void* own(self, Py_ssize_t size) except NULL:
@@ -158,47 +159,29 @@ cdef class Program:
 
     cdef void reserve(self, Py_ssize_t rows) except *:
         """Buffers for so many rows; what was kept for a backward pass is gone if they grow."""
-        if rows <= self.plan.capacity:
-            return
-        cdef const Kernels* kernels = self.plan.kernels
-        cdef Py_ssize_t held = held_for(kernels, rows), k, i, operand = 0
-        cdef Py_ssize_t size = aligned(rows * self.plan.n_sinks * sizeof(double))
-        cdef Node* node
-        widths = [*self.widths, *self.widths, *self.gradient_widths]
-        refuse_beyond_memory(kernels, widths, held)
-        for width in widths:
-            size += aligned(numbers_of(kernels, width, held) * kernels.item)
-        for k, spec in enumerate(self.specs):
-            size += aligned(saved_by(kernels, self.plan.nodes + k, self.widths[spec.output], rows))
-        self.plan.capacity = self.plan.rows = 0
-        self.buffers = Arena(size)
-        self.tensors = values = [new_tensor(kernels, self.buffers, w, held) for w in self.widths]
-        self.gradients = gradients = [new_tensor(kernels, self.buffers, w, held) for w in self.gradient_widths]
-        self.plan.row_losses = <double*> self.buffers.take(rows * self.plan.n_sinks * sizeof(double))
-        for k, spec in enumerate(self.specs):
-            node = self.plan.nodes + k
-            node.op.Y = (<TensorHolder> values[spec.output]).tensor
-            node.op.dY = (<TensorHolder> gradients[spec.gradient]).tensor
-            node.op.Z = node.op.Y
-            for i, (t, g) in enumerate(((spec.output, spec.gradient), *spec.others) if node.op.Ys != NULL else ()):
-                node.op.Ys[i] = (<TensorHolder> values[t]).tensor
-                node.op.dYs[i] = (<TensorHolder> gradients[g]).tensor
-            node.op.saved = self.buffers.take(saved_by(kernels, node, self.widths[spec.output], rows))
-            if node.op.kind.keeps_Z or spec.kind == "dense" and node.op.activation.keeps_input:
-                node.op.Z = new_tensor(kernels, self.buffers, self.widths[spec.output], held).tensor
-            for t, g in zip(spec.inputs, spec.gradients):
-                self.plan.X[operand] = (<TensorHolder> values[t]).tensor
-                self.dX[operand] = (<TensorHolder> gradients[g]).tensor
-                self.dX_data[operand] = self.dX[operand].data
-                operand += 1
-        for k, (t, g) in enumerate(self.inputs):
-            self.plan.sources[k].value = (<TensorHolder> values[t]).tensor
-            self.plan.sources[k].gradient = (<TensorHolder> gradients[g]).tensor
-        for k, (t, g) in enumerate(self.outputs):
-            self.plan.sinks[k].value = (<TensorHolder> values[t]).tensor
-            self.plan.sinks[k].gradient = (<TensorHolder> gradients[g]).tensor
-        self.want_inputs(self.plan.inputs_wanted)
-        self.plan.capacity = rows
+        if rows > self.plan.capacity:
+            new_buffers(self, rows)
+        if rows > self.plan.loss_rows:
+            new_losses(self, rows)
+
+    cdef void reserve_batch(self, Py_ssize_t rows) except *:
+        """The same for a training pass, which may go through them in parts."""
+        self.reserve(rows if self.plan.keeps_rows else rows_at_once(&self.plan, rows))
+        if rows > self.plan.loss_rows:
+            new_losses(self, rows)
+
+    @property
+    def keeps_rows(self):
+        """Whether the buffers hold all rows after a training pass."""
+        return self.plan.keeps_rows
+
+    @keeps_rows.setter
+    def keeps_rows(self, bint keeps):
+        self.plan.keeps_rows = keeps
+
+    def rows_at_once(self, Py_ssize_t rows):
+        """How many of so many rows come together in sums of gradients."""
+        return rows_at_once(&self.plan, rows)
 
     cdef void want_inputs(self, bint wanted) noexcept nogil:
         """Whether gradients are wanted where no parameter stands above."""
@@ -292,8 +275,7 @@ cdef class Program:
         self.begin(True, seed, step)
         self.plan.rules = &chain.rules
         chain.rules.G = self.plan.grads
-        place_inputs(&self.plan, direct, self.plan.first)
-        loss[0] = batch_loss(&self.plan, threads)
+        loss[0] = batch_loss(&self.plan, direct, False, threads)
         if self.plan.failed or self.plan.stopped:
             return 3
         if self.plan.unfit:
@@ -301,7 +283,8 @@ cdef class Program:
         loss[0] += chain.penalty(self.plan.params, self.plan.scale)
         if not isfinite(loss[0]):
             return 1
-        if not updated(&self.plan, chain, loss[0], lr, self.plan.scale, False, threads):
+        if not updated(&self.plan, chain, loss[0], lr, self.plan.scale, self.plan.in_parts,
+                       threads):
             return 3 if self.plan.stopped or self.plan.failed else 2
         return 0
 
@@ -312,9 +295,8 @@ cdef class Program:
         cdef double loss
         self.begin(training, seed, step)
         self.plan.rules = NULL
-        place_inputs(&self.plan, self.plan.all_dense and self.plan.all_plain, 0)
-        loss = batch_loss(&self.plan, threads)
-        if not self.plan.failed and not self.plan.stopped:
+        loss = batch_loss(&self.plan, self.plan.all_dense and self.plan.all_plain, adds, threads)
+        if not self.plan.in_parts and not self.plan.failed and not self.plan.stopped:
             gradients(&self.plan, adds, threads)
         passed(&self.tuners[GRADIENTS])
         return loss
@@ -399,7 +381,7 @@ cdef class Program:
         cdef Py_ssize_t N = len(xs[0])
         cdef double loss
         cdef int most
-        self.reserve(N)
+        self.reserve_batch(N)
         attach_training(self, xs, ts, weights, terms, N)
         most = self.claim(threads, N)
         with nogil:
@@ -424,7 +406,7 @@ cdef class Program:
         self.plan.order = NULL
         if order is not None:
             self.plan.order = <const int64_t*> address(order, total * sizeof(int64_t))
-        self.reserve(min(batch_size, total))
+        self.reserve_batch(min(batch_size, total))
         attach_training(self, batches.xs, batches.ts, batches.weights, batches.terms, n)
         if batches.outs is not None:
             attach_rows(self, self.plan.sinks, self.plan.n_sinks, batches.outs, total)

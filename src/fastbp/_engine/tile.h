@@ -237,6 +237,11 @@ static inline void transpose(const real *S, ptrdiff_t s_row, real *T, ptrdiff_t 
 }
 
 /* C = A, 64 bytes at a multiple of 64: on x86 by stores that do not fetch the line first. */
+INLINE void prefetch(const void *A)
+{
+    __builtin_prefetch(A);
+}
+
 static inline void stream_line(const void *A, void *C)
 {
 #if defined(__SSE2__)

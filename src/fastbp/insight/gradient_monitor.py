@@ -62,6 +62,10 @@ class GradientMonitor(Callback):
     def on_train_begin(self, trainer, history):
         self.names = [node.name for node in trainer.net.nodes if node.layer is not None]
         self.steps, self._tables, self._known = [], [], set()
+        trainer.net.programs.keep_rows(True)
+
+    def on_close(self, trainer):
+        trainer.net.programs.keep_rows(False)
 
     def state(self):
         looks = {"figures": self.figures} if self.steps else {}

@@ -186,8 +186,13 @@ class Programs:
         """The loss without dropout; fills grads."""
         return self._lock.call(_engine.gradient_of, self._training, xs, ts, weights, terms, for_engine(threads))
 
+    def keep_rows(self, keeps: bool) -> None:
+        """Whether training passes keep all rows of a batch for `figures`, however many there are."""
+        with self._lock:
+            self._training.keeps_rows = keeps
+
     def figures(self) -> np.ndarray:
-        """The engine's figures of each node but inputs in the last training pass."""
+        """The engine's figures of each node but inputs in the last training pass, of the rows that it has kept."""
         table = np.empty((len(self._expansion.fused[1]), len(_engine.FIGURES)))
         with self._lock:
             _engine.describe(self._training, table)

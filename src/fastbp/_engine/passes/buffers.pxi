@@ -1,6 +1,13 @@
 """The buffers of a program: how tensors lie in memory, and how much of it a node wants."""
 
 cdef double MOST_BYTES = 2.0 ** 47  # that a process can address
+cdef double PART_BYTES = 2.0 ** 21  # that a part of a training pass has for its rows, roughly ...
+cdef double MANY_WEIGHTS = 2.0 ** 20    # ... and the bytes of parameters from which on it has more rows at least
+
+cdef enum:
+    LEAST_AT_ONCE = 384
+    LEAST_OF_MANY = 512
+    MOST_OPERANDS = 4           # of an op that has parameters
 
 
 cdef class TensorHolder:
@@ -39,3 +46,67 @@ cdef Py_ssize_t saved_by(const Kernels* kernels, const Node* node, Py_ssize_t wi
     cdef Py_ssize_t panel = kernels.panel
     return kernels.item * (node.op.kind.row_numbers * rows
                            + node.op.kind.feature_numbers * ((width + panel - 1) // panel * panel))
+
+
+cdef void new_buffers(Program program, Py_ssize_t rows) except *:
+    """Tensors for so many rows in place of those that there are."""
+    cdef const Kernels* kernels = program.plan.kernels
+    cdef Py_ssize_t held = held_for(kernels, rows), k, i, operand = 0, size = 0
+    cdef Node* node
+    widths = [*program.widths, *program.widths, *program.gradient_widths]
+    refuse_beyond_memory(kernels, widths, held)
+    for width in widths:
+        size += aligned(numbers_of(kernels, width, held) * kernels.item)
+    for k, spec in enumerate(program.specs):
+        size += aligned(saved_by(kernels, program.plan.nodes + k, program.widths[spec.output], rows))
+    program.plan.capacity = program.plan.rows = 0
+    program.buffers = Arena(size)
+    program.tensors = values = [new_tensor(kernels, program.buffers, w, held) for w in program.widths]
+    program.gradients = gradients = [new_tensor(kernels, program.buffers, w, held) for w in program.gradient_widths]
+    for k, spec in enumerate(program.specs):
+        node = program.plan.nodes + k
+        node.op.Y = (<TensorHolder> values[spec.output]).tensor
+        node.op.dY = (<TensorHolder> gradients[spec.gradient]).tensor
+        node.op.Z = node.op.Y
+        for i, (t, g) in enumerate(((spec.output, spec.gradient), *spec.others) if node.op.Ys != NULL else ()):
+            node.op.Ys[i] = (<TensorHolder> values[t]).tensor
+            node.op.dYs[i] = (<TensorHolder> gradients[g]).tensor
+        node.op.saved = program.buffers.take(saved_by(kernels, node, program.widths[spec.output], rows))
+        if node.op.kind.keeps_Z or spec.kind == "dense" and node.op.activation.keeps_input:
+            node.op.Z = new_tensor(kernels, program.buffers, program.widths[spec.output], held).tensor
+        for t, g in zip(spec.inputs, spec.gradients):
+            program.plan.X[operand] = (<TensorHolder> values[t]).tensor
+            program.dX[operand] = (<TensorHolder> gradients[g]).tensor
+            program.dX_data[operand] = program.dX[operand].data
+            operand += 1
+    for k, (t, g) in enumerate(program.inputs):
+        program.plan.sources[k].value = (<TensorHolder> values[t]).tensor
+        program.plan.sources[k].gradient = (<TensorHolder> gradients[g]).tensor
+    for k, (t, g) in enumerate(program.outputs):
+        program.plan.sinks[k].value = (<TensorHolder> values[t]).tensor
+        program.plan.sinks[k].gradient = (<TensorHolder> gradients[g]).tensor
+    program.want_inputs(program.plan.inputs_wanted)
+    program.plan.capacity = rows
+
+
+cdef void new_losses(Program program, Py_ssize_t rows) except *:
+    """Room for the losses of so many rows."""
+    cdef Arena losses = Arena(aligned(rows * program.plan.n_sinks * sizeof(double)))
+    program.losses_of_rows, program.plan.loss_rows = losses, rows
+    program.plan.row_losses = <double*> losses.take(rows * program.plan.n_sinks * sizeof(double))
+
+
+cdef Py_ssize_t most_at_once(Program program) except -1:
+    """How many rows of a batch are summed together, so that what a pass keeps of them stays in caches; 0: always all.
+
+    It depends on the network alone, since the gradients of parts are summed in their order. A part packs the weights
+    once and goes through their gradient once, so its rows are not few.
+    """
+    cdef Py_ssize_t k
+    cdef double row = 0, least = LEAST_AT_ONCE if program.arrays[0].nbytes < MANY_WEIGHTS else LEAST_OF_MANY
+    for width in [*program.widths, *program.gradient_widths]:
+        row += (width + 15) // 16 * 16 * program.plan.kernels.item
+    for k in range(program.plan.n_nodes):
+        if program.plan.nodes[k].op.kind.gradient != NULL and program.plan.nodes[k].op.inputs > MOST_OPERANDS:
+            return 0
+    return 0 if program.in_python else <Py_ssize_t> max(least, PART_BYTES / row) // 64 * 64

@@ -81,7 +81,7 @@ cdef void loss_rows(const Plan* plan, const Context* context, Py_ssize_t start, 
     cdef const Port* port
     cdef double* row_losses
     for k in range(plan.n_sinks):
-        port, row_losses = plan.sinks + k, plan.row_losses + k * plan.capacity
+        port, row_losses = plan.sinks + k, plan.row_losses + k * plan.loss_rows + plan.part
         memset(row_losses + start, 0, (stop - start) * sizeof(double))
         plan.kernels.apply_loss(&port.value, &port.targets, port.scale, row_losses, NULL, &port.gradient, start,
                                 stop, context.scratch)
@@ -313,18 +313,66 @@ cdef void loss_pass(Plan* plan, int threads) noexcept nogil:
         share(store_task, plan, threads)
 
 
-cdef double batch_loss(Plan* plan, int threads) noexcept nogil:
-    """Phase one over the batch: the sum of its rows' losses, each with its share, in their order."""
+cdef inline Py_ssize_t rows_at_once(const Plan* plan, Py_ssize_t N) noexcept nogil:
+    """How many of N rows come together in sums of gradients: all, or equal parts of them.
+
+    The parts go one after the other through the buffers, so that these stay in the caches, unless all rows are to be
+    seen afterwards.
+    """
+    cdef Py_ssize_t n
+    if plan.most_at_once == 0 or N <= plan.most_at_once or plan.n_coupled > 0:
+        return N
+    n = (N + plan.most_at_once - 1) // plan.most_at_once
+    return ((N + n - 1) // n + 15) // 16 * 16
+
+
+cdef void begin_part(Plan* plan, bint direct, Py_ssize_t first, Py_ssize_t rows, int threads) noexcept nogil:
+    """Lets the buffers' rows stand for so many of the callers', from `first` on."""
     cdef Py_ssize_t k
+    plan.first, plan.rows = first, rows
+    place_inputs(plan, direct, first)
+    for k in range(plan.n_sinks):
+        plan.sinks[k].targets.first = first
+    tell_first(plan, threads)
+
+
+cdef void tell_first(Plan* plan, int threads) noexcept nogil:
+    """Tells the threads with which of the callers' rows the buffers begin."""
+    cdef int k
+    for k in range(threads):
+        plan.contexts[k].row += <uint64_t> (plan.first - plan.contexts[k].first)
+        plan.contexts[k].first = plan.first
+
+
+cdef double batch_loss(Plan* plan, bint direct, bint adds, int threads) noexcept nogil:
+    """Phase one over the batch: the sum of its rows' losses, each with its share, in their order.
+
+    Where the batch goes in parts through the buffers, the gradient of each is formed (and added to what was there, if
+    it `adds`).
+    """
+    cdef Py_ssize_t k, first = plan.first, N = plan.rows, at_once = rows_at_once(plan, plan.rows)
     cdef Port* port
     cdef double total = 0
+    cdef Rules* rules = plan.rules
     for k in range(plan.n_sinks):
         port = plan.sinks + k
         port.targets.first, port.targets.order = plan.first, plan.order
         port.scale = plan.kernels.loss_scale(&port.targets, plan.rows) if plan.scales == NULL else plan.scales[k]
     plan.scale = plan.sinks.scale if plan.sinks.targets.weighted_mean else 1.0 / <double> plan.rows
-    loss_pass(plan, threads)
+    plan.in_parts, plan.part = at_once < N and not plan.keeps_rows, 0
+    if not plan.in_parts:
+        at_once = N
+    while plan.part < N and not plan.failed and not plan.stopped and not plan.unfit:
+        begin_part(plan, direct, first + plan.part, min(at_once, N - plan.part), threads)
+        loss_pass(plan, threads)
+        if plan.in_parts and not plan.failed and not plan.stopped and not plan.unfit:
+            plan.rules = NULL
+            form_gradients(plan, adds or plan.part > 0, threads)
+            plan.rules = rules
+        plan.part += at_once
+    plan.first, plan.rows, plan.part = first, N, 0
+    tell_first(plan, threads)
     for k in range(plan.n_sinks):
-        plan.sinks[k].loss = plan.kernels.sum_losses(plan.row_losses + k * plan.capacity, plan.rows)
+        plan.sinks[k].loss = plan.kernels.sum_losses(plan.row_losses + k * plan.loss_rows, N)
         total += plan.sinks[k].loss
     return total

@@ -22,6 +22,8 @@ cdef void parameters_task(void* job, int part, int of) noexcept nogil:
     cdef bint fine = True, last = part == of - 1, with_bias
     cdef bint forms = not plan.formed and (plan.rules == NULL or plan.rules.stage == 0)
     cdef const Node* node
+    cdef Op op
+    cdef Tensor[MOST_OPERANDS] X
     cdef Context* context = plan.contexts + part
     cdef fp_mode mode = flush_subnormals()
     for k in range(plan.n_nodes):
@@ -37,7 +39,8 @@ cdef void parameters_task(void* job, int part, int of) noexcept nogil:
             for piece in range(pieces):
                 if stops(plan, context):
                     break
-                node.op.kind.gradient(&node.op, context, plan.rows,
+                op_of_part(plan, node, &op, X)
+                node.op.kind.gradient(&op, context, plan.rows,
                                       cut_inputs(node.weight_rows, O, part * pieces + piece, of * pieces),
                                       cut_inputs(node.weight_rows, O, part * pieces + piece + 1, of * pieces),
                                       last and piece == pieces - 1)
@@ -53,6 +56,25 @@ cdef void parameters_task(void* job, int part, int of) noexcept nogil:
             fine &= update_span(plan.rules, plan.params, plan.grads, node.bias, node.bias + O, context.scratch)
     context.fine = fine
     restore_mode(mode)
+
+
+cdef inline void op_of_part(const Plan* plan, const Node* node, Op* op, Tensor* X) noexcept nogil:
+    """The node's op, with all that a gradient is formed from shifted to the part of the rows that goes on."""
+    cdef Py_ssize_t u
+    op[0] = node.op
+    if plan.shift == 0:
+        return
+    for u in range(node.op.inputs):
+        X[u] = node.op.X[u]
+        shift_rows(plan, &X[u])
+    op.X = X
+    shift_rows(plan, &op.Z)
+    shift_rows(plan, &op.Y)
+    shift_rows(plan, &op.dY)
+
+
+cdef inline void shift_rows(const Plan* plan, Tensor* T) noexcept nogil:
+    T.data = <void*> (<char*> T.data + plan.shift * T.pitch * plan.kernels.item)
 
 
 cdef void squares_task(void* job, int part, int of) noexcept nogil:
@@ -81,6 +103,23 @@ cdef void constrain_task(void* job, int part, int of) noexcept nogil:
 
 cdef bint gradients(Plan* plan, bint adds, int threads) noexcept nogil:
     """Phase two, and with it the first stage of an update.  False if that was not finite."""
+    cdef Py_ssize_t N = plan.rows, at_once = rows_at_once(plan, N), first = plan.first
+    cdef Rules* rules = plan.rules
+    if at_once == N:
+        return form_gradients(plan, adds, threads)
+    plan.rules = NULL
+    while plan.shift < N and not plan.stopped:
+        plan.rows, plan.first = min(at_once, N - plan.shift), first + plan.shift
+        tell_first(plan, threads)
+        form_gradients(plan, adds or plan.shift > 0, threads)
+        plan.shift += at_once
+    plan.rules, plan.rows, plan.first, plan.shift = rules, N, first, 0
+    tell_first(plan, threads)
+    return not plan.stopped and (rules == NULL or update_formed(plan, threads))
+
+
+cdef bint form_gradients(Plan* plan, bint adds, int threads) noexcept nogil:
+    """The same of the rows that are in the buffers, from `shift` on."""
     cdef Py_ssize_t k
     for k in range(plan.n_nodes):
         plan.nodes[k].op.adds_gradient = adds or plan.nodes[k].shares_gradient
