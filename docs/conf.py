@@ -106,6 +106,7 @@ def escaped(app, what, name, thing, options, lines: list[str]) -> None:
         example = bool(line.strip()) and (example or line.lstrip().startswith(">>>"))
         if example:
             continue
+        line = re.sub(r"\.\.\.(?=\s)", "\N{HORIZONTAL ELLIPSIS}", line)  # no end of a sentence, where summaries end
         lines[k] = re.sub(
             r"(?<!\S)\*(?=[=,])|(?<!\S)\*(?=\s)|(?<![`\w])\|(?=\w[^|]*\|)|(?<=\w)_(?=[\s,.;:)\"]|$)", r"\\\g<0>", line
         )

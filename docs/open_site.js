@@ -50,6 +50,9 @@ function look(page) {
     frame.width = width;
     const more = root.scrollWidth - root.clientWidth;
     if (more > 0) console.error(`${page} is ${more} pixels wider than a window of ${width}`);
+    const cut = [...doc.querySelectorAll("h1, h2, h3, p, dt, dd, li, p code")].find(
+      e => e.getBoundingClientRect().right > root.clientWidth + 1 && !e.closest("table, pre") && e.checkVisibility());
+    if (cut) console.error(`${page}, ${width} pixels: "${cut.textContent.trim().slice(0, 40)}" goes beyond the window`);
   }
   for (const mode of ["light", "dark"]) {
     root.dataset.theme = mode;
