@@ -69,8 +69,9 @@ docs:           ## whether generated pages and stubs are current
 site:           ## the documentation site, in build/site
 	$(PYTHON) docs/build_site.py build/site
 
-site-browser:   ## every page of that site in headless Chromium
+site-browser:   ## every page of that site, and what people search for, in headless Chromium
 	$(PYTHON) docs/open_site.py build/site
+	$(PYTHON) docs/search_site.py build/site
 
 benchmarks:     ## instructions of a training step, and the time of an import
 	$(PYTHON) -m benchmarks.instructions

@@ -142,12 +142,13 @@ def translated(extensions: list[Extension], **options: str) -> list[Extension]:
     from Cython.Build import cythonize
 
     changed = Path("setup.py").stat().st_mtime
+    made = [(TRANSLATED / extension.sources[0]).with_suffix(".c") for extension in extensions]
     return cythonize(
         extensions,
         build_dir=str(TRANSLATED),
         include_path=["src"],
         compiler_directives=DIRECTIVES,
-        force=any(path.stat().st_mtime < changed for path in TRANSLATED.rglob("*.c")),
+        force=any(path.exists() and path.stat().st_mtime < changed for path in made),
         **options,
     )
 

@@ -1,8 +1,9 @@
 """Build the documentation site: python docs/build_site.py [folder].
 
 The pages of docs/ and some from elsewhere in the repository are copied to one folder, with the links between them
-mended, the page of the API is written there from the list of public names, and Sphinx builds it, warnings being errors.
-Sphinx could read docs/ itself, but generated pages would then lie among the sources.
+mended and the figures of benchmarks filled in, the page of the API is written there from the list of public names, and
+Sphinx builds it, warnings being errors. Sphinx could read docs/ itself, but generated pages would then lie among the
+sources.
 """
 
 import inspect
@@ -14,6 +15,8 @@ import sys
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
+
+import benchmark_figures
 
 import fastbp as fb
 from fastbp._lazy import origins
@@ -63,6 +66,14 @@ MODULES = {
     "plotting": "Plots by matplotlib; see [plots](pictures.md).",
     "distributed": "Training in several processes; see [distributed](scale_distributed.md).",
     "datasets": "The digits that the package includes, and files of data.",
+    "layers": "The layers above, and their base classes.",
+    "optimizers": "The optimizers above, and their base class.",
+    "callbacks": "The callbacks above.",
+    "derivatives": "The derivatives of a network above.",
+    "sklearn": "Estimators for scikit-learn: those above, and two around any network; see [scikit-learn](sklearn.md).",
+    "river": "Models for River; see [online learning](data.md#online-learning-one-sample-at-a-time).",
+    "threads": "Also for threadpoolctl; see [threads](scale.md#threads-under-somebody-elses-pool).",
+    "cli": "The function behind the command `fastbp`; see [command line](command_line.md).",
 }
 
 
@@ -121,9 +132,10 @@ def reference() -> str:
             key
             for key, thing in things.items()
             if (inspect.isclass(thing) or inspect.isfunction(thing)) and thing.__module__.startswith(module.__name__)
+            if key not in grouped or getattr(fb, key) is not thing  # which has its page above
         ]
-        listed = summary(f"fastbp.{name}", (f"fastbp.{name}.{key}" for key in own))
-        parts.append(f"## fastbp.{name}\n\n{words}\n\n{listed}")
+        pages = summary(f"fastbp.{name}", (f"fastbp.{name}.{key}" for key in own)) if own else ""
+        parts.append(f"## fastbp.{name}\n\n{words}\n\n{pages}".rstrip())
         table = [(key, inspect.getdoc(thing)) for key, thing in things.items() if is_named(thing)]
         if table and name != "losses":
             rows = [f"| `{key}` | {first_line(text)} |" for key, text in table]
@@ -156,11 +168,13 @@ def write(path: Path, content: bytes) -> None:
 
 def gather(source: Path) -> None:
     """All that Sphinx reads."""
-    known = places()
+    known, figures = places(), benchmark_figures.figures()
     wanted = {"api.md": reference().encode()}
     for path, place in known.items():
         content = path.read_bytes()
-        wanted[place] = mended(content.decode(), path, known).encode() if path.suffix == ".md" else content
+        if path.suffix == ".md":
+            content = benchmark_figures.filled(mended(content.decode(), path, known), figures).encode()
+        wanted[place] = content
     made = ("generated", "auto_tutorials", "auto_examples")
     for path in list(source.rglob("*")):
         name = path.relative_to(source).as_posix()

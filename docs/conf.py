@@ -1,7 +1,9 @@
 """Sphinx's settings for the site; `make site` copies the pages to build/site-source and builds them there."""
 
+import inspect
 import re
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 from sphinx.roles import XRefRole
@@ -91,6 +93,61 @@ class Mentioned(XRefRole):
 def without_page(app, env, node, content):
     """What stands for a name without a page: the name, as code."""
     return content if node.get("mentioned") else None
+
+
+# Members without an underscore that the package calls and users do not, by the class that declares them.
+INTERNAL = {
+    "Described": "arguments label",
+    "Registered": "configured",
+    "Configured": "configured",
+    "ActivationFunction": "label settings",
+    "Layer": "arity bind clone decays describe op output_width settings shapes start start_values starting_from tells "
+    "why_not_stored",
+    "Merge": "aligned",
+    "Slice": "columns_of",
+    "_InPython": "backward_rows forward_rows tangent",
+    "PythonLayer": "gradient_rows",
+    "Loss": "outputs_a_target takes_shares targets term",
+    "Metric": "add adds_up measure of_sums sums",
+    "Optimizer": "by_steps chain_for diverged next_rate rates rules rules_for take_rate",
+    "OnPlateau": "see see_logs",
+    "Watch": "see",
+    "Logger": "write",
+    "FileLogger": "add",
+    "ServiceLogger": "close open",
+    "History": "add chart check restore table",
+    "Diagnosis": "chart table",
+    "Network": "as_inputs as_sources in_double",
+    "AsLayer": "table",
+    "Trainer": "go_to mode_of place position state",
+}
+# Methods for subclasses to define, which are on the page of the class for that alone.
+HOOKS = {
+    "Callback": "on_batch_end on_close on_divergence on_epoch_begin on_epoch_end on_tick on_train_begin on_train_end "
+    "restore state",
+    "PythonLayer": "backward forward gradients output_width shapes start",
+    "Schedule": "at",
+}
+
+
+def internal_of(cls: type) -> set[str]:
+    """The members of a class that no user calls."""
+    own = HOOKS.get(cls.__name__, "").split()
+    listed = (f"{INTERNAL.get(base.__name__, '')} {HOOKS.get(base.__name__, '')}".split() for base in cls.__mro__)
+    return {name for names in listed for name in names if name not in own and hasattr(cls, name)}
+
+
+def classes() -> Iterator[tuple[str, type]]:
+    """The public classes by their full names."""
+    for name in fb.__all__:
+        thing = getattr(fb, name)
+        members = {f"{name}.{key}": getattr(thing, key) for key in dir(thing)} if inspect.ismodule(thing) else {}
+        for key, found in (members | {name: thing}).items():
+            if inspect.isclass(found):
+                yield f"fastbp.{key}", found
+
+
+autosummary_context = {"internal": {name: ", ".join(sorted(internal_of(cls))) for name, cls in classes()}}
 
 
 def left_out(app, what, name, thing, skip, options) -> bool:

@@ -175,7 +175,7 @@ SECTIONS = {
         activations,
     ),
     "Losses": ("Functions of `fastbp.losses`, and names for `loss=`.", loss_functions),
-    "Optimizers": ("Their names in lower case will do too.", lambda: classes(Optimizer)),
+    "Optimizers": ("They can also be given by name, in lower case.", lambda: classes(Optimizer)),
     "Learning-rate schedules": ("In the place of `lr`.", lambda: classes(Schedule)),
     "Metrics": ("Functions of `fastbp.metrics`, and names for `metrics=`.", lambda: configured(metrics.METRICS)),
     "Initializers": (

@@ -17,10 +17,11 @@ from pathlib import Path
 import pytest
 
 import fastbp as fb
-from fastbp import _engine
+from fastbp import _engine, _lazy
 
 SOURCES = Path(fb.__file__).resolve().parent
 TESTS = Path(__file__).resolve().parent
+ROOT = TESTS.parent
 # Folders and modules from the ground up. A module imports only from its own folder and from lines above it.
 ORDER = """
     errors _typing _optional _lazy
@@ -42,6 +43,7 @@ ORDER = """
     files
     writers
     training
+    exports
     model datasets
     many
     derivatives
@@ -57,7 +59,7 @@ DICTIONARIES = {
     f"{place}.py"
     for place in (
         "writers/activation_formats", "readers/onnx/operators", "readers/fann",
-        "readers/keras/layers", "writers/derivative_steps", "readers/formulas", "losses/loss", "__init__",
+        "readers/keras/layers", "readers/formulas", "losses/loss", "__init__",
     )
 }  # fmt: skip
 OPTIONAL = {"pandas", "tqdm", "sklearn", "matplotlib", "scipy", "torch", "safetensors", "onnx", "keras"}
@@ -221,6 +223,38 @@ def test_public_names() -> None:
         _ = fb.no_such_name
 
 
+# What users import from: these paths stay.
+PATHS = [
+    "activations", "callbacks", "cli", "datasets", "derivatives", "distributed", "functional", "initializers", "layers",
+    "losses", "metrics", "optimizers", "plotting", "river", "schedules", "sklearn", "threads",
+]  # fmt: skip
+
+
+def test_the_modules_that_pages_name_are_public() -> None:
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "docs").rglob("plot_*.py")]
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
+    named = set(re.findall(r"\b(?:fb|fastbp)\.([a-z_]+)", text)) & {parts[0] for parts in PARTS.values()}
+    listed = _lazy.origins((SOURCES / "__init__.pyi").read_text(encoding="utf-8"))
+    assert named <= set(PATHS) == {name for name, module in listed.items() if module == "fastbp"}
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_a_public_module_is_an_attribute_of_the_package(name: str, python) -> None:
+    """After `import fastbp` alone, which has not loaded it; it shows only what is its own."""
+    if name in OPTIONAL | {"river"}:
+        pytest.importorskip(name)
+    code = f"""
+import sys, types, fastbp as fb
+assert "fastbp.{name}" not in sys.modules
+assert fb.{name} is sys.modules["fastbp.{name}"]
+for each in dir(fb.{name}):
+    assert not each.startswith("_"), each
+    assert not isinstance(getattr(fb.{name}, each), types.ModuleType), each
+"""
+    done = python("-c", code)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("folder", sorted(path.parent.name for path in SOURCES.glob("*/__init__.py")))
 def test_folders_give_out_public_names_only(folder: str) -> None:
     """Beside these stand their own modules, which Python puts there, and what an underscore marks."""
@@ -319,7 +353,7 @@ def test_tests_ask_for_what_the_extra_does_not_bring() -> None:
     brought = [*extras["dependencies"], *extras["optional-dependencies"]["test"]]
     known = {re.split(r"[<>=\[; ]", line)[0].replace("-", "_") for line in brought} | set(sys.stdlib_module_names)
     known |= {"sklearn" if name == "scikit_learn" else name for name in known}
-    known |= {path.stem for path in TESTS.rglob("*")} | {"fastbp", "benchmarks"}
+    known |= {path.stem for path in TESTS.rglob("*")} | {"fastbp", "benchmarks", "reliability"}
     for path in sorted(TESTS.rglob("*.py")):
         asked = set(re.findall(r"importorskip\(\s*[\"'](\w+)", path.read_text(encoding="utf-8")))
         for node in ast.walk(tree(path)):

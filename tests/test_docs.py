@@ -1,15 +1,17 @@
 """The pages of docs/: their Python runs, their figures are those that the script draws."""
 
 import importlib.util
+import json
 import re
 import shutil
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 import fastbp as fb
 from fastbp import _engine
-from pages import blocks
+from pages import README, blocks
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
@@ -31,11 +33,43 @@ PLANTED = """<img src="none.png"><img src="https://example.org/a.png" alt="a"><s
 LINK = re.compile(r"!\[[^\]]+\]\(([^)]+)\)")
 
 
-def drawing():
-    spec = importlib.util.spec_from_file_location("draw_figures", DOCS / "draw_figures.py")
+# Pages whose figures of speed and size come from the results of benchmarks.
+NAMES = ("index", "faq", "installation", "numerics", "sklearn", "optimizers")
+MEASURED = [*(DOCS / f"{name}.md" for name in NAMES), README]
+TYPED = re.compile(r"\d[\d.,]*(?: to \d[\d.,]*)? ?(?:us|ms|MB|GB|GFLOP/s|times|passes)\b")
+
+
+def script(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """A script of docs/, which finds those beside it as when it is run."""
+    monkeypatch.syspath_prepend(str(DOCS))
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.mark.parametrize("page", MEASURED, ids=lambda page: page.stem)
+def test_figures_of_benchmarks_are_not_typed(page: Path) -> None:
+    text = re.sub(
+        r"<!-- results: begin -->.*<!-- results: end -->", "", page.read_text(encoding="utf-8"), flags=re.DOTALL
+    )
+    text = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    allowed = {"2 MB"}  # of the wheel, which `make build` holds it to
+    assert set(TYPED.findall(text)) <= allowed
+    assert TYPED.findall("takes 1.4 us, 2 to 16 times as fast") == ["1.4 us", "2 to 16 times"]
+
+
+def test_figures_of_benchmarks_are_filled_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = script("benchmark_figures", monkeypatch)
+    figures = module.figures()
+    named = {name for page in DOCS.glob("*.md") for name in module.PLACE.findall(page.read_text(encoding="utf-8"))}
+    assert named == set(figures)
+    report = json.loads((DOCS.parent / "benchmarks/results/float32.json").read_text(encoding="utf-8"))
+    online = 1e6 * report["threads"]["1"]["online"]["seconds"]["fastbp"]
+    assert module.filled("in {{ online_us }} us, {{ x }}", {**figures, "x": "y"}) == f"in {online:.2g} us, y"
+    with pytest.raises(KeyError, match="surprise"):
+        module.filled("{{ surprise }}", figures)
+    assert module.span([3.04, 1.06, 150.2]) == "1.1 to 150"
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of Keras's, when it saves
@@ -49,9 +83,9 @@ def test_the_code_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest
         exec(compile("\n" * (line - 1) + code, str(page), "exec"), namespace)
 
 
-def test_each_figure_is_shown_and_drawn(tmp_path: Path) -> None:
+def test_each_figure_is_shown_and_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = {name for page in PAGES for name in LINK.findall(page.read_text(encoding="utf-8"))}
-    module = drawing()
+    module = script("draw_figures", monkeypatch)
     names = {*module.FIGURES, *module.PHOTOGRAPHS}
     assert shown == {f"figures/{name}.png" for name in names}
     assert {path.name for path in (DOCS / "figures").iterdir()} == {f"{name}.png" for name in names}
@@ -89,6 +123,22 @@ def test_the_tables_have_every_row(python, tmp_path: Path) -> None:
     } <= names
 
 
+def test_the_table_of_errors_of_activations() -> None:
+    """`python -m reliability.accuracy` has the largest of all instruction sets; here is the one that runs."""
+    from reliability import accuracy
+
+    text = (DOCS / "numerics.md").read_text(encoding="utf-8")
+    stated = {
+        name: [float(cell) for cell in cells.strip(" |").split("|")]
+        for name, cells in re.findall(r"^\| `(\w+)` \|([ \d.|e+-]+)$", text.split("accuracy: begin")[1], re.MULTILINE)
+    }
+    found = accuracy.measured(list(_engine.ACTIVATIONS))
+    assert list(stated) == list(found)
+    for name, errors in found.items():
+        assert all(error <= bound for error, bound in zip(errors, stated[name], strict=True)), (name, errors)
+        assert max(stated[name]) < 6, name
+
+
 def test_the_table_of_gates_names_what_exists() -> None:
     text = (DOCS / "backpropagation.md").read_text(encoding="utf-8")
     for name in re.findall(r"`fb\.(\w+)", text):
@@ -113,7 +163,33 @@ def test_the_page_on_training_names_every_initializer_and_metric() -> None:
     assert set(fb.metrics.METRICS) <= named[1]
 
 
-@pytest.mark.skipif(not any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), reason="no Chromium")
+def test_each_optional_package_is_named_in_the_installation() -> None:
+    sources = (DOCS.parent / "src" / "fastbp").rglob("*.py")
+    asked = {name for path in sources for name in re.findall(r'package\("(\w+)', path.read_text(encoding="utf-8"))}
+    table = (DOCS / "installation.md").read_text(encoding="utf-8").partition("## Optional packages")[2]
+    shown = {"sklearn": "scikit-learn", "torch": "PyTorch"}
+    assert len(asked) > 10
+    assert {name for name in asked if not re.search(rf"\b{shown.get(name, name)}\b", table)} == set()
+
+
+CHROMIUM = pytest.mark.skipif(
+    not any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), reason="no Chromium"
+)
+
+
+@CHROMIUM
+def test_searches_that_lead_elsewhere_are_named(python, tmp_path: Path) -> None:
+    items = "".join(f"<li><a href='{page}.html#a'>a</a></li>" for page in ("how_to", "faq", "x", "y", "z", "tapes"))
+    found = f"<p class='search-summary'>6 found</p><ul class='search'>{items}</ul>"
+    (tmp_path / "search.html").write_text(f"<!doctype html><title>a</title><div id='search-results'>{found}</div>")
+    done = python(str(DOCS / "search_site.py"), str(tmp_path))
+    assert done.returncode == 1
+    assert "'recurrent' does not lead to tapes: how_to, faq, x, y, z\n" in done.stdout
+    assert "GPU" not in done.stdout
+    assert "overfitting" not in done.stdout
+
+
+@CHROMIUM
 def test_the_browser_sees_what_is_wrong_with_a_page(python, tmp_path: Path) -> None:
     good, bad = tmp_path / "good", tmp_path / "bad"
     for folder, body in (
@@ -135,10 +211,8 @@ def test_the_browser_sees_what_is_wrong_with_a_page(python, tmp_path: Path) -> N
         assert words in done.stdout
 
 
-def test_every_public_name_has_a_group_in_the_reference() -> None:
-    spec = importlib.util.spec_from_file_location("build_site", DOCS / "build_site.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+def test_every_public_name_has_a_group_in_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = script("build_site", monkeypatch)
     listed = set(re.findall(r"^   fastbp\.(\w+)$", module.reference(), re.MULTILINE))
     estimators = {"MLPClassifier", "MLPRegressor"}  # which `from fastbp import *` leaves out
     assert listed - estimators == set(fb.__all__) - {"__version__"} - set(module.MODULES)

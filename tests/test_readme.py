@@ -15,7 +15,7 @@ NEEDS = {
     "fastbp.distributed.groups": "torch",
     "fastbp.river": "river",
     "fastbp.river.estimators": "river",
-    "fastbp.model": "onnx",
+    "fastbp.exports": "onnx",
     "fastbp.readers.onnx.reader": "onnx",
 }  # what a module's examples use
 

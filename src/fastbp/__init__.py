@@ -4,7 +4,8 @@ from fastbp import _engine as _engine  # at once: an instruction set that is mis
 from fastbp._lazy import attach as _attach
 
 _load, _, _names = _attach(__name__, __file__)
-__all__ = ["__version__", *(name for name in _names if not name.startswith("MLP"))]  # `import *` needs no scikit-learn
+_BESIDE = {"MLPClassifier", "MLPRegressor", "cli", "river", "sklearn"}  # not in `import *`, which needs only NumPy
+__all__ = ["__version__", *(name for name in _names if name not in _BESIDE)]
 
 
 def __getattr__(name):

@@ -2,14 +2,22 @@
 
 from fastbp import (
     activations as activations,
+    callbacks as callbacks,
+    cli as cli,
     datasets as datasets,
+    derivatives as derivatives,
     distributed as distributed,
     functional as functional,
     initializers as initializers,
+    layers as layers,
     losses as losses,
     metrics as metrics,
+    optimizers as optimizers,
     plotting as plotting,
+    river as river,
     schedules as schedules,
+    sklearn as sklearn,
+    threads as threads,
 )
 from fastbp.activations import (
     celu as celu,

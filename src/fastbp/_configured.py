@@ -85,7 +85,18 @@ class Described:
 
     @classmethod
     def from_config(cls, config: dict) -> Any:
-        """The thing that `config()` describes."""
+        """The thing that `config()` describes.
+
+        Parameters
+        ----------
+        config : dict
+            As returned by `config`.
+
+        Returns
+        -------
+        object
+            Of the class, or the function, that it names.
+        """
         return cls.classes.from_config(config)
 
 

@@ -39,6 +39,15 @@ class ActivationFunction:
     parameters : tuple of float
         The values of its parameters.
 
+    Raises
+    ------
+    ValueError
+        If no activation has the name, or the parameters do not fit it.
+
+    See Also
+    --------
+    fastbp.Activation : The function as a layer.
+
     Examples
     --------
     >>> f = ActivationFunction("leaky_relu", 0.1)
@@ -74,7 +83,20 @@ class ActivationFunction:
         return self.name if self.parameters == own else f"{self.name}({', '.join(f'{p:g}' for p in self.parameters)})"
 
     def __call__(self, Z: ArrayLike, *, out: np.ndarray | None = None) -> np.ndarray:
-        """Compute f(Z), as `functional.activation_forward` does."""
+        """Compute f(Z), as `functional.activation_forward` does.
+
+        Parameters
+        ----------
+        Z : array of shape (rows, width)
+            The pre-activations.
+        out : ndarray of Z's shape, optional
+            Where to store the result; a new array if not given.
+
+        Returns
+        -------
+        ndarray of shape (rows, width)
+            Y.
+        """
         Y = self.compiled.forward(Z, out)
         if Y is None:
             Z = checks.as_floats(Z, "Z")
@@ -82,7 +104,24 @@ class ActivationFunction:
         return Y
 
     def vjp(self, dY: ArrayLike, Z: ArrayLike, Y: ArrayLike, *, out: np.ndarray | None = None) -> np.ndarray:
-        """Compute dZ = dY f'(Z) for Y = f(Z), as `functional.activation_backward` does."""
+        """Compute dZ = dY f'(Z) for Y = f(Z), as `functional.activation_backward` does.
+
+        Parameters
+        ----------
+        dY : array of shape (rows, width)
+            Gradient of the loss with respect to Y.
+        Z : array of shape (rows, width)
+            The pre-activations.
+        Y : array of shape (rows, width)
+            The result of f(Z).
+        out : ndarray of Z's shape, optional
+            Where to store the result; a new array if not given.
+
+        Returns
+        -------
+        ndarray of shape (rows, width)
+            Gradient of the loss with respect to Z.
+        """
         dZ = self.compiled.backward(dY, Z, Y, out)
         if dZ is None:
             Z = checks.as_floats(Z, "Z")
@@ -106,6 +145,27 @@ class ActivationFunction:
 
 def resolve(activation: str | ActivationFunction, alpha: float | list[float] | None = None) -> ActivationFunction:
     """The activation from a name, with its parameter or a list of them as alpha, or the function itself.
+
+    Parameters
+    ----------
+    activation : str or ActivationFunction
+        A name or synonym, or the function itself.
+    alpha : float or list of float, optional
+        Its parameter, or all of them in order; its defaults if not given.
+
+    Returns
+    -------
+    ActivationFunction
+        What `activation` arguments everywhere become.
+
+    Raises
+    ------
+    ValueError
+        If no activation has the name, or it has other parameters.
+
+    See Also
+    --------
+    ActivationFunction : What it returns.
 
     Examples
     --------
@@ -162,15 +222,28 @@ def _maker(row):
         return ActivationFunction(row.name, *bound.args)
 
     listed = "".join(f"{p.name} : float, default={p.value!r}\n    In the formula above.\n" for p in row.parameters)
+    siblings = ", ".join(f"fastbp.activations.{name}" for name in _siblings_of(row))
     make.__name__ = make.__qualname__ = row.name
     make.__signature__ = signature
     make.__doc__ = (
         f"The activation function f(z) = {row.formula}.\n"
         + (f"\nParameters\n----------\n{listed}" if listed else "")
         + "\nReturns\n-------\nActivationFunction\n    For `Dense(activation=...)`, or to be called on an array.\n"
+        + "\nSee Also\n--------\nfastbp.Activation : The function as a layer.\n"
+        + (f"{siblings} : Similar functions.\n" if siblings else "")
         + f"\nExamples\n--------\n>>> {row.name}()\n{ActivationFunction(row.name)!r}\n"
     )
     return make
+
+
+def _siblings_of(row):
+    """Entries with a word in their name that ends as one of its own does: tanh and hard_tanh, elu and celu."""
+    words = row.name.split("_")
+    return [
+        name
+        for name in ACTIVATIONS
+        if name != row.name and any(u.endswith(v) or v.endswith(u) for u in words for v in name.split("_"))
+    ]
 
 
 if TYPE_CHECKING:

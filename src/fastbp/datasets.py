@@ -11,6 +11,8 @@ import numpy as np
 
 from fastbp.errors import ModelFormatError
 
+__all__ = ["digits", "read_fann"]
+
 FILE = os.path.join(os.path.dirname(__file__), "digits.npz")
 DIGITS_LEVELS = 16  # a pixel counts the ink in a block of 4 x 4
 
@@ -39,6 +41,10 @@ def digits(dtype: "np.typing.DTypeLike" = "float32") -> tuple[np.ndarray, np.nda
     ------
     TypeError
         `dtype` is not a floating dtype.
+
+    See Also
+    --------
+    read_fann : Data in files of FANN.
 
     Examples
     --------
@@ -78,6 +84,11 @@ def read_fann(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
     ModelFormatError
         The file is damaged or no such file.
 
+    See Also
+    --------
+    digits : Data that the package includes.
+    fastbp.from_fann : Reads FANN's networks.
+
     Examples
     --------
     >>> import pathlib, tempfile
@@ -102,3 +113,7 @@ def read_fann(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
     except ValueError as error:
         raise ModelFormatError(f"{where}: {error}") from None
     return numbers[:, :inputs].copy(), numbers[:, inputs:].copy()
+
+
+def __dir__():
+    return __all__

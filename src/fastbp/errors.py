@@ -8,6 +8,10 @@ base class, which nothing would use.
 class ModelFormatError(ValueError):
     """A model file or a configuration is damaged or invalid.
 
+    See Also
+    --------
+    load : Reads a model file.
+
     Examples
     --------
     >>> from fastbp import Model
@@ -21,6 +25,10 @@ class ModelFormatError(ValueError):
 
 class DivergenceError(FloatingPointError, ValueError):
     """The loss or an update is no longer finite; the parameters are the last finite ones.
+
+    See Also
+    --------
+    Trainer.fit, minimize : Raise it.
 
     Examples
     --------

@@ -11,6 +11,8 @@ from fastbp._typing import ArrayLike
 from fastbp.activations import ActivationFunction
 from fastbp.inputs import checks
 
+__all__ = ["activation_backward", "activation_forward", "dense_backward", "dense_forward"]
+
 _kernels = _engine.functional
 _SEEN: dict[str, ActivationFunction] = {}  # by name; a lookup takes as long as a small call
 
@@ -40,6 +42,12 @@ def dense_forward(
     Returns
     -------
     ndarray of shape (rows, outputs)
+        Y.
+
+    See Also
+    --------
+    dense_backward : Its gradients.
+    fastbp.Dense : The layer.
 
     Examples
     --------
@@ -81,8 +89,15 @@ def dense_backward(
     Returns
     -------
     dX : ndarray of shape (rows, inputs)
+        Gradient of the loss with respect to X.
     dW : ndarray of shape (inputs, outputs)
+        With respect to W, summed over the rows.
     db : ndarray of shape (outputs,)
+        With respect to b, summed over the rows.
+
+    See Also
+    --------
+    dense_forward : What it differentiates.
 
     Examples
     --------
@@ -119,6 +134,12 @@ def activation_forward(
     Returns
     -------
     ndarray of shape (rows, width)
+        Y; `out` if it was given.
+
+    See Also
+    --------
+    activation_backward : Its gradient.
+    fastbp.Activation : The layer.
 
     Examples
     --------
@@ -159,6 +180,11 @@ def activation_backward(
     Returns
     -------
     ndarray of shape (rows, width)
+        The gradient dZ; `out` if it was given.
+
+    See Also
+    --------
+    activation_forward : What it differentiates.
 
     Examples
     --------
@@ -188,3 +214,7 @@ def _function(activation, alpha):
     if alpha is None and type(activation) is str:
         _SEEN[activation] = function
     return function
+
+
+def __dir__():
+    return __all__

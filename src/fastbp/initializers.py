@@ -25,6 +25,10 @@ INITIALIZERS = Registry("initializer", "initializer")
 class Initializer(Configured):
     """An initializer: called with a shape and a generator it draws values; called with settings it returns a copy.
 
+    See Also
+    --------
+    fastbp.Dense : Takes one as `weights`.
+
     Examples
     --------
     >>> narrow = truncated_normal(std=0.02)
@@ -43,7 +47,20 @@ class Initializer(Configured):
     def __call__(self, *values: float | str, **settings: float | str) -> "Initializer": ...
 
     def __call__(self, *arguments: Any, **settings: Any) -> "np.ndarray | Initializer":
-        """Draw initial values, or return the initializer with these settings."""
+        """Draw initial values, or return the initializer with these settings.
+
+        Parameters
+        ----------
+        *arguments : tuple and Generator, or float or str
+            The shape of the array and a NumPy generator; or settings in order.
+        **settings : float or str
+            Settings by name.
+
+        Returns
+        -------
+        ndarray or Initializer
+            Values in float64, or a copy with these settings.
+        """
         if len(arguments) == 2 and isinstance(arguments[1], np.random.Generator) and not settings:
             return self.function(*arguments, **self.settings)
         return self.configured(*arguments, **settings)
@@ -210,6 +227,27 @@ def sparse(shape, rng, *, sparsity=0.9, std=0.01):
 def resolve(start: str | Draw | ArrayLike, what: str = "initializer") -> Draw:
     """The initializer from a name, a function, or an array (or number) of initial values.
 
+    Parameters
+    ----------
+    start : str, function or array
+        A name, a function (shape, rng) -> array, or the values themselves.
+    what : str, default="initializer"
+        What error messages call it.
+
+    Returns
+    -------
+    function
+        From (shape, rng) to the initial values.
+
+    Raises
+    ------
+    ValueError
+        If no initializer has the name.
+
+    See Also
+    --------
+    Initializer : What a name stands for.
+
     Examples
     --------
     >>> resolve("ones")((2, 3), np.random.default_rng(0))
@@ -237,3 +275,7 @@ def _uniform(shape, rng, variance):
 
 def _normal(shape, rng, variance):
     return rng.normal(0.0, np.sqrt(variance), shape)
+
+
+def __dir__():
+    return sorted({"Initializer", "resolve", *INITIALIZERS})

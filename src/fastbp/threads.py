@@ -11,6 +11,8 @@ import sys
 from fastbp._engine import threads as engine
 from fastbp.inputs import checks
 
+__all__ = ["get_num_threads", "register_threadpoolctl", "set_num_threads"]
+
 VARIABLES = ("FASTBP_NUM_THREADS", "OMP_NUM_THREADS")
 CGROUP = "/sys/fs/cgroup"
 
@@ -27,6 +29,7 @@ def get_num_threads() -> int:
     Returns
     -------
     int
+        The number of threads, from 1.
 
     Raises
     ------
@@ -176,3 +179,7 @@ def _words(*path):
             return file.read().split()
     except OSError:
         return []
+
+
+def __dir__():
+    return __all__

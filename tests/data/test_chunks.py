@@ -1,5 +1,6 @@
 """Data larger than memory: windows from files, outputs as they are asked for."""
 
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,44 @@ def test_parquet(tmp_path: Path) -> None:
     np.testing.assert_array_equal(some[0][:, 0], X[:32, 3])
     with pytest.raises(ValueError, match="unknown column 'z'"):
         fb.Chunks.parquet(tmp_path / "t.parquet", "z")
+
+
+def test_types_and_nulls_of_parquet(tmp_path: Path) -> None:
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    numbers = {
+        "int8": pyarrow.array([3, -4, 5, 6, 7], pyarrow.int8()),
+        "float16": pyarrow.array(np.array([0.5, 1, -2, 8, 0.25], np.float16)),
+        "flag": pyarrow.array([True, False, True, True, False]),
+        "holes": pyarrow.array([1.5, None, 2.5, None, 3.5]),
+        "int_holes": pyarrow.array([1, 2, None, 4, 5]),
+        "word": pyarrow.array(["a", "b", "a", "a", "b"]),
+    }
+    parquet.write_table(pyarrow.table(numbers), tmp_path / "t.parquet", row_group_size=2)
+    given = {"columns": ["int8", "float16", "flag", "holes"], "batch_size": 5, "shuffle": False}
+    for target in ("int_holes", "word", "int8"):
+        ((X, y),) = fb.Chunks.parquet(tmp_path / "t.parquet", target, **given)
+        wanted = [[3, 0.5, 1, 1.5], [-4, 1, 0, np.nan], [5, -2, 1, 2.5], [6, 8, 1, np.nan], [7, 0.25, 0, 3.5]]
+        np.testing.assert_array_equal(X, wanted)
+        np.testing.assert_array_equal(y, numbers[target].to_numpy(zero_copy_only=False))
+
+
+def test_one_window_at_a_time() -> None:
+    class Watched:
+        shape, dtype = (ROWS, INPUTS), np.dtype("f8")
+
+        def __init__(self) -> None:
+            self.read: list[weakref.ref] = []
+
+        def __getitem__(self, rows: slice) -> np.ndarray:
+            assert all(window() is None for window in self.read)
+            window = np.zeros((len(range(*rows.indices(ROWS))), INPUTS))
+            self.read.append(weakref.ref(window))
+            return window
+
+    watched = Watched()
+    for _, _ in fb.Chunks(watched, data()[1], batch_size=8, window=11):
+        pass
+    assert len(watched.read) == 5
 
 
 def test_refusals() -> None:

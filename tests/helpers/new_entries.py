@@ -31,7 +31,15 @@ cdef void wide_softsign_curvature(operand Z, operand Y, operand dY, real* dZ, Py
         s = <real> 1 - <real> 0.5 * absolute(Y[i])
         dZ[i] = dY[i] * ((<real> -4 if Y[i] > 0 else <real> 4) * s * s * s)
 
-activation(b"wide_softsign", b"2 z / (1 + |z|)", wide_softsign_value, wide_softsign_vjp, wide_softsign_curvature)
+cdef void wide_softsign_higher(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha, double beta,
+                               int order) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(whole(n)):
+        dZ[i] = dY[i] * (<real> 2 * reciprocal_order(<real> 1 - <real> 0.5 * absolute(Y[i]), Y[i] > 0, order))
+
+cdef Activation* wide_softsign_entry = activation(
+    b"wide_softsign", b"2 z / (1 + |z|)", wide_softsign_value, wide_softsign_vjp, wide_softsign_curvature)
+wide_softsign_entry.higher = <HigherKernel> wide_softsign_higher
 
 
 cdef void wrong_softsign_vjp(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha,
@@ -41,7 +49,9 @@ cdef void wrong_softsign_vjp(operand Z, operand Y, operand dY, real* dZ, Py_ssiz
     for i in range(whole(n)):
         dZ[i] *= <real> 1.001
 
-activation(b"wrong_softsign", b"2 z / (1 + |z|)", wide_softsign_value, wrong_softsign_vjp, wide_softsign_curvature)
+cdef Activation* wrong_softsign_entry = activation(
+    b"wrong_softsign", b"2 z / (1 + |z|)", wide_softsign_value, wrong_softsign_vjp, wide_softsign_curvature)
+wrong_softsign_entry.higher = <HigherKernel> wide_softsign_higher
 
 
 """,
@@ -62,6 +72,7 @@ activation(b"wrong_softsign", b"2 z / (1 + |z|)", wide_softsign_value, wrong_sof
         torch=_formula(lambda torch, X, a, b: 2 * torch.nn.functional.softsign(X)),
         onnx=lambda X, a, b: X * 2.0 / (X.op("Abs") + 1.0),
         c="2 * z / (1 + F(fabs)(z))",
+        slope=lambda g, Z, Y, a, b: _reciprocal_slope(g, Z, 2.0),
     ),
 """
                 for name in ("wide", "wrong")

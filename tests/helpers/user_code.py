@@ -193,3 +193,9 @@ def equation() -> fb.Model:
     forces = -fb.grad(u, x, mode="reverse")
     more = [fb.laplacian(u, x), fb.hess(u, x), fb.jac(forces, x), fb.logdet(forces, x), fb.directional(u, x, forces)]
     return fb.Model(x, [fb.diff(ux, x[:, 1]) + u * ux, *more], dtype="float64", seed=0)
+
+
+def modules(layer: fb.layers.Layer, optimizer: fb.optimizers.Optimizer, node: fb.layers.Node) -> None:
+    show(fb.layers.Dense(3), fb.optimizers.SGD(), fb.callbacks.EarlyStopping(), fb.derivatives.jacobian)
+    show(fb.sklearn.NetworkClassifier, fb.river.Classifier, fb.threads.get_num_threads(), fb.cli.main(["info"]))
+    show(layer.trainable, optimizer.lr, node.width)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import fastbp as fb
+from fastbp.many import jobs
 from fastbp.many.memory_maps import opened, packed
 from nets import small_data, small_net
 
@@ -67,6 +68,18 @@ def test_the_bits_are_those_of_fits_one_by_one(threads: int | None, dtype: np.dt
     other = some_nets(dtype.name)
     other[3].params[0] *= 1.001
     assert not same(other, many(other, threads=threads), alone(dtype.name))
+
+
+def test_a_large_net_gets_its_trainer_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    trainer = jobs.Trainer
+    monkeypatch.setattr(jobs, "Trainer", lambda net, **recipe: made.append(net) or trainer(net, **recipe))
+    nets = some_nets()
+    monkeypatch.setattr(jobs, "SMALL", nets[2].params.size)
+    assert same(nets, many(nets, threads=1), alone())
+    large = [net for net in nets if net.params.size > nets[2].params.size]
+    assert 0 < len(large) < len(nets)
+    assert made == [*nets, *large]
 
 
 def loky():

@@ -1,5 +1,7 @@
 """Trainers: the bits of single trainers, parameters in one live block."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -27,6 +29,32 @@ def test_the_bits_of_single_trainers(threads: int | None, dtype: np.dtype) -> No
         np.testing.assert_array_equal(many.params[k], one.net.params)
         np.testing.assert_array_equal(many.predict(X)[k], one.net.predict(X[k]))
         np.testing.assert_array_equal(many.predict(X[1])[k], one.net.predict(X[1]))
+
+
+def squares(Y: np.ndarray, t: np.ndarray) -> tuple[float, np.ndarray]:
+    return ((Y - t) ** 2).mean(), 2 * (Y - t) / Y.size
+
+
+@pytest.mark.parametrize("loss", ["mse", squares, ["mse", squares, fb.losses.Huber(delta=0.5)]])
+def test_what_the_engine_does_not_take_as_it_is(loss: Any) -> None:
+    many = fb.Trainers(population("float32"), loss, fb.Adam(0.01))
+    losses = loss if isinstance(loss, list) else [loss] * 3
+    single = [fb.Trainer(net, one, fb.Adam(0.01)) for net, one in zip(population("float32"), losses, strict=True)]
+    for _ in range(3):  # float64 to float32, and not contiguous
+        assert many.step(X[..., ::-1], Y).tolist() == [
+            one.step(x[:, ::-1], y) for one, x, y in zip(single, X, Y, strict=True)
+        ]
+        assert many.step(X[0], Y[0]).tolist() == [one.step(X[0], Y[0]) for one in single]
+    labels = RNG.integers(0, 3, (3, 6))
+    many = fb.Trainers(population(), "cross_entropy", fb.SGD(0.1))
+    single = [fb.Trainer(net, "cross_entropy", fb.SGD(0.1)) for net in population()]
+    for given in (labels, labels.astype(np.int8)):
+        assert many.step(X, given).tolist() == [one.step(x, t) for one, x, t in zip(single, X, given, strict=True)]
+    labels[2, 1] = 3
+    before = many.params.copy()
+    with pytest.raises(ValueError, match="3"):
+        many.step(X, labels)
+    np.testing.assert_array_equal(many.params, before)
 
 
 def test_the_block_is_live() -> None:

@@ -211,7 +211,68 @@ def test_what_has_no_counterpart_is_named() -> None:
         fb.from_keras(3)
 
 
-WHOLE = ("test_a_stack", "test_a_graph", "test_a_model_in_a_model", "test_standardised_inputs")
+def penalized():
+    """A model with penalties of all kinds that Keras has for a kernel."""
+    penalties = keras.regularizers
+    first = layers.Dense(5, "tanh", kernel_regularizer=penalties.L2(0.03), name="first")
+    last = layers.Dense(2, kernel_regularizer=penalties.L1L2(0.02, 0.04), name="last")
+    plain = layers.Dense(3, kernel_regularizer=penalties.L1(0.01), bias_regularizer="l2", name="plain")
+    return unsettled(keras.Sequential([keras.Input((4,)), first, plain, last]))
+
+
+def test_an_l2_penalty_is_weight_decay(tmp_path) -> None:
+    model = penalized()
+    model.save(tmp_path / "net.keras")
+    x = keras.Input((2,))
+    table = keras.Model(x, layers.Flatten()(layers.Embedding(7, 3, embeddings_regularizer="l2")(x)))
+
+    class L2(keras.regularizers.Regularizer):  # of a user, and whatever it computes
+        l2 = 5.0
+
+        def __call__(self, w):
+            return 0.0 * keras.ops.sum(w)
+
+        def get_config(self):
+            return {}
+
+    own = keras.Sequential([keras.Input((4,)), layers.Dense(3, kernel_regularizer=L2())])
+    for net in (fb.from_keras(model), fb.from_keras(tmp_path / "net.keras")):
+        assert [layer.decay for layer in net.layers] == [0.06, None, 0.08]
+    assert fb.from_keras(table).layers[0].decay == 0.02
+    assert fb.from_keras(own).layers[0].decay is None
+
+
+def test_steps_with_an_l2_penalty() -> None:
+    """Those of Keras, by an optimizer of coupled decay; L1 and biases are penalized by groups of the optimizer."""
+    if keras.backend.backend() == "numpy":
+        pytest.skip("Keras does not train by its NumPy backend")
+    model = penalized()
+    groups = {"plain.W": {"l1": 0.01}, "plain.b": {"weight_decay": 0.02}, "last.W": {"l1": 0.02}}
+    for ours, theirs in (
+        (lambda **settings: fb.SGD(lr=0.1, **settings), keras.optimizers.SGD(0.1)),
+        (lambda **settings: fb.Adam(lr=0.01, eps=1e-7, eps_hat=True, **settings), keras.optimizers.Adam(0.01)),
+    ):
+        net, plain = fb.from_keras(model), fb.from_keras(model)
+        rng = np.random.default_rng(1)
+        X, T = rng.normal(size=(8, 4)).astype(np.float32), rng.normal(size=(8, 2)).astype(np.float32)
+        model.compile(optimizer=theirs, loss="mse")
+        trainers = [fb.Trainer(net, "mse", ours(groups=groups)), fb.Trainer(plain, "mse", ours())]
+        for _ in range(20):
+            model.train_on_batch(X, T)
+            for trainer in trainers:
+                trainer.step(X, T)
+        wanted = np.concatenate([np.ravel(value) for value in model.get_weights()])
+        np.testing.assert_allclose(net.params, wanted, rtol=1e-4, atol=2e-6)
+        assert np.abs(plain.params - wanted).max() > 1e-3  # of the same steps without the groups
+
+
+WHOLE = (
+    "test_a_stack",
+    "test_a_graph",
+    "test_a_model_in_a_model",
+    "test_standardised_inputs",
+    "test_steps_with_an_l2_penalty",
+)
 
 
 @pytest.mark.parametrize("backend", ["torch", "jax"])

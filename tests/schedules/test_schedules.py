@@ -2,12 +2,14 @@
 
 import itertools
 import pickle
+import warnings
 
 import numpy as np
 import pytest
 
 import fastbp as fb
 from fastbp import schedules as s
+from fastbp.schedules.schedule import SYNONYMS
 from rates import SCHEDULES, T, assert_rates, wanted
 
 torch = pytest.importorskip("torch")
@@ -201,6 +203,31 @@ def slices(trainer: fb.Trainer) -> None:
         trainer.fit(*DATA, epochs=1, batch_size=6, callbacks=[watch])
 
 
+def compiled(trainer: fb.Trainer) -> None:
+    step = trainer.compiled(rows=len(DATA[0]))
+    for _ in range(8):
+        step(*DATA)
+
+
+def halves(trainer: fb.Trainer) -> None:
+    for _ in range(8):
+        trainer.gradients(*DATA)
+        trainer.update()
+
+
+def samples(trainer: fb.Trainer) -> None:
+    for row, target in zip(DATA[0][:8], DATA[1][:8], strict=True):
+        trainer.learn_one(dict(enumerate(row.tolist())), target)
+
+
+def row_sets(trainer: fb.Trainer) -> None:
+    """Of which each step takes a batch."""
+    X, y = DATA
+    name = trainer.net.outputs[0].name
+    for _ in range(8):
+        trainer.fit({"one": (X[:5], {name: y[:5]}), "two": (X[5:9], {name: y[5:9]})}, epochs=1, batch_size=9)
+
+
 def by_hand(trainer: fb.Trainer) -> None:
     for _ in range(8):
         trainer.optimizer.step(trainer.net)
@@ -213,6 +240,10 @@ WAYS = {
     "fit by batches": slices,
     "streams": lambda trainer: trainer.fit([(DATA[0][:6], DATA[1][:6])] * 4, epochs=2),
     "loops by hand": by_hand,
+    "compiled steps": compiled,
+    "steps in halves": halves,
+    "samples": samples,
+    "row sets": row_sets,
 }
 
 
@@ -220,6 +251,8 @@ WAYS = {
 @pytest.mark.parametrize("accumulate", [1, 2])
 @pytest.mark.parametrize("way", WAYS)
 def test_a_function_is_called_once_a_step(way: str, accumulate: int, loss, kept, counts) -> None:
+    if loss is squares and way in ("compiled steps", "row sets", "samples"):
+        pytest.skip("wants a loss of fastbp's own")
     trainer = fb.Trainer(net_of(), loss, fb.SGD(lr=kept, accumulate=accumulate))
     WAYS[way](trainer)
     assert trainer.chain.t == 8
@@ -234,3 +267,73 @@ def test_a_function_of_the_epoch_is_called_once_an_epoch(loss, kept, counts) -> 
     assert counts == [0, 1, 2]
     steps(trainer)
     assert counts == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("name", sorted(SYNONYMS))
+def test_names_of_other_libraries(name: str) -> None:
+    """Each is a class of PyTorch's or Keras's, whose rates another test compares."""
+    keras = pytest.importorskip("keras").optimizers.schedules
+    assert hasattr(T, name) or hasattr(keras, name) or name in ("CosineAnnealing", "reduce_on_plateau")
+    kind = s.Schedule.classes.named(name)
+    theirs = {type(ours).__name__: ours for ours, _ in SCHEDULES.values()}.get(kind.__name__, s.OnPlateau(0.3))
+    config = theirs.config()
+    if kind is not s.Function:  # which a file only names
+        again = s.Schedule.from_config({**config, "schedule": name})
+        assert type(again) is kind
+        assert again.config() == config
+    with pytest.raises(TypeError, match=rf"got the name '{name}': fastbp.schedules.{kind.__name__}\(.*\) makes one"):
+        fb.Adam(lr=name)
+
+
+def test_a_name_that_no_schedule_has() -> None:
+    with pytest.raises(TypeError, match=r"^lr must be a number, got 'surprise'$"):
+        fb.Adam(lr="surprise")
+
+
+def test_schedules_of_keras_are_written_like_this() -> None:
+    """The table in docs/optimizers.md; Keras's cosine and restarts stay at the end where PyTorch's and ours go on."""
+    keras = pytest.importorskip("keras").optimizers.schedules
+    warm = s.WarmUp(s.Cosine(0.3, 17, 0.3 * 0.1), 5, 0.0)
+    pairs = [
+        (s.Exponential(0.3, 0.9 ** (1 / 7)), keras.ExponentialDecay(0.3, 7, 0.9), 60),
+        (s.Step(0.3, 7, 0.9), keras.ExponentialDecay(0.3, 7, 0.9, staircase=True), 60),
+        (s.Polynomial(0.3, 41, 1.7), keras.PolynomialDecay(0.3, 41, 0.0, 1.7), 60),
+        (s.Cosine(0.3, 17, 0.3 * 0.1), keras.CosineDecay(0.3, 17, 0.1), 18),
+        (warm, keras.CosineDecay(0.0, 17, 0.1, warmup_target=0.3, warmup_steps=5), 23),
+        (s.CosineRestarts(0.3, 7, 2, 0.3 * 0.1), keras.CosineDecayRestarts(0.3, 7, 2.0, 1.0, 0.1), 7 + 14 + 28),
+        (s.Piecewise([0.3, 0.5, 0.1], [4, 9]), keras.PiecewiseConstantDecay([3, 8], [0.3, 0.5, 0.1]), 60),
+        (lambda t: 0.3 / (1 + 0.5 * t / 7), keras.InverseTimeDecay(0.3, 7, 0.5), 60),
+    ]
+    for ours, theirs, count in pairs:
+        rates = [float(np.asarray(theirs(t))) for t in range(count)]
+        np.testing.assert_allclose([ours(t) for t in range(count)], rates, rtol=1e-5, err_msg=repr(ours))
+        assert len(set(np.round(rates, 9))) > 2
+
+
+QUICK = {"hidden_layer_sizes": (3,), "batch_size": 6, "max_iter": 2, "n_iter_no_change": 9}
+ESTIMATORS = {
+    "own": lambda lr: fb.MLPRegressor(optimizer=fb.SGD(lr=lr), solver="sgd", **QUICK),
+    "network": lambda lr: fb.sklearn.NetworkRegressor(
+        lambda inputs, outputs: net_of(), optimizer=fb.SGD(lr=lr), epochs=2, batch_size=6
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ESTIMATORS)
+def test_a_function_is_called_once_a_step_by_estimators(kind: str, kept, counts) -> None:
+    """Each copy of an optimizer asks for its first rate when it is made."""
+    pytest.importorskip("sklearn")
+    est = ESTIMATORS[kind](kept)
+    with warnings.catch_warnings(action="ignore"):  # two epochs are few
+        est.fit(*DATA)
+    copies = counts.count(0)
+    assert counts == [*[0] * copies, *range(1, 8)]
+    assert copies <= 3
+
+
+def test_a_function_is_called_once_a_step_by_models_for_river(kept, counts) -> None:
+    pytest.importorskip("river")
+    model = fb.river.Regressor(hidden=[3], optimizer=fb.SGD(lr=kept))
+    for row, (target, _) in zip(DATA[0][:8], DATA[1][:8], strict=True):
+        model.learn_one(dict(enumerate(row.tolist())), target)
+    assert counts == [0, *range(8)]

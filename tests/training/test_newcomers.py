@@ -170,10 +170,37 @@ def test_every_table_knows_names_from_elsewhere(table: str, name: str, ours: str
 
 
 def test_every_synonym_names_something_of_ours() -> None:
-    for kind in (fb.losses.Loss.classes, fb.metrics.metric.METRICS):
+    constraint = fb.layers.constraints.Constraint.classes
+    for kind in (fb.losses.Loss.classes, fb.metrics.metric.METRICS, fb.schedules.Schedule.classes, constraint):
         for name, ours in kind.synonyms.items():
             assert ours in kind, name
             assert name not in kind, name
+
+
+def test_constraints_and_methods_by_their_names_elsewhere() -> None:
+    assert {fb.Dense(2, constraint=name).constraint for name in ("non_neg", "NonNeg")} == {fb.NonNegative()}
+    pytest.importorskip("scipy")
+    X = np.random.default_rng(0).normal(size=(20, 3))
+    found = {}
+    for name in (
+        "l-bfgs",
+        "L-BFGS-B",
+        "lbfgs",
+        "lm",
+        "LM",
+        "levenberg_marquardt",
+        "cg",
+        "CG",
+        "Newton-CG",
+        "newton_cg",
+    ):
+        net = fb.Sequential(fb.Input(3), fb.Dense(5, "tanh"), fb.Dense(2), dtype="float64", seed=0)
+        found[name] = fb.minimize(net, X, X[:, :2] ** 2, method=name, max_iter=4).history
+    assert found["L-BFGS-B"] == found["lbfgs"] == found["l-bfgs"] != found["lm"]
+    assert found["LM"] == found["levenberg_marquardt"] == found["lm"] != found["cg"]
+    assert found["CG"] == found["cg"] != found["newton_cg"] == found["Newton-CG"]
+    with pytest.raises(ValueError, match="unknown method 'nelder-mead'; known: bfgs, cg, l-bfgs, lm, newton-cg"):
+        fb.minimize(net, X, X[:, :2], method="nelder-mead")
 
 
 def test_weights_of_a_layer_are_its_parameters(X) -> None:

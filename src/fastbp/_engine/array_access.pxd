@@ -53,7 +53,7 @@ cdef inline char* data_of(array) noexcept:
 
 
 cdef inline bint is_rows(array, Py_ssize_t width, int number) noexcept:
-    """Whether a plain array has rows, of so many numbers of a type."""
+    """Whether a plain array has rows, each of a number of elements of a type."""
     return (ndim_of(array) == 2 and length_of(array, 0) > 0 and length_of(array, 1) == width
             and number_of(array) == number)
 

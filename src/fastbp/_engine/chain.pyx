@@ -49,7 +49,7 @@ cdef bint update_span(const Rules* rules, void* P, const void* G, Py_ssize_t sta
 
 
 cdef void squares_part(const Rules* rules, int part, int of) noexcept nogil:
-    """The sums of squares of some blocks of the gradient with which the stage begins, whoever computes them."""
+    """The sums of squares of some blocks of the gradient at the beginning of the stage, the same in any thread."""
     cdef const char* G = <const char*> (rules.G if rules.groups.handed[rules.stage] == NULL
                                         else rules.groups.handed[rules.stage])
     cdef Py_ssize_t count = (rules.n + SQUARES - 1) // SQUARES, k
@@ -74,7 +74,7 @@ cdef bint take_norm(Rules* rules) noexcept nogil:
 
 
 cdef void matrices_part(const Rules* rules, const Context* context, int part, int of) noexcept nogil:
-    """Every so many-th of the matrices of what the last stage handed on."""
+    """Every `step`-th of the matrices of the last stage's result."""
     cdef int k = part, step = min(of, rules.n_works)
     cdef const Matrix* matrix
     cdef char* A
@@ -111,7 +111,7 @@ cdef class Chain:
     `matrices` are those that a rule wants whole: (start, rows, columns, group).
     `shown_penalty` is the share of the penalties that the losses of batches show: 0 unless set.
     `states` is an array (state vectors, n), `t` the number of batches seen and `loss` that of the last one; all may be
-    set, to go on from a saved state.
+    set, to continue from a saved state.
     """
 
     def __init__(self, dtype, groups, Py_ssize_t n, segments=None, matrices=()):

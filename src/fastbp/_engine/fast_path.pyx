@@ -181,3 +181,22 @@ cdef class FastPath:
 cdef bint apart(const char* a, Py_ssize_t a_size, const char* b, Py_ssize_t b_size) noexcept:
     """Whether two stretches of memory share no byte."""
     return a + a_size <= b or b + b_size <= a
+
+
+def step_each(list paths, list xs, list ts, list rates, double[::1] losses, threads=None):
+    """A step of many nets, one after the other; (k, what `step` has returned) of those that have done none.
+
+    A path is None where a net has no short way.
+    """
+    cdef int most = wanted(threads)
+    cdef Py_ssize_t k
+    cdef FastPath path
+    others = []
+    for k in range(len(paths)):
+        path = paths[k]
+        done = None if path is None else path.attached(xs[k], ts[k], rates[k], most, NULL)
+        if type(done) is float:
+            losses[k] = done
+        else:
+            others.append((k, done))
+    return others

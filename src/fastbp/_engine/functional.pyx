@@ -53,7 +53,7 @@ cdef inline int want(Py_ssize_t wanted, Py_ssize_t got) except -1:
 
 
 cdef inline Py_ssize_t rows_of_piece(double numbers, double operations=0) noexcept:
-    """Rows between two looks for signals, for so many numbers and operations a row; a multiple of 16, as blocks are."""
+    """Rows between two checks for signals, by the numbers and operations per row; a multiple of 16, as blocks are."""
     return max(16, <Py_ssize_t> min(PIECE / max(numbers, 1.0), OPERATIONS / max(operations, 1.0)) // 16 * 16)
 
 

@@ -102,7 +102,7 @@ cdef struct Op:
     Py_ssize_t inputs
     Tensor* X
     const Rows* rows            # X in compressed form, or NULL
-    Tensor* dX                  # data is NULL where nobody wants it
+    Tensor* dX                  # data is NULL where it is not wanted
     Tensor Z                    # the same memory as Y unless the activation keeps its input
     Tensor Y
     Tensor dY
@@ -159,7 +159,7 @@ cdef enum:
 
 cdef struct Parameter:
     const char* name
-    double standard             # where nobody says otherwise
+    double standard             # the default
     double low, high
     int kind
 

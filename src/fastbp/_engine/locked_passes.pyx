@@ -63,7 +63,7 @@ def gradient_of(Program program, xs, ts, weights, terms, int threads):
 def updated(Program program, update, arguments, double rows=0):
     """update(*arguments), one step of an optimizer with the constraints; whether the update was finite.
 
-    Its gradient is a mean over so many rows; 0: over those of the last backward passes that were added up.
+    Its gradient is a mean over this many rows; 0: over those of the last backward passes that were added up.
     """
     constrain = program.constrain if program.plan.n_constrained > 0 else None
     return update(*arguments, 1 / rows if rows > 0 else program.plan.scale or 1.0, constrain)

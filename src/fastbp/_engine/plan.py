@@ -1,4 +1,4 @@
-"""From the graph's ops to the program's nodes: who reads and writes which gradient."""
+"""From the graph's ops to the program's nodes: which node reads and writes which gradient."""
 
 from typing import NamedTuple
 

@@ -65,7 +65,7 @@ cdef struct Plan:
     Py_ssize_t capacity         # rows that the buffers hold
     Py_ssize_t rows             # rows of the last pass
     double* row_losses          # of each sink, one after the other ...
-    Py_ssize_t loss_rows        # ... for so many rows
+    Py_ssize_t loss_rows        # ... for this many rows
     Py_ssize_t most_at_once     # of the rows of a batch, where its gradient is summed in parts; 0: it never is
     bint keeps_rows             # the buffers hold all rows after a training pass
     bint in_parts               # the last one went in parts through the buffers
@@ -105,11 +105,11 @@ cdef class Program:
     cdef public object meeting          # what is called where a node couples rows: passes/meeting.pxi
     cdef public Py_ssize_t pending      # rows of the forward pass that a backward pass may follow, 0 for none
     cdef int n_contexts         # that have scratch memory ...
-    cdef Py_ssize_t scratch     # ... of so many bytes
+    cdef Py_ssize_t scratch     # ... of this many bytes
     cdef const char* params_end     # of the memory that params lies in
     cdef double row_seconds     # that one thread takes for a row, roughly
     cdef Tensor* dX             # of all nodes, one after the other
-    cdef void** dX_data         # dX.data, which is NULL while nobody wants it
+    cdef void** dX_data         # dX.data, which is NULL while it is not wanted
     cdef bint* dX_trains
     cdef Arena buffers          # activations and their gradients
     cdef Arena losses_of_rows

@@ -2,7 +2,7 @@
 
 A step has two phases.  Phase one gives a thread a part of the rows, since rows do not depend on each other:
 all layers forward, the loss, all layers backward.  Phase two gives a thread a slice of every weight matrix:
-its dW summed over all rows, then its update.  Each number is summed in one order whoever computes it.
+its dW summed over all rows, then its update.  Each number is summed in one order by any thread.
 Where a node couples rows, phase one falls into stages with a meeting of the threads between.  The rejected
 option, a gradient for each thread and a sum of them, costs memory and makes bits depend on threads.
 """
@@ -158,7 +158,7 @@ cdef class Program:
         self.want_inputs(False)
 
     cdef void reserve(self, Py_ssize_t rows) except *:
-        """Buffers for so many rows; what was kept for a backward pass is gone if they grow."""
+        """Makes buffers for a number of rows; if they grow, what was kept for a backward pass is lost."""
         if rows > self.plan.capacity:
             new_buffers(self, rows)
         if rows > self.plan.loss_rows:
@@ -180,7 +180,7 @@ cdef class Program:
         self.plan.keeps_rows = keeps
 
     def rows_at_once(self, Py_ssize_t rows):
-        """How many of so many rows come together in sums of gradients."""
+        """How many of `rows` rows come together in sums of gradients."""
         return rows_at_once(&self.plan, rows)
 
     cdef void want_inputs(self, bint wanted) noexcept nogil:
@@ -191,7 +191,7 @@ cdef class Program:
             self.dX[k].data = self.dX_data[k] if wanted or self.dX_trains[k] else NULL
 
     cdef int claim(self, int threads, Py_ssize_t rows) except -1:
-        """Takes the pool for a pass over so many rows; how many threads there are then.  The caller leaves it.
+        """Acquires the pool for a pass over some rows; returns the number of threads.  The caller releases it.
 
         `threads` is a number of threads, or less than 0 for a choice up to -threads.
         """

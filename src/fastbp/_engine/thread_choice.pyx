@@ -69,7 +69,7 @@ cdef inline void noted(Tuner* tuner, double took) noexcept nogil:
 
 
 cdef int tuned(Tuner* tuner, Py_ssize_t rows, int wanted, int most) noexcept nogil:
-    """Threads for the next pass over so many rows: most, unless the caller leaves the choice (wanted < 0)."""
+    """Threads for the next pass over some rows: most, unless the caller leaves the choice (wanted < 0)."""
     cdef bint several
     tuner.timing = wanted < 0 and most > 1
     if not tuner.timing:

@@ -19,6 +19,17 @@ from fastbp.inputs import checks
 class Callback:
     """Base of the callbacks: override the hooks you need. A hook that returns True stops the fit.
 
+    See Also
+    --------
+    LambdaCallback : From functions, without a class.
+
+    Notes
+    -----
+    `trainer` is the Trainer, with `net` and `optimizer`, and `history` its History. `epoch` and `batch` count from 0;
+    `rows` is the number of samples done in this epoch. `logs` has results by name: the "loss" of a batch; the loss,
+    metrics and validation results of an epoch. `error` is what the fit raises otherwise, `state` what `state`
+    returned.
+
     Examples
     --------
     >>> class StopBelow(Callback):
@@ -75,6 +86,15 @@ class LambdaCallback(Callback):
     **hooks : function
         Functions by the names of the hooks of Callback, with their arguments.
 
+    Raises
+    ------
+    TypeError
+        If an argument is not a function.
+
+    See Also
+    --------
+    Callback : The base class, with the arguments of each function.
+
     Examples
     --------
     >>> from fastbp import Dense, Input, Sequential
@@ -103,6 +123,11 @@ class TerminateOnNaN(Callback):
     ----------
     error : DivergenceError or None
         The error that ended the last fit, if any.
+
+    See Also
+    --------
+    EarlyStopping : Ends a fit that no longer improves.
+    DivergenceError : What a fit raises otherwise.
 
     Examples
     --------
@@ -139,7 +164,7 @@ class Callbacks:
         return min(left, self._stride - self.batches % self._stride) if self._stride else left
 
     def batches_done(self, count: int, last: int, loss: float) -> None:
-        """Tell those who want to know of the last of so many batches."""
+        """Call `on_batch_end` of the callbacks that are due after `count` more batches."""
         self.batches += count
         due = [callback for callback in self._by_batch if self.batches % callback.every == 0]
         self.call("on_batch_end", last, {"loss": float(loss)}, callbacks=due)

@@ -49,6 +49,16 @@ class ModelCheckpoint(Watch):
     last : str or None
         The last file written.
 
+    Raises
+    ------
+    ValueError
+        If `path` is not a format of names, or `save_best_only` is combined with unit="batches".
+
+    See Also
+    --------
+    EarlyStopping : Keeps the best parameters in memory.
+    load : Reads the model of a checkpoint.
+
     Examples
     --------
     >>> import numpy as np

@@ -30,6 +30,11 @@ class History:
     error : DivergenceError or None
         What ended the fit of a net in `fit_many(errors="keep")`, if it diverged.
 
+    See Also
+    --------
+    CSVLogger, JSONLogger : Write the same to a file.
+    plotting.loss_curves : Plots several.
+
     Examples
     --------
     >>> history = History(["loss"])
@@ -102,6 +107,7 @@ class History:
         Returns
         -------
         Axes
+            The Axes that were drawn on.
 
         Raises
         ------

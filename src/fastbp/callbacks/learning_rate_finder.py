@@ -34,6 +34,16 @@ class LearningRateFinder(Callback):
     lrs, losses : ndarray
         Learning rate and loss of each batch.
 
+    Raises
+    ------
+    ValueError
+        If not 0 < low < high.
+
+    See Also
+    --------
+    schedules.OneCycle : A schedule for the rate that it finds.
+    ReduceLROnPlateau : Lowers the rate while training.
+
     Examples
     --------
     >>> from fastbp import Dense, Input, Sequential, datasets
@@ -108,6 +118,7 @@ class LearningRateFinder(Callback):
         Returns
         -------
         Axes
+            The Axes that were drawn on.
 
         Raises
         ------

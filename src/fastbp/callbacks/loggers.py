@@ -103,9 +103,15 @@ class CSVLogger(FileLogger):
     append : bool, default=False
         Whether to append to an existing file instead of overwriting it.
 
+    Raises
+    ------
+    ValueError
+        If `separator` is not one character, or is a quote, a line end or a point.
+
     See Also
     --------
     JSONLogger : To a file of JSON lines.
+    TensorBoardLogger, MlflowLogger, WandbLogger : Log to a service.
 
     Examples
     --------
@@ -156,6 +162,7 @@ class JSONLogger(FileLogger):
     See Also
     --------
     CSVLogger : To a CSV file.
+    TensorBoardLogger, MlflowLogger, WandbLogger : Log to a service.
 
     Examples
     --------
@@ -224,6 +231,11 @@ class TensorBoardLogger(ServiceLogger):
     ImportError
         When a fit begins, if no writer is given and tensorboard is not installed.
 
+    See Also
+    --------
+    MlflowLogger, WandbLogger : Log to other services.
+    CSVLogger, JSONLogger : Log to a file.
+
     Examples
     --------
     >>> class Printer:
@@ -278,6 +290,11 @@ class MlflowLogger(RunLogger):
     ImportError
         When a fit begins, if no run is given and mlflow is not installed.
 
+    See Also
+    --------
+    TensorBoardLogger, WandbLogger : Log to other services.
+    CSVLogger, JSONLogger : Log to a file.
+
     Examples
     --------
     >>> class Printer:
@@ -313,6 +330,11 @@ class WandbLogger(RunLogger):
     ------
     ImportError
         When a fit begins, if no run is given and wandb is not installed.
+
+    See Also
+    --------
+    TensorBoardLogger, MlflowLogger : Log to other services.
+    CSVLogger, JSONLogger : Log to a file.
 
     Examples
     --------

@@ -112,6 +112,10 @@ class ProgressBar(Callback):
         A tqdm bar, one line updated in place, or one line per epoch. "auto" is a bar in a terminal or a notebook (a
         line if tqdm is not installed), and lines elsewhere.
 
+    See Also
+    --------
+    History : The same figures as lists.
+
     Examples
     --------
     >>> import numpy as np

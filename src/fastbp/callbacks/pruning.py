@@ -19,6 +19,15 @@ class OptunaPruning(Callback):
     monitor : str, default="val_loss"
         Name of the quantity in the history; "val_loss" means "loss" without validation data.
 
+    Raises
+    ------
+    TypeError
+        If `trial` is not one of Optuna.
+
+    See Also
+    --------
+    EarlyStopping : Ends a fit by its own history.
+
     Examples
     --------
     >>> import fastbp as fb

@@ -171,9 +171,15 @@ class ReduceLROnPlateau(Watch):
     min_lr : float, default=0.0
         Lower bound of the learning rate.
 
+    Raises
+    ------
+    ValueError
+        If `factor` is not between 0 and 1.
+
     See Also
     --------
     EarlyStopping : Stops training.
+    schedules.OnPlateau : The same as a schedule.
 
     Examples
     --------

@@ -1,7 +1,7 @@
 """`fastbp bench`: training steps of small nets on this machine.
 
-What the steps cost elsewhere is measured from the source tree, by `python -m benchmarks`, which has the same cases:
-a package that people install to train nets holds no training loops for other libraries.
+Other libraries are measured from the source tree, by `python -m benchmarks`, which has the same cases: an installed
+package needs no training loops for other libraries.
 """
 
 import argparse
@@ -27,7 +27,7 @@ ELSEWHERE = """other libraries:
 
 
 class Case(NamedTuple):
-    """A net, and the batch of a step."""
+    """A net and the batch of a step."""
 
     widths: tuple[int, ...]
     activation: str
@@ -44,7 +44,7 @@ CASES = {
 
 
 def add(commands) -> None:
-    """Add the command to the parser's."""
+    """Add the command to the parser."""
     text = "time training steps of small nets on this machine"
     parser = command(commands, "bench", bench, text, "fastbp bench", "fastbp bench --threads 1 --json")
     parser.epilog = f"{parser.epilog}\n\n{ELSEWHERE}"
@@ -84,7 +84,7 @@ def _short(widths):
 
 
 def measured(case: Case, threads: int | None, seconds: float) -> dict[str, float]:
-    """Seconds of a step, the median and the quartiles of some rounds, and rows a second."""
+    """Seconds per step, as the median and the quartiles of some rounds, and rows per second."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(case.rows, case.widths[0])).astype(np.float32)
     t = rng.normal(size=(case.rows, case.widths[-1])).astype(np.float32)

@@ -41,7 +41,7 @@ def _to_c(net: Any, path: str, target) -> bool:
 class Format(NamedTuple):
     """A format: suffix and first bytes of its files, its description, and its writer.
 
-    `write` says whether the file gives probabilities.
+    `write` returns whether the file computes probabilities.
     """
 
     ending: str
@@ -62,7 +62,7 @@ KNOWN = {
         outputs.is_state_dict,
     ),
 }
-OUTPUTS = {  # their meaning, by the link function of the target
+OUTPUTS = {  # meaning of the outputs, by the link function of the target
     "softmax": "logits, one a class",
     "logit": "logits of a sigmoid each",
     "score": "scores, one a class",
@@ -74,7 +74,7 @@ FORMATS = {name: form for name, form in KNOWN.items() if hasattr(Model, f"to_{na
 
 
 def add(commands) -> None:
-    """Add the command to the parser's."""
+    """Add the command to the parser."""
     examples = [f"fastbp export net.safetensors --to {name}" for name in FORMATS]
     text = "write the net of a model file in another format"
     add = command(commands, "export", export, text, *examples).add_argument
@@ -86,7 +86,7 @@ def add(commands) -> None:
 
 
 def export(arguments: argparse.Namespace) -> None:
-    """Write the net in another format; say what goes in, where a table's encoding stands before it."""
+    """Write the net in another format; print its inputs, if a table was encoded for it."""
     form = FORMATS[arguments.to]
     path = arguments.out or os.path.splitext(arguments.model)[0] + form.ending
     wanted = Output("--out", path, f"what export --to {arguments.to} writes", form.known)

@@ -11,7 +11,7 @@ from fastbp.threads import get_num_threads
 
 
 def facts() -> dict[str, str]:
-    """Name and fact, as `fastbp info` and reports show them."""
+    """Names and facts, for `fastbp info` and reports."""
     return {
         "fastbp": fastbp.__version__,
         "Python": platform.python_version(),

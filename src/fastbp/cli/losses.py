@@ -1,4 +1,4 @@
-"""What each loss makes of a table's target: how it is encoded, and what outputs mean; read off the table of losses."""
+"""How each loss encodes the target of a table, and what its outputs mean; taken from the table of losses."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ SCORES = {"classification": "accuracy", "regression": "r2"}
 
 
 def links(name: str | None) -> tuple[str | None, str | None]:
-    """What outputs mean under a loss, for classes and for numbers; None where it takes no such targets."""
+    """The meaning of outputs under a loss, for classes and for numbers; None if it does not take such targets."""
     if name is None:
         return "softmax", "identity"
     row = _engine.LOSSES[name]
@@ -28,7 +28,7 @@ def links(name: str | None) -> tuple[str | None, str | None]:
 
 
 def check(name: str | None, columns: Encoding, y: np.ndarray) -> None:
-    """Raise where the loss does not take such targets."""
+    """Raise if the loss does not take such targets."""
     for_classes, for_numbers = links(name)
     target = columns.target
     if isinstance(target, Text):

@@ -1,8 +1,7 @@
 """The command line: `fastbp train`, `predict`, `inspect`, `export`, `bench`, `info`; each in its own module.
 
-Results go to standard output, progress and errors to standard error, an error as one line. Exit codes: 0,
-1 (the run failed), 2 (usage). Rejected: a package for command lines, since
-NumPy must be the only dependency.
+Results go to standard output, progress and errors to standard error, an error as one line. Exit codes: 0, 1 (the run
+failed), 2 (usage). Rejected: a package for command lines, since NumPy must be the only dependency.
 """
 
 import argparse
@@ -35,6 +34,12 @@ def main(argv: list[str] | None = None) -> int:
     -------
     int
         The exit code.
+
+    Examples
+    --------
+    >>> main(["info"])  # doctest: +ELLIPSIS
+    fastbp: ...
+    0
     """
     try:
         arguments = _parser().parse_args(argv)
@@ -64,7 +69,7 @@ def _failed(message: str) -> int:
 
 
 class _Version(argparse.Action):
-    """Looks the version up when it is asked for: that reads the files of the installation."""
+    """Looks up the version only when asked, since that reads files of the installation."""
 
     def __call__(self, parser, namespace, values, option_string=None):
         sys.stdout.write(f"fastbp {fastbp.__version__}\n")

@@ -17,7 +17,7 @@ class Parser(argparse.ArgumentParser):
 
 
 class Help(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Shows the defaults there are, and examples as they are written."""
+    """Shows defaults, and examples without wrapping."""
 
     def _get_help_string(self, action):
         return action.help if isinstance(action.default, bool | tuple | None) else super()._get_help_string(action)
@@ -38,18 +38,18 @@ def command(commands, name: str, function: Callable, text: str, *examples: str) 
 
 
 def named(table: Iterable[str], text: str) -> dict:
-    """Arguments of an option that takes a name of a table: the choices, and a help text that lists them."""
+    """Arguments for an option that takes a name from a table: the choices, and a help text that lists them."""
     choices = sorted(table)
     return {"choices": choices, "metavar": "NAME", "help": f"{text}; one of {', '.join(choices)}"}
 
 
 def warn(message: str) -> None:
-    """A line on standard error."""
+    """Print a line on standard error."""
     sys.stderr.write(f"{WARNING}{' '.join(message.split())}\n")
 
 
 def usage_error(message: str, of: str) -> None:
-    """End with an error of usage that argparse cannot see."""
+    """Exit with a usage error that argparse cannot detect."""
     Parser(prog=f"fastbp {of}").error(message)
 
 
@@ -58,7 +58,7 @@ def widths(text: str) -> tuple[int, ...]:
 
 
 def names(text: str) -> tuple[str, ...]:
-    """Names between commas; one with a comma in it stands between quotes."""
+    """Names separated by commas; a name that contains a comma is quoted."""
     return tuple(name.strip() for name in next(csv.reader([text], skipinitialspace=True), []) if name.strip())
 
 

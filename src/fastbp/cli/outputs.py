@@ -1,7 +1,6 @@
 """Files that commands write: never one that the command reads, and one of another kind only with --force.
 
-A file is known by its content, as its name may be anything; the same file by another name (a link, another path) is
-the same file.
+Files are identified by content, not by name; another path or a link to a file is the same file.
 """
 
 import json
@@ -54,7 +53,7 @@ def is_state_dict(head: bytes) -> bool:
 
 
 def check(outputs: Iterable[Output], inputs: Iterable[str | None], force: bool) -> None:
-    """Raise now rather than after the work, unless each file can be written and nothing is lost by it."""
+    """Raise before the work is done if a file cannot be written, or if something would be lost."""
     outputs, read = list(outputs), [path for path in inputs if path]
     for k, output in enumerate(outputs):
         _check_place(output.path)
@@ -75,7 +74,7 @@ def _check_place(path):
 
 
 def same_file(one: str, other: str) -> bool:
-    """Whether two paths lead to the same file, or would if it were there."""
+    """Whether two paths lead to the same file, or would if it existed."""
     if os.path.exists(one) and os.path.exists(other):
         return os.path.samefile(one, other)
     return os.path.realpath(one) == os.path.realpath(other)

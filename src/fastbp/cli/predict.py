@@ -18,7 +18,7 @@ from fastbp.files.replacing import replacing
 
 
 def add(commands) -> None:
-    """Add the commands to the parser's."""
+    """Add the commands to the parser."""
     add = command(
         commands,
         "predict",
@@ -41,7 +41,7 @@ def add(commands) -> None:
 
 
 def predict(arguments: argparse.Namespace) -> None:
-    """Write a column `prediction` and, for classes, a column of probabilities each."""
+    """Write a column `prediction` and, for classes, a column of probabilities for each."""
     if arguments.out is not None:
         out = Output("--out", arguments.out, "a file of predictions", outputs.is_predictions)
         outputs.check([out], [arguments.model, arguments.data], arguments.force)
@@ -64,7 +64,7 @@ def predict(arguments: argparse.Namespace) -> None:
 
 
 def _load(path):
-    """Read a model file; the error tells a file of another kind from a damaged one."""
+    """Read a model file; the error distinguishes a file of another kind from a damaged one."""
     try:
         return model_file.load(path)
     except ModelFormatError as error:
@@ -84,7 +84,7 @@ def _as_csv(columns):
 
 
 def inspect(arguments: argparse.Namespace) -> None:
-    """Print a model's nodes, and the columns it reads and predicts."""
+    """Print a model's nodes, and the columns that it reads and predicts."""
     net, arrays, metadata = _load(arguments.model)
     sys.stdout.write(f"{net}\n")
     for name, array in arrays.items():

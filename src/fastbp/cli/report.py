@@ -1,4 +1,4 @@
-"""The HTML report on a training: one self-contained page without scripts.
+"""The HTML report on a training run: one self-contained page without scripts.
 
 It consists of the tables and charts that notebooks show too. Data files are not trusted: all text is escaped, and the
 content security policy of the page forbids scripts and external resources.
@@ -51,13 +51,13 @@ p { margin: 0 0 8px; overflow-wrap: anywhere; }
 
 
 class Run(NamedTuple):
-    """A finished training: its data, its results and its command."""
+    """A finished training run: its data, results and command."""
 
     source: str  # the data file, or a description of the data
     columns: Encoding
     net: Network
     history: History
-    diagnosis: Diagnosis | str  # a text says why there is none
+    diagnosis: Diagnosis | str  # or a text that says why there is none
     y: np.ndarray  # encoded targets of the displayed rows
     outputs: np.ndarray
     held_out: bool  # whether these rows were held out
@@ -67,7 +67,7 @@ class Run(NamedTuple):
 
 
 def diagnosed(net: Network, X: np.ndarray, y: np.ndarray, loss: str) -> Diagnosis | str:
-    """The diagnosis; where it fails, the report says so and goes on."""
+    """The diagnosis, or if it fails the error, which the report shows instead."""
     try:
         return diagnose(net, X, y, loss)
     except Exception as error:  # the rest of the report is still useful
@@ -152,7 +152,7 @@ def _outcome(run, rows):
 
 
 def _classes(counts, names):
-    """Precision and recall of each class; of many, those with the most errors."""
+    """Precision and recall of each class; if there are many, of those with the most errors."""
     right, given, guessed = np.diag(counts), counts.sum(axis=1), counts.sum(axis=0)
     worst = np.argsort(right - given, kind="stable")[:MOST_ROWS]
     shown = np.sort(worst) if len(names) <= MOST_ROWS else worst

@@ -1,4 +1,4 @@
-"""Tables on the command line: the options that say how a file is written, and the reading of it."""
+"""Tables on the command line: the options that describe a file, and reading it."""
 
 import argparse
 import os
@@ -22,7 +22,7 @@ def add_options(add: Callable, trains: bool) -> None:
 
 
 def read(path: str, arguments: argparse.Namespace, na: tuple[str, ...] | None = None) -> Table:
-    """Read a table as the options say; `na` holds where they do not."""
+    """Read a table by the options; `na` is used if they do not set it."""
     return csv_file.read(
         path,
         delimiter=arguments.delimiter,
@@ -34,19 +34,19 @@ def read(path: str, arguments: argparse.Namespace, na: tuple[str, ...] | None = 
 
 
 def missing(arguments: argparse.Namespace) -> tuple[str, ...] | None:
-    """The texts of --na, None if it was not given; with the empty text there is always something in it."""
+    """The texts of --na, which always include the empty text; None if it was not given."""
     return (
         None if arguments.na is None else tuple(sorted({"", *(text for line in arguments.na for text in names(line))}))
     )
 
 
 def column(name: str, arguments: argparse.Namespace) -> str:
-    """A column by name; without a header by number too."""
+    """A column by name, or without a header by number."""
     return f"column {name}" if arguments.no_header and name.isdigit() else name
 
 
 def columns(words, arguments: argparse.Namespace, table: Table) -> list[str]:
-    """Columns by name; without a header by number too."""
+    """Columns by name, or without a header by number."""
     if arguments.no_header:
         words = [column(part, arguments) for word in words for part in names(word)]
     return table.names(words)
@@ -60,7 +60,7 @@ def _delimiter(text):
 
 
 def share_or_file(text: str) -> float | str:
-    """A share of the rows, or the path of a file."""
+    """A fraction of the rows, or the path of a file."""
     try:
         value = float(text)
     except ValueError:

@@ -31,7 +31,7 @@ CLEAR_LINE = "\r\033[K"
 
 
 def add(commands) -> None:
-    """Add the command to the parser's."""
+    """Add the command to the parser."""
     add = command(
         commands,
         "train",
@@ -124,14 +124,14 @@ def _check_outputs(arguments):
 
 
 def _metrics(columns: Encoding) -> list:
-    """The score of each epoch."""
+    """The scores by epoch."""
     if isinstance(columns.target, Text):
         return [metrics.accuracy if columns.target.link == "softmax" else metrics.accuracy(multilabel=False)]
     return [metrics.r2]
 
 
 def _score(columns: Encoding, y: np.ndarray, results: np.ndarray) -> float:
-    """The score of the predictions as they are written."""
+    """The score of the predictions in the form in which they are written."""
     if isinstance(columns.target, Text):
         return float(np.mean(results.argmax(axis=1) == y))
     return metrics.r2(columns.target.restored(y), columns.decode(results)["prediction"])
@@ -152,7 +152,7 @@ def _default_epochs(rows: int, batch_size: int) -> int:
 
 
 class _EpochLines(Callback):
-    """A line an epoch on standard output; the live line on standard error makes way for it."""
+    """Prints a line per epoch on standard output, and clears the live line on standard error for it."""
 
     def __init__(self, epochs: int):
         self.epochs = epochs
@@ -195,7 +195,7 @@ def _prepared(arguments) -> Prepared:
 
 
 def _digits(validation: float, seed: int) -> Prepared:
-    """The digits as the table they could have been: pixel_0 ... pixel_63, counts of 0 to 16, and digit."""
+    """The digits as a table: columns pixel_0 ... pixel_63 with counts of 0 to 16, and digit."""
     X, y = datasets.digits()
     features = tuple(Number(f"pixel_{k}", 0.0, float(datasets.DIGITS_LEVELS)) for k in range(X.shape[1]))
     digits = Text("digit", tuple(str(digit) for digit in range(10)))

@@ -89,6 +89,12 @@ def batches(
     Returns
     -------
     iterator of (xb, yb)
+        Arrays of up to `batch_size` rows of X and y; tuples of them where X or y is a tuple.
+
+    See Also
+    --------
+    Chunks : From arrays on disk.
+    Trainer.step : Trains on a batch.
 
     Examples
     --------

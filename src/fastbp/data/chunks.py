@@ -13,7 +13,7 @@ import numpy as np
 from fastbp._optional import package
 from fastbp.inputs import checks
 
-WINDOW = 2**23  # bytes of X: some three copies of a window are in memory at a time
+WINDOW = 2**23  # bytes of X: long reads, and little beside what a package that reads files takes itself
 
 
 class Chunks:
@@ -33,6 +33,17 @@ class Chunks:
         Whether to shuffle the windows, and the rows within each. A row thus stays among those of its window.
     seed : int, optional
         Seed of the orders, of which each epoch has its own; random if not given.
+
+    Raises
+    ------
+    TypeError
+        If an array has no shape or no slices.
+    ValueError
+        If X and y have no rows, or different numbers of them.
+
+    See Also
+    --------
+    batches : From arrays in memory.
 
     Examples
     --------
@@ -111,18 +122,26 @@ class Chunks:
             If pyarrow is not installed.
         """
         file = package("pyarrow.parquet", "Chunks.parquet").ParquetFile(path)
+        types = package("pyarrow.types", "Chunks.parquet")
         schema = file.schema_arrow
         names = schema.names
         wanted = [name for name in names if name != target] if columns is None else list(columns)
         for name in [*wanted, target]:
             checks.one_of(name, "column", names)
 
+        def column(group: int, name: str) -> np.ndarray:
+            found = file.read_row_group(group, [name], use_threads=False).column(name)
+            plain = types.is_integer(found.type) or types.is_floating(found.type)
+            if not plain or found.null_count or not len(found):
+                return found.to_numpy()  # which imports pandas: 30 MB
+            return np.concatenate([np.from_dlpack(part) for part in found.chunks])
+
         def read(group: int) -> tuple[np.ndarray, np.ndarray]:
-            y = file.read_row_group(group, [target], use_threads=False).column(target).to_numpy()
+            y = column(group, target)
             kinds = [schema.field(name).type.to_pandas_dtype() for name in wanted]
             X = np.empty((len(y), len(wanted)), np.result_type(*kinds))
             for k, name in enumerate(wanted):  # one by one: a table of them all would be in memory beside X
-                X[:, k] = file.read_row_group(group, [name], use_threads=False).column(name).to_numpy()
+                X[:, k] = column(group, name)
             return X, y
 
         made = cls.__new__(cls)
@@ -149,6 +168,7 @@ class Chunks:
                 rows = order[start : start + size]
                 yield X[rows], y[rows]
             rest = None if end == len(X) else (X[order[end:]], y[order[end:]])
+            del X, y  # the next window is read
         if rest is not None:
             yield rest
 

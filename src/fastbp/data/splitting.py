@@ -27,6 +27,15 @@ class Split:
         Whether both parts have the same proportions of the classes, or values of y; each class keeps a row to train
         on if there are enough.
 
+    Raises
+    ------
+    ValueError
+        If the fraction is not between 0 and 1.
+
+    See Also
+    --------
+    kfold : Several splits.
+
     Examples
     --------
     >>> train, held = Split(0.4).indices(5)
@@ -56,7 +65,14 @@ class Split:
         Returns
         -------
         train : ndarray of int64
+            The rows to train on.
         held : ndarray of int64
+            The rows held out.
+
+        Raises
+        ------
+        ValueError
+            If nothing is left to train on, or `stratify` has no labels.
         """
         count = math.ceil(round(self.share * rows, 9))
         if count >= rows:
@@ -151,9 +167,15 @@ def kfold(
     iterator of (train, test)
         Row indices, both ascending.
 
+    Raises
+    ------
+    ValueError
+        If there are more folds than rows, or `stratify` has no labels.
+
     See Also
     --------
     cross_validate : Trains a network for each fold.
+    Split : One split, for `fit`.
 
     Examples
     --------

@@ -29,6 +29,7 @@ def per_sample_gradients(
     Returns
     -------
     ndarray of shape (rows, params)
+        In the order of `net.params`.
 
     See Also
     --------
@@ -70,6 +71,7 @@ def per_sample_gradient_norms(
     Returns
     -------
     ndarray of shape (rows,), float64
+        The norm of each sample's gradient.
 
     See Also
     --------

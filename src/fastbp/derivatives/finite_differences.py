@@ -48,6 +48,10 @@ def check_gradients(
     ValueError
         If a gradient is wrong; the message names the array, the entry and both values.
 
+    See Also
+    --------
+    diagnose : Judges the sizes of the gradients.
+
     Examples
     --------
     >>> from fastbp import Dense, Input, Sequential

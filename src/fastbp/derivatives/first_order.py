@@ -42,6 +42,7 @@ def jacobian(net: Network, X: Arrays, *, mode: str = "auto", threads: int | None
     --------
     vjp : Product with vectors from the left, in reverse mode.
     jvp : Product with vectors from the right, in forward mode.
+    jac : As a node of a graph.
 
     Examples
     --------
@@ -86,6 +87,7 @@ def vjp(net: Network, X: Arrays, V: Arrays, *, threads: int | None = None) -> On
     Returns
     -------
     ndarray of shape (rows, inputs), or (inputs,), or a tuple of them
+        V J of each row, of X's shape.
 
     See Also
     --------
@@ -122,11 +124,13 @@ def jvp(net: Network, X: Arrays, U: Arrays, *, threads: int | None = None) -> On
     Returns
     -------
     ndarray of shape (rows, outputs), or (outputs,), or a tuple of them
+        J U of each row; a tuple for several outputs.
 
     See Also
     --------
     jacobian : All derivatives of the outputs by the inputs.
     vjp : Product with vectors from the left, in reverse mode.
+    directional : As a node of a graph.
 
     Examples
     --------
@@ -170,6 +174,12 @@ def input_gradient(
     Returns
     -------
     ndarray of shape (rows, inputs), or (inputs,), or a tuple of them
+        The gradient of each row, of X's shape.
+
+    See Also
+    --------
+    jacobian : The gradients of all outputs.
+    grad : As a node of a graph.
 
     Examples
     --------
@@ -210,6 +220,16 @@ def log_abs_det_jacobian(net: Network, X: ArrayLike, *, threads: int | None = No
         The sign, 0 for a singular matrix.
     logabsdet : ndarray of shape (rows,)
         As from `numpy.linalg.slogdet`: the density p(x) becomes p(x) / exp(logabsdet) at y = net(x).
+
+    Raises
+    ------
+    ValueError
+        If there are not as many outputs as inputs.
+
+    See Also
+    --------
+    jacobian : The Jacobian itself.
+    logdet : As a node of a graph.
 
     Examples
     --------

@@ -54,15 +54,19 @@ def hessian(
     Returns
     -------
     ndarray of shape (rows, inputs, inputs), or (params, params)
+        Entry (i, j) is the derivative by the i-th and j-th input or parameter; without rows for a single point.
 
     Raises
     ------
     MemoryError
         If the result would take more than `max_bytes`.
+    ValueError
+        If the loss is a Python function, or is missing where y or `wrt` needs it.
 
     See Also
     --------
     hvp : Its product with a vector.
+    hess : As a node of a graph.
 
     Examples
     --------
@@ -127,6 +131,12 @@ def hvp(
     Returns
     -------
     ndarray of V's shape
+        The products, one for each row with respect to the inputs.
+
+    Raises
+    ------
+    ValueError
+        As for `hessian`.
 
     See Also
     --------

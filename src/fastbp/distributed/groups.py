@@ -19,6 +19,16 @@ class Group(Protocol):
     ----------
     rank, size : int
         The number of this rank, from 0 on, and how many there are.
+
+    See Also
+    --------
+    mpi, torch, threads : Create them.
+
+    Examples
+    --------
+    >>> group, _ = threads(2)
+    >>> group.rank, group.size
+    (0, 2)
     """
 
     rank: int
@@ -27,10 +37,24 @@ class Group(Protocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None: ...
 
     def allreduce(self, array: np.ndarray) -> object:
-        """Sum a flat array over all ranks, in place; all ranks have the same bits then."""
+        """Sum a flat array over all ranks, in place; all ranks have the same bits then.
+
+        Parameters
+        ----------
+        array : ndarray of shape (n,)
+            What this rank adds; afterwards the sum.
+        """
 
     def broadcast(self, array: np.ndarray, root: int = 0) -> object:
-        """Overwrite a flat array by that of the rank `root`."""
+        """Overwrite a flat array by that of the rank `root`.
+
+        Parameters
+        ----------
+        array : ndarray of shape (n,)
+            Of the same size and dtype on all ranks.
+        root : int, default=0
+            The rank whose array the others get.
+        """
 
 
 class _Mpi:
@@ -111,11 +135,18 @@ def mpi(comm: Any = None) -> Group:
     Returns
     -------
     Group
+        All ranks of the communicator, for `group=`.
 
     Raises
     ------
     ImportError
         If mpi4py is not installed; `pip install "fastbp[mpi]"` installs it and an MPI.
+
+    See Also
+    --------
+    torch : Over torch.distributed.
+    threads : In one process.
+    shard : The rows of a rank.
 
     Examples
     --------
@@ -138,6 +169,7 @@ def torch(group: Any = None) -> Group:
     Returns
     -------
     Group
+        All ranks of the process group, for `group=`.
 
     Raises
     ------
@@ -145,6 +177,12 @@ def torch(group: Any = None) -> Group:
         If torch is not installed.
     RuntimeError
         If torch.distributed is not initialized.
+
+    See Also
+    --------
+    mpi : Over MPI.
+    threads : In one process.
+    shard : The rows of a rank.
 
     Examples
     --------
@@ -156,7 +194,7 @@ def torch(group: Any = None) -> Group:
 
 
 def threads(size: int) -> list[Group]:
-    """Make groups of so many threads of this process, one for each: to test a script without MPI, not to gain time.
+    """Make a group of threads of this process, one object for each thread: to test a script without MPI, not for speed.
 
     Parameters
     ----------
@@ -167,6 +205,11 @@ def threads(size: int) -> list[Group]:
     -------
     list of Group
         The group of each thread.
+
+    See Also
+    --------
+    mpi : Over MPI.
+    torch : Over torch.distributed.
 
     Examples
     --------

@@ -16,6 +16,10 @@ NO_ERROR = b""
 class RankError(RuntimeError):
     """A rank of a group has failed, or the ranks disagree: the same error, with the same message, on all of them.
 
+    See Also
+    --------
+    fastbp.DivergenceError : A loss or an update that is not finite.
+
     Examples
     --------
     >>> raise RankError("rank 1: ValueError: X must be finite, got nan in row 3, column 0")

@@ -23,6 +23,10 @@ def shard(X: Any, y: Any, group: Group) -> tuple[Any, Any]:
     tuple
         X and y of this rank, which may have no rows where there are more ranks than rows.
 
+    See Also
+    --------
+    mpi, torch : Groups of ranks.
+
     Examples
     --------
     >>> import numpy as np

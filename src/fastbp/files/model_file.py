@@ -18,8 +18,8 @@ from fastbp.network.network import Network
 
 FORMAT, VERSION = "fastbp", "1"
 GRAPH = "fastbp.graph"
-DEEPEST = 50  # levels of JSON; what fastbp writes has some 10
-STARTS = ("weights", "biases")  # settings of layers that training leaves behind
+DEEPEST = 50  # levels of JSON; files of fastbp have about 10
+STARTS = ("weights", "biases")  # settings of layers that only matter before training
 
 
 class Saved(NamedTuple):
@@ -38,9 +38,9 @@ def save(
     functions: bool = False,
     params: np.ndarray | None = None,
 ) -> None:
-    """Write a network, with arrays and metadata added; functions are named, or refused.
+    """Write a network, with additional arrays and metadata; Python functions are stored by name or refused.
 
-    The parameters are those of now, if they are not given.
+    Without `parameters`, the current ones are written.
     """
     if not functions:
         refuse_functions(net)
@@ -59,7 +59,7 @@ def refuse_functions(net: Network) -> None:
 
 
 def load(path: str | os.PathLike) -> Saved:
-    """Read a network and what was added to it."""
+    """Read a network, and the additional arrays and metadata."""
     arrays, metadata = safetensors.read(path)
     try:
         net = Network.from_config(graph(metadata), arrays)
@@ -70,7 +70,7 @@ def load(path: str | os.PathLike) -> Saved:
 
 
 def graph(metadata: dict[str, str]) -> dict:
-    """The `config()` of the network that a file holds."""
+    """The `config()` of the network in a file."""
     if metadata.get("format") != FORMAT or metadata.get("fastbp.version") != VERSION:
         note = "a state dict of PyTorch is for fb.from_torch"
         raise ModelFormatError(f"it is not a model of format {FORMAT!r}, version {VERSION!r}; {note}")
@@ -78,7 +78,7 @@ def graph(metadata: dict[str, str]) -> dict:
 
 
 def difference(there: dict, here: dict) -> str | None:
-    """The first difference between two configurations of networks, as text; initial values do not count."""
+    """The first difference between two configurations of networks, as text; initial values are ignored."""
     if there.get("dtype") != here["dtype"]:
         return f"dtype is {there.get('dtype')} there and {here['dtype']} here"
     for one, other in zip_longest(_described(there), _described(here)):
@@ -109,14 +109,14 @@ def _described(config):
 
 
 def encoded(value: Any) -> str:
-    """JSON for the metadata; a function is its name."""
+    """JSON for the metadata, with functions by name."""
     import json  # here and in `safetensors`: loading it is a fifth of `import fastbp`
 
     return json.dumps(value, default=lambda function: function.__name__)
 
 
 def stored(value: Any) -> Any:
-    """A value as a file would give it back."""
+    """A value as it would be read from a file."""
     import json
 
     return json.loads(encoded(value))
@@ -140,7 +140,7 @@ def decoded(metadata: dict[str, str], key: str) -> dict:
 
 
 def _is_deeper(value: Any, depth: int) -> bool:
-    """Whether lists and objects are nested deeper, level by level: what comes after may call itself for each."""
+    """Whether lists and objects are nested deeper than allowed, without recursion; later code may recurse."""
     level = [value]
     for _ in range(depth + 1):
         level = [part for each in level if isinstance(each, (dict, list)) for part in _parts(each)]

@@ -8,16 +8,16 @@ from typing import BinaryIO
 
 from fastbp.inputs import checks
 
-# Names beside a folder that stays open, however long its path is; Windows has them not.
+# Names relative to an open folder, whose path may have any length; not on Windows.
 RELATIVE = {os.open, os.rename, os.unlink} <= os.supports_dir_fd and os.chmod in os.supports_fd
 
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
-    """Open a file for writing that takes the place of what is at `path` once it is whole, or not at all.
+    """Open a file for writing that replaces the file at `path` when it is complete, or not at all.
 
-    A file that is replaced hands on its mode, and a read-only one is not replaced; a new one follows the umask. The
-    file is on the disk before it gets its name, and the name before this returns.
+    A replaced file passes on its mode, and a read-only one is not replaced; a new one follows the umask. The contents
+    are on disk before the file gets its name, and the name is on disk before this returns.
     """
     target = os.path.realpath(checks.as_path(path))
     mode = _mode(target)
@@ -29,7 +29,7 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
         raise PermissionError(f"{os.fspath(path)} is read-only")
     folder, name = os.path.split(target)
     with _opened(folder) as at:
-        temporary = f".{os.urandom(4).hex()}.tmp"  # no longer than what every file system takes
+        temporary = f".{os.urandom(4).hex()}.tmp"  # short enough for every file system
         place, other = (name, temporary) if at is not None else (target, os.path.join(folder, temporary))
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
         descriptor = os.open(other, flags, 0o666 if mode is None else 0o600, dir_fd=at)
@@ -69,6 +69,6 @@ def _opened(folder: str) -> Iterator[int | None]:
 
 
 def _to_disk(folder: int) -> None:
-    """The folder's list of names; a file system that cannot write it down by itself has it with the file."""
+    """Flush the folder's entries to disk; a file system that cannot do so writes them with the file."""
     with contextlib.suppress(OSError):
         os.fsync(folder)

@@ -1,9 +1,9 @@
 """The safetensors file format: named arrays and string metadata in one file.
 
-A file is eight bytes of header length, a JSON header, then the arrays one after another. The reader does
-not trust the file: sizes in the header are compared with the size of the file before memory is allocated, and any
-fault raises `ModelFormatError`. Rejected: the `safetensors` package, a second
-run-time dependency for these lines; pickle, which runs code.
+A file is eight bytes of header length, a JSON header, then the arrays one after another. The reader does not trust the
+file: sizes in the header are compared with the size of the file before memory is allocated, and any fault raises
+`ModelFormatError`. Rejected: the `safetensors` package, a second run-time dependency for these lines; pickle, which
+runs code.
 
 The format: https://github.com/huggingface/safetensors#format
 """
@@ -102,12 +102,12 @@ def read(path: str | os.PathLike) -> tuple[dict[str, np.ndarray], dict[str, str]
     arrays : dict of str to numpy.ndarray
         New arrays by name, in the header's order, C-contiguous and in the machine's byte order.
     metadata : dict of str to str
-        Empty where the file has none.
+        Empty if the file has none.
 
     Raises
     ------
     ModelFormatError
-        The file is not a sound safetensors file; the message says which file and what is wrong with it.
+        The file is not a valid safetensors file; the message names the file and the fault.
     OSError
         The file cannot be read.
 
@@ -239,7 +239,7 @@ def _entry(name: str, entry: object) -> _Entry:
     begin, end = offsets
 
     wanted = dtype.itemsize
-    for width in shape:  # zeros left out first: NumPy wants the product of the others to be a size, too
+    for width in shape:  # without zeros: for NumPy the product of the other widths must be a valid size too
         wanted *= width or 1
         if wanted > MAX_BYTES:
             raise ModelFormatError(f"{what} has a shape too large for memory")
@@ -255,7 +255,7 @@ def _are_sizes(value: object) -> bool:
 
 
 def _in_file_order(entries: Mapping[str, _Entry], size: int) -> list[str]:
-    """Names in the order of their bytes, which must fill the file without gap or overlap."""
+    """Names in the order of their data, which must fill the file without gap or overlap."""
     names = sorted(entries, key=lambda name: (entries[name].begin, entries[name].end))
     at = 0
     for name in names:

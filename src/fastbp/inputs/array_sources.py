@@ -136,7 +136,7 @@ def refuse_unfit(xs: tuple, order: np.ndarray | None = None, rows: slice = slice
 
 
 def inputs_of(X: Any, count: int) -> Iterator[Any] | None:
-    """The inputs of each batch of an iterable, for a network of so many; None for what is no iterable of batches.
+    """The inputs of each batch of an iterable, for a network with `count` inputs; None if it is not an iterable.
 
     A batch is X or (X, y), as for `fit`; with several inputs X is a tuple. A list is rows.
     """

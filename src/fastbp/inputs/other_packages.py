@@ -1,6 +1,6 @@
 """Conversion of other packages' containers to arrays: tensors, pandas and polars data frames, sparse matrices.
 
-They are recognized by a protocol or a method, so no package is imported: whoever passes a tensor has imported it.
+They are recognized by a protocol or a method, so no package is imported: a caller with a tensor has imported it.
 """
 
 import numpy as np

@@ -84,10 +84,23 @@ class Diagnosis:
     remedies : str
         What to try.
     loss : float
+        The loss of X and y.
     constant : float
         The loss of the best constant, which knows nothing of the inputs.
     nodes : list of Figures
         The figures of each node.
+
+    See Also
+    --------
+    diagnose : Creates one.
+    Explanation : Figures of one sample.
+
+    Examples
+    --------
+    >>> from fastbp import Dense, Input, Sequential
+    >>> net = Sequential(Input(2), Dense(1, weights="zeros"))
+    >>> diagnose(net, np.eye(2), [0.0, 2.0]).loss
+    2.0
     """
 
     ALIGN: ClassVar[str] = "<<>>>>>>><"  # the sides that the columns of `table` keep to
@@ -164,6 +177,7 @@ class Diagnosis:
         Returns
         -------
         sequence of three Axes
+            The Axes that were drawn on.
         """
         from fastbp.plotting import diagnosis
 
@@ -231,6 +245,7 @@ def diagnose(
     Returns
     -------
     Diagnosis
+        The verdict and the figures of each node; printing it shows a table.
 
     See Also
     --------

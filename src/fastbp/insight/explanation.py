@@ -48,6 +48,18 @@ class Explanation:
         The loss of the sample.
     steps : list of Step
         One per node in the order of the forward pass, including inputs.
+
+    See Also
+    --------
+    explain : Creates one.
+    Diagnosis : Figures of many samples.
+
+    Examples
+    --------
+    >>> from fastbp import Dense, Input, Sequential
+    >>> net = Sequential(Input(2), Dense(1, weights="ones"))
+    >>> explain(net, [1.0, 2.0], [2.0]).loss
+    1.0
     """
 
     def __init__(self, net: Network, loss: float, steps: list[Step]):
@@ -60,7 +72,18 @@ class Explanation:
         return {"loss": self.loss, "nodes": [_plain(step) for step in self.steps]}
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Plot the graph with values in the nodes and gradients on the edges. Returns the Axes."""
+        """Plot the graph with values in the nodes and gradients on the edges.
+
+        Parameters
+        ----------
+        ax : Axes, optional
+            Where to draw; new Axes if not given.
+
+        Returns
+        -------
+        Axes
+            The Axes that were drawn on.
+        """
         texts = {
             node: f"{graph.label_of(node)}\ny = {text.numbers(step.value)}"
             for node, step in zip(self.net.nodes, self.steps, strict=True)
@@ -126,6 +149,12 @@ def explain(
     Returns
     -------
     Explanation
+        The figures of each node; printing it shows them as below.
+
+    Raises
+    ------
+    ValueError
+        If x has several rows.
 
     See Also
     --------

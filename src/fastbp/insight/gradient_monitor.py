@@ -36,6 +36,10 @@ class GradientMonitor(Callback):
     figures : ndarray of shape (records, nodes, figures)
         As in `fastbp.diagnose`: mean, std, saturated, dead, gradient, weight, weight_gradient.
 
+    See Also
+    --------
+    diagnose : Figures of one moment, with a verdict.
+
     Examples
     --------
     >>> from fastbp import Dense, Input, Sequential
@@ -104,7 +108,18 @@ class GradientMonitor(Callback):
             warnings.warn(message, RuntimeWarning, stacklevel=2)
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Plot the gradient of each layer with weights against the batches. Returns the Axes."""
+        """Plot the gradient of each layer with weights against the batches.
+
+        Parameters
+        ----------
+        ax : Axes, optional
+            Where to draw; new Axes if not given.
+
+        Returns
+        -------
+        Axes
+            The Axes that were drawn on.
+        """
         ax = axes_or_new(ax, "GradientMonitor.plot")
         figures = self.figures
         weighted = [k for k in range(len(self.names)) if len(figures) and not np.isnan(figures[0, k, WEIGHT])]

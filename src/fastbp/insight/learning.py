@@ -1,8 +1,9 @@
-"""Does a net learn: its loss against that of the best constant; and if not, which of data, output, loss, rate, depth.
+"""Does a net learn? Its loss is compared with that of the best constant; if it is no better, the cause is named.
 
-A constant knows nothing of the inputs, so what is not below it has learnt nothing from them. The causes are looked for
-in the order in which they hide each other, each with figures; the rate is found by trying: a copy of the net takes a
-few steps. Rejected: to judge by gradients alone, which are fine in most nets that do not learn.
+The cause is one of data, output, loss, learning rate and depth. A constant does not depend on the inputs, so a net
+whose loss is not below it has learned nothing from them. The causes are checked in the order in which they hide each
+other, each with figures; the learning rate is checked by trial: a copy of the net takes a few steps. Rejected: judging
+by gradients alone, which are fine in most nets that do not learn.
 """
 
 import math
@@ -45,7 +46,7 @@ class Cause(NamedTuple):
 
 
 class Baseline(NamedTuple):
-    """The loss of the best constant, and how far below it a loss must be to count as learnt."""
+    """The loss of the best constant, and how far below it a loss must be to count as learned."""
 
     loss: float
     margin: float

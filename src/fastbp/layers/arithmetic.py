@@ -20,6 +20,11 @@ class Power(Layer):
     name : str, optional
         Unique in the model; "power_1" and so on if not given.
 
+    See Also
+    --------
+    sqrt : The square root.
+    Log : The logarithm.
+
     Examples
     --------
     >>> from fastbp.layers.node import Input
@@ -51,6 +56,11 @@ class Log(Layer):
     name : str, optional
         Unique in the model; "log_1" and so on if not given.
 
+    See Also
+    --------
+    log : Creates it.
+    exp : The inverse.
+
     Examples
     --------
     >>> from fastbp.layers.node import Input
@@ -74,6 +84,12 @@ class Sum(Layer):
     ----------
     name : str, optional
         Unique in the model; "sum_1" and so on if not given.
+
+    See Also
+    --------
+    sum : Creates it.
+    Mean : Divided by the width.
+    Add : Over nodes.
 
     Examples
     --------
@@ -105,6 +121,12 @@ class Mean(Sum):
     ----------
     name : str, optional
         Unique in the model; "mean_1" and so on if not given.
+
+    See Also
+    --------
+    mean : Creates it.
+    Sum : Not divided by the width.
+    Average : Over nodes.
 
     Examples
     --------

@@ -17,7 +17,18 @@ class Block:
     """Base of the blocks: called on a node, it returns a node."""
 
     def __call__(self, node: Node) -> Node:
-        """The last node of the pattern."""
+        """The last node of the pattern.
+
+        Parameters
+        ----------
+        node : Node
+            The input of the block.
+
+        Returns
+        -------
+        Node
+            Its output.
+        """
         raise NotImplementedError
 
     def __repr__(self):
@@ -131,6 +142,13 @@ class Residual(Block):
     ----------
     *layers
         Layers, blocks or models, called one after the other; the last must return the width of X.
+
+    Raises
+    ------
+    TypeError
+        If an argument is no layer, block or model.
+    ValueError
+        If there is none, or when called if they change the width.
 
     See Also
     --------

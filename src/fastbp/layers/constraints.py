@@ -13,7 +13,7 @@ from fastbp.inputs import checks
 class Constraint(Registered):
     """Base of the constraints; `kind` names the engine's row."""
 
-    classes = Registry("constraint", "kind")
+    classes = Registry("constraint", "kind", synonyms={"non_neg": "non_negative"})  # Keras's name
     kind: ClassVar[str]
     limit: float = 0.0
 
@@ -39,6 +39,10 @@ class Constraint(Registered):
 class NonNegative(Constraint):
     """Sets weights below 0 to 0 after each update.
 
+    See Also
+    --------
+    MaxNorm : No norm above a limit.
+
     Examples
     --------
     >>> NonNegative()
@@ -55,6 +59,10 @@ class MaxNorm(Constraint):
     ----------
     limit : float, default=3.0
         The largest norm allowed; weights of a larger one are scaled down.
+
+    See Also
+    --------
+    NonNegative : No weight below 0.
 
     Examples
     --------

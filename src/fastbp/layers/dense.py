@@ -71,6 +71,11 @@ class Dense(_Activated):
     b, db : ndarray of shape (units,), or None
         Biases and their gradient: live views.
 
+    See Also
+    --------
+    Embedding : For categories in place of numbers.
+    Activation : The function f alone.
+
     Examples
     --------
     >>> from fastbp.layers.node import Input
@@ -159,6 +164,12 @@ class Activation(_Activated):
     name : str, optional
         Unique in the model; "activation_1" and so on if not given.
 
+    See Also
+    --------
+    Dense : Has an activation of its own.
+    PReLU : With a slope that is learned.
+    Lambda : Any Python function.
+
     Examples
     --------
     >>> from fastbp.layers.node import Input
@@ -206,6 +217,11 @@ class PReLU(Layer):
     ----------
     alpha, dalpha : ndarray of shape (num_parameters,)
         The slopes and their gradient: live views.
+
+    See Also
+    --------
+    Activation : Functions without learned parameters.
+    leaky_relu : With a fixed slope.
 
     Examples
     --------
@@ -256,6 +272,10 @@ class Dropout(Layer):
         Probability of setting a number to 0, 0 <= rate < 1.
     name : str, optional
         Unique in the model; "dropout_1" and so on if not given.
+
+    See Also
+    --------
+    MaxNorm, BatchNorm : Other means of regularization.
 
     Examples
     --------

@@ -46,6 +46,7 @@ def diff(u: Node, c: Node) -> Node:
     Returns
     -------
     Node of width n
+        Column o is the derivative of column o of u; it has derivatives itself.
 
     Raises
     ------
@@ -58,6 +59,7 @@ def diff(u: Node, c: Node) -> Node:
     jac : Derivatives of a vector by all columns.
     hess : Second derivatives by all columns.
     laplacian : Their trace.
+    directional : Derivative along a vector.
 
     Examples
     --------
@@ -91,6 +93,7 @@ def grad(u: Node, x: Node, mode: str = "auto") -> Node:
     Returns
     -------
     Node of the width of x
+        Column i is du / dx_i.
 
     Raises
     ------
@@ -103,6 +106,7 @@ def grad(u: Node, x: Node, mode: str = "auto") -> Node:
     jac : Derivatives of a vector by all columns.
     hess : Second derivatives by all columns.
     laplacian : Their trace.
+    input_gradient : The same of a network, as arrays.
 
     Examples
     --------
@@ -133,6 +137,7 @@ def jac(u: Node, x: Node, mode: str = "auto") -> Node:
     Returns
     -------
     Node of width n * m
+        The gradient of each column of u, one after the other.
 
     Raises
     ------
@@ -145,6 +150,7 @@ def jac(u: Node, x: Node, mode: str = "auto") -> Node:
     grad : Derivatives of a number by all columns.
     hess : Second derivatives by all columns.
     laplacian : Their trace.
+    jacobian : The same of a network, as arrays.
 
     Examples
     --------
@@ -171,6 +177,7 @@ def laplacian(u: Node, x: Node, mode: str = "auto") -> Node:
     Returns
     -------
     Node of width n
+        Column o is the sum over i of d2 u_o / dx_i dx_i.
 
     Raises
     ------
@@ -211,6 +218,7 @@ def hess(u: Node, x: Node, mode: str = "auto") -> Node:
     Returns
     -------
     Node of width n * m * m
+        The Hessian of each column of u, one after the other, each by rows.
 
     Raises
     ------
@@ -223,6 +231,7 @@ def hess(u: Node, x: Node, mode: str = "auto") -> Node:
     grad : Derivatives of a number by all columns.
     jac : Derivatives of a vector by all columns.
     laplacian : Their trace.
+    hessian : The same of a network, as arrays.
 
     Examples
     --------
@@ -247,11 +256,17 @@ def logdet(z: Node, x: Node) -> Node:
     Returns
     -------
     Node of width 1
+        The logarithm of each row; -inf where the Jacobian is singular.
 
     Raises
     ------
     ValueError
         If the Jacobian is not square, x is no input, or z does not depend on it or has no such derivative.
+
+    See Also
+    --------
+    jac : The Jacobian itself.
+    log_abs_det_jacobian : The same of a network, as arrays.
 
     Examples
     --------
@@ -278,11 +293,18 @@ def directional(u: Node, x: Node, along: Node | ArrayLike) -> Node:
     Returns
     -------
     Node of width n
+        Column o is the sum over i of du_o / dx_i * v_i.
 
     Raises
     ------
     ValueError
         If the direction has another width, x is no input, or u does not depend on it or has no such derivative.
+
+    See Also
+    --------
+    diff : Along one column.
+    jac : Along each column.
+    jvp : The same of a network, as arrays.
 
     Examples
     --------

@@ -46,6 +46,16 @@ class Embedding(Layer):
     W, dW : ndarray of shape (rows, width)
         The table and its gradient: live views.
 
+    Raises
+    ------
+    TypeError
+        When called on anything but an Input or columns of one.
+
+    See Also
+    --------
+    Dense : For numbers in place of categories.
+    Parameter : A learned vector, the same in every row.
+
     Examples
     --------
     >>> from fastbp import Concatenate, Dense, Model
@@ -77,7 +87,18 @@ class Embedding(Layer):
         self._start = initializers.resolve(weights, "initializer of weights")
 
     def __call__(self, *nodes: Node) -> Node:
-        """The node of the vectors that some columns of an input look up."""
+        """The node of the vectors that some columns of an input look up.
+
+        Parameters
+        ----------
+        *nodes : Node
+            An Input, or columns of one.
+
+        Returns
+        -------
+        Node
+            The vectors of the columns, side by side.
+        """
         for node in nodes:
             if isinstance(node, Node) and _origin(node) is None:
                 raise TypeError(f"{self!r} reads whole numbers from an Input or from columns of one, got {node!r}")

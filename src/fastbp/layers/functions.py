@@ -23,6 +23,11 @@ def exp(node: Node) -> Node:
     Node
         Of the same width.
 
+    See Also
+    --------
+    log : The inverse.
+    Activation : All functions of one node.
+
     Examples
     --------
     >>> from fastbp.layers.node import Input
@@ -44,6 +49,11 @@ def log(node: Node) -> Node:
     -------
     Node
         Of the same width.
+
+    See Also
+    --------
+    exp : The inverse.
+    Log : The layer.
 
     Examples
     --------
@@ -67,6 +77,10 @@ def sqrt(node: Node) -> Node:
     Node
         Of the same width.
 
+    See Also
+    --------
+    Power : Any other exponent.
+
     Examples
     --------
     >>> from fastbp.layers.node import Input
@@ -88,6 +102,11 @@ def sin(node: Node) -> Node:
     -------
     Node
         Of the same width.
+
+    See Also
+    --------
+    cos : The cosine.
+    Activation : All functions of one node.
 
     Examples
     --------
@@ -111,6 +130,11 @@ def cos(node: Node) -> Node:
     Node
         Of the same width.
 
+    See Also
+    --------
+    sin : The sine.
+    Activation : All functions of one node.
+
     Examples
     --------
     >>> from fastbp.layers.node import Input
@@ -132,6 +156,11 @@ def abs(node: Node) -> Node:
     -------
     Node
         Of the same width.
+
+    See Also
+    --------
+    maximum : The larger of two nodes.
+    Activation : All functions of one node.
 
     Examples
     --------
@@ -155,6 +184,11 @@ def sum(node: Node) -> Node:
     Node
         Of width 1.
 
+    See Also
+    --------
+    mean : Divided by the width.
+    Sum : The layer.
+
     Examples
     --------
     >>> from fastbp.layers.node import Input
@@ -176,6 +210,11 @@ def mean(node: Node) -> Node:
     -------
     Node
         Of width 1.
+
+    See Also
+    --------
+    sum : Not divided by the width.
+    Mean : The layer.
 
     Examples
     --------
@@ -203,6 +242,11 @@ def dot(a: Node, b: Node) -> Node:
     ------
     ValueError
         If the widths differ.
+
+    See Also
+    --------
+    sum : Of one node.
+    Multiply : The products alone.
 
     Examples
     --------

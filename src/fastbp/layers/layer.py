@@ -42,6 +42,13 @@ class Layer(Registered):
 
     A subclass sets `kind`, the engine's op, and `parameters`, the names of its parameters in the order in which the
     op takes them, and overrides the methods below whose defaults do not fit. Views are created for the parameters.
+
+    Parameters
+    ----------
+    name : str, optional
+        Unique in the model; its class and a number if not given.
+    trainable : bool, default=True
+        Whether training updates the parameters.
     """
 
     classes = Registry("class of layer", "class")
@@ -113,7 +120,25 @@ class Layer(Registered):
         return nodes[0]
 
     def __call__(self, *nodes: Node) -> Node:
-        """Apply the layer to nodes."""
+        """Apply the layer to nodes.
+
+        Parameters
+        ----------
+        *nodes : Node
+            As many as the layer takes, usually one.
+
+        Returns
+        -------
+        Node
+            The output of the layer.
+
+        Raises
+        ------
+        TypeError
+            If the number of nodes is another, or one of them is no node.
+        ValueError
+            If the layer has parameters of other shapes already.
+        """
         for node in nodes:
             checks.instance(node, Node, f"what {checks.article(type(self).__name__)} is called on")
         if self.arity not in (None, len(nodes)):

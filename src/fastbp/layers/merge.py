@@ -25,6 +25,10 @@ class Broadcast(Layer):
     name : str, optional
         Unique in the model; "broadcast_1" and so on if not given.
 
+    See Also
+    --------
+    Concatenate : Different nodes side by side.
+
     Examples
     --------
     >>> from fastbp.layers.node import Input
@@ -59,6 +63,11 @@ class Constant(Layer):
         Number of columns: 1 for a number, and the length of an array, if not given.
     name : str, optional
         Unique in the model; "constant_1" and so on if not given.
+
+    See Also
+    --------
+    Parameter : Values that are learned.
+    Input : Values that are passed in.
 
     Examples
     --------
@@ -102,6 +111,11 @@ class Rescaling(Layer):
     name : str, optional
         Unique in the model; "rescaling_1" and so on if not given.
 
+    See Also
+    --------
+    Dense : With learned weights.
+    BatchNorm : To the scale of the data.
+
     Examples
     --------
     >>> from fastbp.layers.node import Input
@@ -132,6 +146,15 @@ class Slice(Layer):
         As in a Python slice; negative numbers count from the end, and an end not given is open.
     name : str, optional
         Unique in the model; "slice_1" and so on if not given.
+
+    Raises
+    ------
+    ValueError
+        If `step` is 0.
+
+    See Also
+    --------
+    Concatenate : Nodes side by side.
 
     Examples
     --------
@@ -176,7 +199,23 @@ class Merge(Layer):
     arity: ClassVar[int | None] = None
 
     def __call__(self, *nodes: Node) -> Node:
-        """Apply the gate to nodes, given one by one or in a list."""
+        """Apply the gate to nodes, given one by one or in a list.
+
+        Parameters
+        ----------
+        *nodes : Node
+            Nodes of one width; those of width 1 are broadcast.
+
+        Returns
+        -------
+        Node
+            The output of the gate.
+
+        Raises
+        ------
+        ValueError
+            If the number or the widths of the nodes do not fit.
+        """
         if len(nodes) == 1 and isinstance(nodes[0], (list, tuple)):
             nodes = tuple(nodes[0])
         checks.instances(list(nodes), Node, f"what {self!r} is called on")
@@ -200,6 +239,17 @@ class Merge(Layer):
 class Add(Merge):
     """Y = X1 + X2 + ... A distributor: each input gets the whole gradient dY.
 
+    Parameters
+    ----------
+    name, trainable : str, bool, optional
+        As for `Dense`.
+
+    See Also
+    --------
+    Average : The sum divided by the number of nodes.
+    Subtract : The difference of two nodes.
+    Sum : Over the columns of one node.
+
     Examples
     --------
     >>> from fastbp.layers.node import Input
@@ -217,6 +267,16 @@ class Add(Merge):
 
 class Average(Merge):
     """Y = (X1 + X2 + ...) / n. Each of n inputs gets dY / n.
+
+    Parameters
+    ----------
+    name, trainable : str, bool, optional
+        As for `Dense`.
+
+    See Also
+    --------
+    Add : The sum.
+    Mean : Over the columns of one node.
 
     Examples
     --------
@@ -236,6 +296,15 @@ class Average(Merge):
 class Subtract(Merge):
     """Y = X1 - X2. X1 gets dY, X2 gets -dY.
 
+    Parameters
+    ----------
+    name, trainable : str, bool, optional
+        As for `Dense`.
+
+    See Also
+    --------
+    Add : The sum.
+
     Examples
     --------
     >>> from fastbp.layers.node import Input
@@ -251,6 +320,17 @@ class Subtract(Merge):
 class Multiply(Merge):
     """Y = X1 X2 ... A switcher: each input gets dY times the product of the others.
 
+    Parameters
+    ----------
+    name, trainable : str, bool, optional
+        As for `Dense`.
+
+    See Also
+    --------
+    Divide : The quotient.
+    Rescaling : By a constant.
+    Power : A power of one node.
+
     Examples
     --------
     >>> from fastbp.layers.node import Input
@@ -264,6 +344,15 @@ class Multiply(Merge):
 
 class Divide(Merge):
     """Y = X1 / X2, by IEEE arithmetic where X2 is 0. X1 gets dY / X2, X2 gets -dY Y / X2.
+
+    Parameters
+    ----------
+    name, trainable : str, bool, optional
+        As for `Dense`.
+
+    See Also
+    --------
+    Multiply : The product.
 
     Examples
     --------
@@ -280,6 +369,16 @@ class Divide(Merge):
 class Maximum(Merge):
     """Y = max(X1, X2, ...). A router: the largest input gets dY, the others 0; a tie is split evenly.
 
+    Parameters
+    ----------
+    name, trainable : str, bool, optional
+        As for `Dense`.
+
+    See Also
+    --------
+    Minimum : The smallest.
+    maximum : The same as a function, also of numbers.
+
     Examples
     --------
     >>> from fastbp.layers.node import Input
@@ -294,6 +393,16 @@ class Maximum(Merge):
 class Minimum(Merge):
     """Y = min(X1, X2, ...). A router: the smallest input gets dY, the others 0; a tie is split evenly.
 
+    Parameters
+    ----------
+    name, trainable : str, bool, optional
+        As for `Dense`.
+
+    See Also
+    --------
+    Maximum : The largest.
+    minimum : The same as a function, also of numbers.
+
     Examples
     --------
     >>> from fastbp.layers.node import Input
@@ -307,6 +416,16 @@ class Minimum(Merge):
 
 class Concatenate(Merge):
     """Y = the columns of all inputs, one after the other. Each input gets its columns of dY.
+
+    Parameters
+    ----------
+    name, trainable : str, bool, optional
+        As for `Dense`.
+
+    See Also
+    --------
+    Slice : Columns of a node.
+    Add : The sum of nodes.
 
     Examples
     --------

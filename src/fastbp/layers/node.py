@@ -30,7 +30,7 @@ class Node:
         Number of columns.
     """
 
-    def __init__(self, layer, parents: tuple["Node", ...], width: int):
+    def __init__(self, layer: Any, parents: tuple["Node", ...], width: int):
         self.layer = layer
         self.parents = parents
         self.width = width
@@ -83,6 +83,11 @@ class Input(Node):
         Number of columns of X.
     name : str, optional
         Unique in the model; "input_1" and so on if not given.
+
+    See Also
+    --------
+    Constant : Fixed values.
+    Parameter : Values that are learned.
 
     Examples
     --------

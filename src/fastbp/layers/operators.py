@@ -22,6 +22,12 @@ def maximum(*nodes: Node | float) -> Node:
     Returns
     -------
     Node
+        The largest in each row and column.
+
+    Raises
+    ------
+    TypeError
+        If none is a node.
 
     See Also
     --------
@@ -47,6 +53,12 @@ def minimum(*nodes: Node | float) -> Node:
     Returns
     -------
     Node
+        The smallest in each row and column.
+
+    Raises
+    ------
+    TypeError
+        If none is a node.
 
     See Also
     --------

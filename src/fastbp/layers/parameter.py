@@ -71,6 +71,11 @@ class Parameter(Node):
     ValueError
         If the value is not finite, or has more than one dimension.
 
+    See Also
+    --------
+    Constant : Values that are not learned.
+    Input : Values that are passed in.
+
     Examples
     --------
     >>> from fastbp import Input, Model

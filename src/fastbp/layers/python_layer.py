@@ -102,6 +102,11 @@ class Lambda(_InPython):
     name : str, optional
         Unique in the model; "lambda_1" and so on if not given.
 
+    Raises
+    ------
+    TypeError
+        If an argument is not a function.
+
     See Also
     --------
     PythonLayer : Base of layers with parameters.
@@ -174,6 +179,8 @@ class PythonLayer(_InPython):
     TypeError
         If a subclass lacks a method, has the name of another class of layers, or gives a parameter the name of an
         attribute of layers.
+    ValueError
+        When called, if `shapes` does not fit `parameters`.
 
     See Also
     --------
@@ -244,11 +251,27 @@ class PythonLayer(_InPython):
         raise NotImplementedError
 
     def backward(self, dY: np.ndarray, *X_and_Y: np.ndarray) -> "np.ndarray | tuple[np.ndarray, ...]":
-        """DX for some rows, or a tuple of one for each input: defined by a subclass."""
+        """DX for some rows, or a tuple of one for each input: defined by a subclass.
+
+        Parameters
+        ----------
+        dY : ndarray of shape (rows, outputs)
+            Gradient of the loss with respect to Y.
+        *X_and_Y : ndarray
+            The inputs, one for each node, and the result of `forward`.
+        """
         raise NotImplementedError
 
     def gradients(self, dY: np.ndarray, *X_and_Y: np.ndarray) -> dict[str, np.ndarray]:
-        """The gradient of each parameter, summed over all rows of the batch: defined by a subclass."""
+        """The gradient of each parameter, summed over all rows of the batch: defined by a subclass.
+
+        Parameters
+        ----------
+        dY : ndarray of shape (rows, outputs)
+            Gradient of the loss with respect to Y.
+        *X_and_Y : ndarray
+            The inputs, one for each node, and the result of `forward`.
+        """
         raise NotImplementedError
 
     def start(self, rng):

@@ -62,6 +62,10 @@ class Loss(Registered):
     weight : float
         The factor of the loss.
 
+    See Also
+    --------
+    fastbp.Trainer : Takes one as `loss`.
+
     Examples
     --------
     >>> from fastbp.losses import Huber, huber, mse
@@ -106,7 +110,9 @@ class Loss(Registered):
         Returns
         -------
         value : float
+            The mean over the samples.
         dY : ndarray of shape (rows, outputs)
+            Its derivatives by the outputs.
         """
         if settings:
             return self.configured(**settings)(Y, t, sample_weight)

@@ -4,6 +4,7 @@
 """
 
 from fastbp import _engine
+from fastbp._configured import called
 from fastbp.losses import loss_checks
 from fastbp.losses.loss import Loss
 
@@ -37,10 +38,21 @@ class _Signature:
         return Signature([*parameters, Parameter("mask_nan", Parameter.KEYWORD_ONLY, default=False)])
 
 
-def _class_of(row):
-    """The class of an entry: cross_entropy becomes CrossEntropy; short words are abbreviations: mse becomes MSE."""
+def _name_of(row):
+    """The name of a class: cross_entropy becomes CrossEntropy; short words are abbreviations: mse becomes MSE."""
     words = row.name.split("_")
-    name = "".join(word.upper() if len(word) < 4 and word != "log" else word.title() for word in words)
+    return "".join(word.upper() if len(word) < 4 and word != "log" else word.title() for word in words)
+
+
+def _siblings_of(row):
+    """The other losses of targets of the same range."""
+    kind = row.low < 0, row.high
+    return ", ".join(_name_of(one) for one in _engine.LOSSES.values() if (one.low < 0, one.high) == kind and one != row)
+
+
+def _class_of(row):
+    """The class of an entry."""
+    name = _name_of(row)
     standards = loss_checks.as_parameters(row, (), {})
     lines = [
         f"    {one.name} : {_kind_of(one)}, default={standards[one.name]}\n        {MEANINGS[one.name]}"
@@ -53,6 +65,9 @@ def _class_of(row):
             *lines,
             "    mask_nan : bool, default=False",
             "        Whether NaN marks a missing target, which has no loss and no gradient.\n",
+            f"    See Also\n    --------\n    {_siblings_of(row)} : Other losses of such targets.\n",
+            f"    Examples\n    --------\n    >>> from fastbp import losses\n    >>> losses.{name}()",
+            f"    {called(name, standards)}\n",
         ]
     )
     body = {"row": row, "__doc__": doc, "__module__": "fastbp.losses", "__signature__": _Signature()}

@@ -73,9 +73,17 @@ def cross_validate(
     dict from str to ndarray of shape (k,)
         "loss" and the metrics, one value per fold.
 
+    Raises
+    ------
+    TypeError
+        If `make` is not a function, or `cv` neither a splitter nor pairs.
+    ValueError
+        If `make` returns the same network twice.
+
     See Also
     --------
     kfold : The rows of each fold.
+    fit_many : Fits without folds.
 
     Examples
     --------

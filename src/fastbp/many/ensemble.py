@@ -36,6 +36,16 @@ class Ensemble:
         Applied to each network's output before the mean: "softmax" or "sigmoid" for the mean probability of networks
         that were trained on logits, by `cross_entropy` or `binary_cross_entropy`. None if not given.
 
+    Raises
+    ------
+    ValueError
+        If there is no network, or they differ in inputs, output or dtype.
+
+    See Also
+    --------
+    fit_many : Trains its networks.
+    Trainers : Networks trained step by step.
+
     Examples
     --------
     >>> from fastbp import Dense, Sequential
@@ -76,6 +86,7 @@ class Ensemble:
         Returns
         -------
         ndarray of shape (nets, rows, outputs)
+            The networks' outputs, in the order of the networks.
         """
         return np.stack([self._output(net, X, threads) for net in self.nets])
 
@@ -105,6 +116,7 @@ class Ensemble:
         Returns
         -------
         mean : ndarray of shape (rows, outputs)
+            The mean over the networks.
         std : ndarray of shape (rows, outputs)
             If it was asked for.
         """
@@ -127,6 +139,7 @@ class Ensemble:
         Returns
         -------
         Model
+            The mean, with layers of its own.
         """
         nets = self.nets
         inputs = [Input(node.width) for node in nets[0].inputs]

@@ -102,6 +102,16 @@ def fit_many(
     ------
     DivergenceError
         If a loss or an update is not finite, unless errors="keep".
+    TypeError
+        If callbacks would be shared, or data can be iterated over only once.
+    ValueError
+        If a network is there twice, or a list has another length.
+
+    See Also
+    --------
+    Trainers : Networks trained step by step.
+    Ensemble : The networks as one.
+    cross_validate : A fit for each fold.
 
     Examples
     --------

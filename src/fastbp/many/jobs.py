@@ -23,6 +23,7 @@ from fastbp.threads import get_num_threads
 from fastbp.training import training_data
 from fastbp.training.trainer import Trainer
 
+SMALL = 100_000  # parameters; a trainer of more is made again, since those of all nets at once are much memory
 LOOK = 0.05  # seconds between two looks at progress; Ctrl-C is seen at once
 
 
@@ -77,11 +78,14 @@ class Job:
     settings: dict[str, Any]
     keep: bool = False
     shared: Shared = field(default_factory=Shared)
+    made: Trainer | None = None  # that of `check`, for `fit`
 
     def trainer(self) -> Trainer:
         """A trainer with an optimizer of its own."""
-        recipe = {**self.recipe, "optimizer": copy.deepcopy(self.recipe["optimizer"])}
-        return Trainer(self.net, **recipe)
+        trainer, self.made = self.made, None
+        if trainer is None:
+            trainer = Trainer(self.net, **{**self.recipe, "optimizer": copy.deepcopy(self.recipe["optimizer"])})
+        return trainer
 
     def data(self) -> Any:
         """X, with the rows that are trained on."""
@@ -89,12 +93,14 @@ class Job:
 
     def check(self) -> None:
         """Raise what the fit would raise before its first step."""
-        check, given = self.trainer().runner.checked, self.settings
+        trainer = self.trainer()
+        check, given = trainer.runner.checked, self.settings
         finite = given.get("check_finite", True)
         weights, by_class = given.get("sample_weight"), given.get("class_weight")
         training_data.to_train_on(check, self.data(), self.y, weights, by_class, finite, given.get("steps_per_epoch"))
         validation = given.get("validation_data"), finite, given.get("validation_steps")
         training_data.to_validate_on(check, *validation)
+        self.made = trainer if self.net.params.size <= SMALL else None
 
     def fit(self) -> History:
         """Train the network."""
@@ -102,7 +108,7 @@ class Job:
         return self.trainer().fit(self.data(), self.y, **{**self.settings, "callbacks": callbacks})
 
     def __getstate__(self):
-        kept = dict(vars(self))
+        kept = {**vars(self), "made": None}
         return {**kept, "X": packed(self.X), "y": packed(self.y)}
 
     def __setstate__(self, kept):

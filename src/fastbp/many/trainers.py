@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from fastbp import _engine
 from fastbp._typing import ArrayLike, LossLike
 from fastbp.errors import DivergenceError
 from fastbp.inputs import checks
@@ -44,6 +45,17 @@ class Trainers:
         All parameters, live: what is written there is what the networks have.
     trainers : tuple of Trainer
         One for each network.
+
+    Raises
+    ------
+    ValueError
+        If the networks are not different ones of one shape, or a list has another length.
+
+    See Also
+    --------
+    fit_many : Whole fits, side by side.
+    Trainer : One network.
+    Ensemble : The networks as one.
 
     Examples
     --------
@@ -85,6 +97,8 @@ class Trainers:
         for k, net in enumerate(self.nets):
             move_parameters(net, self.params[k], grads[k])
         self.trainers = tuple(Trainer(net, one, deepcopy(other)) for net, one, other in parts)
+        self._paths = [trainer._fast_path for trainer in self.trainers]
+        self._checkers = self.trainers if isinstance(loss, list) else self.trainers[:1]  # of targets
         workers = min(checks.as_threads(threads) or 1, count, get_num_threads())
         self._pool = ThreadPoolExecutor(workers, "fastbp") if workers > 1 else None
         self._shares = [range(*ends) for ends in _shares(count, workers)]
@@ -97,7 +111,7 @@ class Trainers:
         X : array of shape (rows, inputs) for all networks, or (nets, rows, inputs)
             The inputs.
         y : array of targets
-            Of all networks, or with one more dimension in front, of so many networks, where X has it.
+            Those of all networks; or, if X has one dimension more, with the networks in front as well.
 
         Returns
         -------
@@ -109,21 +123,19 @@ class Trainers:
         DivergenceError
             If a loss or an update is not finite; the other networks have done their step.
         """
-        count, net = len(self.nets), self.nets[0]
-        X = np.asarray(X)
-        own = X.ndim == 3
-        xs, ts = _each(X, own, count, "X"), _each(np.asarray(y), own, count, "y")
-        xs = [net.as_inputs(x)[0] for x in xs] if own else [net.as_inputs(X)[0]] * count
-        for trainer, x, t in zip(self.trainers, xs, ts, strict=True):
-            if own or trainer is self.trainers[0]:
-                trainer.objective.targets(t, len(x))
-        losses = np.empty(count)
+        xs, ts = self._checked(np.asarray(X), np.asarray(y))
+        losses = np.empty(len(self.nets))
         errors: list[tuple[int, DivergenceError]] = []
 
         def steps(share: range) -> None:
-            for k in share:
+            part = slice(share.start, share.stop)
+            rates = [trainer.optimizer.next_rate(trainer.chain.t) for trainer in self.trainers[part]]
+            others = _engine.step_each(self._paths[part], xs[part], ts[part], rates, losses[part], 1)
+            for k, done in ((share[j], done) for j, done in others):
                 try:
-                    losses[k] = self.trainers[k].step(xs[k], ts[k], threads=1)
+                    if done is not None:
+                        raise self.trainers[k].diverged(*done)
+                    losses[k] = self.trainers[k].step(xs[k], ts[k], threads=1)  # what the engine does not take
                 except DivergenceError as error:
                     errors.append((k, error))
 
@@ -134,6 +146,24 @@ class Trainers:
             error.add_note(f"it was nets[{k}] of {len(errors)} that diverged")
             raise error
         return losses
+
+    def _checked(self, X, y):
+        """X and y of each net; of one loss, as the engine reads them."""
+        count, net, first = len(self.nets), self.nets[0], self.trainers[0]
+        if X.ndim != 3:
+            x = net.as_inputs(X)[0]
+            ts = [trainer.objective.targets(y, len(x))[0] for trainer in self._checkers]
+            return [x] * count, ts * count if len(ts) == 1 else [y] * count
+        _of_each(X, count, "X")
+        _of_each(y, count, "y")
+        rows = X.shape[1]
+        xs = list(net.as_inputs(X.reshape(count * rows, -1))[0].reshape(count, rows, -1))
+        if len(self._checkers) == 1 and y.shape[:2] == (count, rows):
+            t = first.objective.targets(y.reshape(count * rows, *y.shape[2:]), count * rows)[0]
+            return xs, list(t.reshape(count, rows, *t.shape[1:]))
+        for trainer, t in zip(self.trainers, y, strict=True):
+            trainer.objective.targets(t, rows)
+        return xs, list(y)
 
     def predict(self, X: ArrayLike) -> np.ndarray:
         """The outputs of all networks.
@@ -146,9 +176,17 @@ class Trainers:
         Returns
         -------
         ndarray of shape (nets, rows, outputs)
+            The networks' outputs, in the order of the networks.
+
+        Raises
+        ------
+        ValueError
+            If X is a list of another length.
         """
         X = np.asarray(X)
-        xs = _each(X, X.ndim == 3, len(self.nets), "X")
+        if X.ndim == 3:
+            _of_each(X, len(self.nets), "X")
+        xs = X if X.ndim == 3 else [X] * len(self.nets)
         return np.stack([net.predict(x, threads=1) for net, x in zip(self.nets, xs, strict=True)])
 
     def __len__(self) -> int:
@@ -176,9 +214,6 @@ def _shares(count, workers):
     return list(pairwise(ends))
 
 
-def _each(A, own, count, name):
-    if not own:
-        return [A] * count
-    if len(A) != count:
-        raise ValueError(f"{name} must have {count} entries for so many nets, got {len(A)}")
-    return list(A)
+def _of_each(A, count, name):
+    if A.ndim == 0 or len(A) != count:
+        raise ValueError(f"{name} must have {count} entries for so many nets, got {len(A) if A.ndim else A}")

@@ -71,6 +71,10 @@ class Metric(Configured):
     - `multilabel`: whether each output is a label of its own; decided by the loss, in direct calls by y: a matrix whose
       rows do not all sum to 1 has labels of their own.
 
+    See Also
+    --------
+    fastbp.Trainer : Takes a list of them as `metrics`.
+
     Examples
     --------
     >>> from fastbp import metrics
@@ -109,7 +113,24 @@ class Metric(Configured):
         sample_weight: ArrayLike | None = None,
         **settings: Any,
     ) -> float | Self:
-        """Compute the metric, or return it with these settings."""
+        """Compute the metric, or return it with these settings.
+
+        Parameters
+        ----------
+        y : array of shape (rows,) or (rows, outputs), optional
+            The targets; without them the metric is returned.
+        output : array of shape (rows, outputs), optional
+            Outputs of a network.
+        sample_weight : array of shape (rows,), or of y's shape, optional
+            Weights of the samples or of single targets; 1 if not given.
+        **settings
+            Settings of the metric, by name.
+
+        Returns
+        -------
+        float or Metric
+            The value, or a copy with these settings.
+        """
         metric = self.configured(**settings) if settings else self
         return metric if y is None or output is None else metric.measure(y, output, sample_weight)
 

@@ -1,42 +1,43 @@
-"""A network as a layer of another one, and the outputs of its own layers."""
+"""A network as a layer of another one, the outputs of its own layers, its table and its graph."""
 
 from typing import Any, ClassVar
 
 import numpy as np
 
 from fastbp._configured import Registry
-from fastbp._typing import Arrays
+from fastbp._typing import Arrays, Axes
 from fastbp.layers.node import Node
 from fastbp.network import sharing
 
 
 class AsLayer:
-    """What `Network` does with its nodes beside running them all."""
+    """Methods of `Network` that use its nodes: as a layer, and their outputs."""
 
     classes: ClassVar[Registry]
     inputs: tuple
     nodes: tuple
     layers: tuple
     _clones: dict
-    _probe: Any  # a network that has all nodes for outputs
+    _probe: Any  # a network with all nodes as outputs
 
     def __call__(self, *nodes: Node, copy: bool = False) -> Node | tuple[Node, ...]:
         """Use the network as a layer: repeat its nodes on other inputs, with the same layers and parameters.
 
-        A model of these nodes shares the parameters of this one. With other layers that have parameters, there is the
-        choice between `copy=True` and to build the whole first, and its parts from that (`Layer.output`).
+        A model of these nodes shares the parameters of this one. To combine them with other layers that have
+        parameters, either pass `copy=True`, or build the whole model first and its parts from it (`Layer.output`).
 
         Parameters
         ----------
         *nodes : Node
             One node for each input, of its width.
         copy : bool, default=False
-            Whether the layers are new ones, which start with the current parameters; this network then does not
-            change. Calls before the other model is built share their new layers.
+            Whether the layers are new ones that start with the current parameters; this network then does not change.
+            All calls before the other model is built share the same new layers.
 
         Returns
         -------
         Node, or a tuple of them for several outputs
+            The outputs of the network for these inputs.
 
         Examples
         --------
@@ -85,3 +86,46 @@ class AsLayer:
             self._probe = self.classes["Network"](self.inputs, list(nodes.values()))
         Y = self._probe.predict(X, check_finite=check_finite)
         return dict(zip(nodes, Y if isinstance(Y, tuple) else (Y,), strict=True))
+
+    def table(self) -> list:
+        """A title, the column headings, and a row for each node: name, op, width, parameters, parents."""
+        from fastbp.network import summary
+
+        return summary.table(self)
+
+    def summary(self) -> str:
+        """A table of the nodes: name, op, width, parameters, parents."""
+        from fastbp.network import summary
+
+        return summary.to_text(self)
+
+    def to_dot(self) -> str:
+        """The graph in the DOT language, for Graphviz."""
+        from fastbp.plotting import graph
+
+        return graph.to_dot(self)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Plot the graph with matplotlib: names, ops, widths.
+
+        Parameters
+        ----------
+        ax : Axes, optional
+            Where to draw; new Axes if not given.
+
+        Returns
+        -------
+        Axes
+            The Axes that were drawn on.
+        """
+        from fastbp.plotting import graph
+
+        return graph.draw(self, ax)
+
+    def __str__(self) -> str:
+        return self.summary()
+
+    def _repr_html_(self) -> str:
+        from fastbp.plotting import graph
+
+        return graph.to_html(self)

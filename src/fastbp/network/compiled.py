@@ -28,7 +28,7 @@ class Inference:
         self.program.guard(lock)
         self._lock = lock
         single = len(graph[2]) == len(graph[3]) == 1
-        # (X, threads=None, out=None): outputs of an X that needs no conversion, checked on the way; None if it does.
+        # (X, threads=None, out=None): outputs for an X that needs no conversion, which is checked here; else None.
         self.quick_predict = _engine.FastPath(self.program, lock, params.dtype).predict if single else _never
 
     def predict(self, xs: tuple, threads: int | None = None) -> tuple:
@@ -42,8 +42,8 @@ class Inference:
 class Programs:
     """The parameters, gradients and programs of one graph.
 
-    `shared` are the programs that have the vectors and the lock, where the graph is one of layers of another network;
-    its parameters may then be a part of them.
+    `shared` are the programs that own the vectors and the lock if the graph consists of layers of another network, of
+    whose parameters it may use only a part.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Programs:
     ):
         given = vectors if shared is None else (shared.params, shared.grads)
         self.params: np.ndarray = aligned_zeros(size, dtype) if given is None else given[0]
-        # What ranks add up: the gradients, and a few numbers behind them.
+        # What is summed over ranks: the gradients, followed by a few numbers.
         room = 0 if given else size + 3 * len(expansion.graph[3]) + 3
         self.message: np.ndarray = aligned_zeros(room, dtype) if shared is None else shared.message
         self.grads: np.ndarray = self.message[:size] if given is None else given[1]
@@ -70,7 +70,7 @@ class Programs:
         self._spans: list | None = None
         self._steppers: weakref.WeakSet[_engine.Program] = weakref.WeakSet()  # of native steps
         self._taped: weakref.WeakSet[_engine.Program] = weakref.WeakSet()  # of tapes
-        self._summing = False  # gradients have come since the last update
+        self._summing = False  # whether gradients were added up since the last update
         self._update = _engine.functional.UPDATES[dtype]
         self._graph = graph = expansion.graph
         self._training = _engine.Program(dtype.name, *expansion.fused, self.params, self.grads)
@@ -81,14 +81,14 @@ class Programs:
         self.derivatives = DerivativePrograms(expansion, self.params, self._inference.program, self._lock)
 
     def ending_in(self, activation: str) -> Inference:
-        """Inference with another activation of the last layer, which is linear."""
+        """Inference with another activation of the last layer, which must be linear."""
         widths, ops, inputs, outputs = self._graph
         kind, parents, output, offsets, settings = ops[-1]
         last = (kind, parents, output, offsets, {**settings, "activation": activation})
         return Inference((widths, [*ops[:-1], last], inputs, outputs), self.params, self.grads, self._lock)
 
     def refuse_part(self) -> None:
-        """Raise if there are parameters of other layers in the vectors, whose gradients a pass here does not make."""
+        """Raise if the vectors have parameters of other layers, whose gradients a pass here would not compute."""
         if self._is_part:
             raise ValueError(
                 "this model has a part of the layers of another one and shares its parameters; train that one,"
@@ -96,9 +96,9 @@ class Programs:
             )
 
     def snapshot(self, chain: _engine.Chain | None = None) -> tuple:
-        """Copies of params, and `draws`, as they are between two steps of whoever trains; after them what a chain has.
+        """A copy of params, and `draws`, taken between two steps even if another thread is training.
 
-        That are a copy of its states, its steps and its last loss.
+        With a chain, also a copy of its states, its number of steps, and its last loss.
         """
         return self._lock.call(_snapshot, self, chain)
 
@@ -144,18 +144,18 @@ class Programs:
         return program
 
     def forward_on(self, program: _engine.Program, xs: tuple, training: bool, threads: int | None = None) -> tuple:
-        """`forward` on such a program."""
+        """`forward` on a program of `for_tape`."""
         return self._lock.call(_engine.forward_taped, program, self._training, xs, training, for_engine(threads))
 
     def backward_on(self, program: _engine.Program, dys: tuple, accumulate: bool, threads: int | None = None) -> tuple:
-        """`backward` on such a program."""
+        """`backward` on a program of `for_tape`."""
         adds_rows, self._summing = accumulate and self._summing, True
         return self._lock.call(
             _engine.backward_taped, program, self._training, dys, accumulate, adds_rows, for_engine(threads)
         )
 
     def fast_path(self, terms: tuple | None, chain=None) -> _engine.FastPath | None:
-        """For steps, or without a chain gradients, of X and y that need no conversion, checked on the way.
+        """The fast path for X and y that need no conversion and are checked there: steps, or without a chain gradients.
 
         None for several inputs or outputs, a loss in Python, or a part of a network.
         """
@@ -164,11 +164,11 @@ class Programs:
         return _engine.FastPath(self._training, self._lock, self.params.dtype, terms[0], chain)
 
     def native(self, rows: int) -> _engine.Native:
-        """Native functions for so many rows."""
+        """Native functions for a fixed number of rows."""
         return self.derivatives.native(rows)
 
     def give_steps(self, native: _engine.Native, chain, term, next_rate, diverged) -> None:
-        """Let native functions train."""
+        """Enable training steps of native functions."""
         self.refuse_part()
         widths, ops, inputs, outputs = self._graph
         program = _engine.Program(self.params.dtype.name, widths, ops, inputs, outputs, self.params, self.grads)
@@ -178,7 +178,7 @@ class Programs:
             native.train_with(program, self._training, chain, term, next_rate, diverged)
 
     def run(self, batches: _engine.Batches, threads: int | None = None) -> tuple[int, int]:
-        """Train; the next batch (or the bad one), and the status."""
+        """Train; return the next batch, or the one that failed, and the status."""
         self.refuse_part()
         return self._lock.call(_engine.train, self._training, batches, for_engine(threads))
 
@@ -199,16 +199,16 @@ class Programs:
         return self._expansion.rows_of(table, True)
 
     def step_on(self, parts: list, chain, lr: float, threads: int | None = None) -> tuple[list[list[float]], int]:
-        """A step on the sum of the losses of parts (numbers of outputs, xs, ts, weights, terms), and its status.
+        """A step on the sum of the losses of parts (output numbers, xs, ts, weights, terms); return losses and status.
 
-        The losses are a list for each part of what each of its outputs adds.
+        The losses are a list for each part: what each of its outputs adds.
         """
         self.refuse_part()
         self._summing = False
         return self._lock.call(_step_on, self, parts, chain, lr, for_engine(threads))
 
     def of_outputs(self, wanted: tuple[int, ...]) -> _engine.Program:
-        """The program of some of the outputs, which computes nothing that these do not need."""
+        """A program for some of the outputs, which computes only what they need."""
         if wanted not in self._partial:
             widths, ops, inputs, outputs = self._graph
             ends = [outputs[k] for k in wanted]
@@ -226,7 +226,7 @@ class Programs:
         return self._partial[wanted]
 
     def update(self, chain, lr: float, loss: float) -> bool:
-        """One step of an optimizer's chain; whether the update was finite."""
+        """Make one step of an optimizer's chain; return whether the update was finite."""
         self.refuse_part()
         self._summing = False
         arguments = chain, self.params, self.grads, lr, self._spans, loss
@@ -235,12 +235,12 @@ class Programs:
     def collect(
         self, batches: _engine.Batches, scales: np.ndarray | None = None, threads: int | None = None
     ) -> tuple[list[float], int]:
-        """Fill grads from a batch, with dropout; the loss of each output, and the status."""
+        """Fill grads from a batch, with dropout; return the loss of each output, and the status."""
         self.refuse_part()
         return self._lock.call(_engine.collected, self._training, batches, scales, for_engine(threads))
 
     def apply(self, chain, lr: float, loss: float, scale: float, threads: int | None = None) -> bool:
-        """One step of an optimizer's chain by the gradient of a mean over 1 / scale rows; whether it was finite."""
+        """Make a step by the gradient of a mean over 1 / scale rows; return whether the update was finite."""
         self.refuse_part()
         self._summing = False
         arguments = chain, lr, loss, scale, for_engine(threads)
@@ -248,7 +248,7 @@ class Programs:
 
     @contextmanager
     def part_of_batch(self, first: int, meeting: Callable[..., Any] | None) -> Iterator[None]:
-        """Passes over a part of a batch, which begins with this row; where rows are coupled `meeting` is called."""
+        """Run the passes over the part of a batch that begins at this row; where rows are coupled, call `meeting`."""
         self._training.row, self._training.meeting = first, meeting
         try:
             yield
@@ -268,11 +268,11 @@ class Programs:
         )
 
     def statistics(self) -> list[slice]:
-        """The parts of the parameters that passes in training move: running averages."""
+        """The parts of the parameters that training passes update: running averages."""
         return [slice(start, stop) for start, stop in self._fixed]
 
     def set_trainable(self, parts: list, trainable: bool) -> None:
-        """Set whether training updates these parts of the parameters, which are all of a layer."""
+        """Set whether training updates these parts of the parameters, which are all those of a layer."""
         with self._lock:
             self._frozen.pop(tuple(parts), None)
             if not trainable:
@@ -331,4 +331,4 @@ def _snapshot(programs, chain):
 
 
 def _never(X, threads: int | None = None, out: np.ndarray | None = None) -> None:
-    """The way of nets that have no fast path."""
+    """`train` for networks without a fast path."""

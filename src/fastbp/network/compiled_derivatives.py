@@ -18,7 +18,7 @@ ALIGNMENT = 64  # bytes: a cache line, and the widest vector register
 class DerivativePrograms:
     """The programs of a network's graph (widths, ops, inputs, outputs), over its live parameters.
 
-    Arrays come checked. `inference` is the network's own program for predictions; `lock` is the network's.
+    Arrays are already checked. `inference` is the network's program for predictions; `lock` is the network's.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class DerivativePrograms:
         return self._lock.call(_engine.vjp, self._inference, xs, dys, for_engine(threads))
 
     def jvp(self, xs: tuple, directions: tuple, threads: int | None = None) -> tuple:
-        """How the outputs move along directions of the inputs."""
+        """Directional derivatives of the outputs along directions of the inputs."""
         program, _ = self._tangents(False)
         return self._lock.call(program.predict, (*xs, *directions), for_engine(threads))[len(self._graph[3]) :]
 
@@ -68,7 +68,7 @@ class DerivativePrograms:
         return J.reshape(len(J), V.shape[1], W.shape[0])
 
     def second(self, xs: tuple, out, feature: int, ts, terms, threads: int | None = None) -> None:
-        """Fill out with Hessians by the input, or with their products with a direction after it in xs."""
+        """Fill out with Hessians by the input, or with Hessian-vector products if xs also has a direction."""
         tangents = self._tangents(False)
         self._lock.call(_engine.second, *tangents, xs, out, feature, ts, terms, for_engine(threads))
 
@@ -83,7 +83,7 @@ class DerivativePrograms:
             return grads[:size].copy()
 
     def rows_gradients(self, xs: tuple, ts: tuple, terms, out, norms, threads: int | None = None) -> None:
-        """Fill out with the gradient of each row's loss, or norms with their norms.
+        """Fill out with the gradient of each row's loss, or `norms` with the norms of these.
 
         Without terms, ts holds the gradients of the outputs.
         """
@@ -91,7 +91,7 @@ class DerivativePrograms:
         self._lock.call(_engine.rows_gradients, self._inference, xs, ts, terms, out, norms, size, threads)
 
     def figures(self, xs: tuple, ts: tuple, objective) -> tuple:
-        """Loss, table of figures, largest slopes of the ops, and values, of one pass without dropout."""
+        """Loss, table of figures, largest slopes of the ops, and values, from one pass without dropout."""
         with self._lock:
             if self._observer is None:
                 self._observer = self._program(self._graph, self._params)[0]
@@ -105,7 +105,7 @@ class DerivativePrograms:
     def explained(self, xs: tuple, ts: tuple, objective) -> tuple:
         """Loss, and by node: values, gradients, what its op sent to each parent, and Z before an activation.
 
-        An activation is an op of its own here, so that both the gradient that comes to it and dZ are kept.
+        An activation is an op of its own here, so that both its incoming gradient and dZ are kept.
         """
         widths, ops, inputs, outputs = self._graph
         with self._lock:
@@ -129,13 +129,13 @@ class DerivativePrograms:
         return value, values, totals, sent, Z
 
     def _tangents(self, of_parameters: bool) -> tuple[_engine.Program, list[bool]]:
-        """The program of the graph's tangents and the tensors in it that move."""
+        """The program of the graph's tangents, and its tensors that depend on the inputs."""
         if of_parameters not in self._tangent_programs:
             size = self._params.size
             try:
                 graph, moving, along = _engine.tangent(*self._graph, size if of_parameters else None)
             except _engine.NoTangentRule as error:
-                found = error.args[0]  # a layer of Python's, or the name of an op
+                found = error.args[0]  # a layer written in Python, or the name of an op
                 name = repr(found) if isinstance(found, Layer) else f"{found!r}, which has no tangent rule"
                 why = f"no tangents go through {name}: its net has derivatives in reverse mode only"
                 raise ValueError(why) from None
@@ -146,7 +146,7 @@ class DerivativePrograms:
         return self._tangent_programs[of_parameters][:2]
 
     def native(self, rows: int) -> _engine.Native:
-        """Native functions for so many rows, with programs of their own."""
+        """Native functions for a fixed number of rows, with programs of their own."""
         tangents = None
         with contextlib.suppress(_engine.NoTangentRule):
             tangents, _ = self._program(_engine.tangent(*self._graph, None)[0], self._params)
@@ -173,7 +173,7 @@ class DerivativePrograms:
 
 
 def _pass(program, xs, ts, objective):
-    """Forward, the objective, backward by the inputs too; the loss."""
+    """Run forward, the objective, and backward down to the inputs; return the loss."""
     ys = program.forward(xs, False, 0, 0)
     value, dys = objective(ys, ts, None)
     program.backward(dys, False, True)
@@ -194,7 +194,7 @@ def _activations_apart(widths, ops):
 
 
 def aligned_zeros(size: int, dtype: np.dtype) -> np.ndarray:
-    """A zero vector that begins on a cache line; a line follows that may be read, so vectors need not end with it."""
+    """A zero vector aligned to a cache line, followed by a line that may be read: its last vector may overrun."""
     raw = np.zeros(size * dtype.itemsize + 2 * ALIGNMENT, np.uint8)
     first = -raw.ctypes.data % ALIGNMENT
     return raw[first : first + size * dtype.itemsize].view(dtype)

@@ -1,6 +1,6 @@
-"""The JSON of a network: its graph and settings written down, and a network built from that and its arrays.
+"""The JSON of a network: its graph and settings as a configuration, and a network built from one and its arrays.
 
-Files, copies and pickles all go through here. A configuration names classes that stand above this folder.
+Files, copies and pickles all use it. A configuration names classes that are defined in folders above this one.
 """
 
 from importlib import import_module
@@ -13,7 +13,7 @@ from fastbp.errors import DAMAGE, ModelFormatError
 from fastbp.layers.layer import Layer
 from fastbp.layers.node import Input, Node
 
-MODELS = "fastbp.model"  # has the classes that a configuration names; loaded by its name, since it stands above
+MODELS = "fastbp.model"  # has the classes that a configuration names; imported by name, since it is above
 
 
 def written(net: Any) -> dict:
@@ -37,7 +37,7 @@ def written(net: Any) -> dict:
 
 
 def built(classes: Registry, config: dict, arrays: dict[str, np.ndarray] | None) -> Any:
-    """The network that a configuration describes, of one of these classes; its parameters are drawn without arrays."""
+    """Build a network from a configuration, of one of these classes; without arrays its parameters are drawn."""
     try:
         import_module(MODELS)
         kind = classes.named(config[classes.key])
@@ -53,9 +53,9 @@ def built(classes: Registry, config: dict, arrays: dict[str, np.ndarray] | None)
 
 
 def unpickled(cls: Any, config: dict, arrays: dict[str, np.ndarray], draws: int, classes: tuple = ()) -> Any:
-    """A network with its dropout masks to come: what `pickle` and `copy` call.
+    """Build a network with the state of its dropout masks: called by `pickle` and `copy`.
 
-    `classes` are those of layers of users: to unpickle them imports their modules, which registers them.
+    `classes` are users' classes of layers: unpickling them imports their modules, which registers them.
     """
     net = cls.from_config(config, arrays)
     net.programs.draws = draws

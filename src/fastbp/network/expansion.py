@@ -1,7 +1,7 @@
-"""From a network's nodes to the engine's ops: one op a node, or several where derivatives are among them.
+"""From a network's nodes to the engine's ops: one op for each node, or several if there are derivatives.
 
-A net without derivatives is translated node by node. With derivatives, the nodes that these cross are taken apart into
-ops that have tangent rules, and a derivative becomes the ops that compute it; `tensors` says which tensor a node is.
+A net without derivatives is translated node by node. Otherwise, the nodes that are differentiated are split into ops
+that have tangent rules, and a derivative becomes the ops that compute it; `tensors` has the tensor of each node.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,11 +13,11 @@ from fastbp import _engine
 from fastbp.layers.layer import Layer
 from fastbp.layers.node import Node, depending_on
 
-GRADIENT = 4  # the first of the columns of the engine's figures that stand for a gradient or for weights
+GRADIENT = 4  # the first column of the engine's figures that is about gradients or weights
 
 
 class Expansion(NamedTuple):
-    """The graph (widths, ops, inputs, outputs), the same with fused jets, and what of it belongs to which node."""
+    """The graph (widths, ops, inputs, outputs), the same with fused jets, and which parts belong to which node."""
 
     graph: tuple[list, list, list, list]
     fused: tuple[list, list, list, list]
@@ -27,9 +27,9 @@ class Expansion(NamedTuple):
     parts: list[list[int]] | None  # the tensors that are made for each node; None where each node is one op
 
     def rows_of(self, table: np.ndarray, fused: bool) -> np.ndarray:
-        """The rows of an array by ops, of those that make the nodes; what they say of weights, of those that have them.
+        """The rows of an array by ops for the nodes; columns about weights are from the op that has the weights.
 
-        A node may be several ops: the last of them has its values, another one its weights and with them its dZ.
+        A node may be several ops: the last one has its values, another one its weights and with them its dZ.
         """
         if self.parts is None:
             return table
@@ -46,11 +46,11 @@ class Expansion(NamedTuple):
         return np.array(rows)
 
     def by_node(self, values: list) -> list:
-        """What a list by tensors has for each node."""
+        """Select from a list by tensor the entry of each node."""
         return values if self.parts is None else [values[t] for t in self.tensors]
 
     def explained(self, apart: list, values: list, totals: dict, edges: list) -> tuple:
-        """By node: values, gradients, what was sent to each parent, Z before an activation; from those by tensor."""
+        """Convert from tensors to nodes: values, gradients, what was sent to each parent, Z before an activation."""
         made = {op[2]: k for k, op in enumerate(apart)}
         sent: dict[int, list] = {}
         Z: dict[int, np.ndarray] = {}
@@ -68,7 +68,7 @@ class Expansion(NamedTuple):
         return self.by_node(values), {k: totals[t] for k, t in enumerate(self.tensors)}, sent, Z
 
     def tensors_with(self, parts: Iterable[tuple[int, int]], fused: bool) -> frozenset[int]:
-        """The tensors made by ops that have parameters between these ends."""
+        """The tensors of ops with parameters within these spans."""
         ops = (self.fused if fused else self.graph)[1]
         spans = list(parts)
         return frozenset(
@@ -115,7 +115,7 @@ def _with_derivatives(numbers, inputs, outputs, offsets):
 def translated(
     graph: _engine.DerivativeGraph, nodes: tuple[Node, ...], offsets: Mapping[Layer, tuple]
 ) -> tuple[list[int], list[list[int]]]:
-    """Nodes in topological order as ops of a graph: the tensor of each, and the tensors that were made for it."""
+    """Add nodes in topological order to a graph; return the tensor of each, and all tensors that were made for it."""
     crossed = _crossed(nodes)
     tensors: dict[Node, int] = {}
     parts: list[list[int]] = []
@@ -135,7 +135,7 @@ def translated(
 
 
 def _crossed(nodes: Iterable[Node]) -> set[Node]:
-    """The nodes that a derivative goes through."""
+    """The nodes through which a derivative is taken."""
     nodes = list(nodes)
     found: set[Node] = set()
     for made in nodes:

@@ -37,7 +37,7 @@ def _corner(array):
 
 
 def move_parameters(net: Network, params: np.ndarray, grads: np.ndarray) -> None:
-    """Make these vectors, aligned to 64 bytes, `params` and `grads`; views of the old ones and trainers are void."""
+    """Replace `params` and `grads` by these vectors, aligned to 64 bytes; old views and trainers are then void."""
     names, draws = names_for([*net.inputs, *net.layers]), net.draws
     params[...] = net.params
     for layer in net.layers:

@@ -11,7 +11,7 @@ from fastbp._optional import package
 from fastbp.inputs import checks
 
 _AT, _NUMBER = ctypes.c_void_p, ctypes.c_double
-# Arguments and signature of each function; x, y, t and their like are arrays of the network's dtype.
+# Arguments and signature of each function; x, y, t and so on are arrays of the network's dtype.
 _FUNCTIONS: dict[str, tuple[Any, tuple, str]] = {
     "predict": (ctypes.c_int, (_AT, _AT, _AT), "int (void *, const void *, void *)"),
     "vjp": (ctypes.c_int, (_AT, _AT, _AT, _AT, _AT), "int (void *, const void *, const void *, void *, void *)"),
@@ -24,7 +24,7 @@ _FUNCTIONS: dict[str, tuple[Any, tuple, str]] = {
 class Native:
     """A network as C functions for a fixed number of rows; `Network.native` and `Trainer.native` create it.
 
-    Every function takes `handle` first and returns 0, or why it has done nothing: see `STATUS` in the documentation of
+    Every function takes `handle` first and returns 0, or why it did nothing: see `STATUS` in the documentation of
     native functions. A handle has memory of its own: different handles run at the same time in different threads.
     Arrays are C-contiguous, of the network's dtype; nothing checks them, and a wrong size corrupts memory.
 
@@ -63,7 +63,7 @@ class Native:
             return None
         result, arguments, _ = _FUNCTIONS[name]
         made = ctypes.CFUNCTYPE(result, *arguments)(self.addresses[name])
-        made.engine = self._engine  # who has the function alone keeps the handle open
+        made.engine = self._engine  # the function alone keeps the handle open
         return made
 
     def integrand(self) -> Any:

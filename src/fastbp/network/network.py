@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, overload
 import numpy as np
 
 from fastbp._configured import Registry
-from fastbp._typing import Arrays, Axes, DTypeLike, OneOrMore
+from fastbp._typing import Arrays, DTypeLike, OneOrMore
 from fastbp.inputs import checks
 from fastbp.inputs.array_sources import as_source, inputs_of, limited, refuse_beyond
 from fastbp.inputs.few_rows import is_empty, is_row
@@ -53,6 +53,12 @@ class Network(AsLayer):
         Nodes in topological order.
     layers : tuple of Layer
         Each layer once, in the order of application.
+
+    See Also
+    --------
+    Sequential : A chain of layers.
+    Trainer : Keeps the state of the training.
+    load : Reads a model file.
 
     Notes
     -----
@@ -186,12 +192,13 @@ class Network(AsLayer):
         check_finite : bool, default=True
             Whether a NaN or infinity in X raises.
         keep : bool, default=False
-            Whether to return a `Tape`, which has the outputs and a backward of its own; `net.backward` then is still
-            that of the `forward` before.
+            Whether to return a `Tape`, which has the outputs and its own `backward`; `net.backward` then still refers
+            to the previous `forward`.
 
         Returns
         -------
         ndarray of shape (rows, outputs), a tuple of them for several outputs, or Tape
+            The outputs; with `keep`, a Tape that holds them.
         """
         xs = self.as_inputs(X, check_finite)
         if keep:
@@ -218,7 +225,7 @@ class Network(AsLayer):
         Raises
         ------
         RuntimeError
-            Without a `forward` before it, or if a training step has used its memory since.
+            If there was no `forward`, or a training step has used its memory since.
 
         Examples
         --------
@@ -259,6 +266,7 @@ class Network(AsLayer):
         Returns
         -------
         ndarray of shape (rows, outputs), or (outputs,) for a single row, or a tuple of them for several outputs
+            The outputs, of the network's dtype; `out` if it was given.
         """
         Y = self.programs.quick_predict(X, threads, out)
         if Y is not None:
@@ -280,8 +288,8 @@ class Network(AsLayer):
     def compiled(self, rows: int = 1) -> Callable[..., np.ndarray]:
         """A function f(x, y=None) that predicts a fixed number of rows in a third of the time of `predict`.
 
-        It has memory of its own, and checks the form and dtype of arrays, not their values. It converts nothing: x is
-        C-contiguous and of the network's dtype.
+        It has memory of its own, and checks the shape and dtype of arrays, not their values. It converts nothing: x
+        must be C-contiguous and of the network's dtype.
 
         Parameters
         ----------
@@ -318,6 +326,7 @@ class Network(AsLayer):
         Returns
         -------
         Native
+            The functions, with their handle and addresses.
 
         Raises
         ------
@@ -335,7 +344,7 @@ class Network(AsLayer):
         return Native(of_network(self, rows), rows, self)
 
     def as_inputs(self, X: Arrays, check_finite: bool = True, name: str = "X") -> tuple[np.ndarray, ...]:
-        """X checked: one array for each input."""
+        """Checked X: one array for each input."""
         if self._input_width is not None:
             return (checks.as_rows(X, self._input_width, self.dtype, name, check_finite),)
         xs = checks.as_batch(X, self.inputs, self.dtype, name, check_finite)
@@ -345,7 +354,7 @@ class Network(AsLayer):
         return xs
 
     def as_sources(self, X: Arrays, check_finite: bool = True, name: str = "X") -> tuple:
-        """X checked as by `as_inputs`; what needs a conversion becomes a Source instead of a copy."""
+        """X checked as by `as_inputs`; an array that needs a conversion becomes a Source instead of a copy."""
         if self._input_width is not None:
             return (as_source(X, self._input_width, self.dtype, name, check_finite),)
         xs = checks.as_batch(X, self.inputs, self.dtype, name, check_finite, as_source)
@@ -359,16 +368,27 @@ class Network(AsLayer):
         return self.named(self.params)
 
     def named(self, params: np.ndarray) -> dict[str, np.ndarray]:
-        """The parts of a vector like `params` by the full names of the parameters: views."""
+        """The parts of a vector like `params` by the full names of the parameters: views.
+
+        Parameters
+        ----------
+        params : ndarray of shape (n,)
+            A vector with a number for each parameter, such as `grads`.
+
+        Returns
+        -------
+        dict from str to ndarray
+            Views of it, of the shapes of the parameters.
+        """
         return {name: params[part].reshape(shape) for name, (part, shape) in self.slices.items()}
 
     def snapshot(self) -> tuple[dict[str, np.ndarray], int]:
-        """Copy what `arrays` gives, and `draws`, as they are between two steps of whoever trains the network."""
+        """A copy of `arrays`, and `draws`, taken between two steps even if another thread is training."""
         params, draws = self.programs.snapshot()
         return self.named(params), draws
 
     def config(self) -> dict:
-        """The graph and all settings, as JSON has them; without the parameters."""
+        """The graph and all settings, for JSON; without the parameters."""
         return written(self)
 
     @staticmethod
@@ -385,6 +405,7 @@ class Network(AsLayer):
         Returns
         -------
         Network
+            The network, of the class that wrote the configuration.
 
         Raises
         ------
@@ -394,11 +415,11 @@ class Network(AsLayer):
         return built(Network.classes, config, arrays)
 
     def copy(self) -> "Network":
-        """An independent network with the same graph, parameters and dropout masks to come."""
+        """An independent network with the same graph, parameters and future dropout masks."""
         return unpickled(type(self), self.config(), *self.snapshot())
 
     def in_double(self) -> "Network":
-        """A copy in float64, for methods that live on small differences."""
+        """A copy in float64, for methods that depend on small differences."""
         arrays = {name: array.astype(np.float64) for name, array in self.snapshot()[0].items()}
         return Network.from_config({**self.config(), "dtype": "float64"}, arrays)
 
@@ -409,38 +430,6 @@ class Network(AsLayer):
     def __getitem__(self, name: str) -> Layer:
         layers = {layer.name: layer for layer in self.layers}
         return layers[checks.one_of(name, "layer", layers, KeyError)]
-
-    def table(self) -> list:
-        """A title, the column headings, and a row for each node: name, op, width, parameters, parents."""
-        from fastbp.network import summary
-
-        return summary.table(self)
-
-    def summary(self) -> str:
-        """A table of the nodes: name, op, width, parameters, parents."""
-        from fastbp.network import summary
-
-        return summary.to_text(self)
-
-    def to_dot(self) -> str:
-        """The graph in the DOT language, for Graphviz."""
-        from fastbp.plotting import graph
-
-        return graph.to_dot(self)
-
-    def plot(self, ax: Axes | None = None) -> Axes:
-        """Plot the graph with matplotlib: names, ops, widths. Returns the Axes."""
-        from fastbp.plotting import graph
-
-        return graph.draw(self, ax)
-
-    def _repr_html_(self):
-        from fastbp.plotting import graph
-
-        return graph.to_html(self)
-
-    def __str__(self):
-        return self.summary()
 
     def __repr__(self):
         size = size_of(self.slices)

@@ -1,7 +1,7 @@
-"""Networks on the layers of another one: one vector of parameters, which the network owns that was built first.
+"""Networks on layers of another one: they share one vector of parameters, owned by the network that was built first.
 
-Rejected: to move the parameters of small networks into the vector of a larger one that is built later. Then arrays
-that users hold and trainers at work would go on with memory that no network uses any more.
+Rejected: moving the parameters of small networks into the vector of a larger one that is built later. Arrays held by
+users and running trainers would then refer to memory that no network uses any more.
 """
 
 import weakref
@@ -17,7 +17,7 @@ from fastbp.network.compiled import Programs
 
 
 class Owner(NamedTuple):
-    """What layers keep of the network that has their parameters: not the network, which would be a cycle."""
+    """What layers keep of the network that owns their parameters; keeping the network itself would be a cycle."""
 
     programs: Programs
     slices: dict[str, tuple[slice, tuple[int, ...]]]
@@ -30,7 +30,7 @@ def owner_of(layers: Iterable[Layer]) -> Owner | None:
     Raises
     ------
     ValueError
-        If some have parameters in one network and others in another one, or in none yet.
+        If some have parameters in one network and others in another one or in none.
     """
     layers = list(layers)
     built = [layer for layer in layers if layer.owner is not None]
@@ -48,7 +48,7 @@ def owner_of(layers: Iterable[Layer]) -> Owner | None:
 
 
 def teller(programs: Programs, parts: list) -> Callable[[bool], None]:
-    """A function that freezes a layer in these programs as long as they are used."""
+    """A function that freezes a layer in these programs while they exist."""
     reference = weakref.ref(programs)
 
     def tell(trainable: bool) -> None:
@@ -60,7 +60,7 @@ def teller(programs: Programs, parts: list) -> Callable[[bool], None]:
 
 
 def repeated(net: Any, nodes: tuple[Node, ...], layers: Mapping[Layer, Layer]) -> Node | tuple[Node, ...]:
-    """The outputs of a network on other inputs, by these layers for its own."""
+    """The outputs of a network on other inputs, with these layers instead of its own."""
     if len(nodes) != len(net.inputs):
         raise TypeError(f"{net!r} is called on {len(net.inputs)} nodes, got {len(nodes)}")
     for node, own in zip(checks.instances(list(nodes), Node, "what a model is called on"), net.inputs, strict=True):
@@ -75,7 +75,7 @@ def repeated(net: Any, nodes: tuple[Node, ...], layers: Mapping[Layer, Layer]) -
 
 
 def named_nodes(nodes: Iterable[Node]) -> dict[str, Node]:
-    """Those that layers compute, by name; later calls of a layer have a number."""
+    """The nodes that layers compute, by name; later calls of a layer get a number."""
     named: dict[str, Node] = {}
     calls: dict[Layer, int] = {}
     for node in nodes:

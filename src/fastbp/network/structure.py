@@ -10,7 +10,7 @@ from fastbp.layers.node import Input, Node, topological_order
 
 
 def ordered(inputs: tuple[Input, ...], outputs: tuple[Node, ...]) -> tuple[Node, ...]:
-    """All nodes in topological order; raises if the graph is not whole."""
+    """All nodes in topological order; raises if the graph is incomplete."""
     for what, nodes in (("inputs", inputs), ("outputs", outputs)):
         if not nodes:
             raise ValueError(f"a model needs {what}, got none")

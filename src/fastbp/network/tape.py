@@ -1,7 +1,7 @@
-"""Tapes: forward passes that are kept for backward passes in any order, any number of them at once.
+"""Tapes: forward passes kept for backward passes in any order, any number of them at once.
 
-Each has a program of the network's with memory of its own, which goes to a later tape when nobody holds the first.
-Rejected: one program with a stack of activations, whose buffers all kernels know as plain rows.
+Each has a program with memory of its own, which is reused by a later tape when no reference to the first is left.
+Rejected: one program with a stack of activations, since all kernels take its buffers as plain rows.
 """
 
 import weakref
@@ -15,7 +15,7 @@ from fastbp.inputs import checks
 
 
 class Tapes:
-    """What the tapes of a network share: programs that nobody uses, and the parameters of the last forward pass."""
+    """Shared by the tapes of a network: programs that are free, and the parameters of the last forward pass."""
 
     def __init__(self, net: Any):
         self.programs, self.outputs, self.dtype = net.programs, net.outputs, net.dtype
@@ -25,7 +25,7 @@ class Tapes:
         self.seen: np.ndarray | None = None
 
     def forward(self, xs: tuple, training: bool) -> "Tape":
-        """A tape of a forward pass of these inputs."""
+        """Run a forward pass on these inputs and return its tape."""
         if self.seen is None or not self.are_current(self.seen):
             self.seen = self.programs.params.copy()
         program = self.free.pop() if self.free else self.programs.for_tape()
@@ -35,21 +35,21 @@ class Tapes:
         return tape
 
     def are_current(self, params: np.ndarray) -> bool:
-        """Whether the network has these parameters, but for running averages."""
+        """Whether the network still has these parameters, except running averages."""
         now = self.programs.params
         return all(now[span].tobytes() == params[span].tobytes() for span in self.spans)
 
 
 class Tape:
-    """A forward pass that is kept for its backward pass: what `net.forward(X, keep=True)` returns.
+    """A forward pass kept for its backward pass: `net.forward(X, keep=True)` returns it.
 
     Any number of tapes of a network may be kept at once; each has memory for the activations of its rows and their
-    gradients, which is used again when the tape is gone.
+    gradients, which is reused when the tape is deleted.
 
     Attributes
     ----------
     output : ndarray of shape (rows, outputs), or a tuple of them for several outputs
-        What `forward` computed.
+        The outputs of the forward pass.
 
     See Also
     --------

@@ -29,9 +29,15 @@ class Adam(Optimizer):
     **common
         Settings that every optimizer takes; see `Optimizer`.
 
+    Raises
+    ------
+    ValueError
+        If `amsgrad` and `eps_hat` are both set.
+
     See Also
     --------
     AdamW : With decoupled weight decay.
+    Adamax, Adan, NAdam, RAdam : Variants.
 
     Examples
     --------
@@ -124,6 +130,10 @@ class Adamax(Optimizer):
     **common
         Settings that every optimizer takes; see `Optimizer`.
 
+    See Also
+    --------
+    Adam : With the mean of the squares.
+
     Examples
     --------
     >>> Adamax()
@@ -161,6 +171,10 @@ class NAdam(Optimizer):
         How fast the momentum grows: at step t it is the first beta times 1 - 0.96**(t * momentum_decay) / 2.
     **common
         Settings that every optimizer takes; see `Optimizer`.
+
+    See Also
+    --------
+    Adam : With classical momentum.
 
     Examples
     --------
@@ -206,6 +220,10 @@ class RAdam(Optimizer):
     **common
         Settings that every optimizer takes; see `Optimizer`.
 
+    See Also
+    --------
+    Adam : Without the rectification.
+
     Examples
     --------
     >>> RAdam().settings["betas"]
@@ -241,6 +259,10 @@ class Adan(Optimizer):
         Decoupled and proximal weight decay: p /= 1 + lr * weight_decay after the step.
     **common
         Settings that every optimizer takes; see `Optimizer`.
+
+    See Also
+    --------
+    Adam, NAdam : Without the differences of gradients.
 
     Examples
     --------

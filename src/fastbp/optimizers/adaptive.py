@@ -30,6 +30,11 @@ class RMSprop(Optimizer):
     **common
         Settings that every optimizer takes; see `Optimizer`.
 
+    See Also
+    --------
+    Adagrad : With the sum of all squares.
+    Adam : With a running mean of the gradients too.
+
     Examples
     --------
     >>> RMSprop(momentum=0.9).rules()
@@ -80,6 +85,10 @@ class Adagrad(Optimizer):
     **common
         Settings that every optimizer takes; see `Optimizer`.
 
+    See Also
+    --------
+    RMSprop, Adadelta : With running means, which forget old gradients.
+
     Examples
     --------
     >>> Adagrad(lr=0.1).settings["eps"]
@@ -124,6 +133,10 @@ class Adadelta(Optimizer):
         Coupled weight decay, g + weight_decay * p.
     **common
         Settings that every optimizer takes; see `Optimizer`.
+
+    See Also
+    --------
+    Adagrad, RMSprop : Other rules that divide by the size of past gradients.
 
     Examples
     --------

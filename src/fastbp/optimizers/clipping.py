@@ -25,6 +25,15 @@ def clip_by_global_norm(grads: np.ndarray | Sequence[np.ndarray], max_norm: floa
     float
         The norm before clipping.
 
+    Raises
+    ------
+    TypeError
+        If a dtype is not floating-point.
+
+    See Also
+    --------
+    Adam : Its `clip_norm`, as that of every optimizer, does it in each step.
+
     Examples
     --------
     >>> grads = np.array([3.0, 4.0])

@@ -30,6 +30,16 @@ class SGD(Optimizer):
     **common
         Settings that every optimizer takes; see `Optimizer`.
 
+    Raises
+    ------
+    ValueError
+        If `nesterov` or `lr_in_velocity` does not go with `momentum` and `dampening`.
+
+    See Also
+    --------
+    Adam : With a step size of each parameter.
+    Muon : With orthogonalized momentum.
+
     Examples
     --------
     >>> SGD(lr=0.1, momentum=0.9).rules()

@@ -44,6 +44,16 @@ class Muon(Optimizer):
     **common
         Settings that every optimizer takes; see `Optimizer`.
 
+    Raises
+    ------
+    ValueError
+        If `ns_steps` is too large.
+
+    See Also
+    --------
+    SGD : Momentum alone.
+    AdamW : The rule of the other parameters, for all.
+
     Examples
     --------
     >>> Muon(lr=0.02).settings["ns_steps"]
@@ -97,7 +107,7 @@ class Muon(Optimizer):
 
 
 def _steps(value):
-    """A step costs so many products: a file that names a huge number would never return."""
+    """Check the number of products of a step: with a huge number from a file a step would never return."""
     number = checks.positive_int(value, "ns_steps")
     if number > MOST_STEPS:
         raise ValueError(f"ns_steps must be at most {MOST_STEPS}, got {number}")

@@ -108,10 +108,10 @@ class Optimizer(Registered):
         schedule = shapes.as_schedule(lr)
         self._lr = schedule(0) if schedule else checks.in_range(lr, "lr", 0.0)
         self.schedule = schedule
-        self._count = 0  # of a step or an epoch: that which the schedule gave `_lr` for
+        self._count = 0  # the step or epoch for which the schedule gave `_lr`
 
     def rates(self, done: int, first: int, last: int) -> np.ndarray:
-        """An array with the learning rates of batches first ... last - 1, after so many batches; `lr` is the first."""
+        """An array with the learning rates of batches first ... last - 1, after `done` batches; `lr` is the first."""
         rates, schedule = np.full(last, self.next_rate(done)), self.schedule
         if schedule is not None and self.by_steps:
             size = self.settings["accumulate"]
@@ -127,7 +127,7 @@ class Optimizer(Registered):
         return self.schedule is not None and self.schedule.per == "step"
 
     def next_rate(self, done: int) -> float:
-        """The learning rate of the batch after so many, which becomes `lr`; a schedule is asked once for a count."""
+        """The rate of the batch after `done` others, which becomes `lr`; a schedule is called once a count."""
         schedule = self.schedule
         if schedule is not None:
             count = done // self.settings["accumulate"] if self.by_steps else self.epoch
@@ -136,12 +136,20 @@ class Optimizer(Registered):
         return self._lr
 
     def take_rate(self, done: int, rate: float) -> None:
-        """Say which learning rate the batch after so many has had."""
+        """Set the learning rate that the batch after `done` others had."""
         self._lr = float(rate)
         self._count = done // self.settings["accumulate"] if self.by_steps else self.epoch
 
     def end_epoch(self, logs: Mapping[str, float], known: Container[str] | None = None) -> None:
-        """Count an epoch, for schedules per epoch; `fit` calls it. `known` has the names that any epoch logs."""
+        """Count an epoch, for schedules per epoch; `fit` calls it.
+
+        Parameters
+        ----------
+        logs : dict from str to float
+            The results of the epoch, for an OnPlateau.
+        known : set of str, optional
+            Names that other epochs have; those of `logs` if not given.
+        """
         self.epoch += 1
         if isinstance(self.schedule, OnPlateau):
             self.schedule.see_logs(logs, known)
@@ -185,10 +193,17 @@ class Optimizer(Registered):
 
         Parameters that are not trained (frozen ones, running averages of normalizations) have their current values.
 
+        Parameters
+        ----------
+        net : Network
+            A network that the optimizer has updated.
+
         Returns
         -------
         ndarray of shape (n,)
             As `net.params`.
+        ndarray of shape (n,)
+            The average, in the order of `net.params`.
 
         Raises
         ------
@@ -217,6 +232,11 @@ class Optimizer(Registered):
     @contextmanager
     def averaged(self, net: Network) -> Iterator[None]:
         """Context in which `net.params` holds the average, for evaluation or saving.
+
+        Parameters
+        ----------
+        net : Network
+            A network that the optimizer has updated.
 
         Yields
         ------

@@ -29,6 +29,16 @@ class Rprop(Optimizer):
     **common
         Settings that every optimizer takes; see `Optimizer`.
 
+    Raises
+    ------
+    ValueError
+        If `etas` do not enclose 1, or `step_sizes` do not ascend.
+
+    See Also
+    --------
+    Lion : Signs for mini-batches.
+    minimize : Other methods for full batches.
+
     Examples
     --------
     >>> Rprop()
@@ -80,6 +90,11 @@ class Lion(Optimizer):
         Decoupled weight decay: p *= 1 - lr * weight_decay before the step.
     **common
         Settings that every optimizer takes; see `Optimizer`.
+
+    See Also
+    --------
+    AdamW : With steps of the size of the gradients.
+    Rprop : Signs for full batches.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Pictures of a training and of what was learnt, by matplotlib: each function takes `ax` and returns it."""
+"""Plots of a training run and its results, by matplotlib: each function takes `ax` and returns it."""
 
 from fastbp._lazy import attach as _attach
 

@@ -44,6 +44,16 @@ def loss_curves(runs: Any, *names: str, ax: Axes | None = None) -> Axes:
     Returns
     -------
     Axes
+        The Axes that were drawn on.
+
+    Raises
+    ------
+    TypeError
+        If `runs` is none of these.
+
+    See Also
+    --------
+    fastbp.History.plot : Of one fit.
 
     Examples
     --------
@@ -104,6 +114,16 @@ def confusion_matrix(
     Returns
     -------
     Axes
+        The Axes that were drawn on.
+
+    Raises
+    ------
+    ValueError
+        If there are more classes than `names`.
+
+    See Also
+    --------
+    confusion : The counts alone.
 
     Examples
     --------
@@ -145,6 +165,11 @@ def residuals(y: ArrayLike, predicted: ArrayLike, *, ax: Axes | None = None) -> 
     Returns
     -------
     Axes
+        The Axes that were drawn on.
+
+    See Also
+    --------
+    prediction_interval : Predictions against one feature.
 
     Examples
     --------
@@ -175,6 +200,16 @@ def weights(net: Any, *, ax: Axes | None = None) -> Axes:
     Returns
     -------
     Axes
+        The Axes that were drawn on.
+
+    Raises
+    ------
+    ValueError
+        If the network has no weights.
+
+    See Also
+    --------
+    fastbp.GradientMonitor : Plots the gradients.
 
     Examples
     --------
@@ -216,6 +251,16 @@ def confusion(y: ArrayLike, predicted: ArrayLike, classes: int | None = None) ->
     Returns
     -------
     ndarray of shape (classes, classes), int64
+        Entry (i, j) is the number of samples of class i that were predicted as class j.
+
+    Raises
+    ------
+    ValueError
+        If a label is not below `classes`.
+
+    See Also
+    --------
+    confusion_matrix : Plots it.
 
     Examples
     --------

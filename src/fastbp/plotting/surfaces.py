@@ -43,6 +43,16 @@ def decision_boundary(
     Returns
     -------
     Axes
+        The Axes that were drawn on.
+
+    Raises
+    ------
+    ValueError
+        If X does not have two columns.
+
+    See Also
+    --------
+    confusion_matrix : For more than two features.
 
     Examples
     --------
@@ -126,6 +136,16 @@ def prediction_interval(
     Returns
     -------
     Axes
+        The Axes that were drawn on.
+
+    Raises
+    ------
+    ValueError
+        If `quantiles` are not ascending, one for each output.
+
+    See Also
+    --------
+    residuals : For more than one feature.
 
     Examples
     --------

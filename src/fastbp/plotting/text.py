@@ -19,7 +19,7 @@ def _cells(row: Sequence[str], align: str, sizes: list[int]) -> Iterable[str]:
 
 
 def number(value: float, digits: int = 3) -> str:
-    """A number with so many digits; nothing for NaN."""
+    """A number with this many significant digits; empty for NaN."""
     return "" if math.isnan(value) else f"{value:.{digits}g}"
 
 

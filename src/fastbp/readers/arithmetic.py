@@ -27,7 +27,7 @@ class At:
 
 @dataclass(frozen=True)
 class Whole:
-    """A step as whole numbers: those of an input that has no others, or rounded ones, which only a table is read by."""
+    """A step as whole numbers, with which only a table is indexed: an input that has only these, or rounded numbers."""
 
     number: int
     exact: bool = False
@@ -57,7 +57,7 @@ def constant(draft: Draft, at: At, value: Any) -> np.ndarray | None:
 
 
 def merged(draft: Draft, gate: merge.Merge, values: Sequence[At]) -> At | None:
-    """A gate of steps whose widths it takes."""
+    """A gate of steps, if it accepts their widths."""
     widths = {draft.width(value.number) for value in values}
     if isinstance(gate, merge.Concatenate) or len(widths - {1}) < 2:
         return At(draft.add(gate, *(value.number for value in values)))
@@ -112,7 +112,7 @@ def power(draft: Draft, x: Any, exponent: Any, *, name: str | None = None) -> At
 
 
 def along(layer: type[Layer]) -> Callable:
-    """A layer without settings of one step: a logarithm, or a sum or a mean of the columns."""
+    """A layer without settings on one step: a logarithm, or a sum or mean of the columns."""
 
     def read(draft: Draft, x: Any, *, name: str | None = None) -> At | None:
         return At(draft.add(layer(name=name), x.number)) if isinstance(x, At) else None
@@ -151,7 +151,7 @@ maximum, minimum = extreme(merge.Maximum), extreme(merge.Minimum)
 
 
 def clipped(draft: Draft, x: At, low: Any = None, high: Any = None) -> At | None:
-    """X within low ... high, of which either may be missing."""
+    """X clipped to low ... high, either of which may be missing."""
     for limit, function in ((low, maximum), (high, minimum)):
         if limit is not None and x is not None:
             x = function(draft, x, limit)
@@ -159,7 +159,7 @@ def clipped(draft: Draft, x: At, low: Any = None, high: Any = None) -> At | None
 
 
 def split(draft: Draft, x: At, sizes: Sequence[int]) -> tuple[At, ...]:
-    """Stretches of columns of these sizes, one after the other."""
+    """Consecutive groups of columns of these sizes."""
     starts = np.cumsum([0, *sizes[:-1]]).tolist()
     return tuple(
         At(draft.columns(x.number, range(start, start + size))) for start, size in zip(starts, sizes, strict=True)

@@ -1,4 +1,4 @@
-"""Arrays of what other libraries keep parameters in."""
+"""NumPy arrays from other libraries' tensors and variables."""
 
 import numpy as np
 
@@ -6,8 +6,8 @@ from fastbp.inputs import checks
 
 
 def as_array(tensor) -> np.ndarray:
-    """A tensor of PyTorch, a variable of Keras or anything like an array, in NumPy; real numbers only."""
-    tensor = getattr(tensor, "value", tensor)  # of a variable, whatever the backend keeps it in
+    """A NumPy array from a PyTorch tensor, a Keras variable or anything array-like; real numbers only."""
+    tensor = getattr(tensor, "value", tensor)  # of a variable, in any backend
     if hasattr(tensor, "detach"):
         tensor = tensor.detach().cpu()
         if not tensor.dtype.is_floating_point:

@@ -1,7 +1,7 @@
 """Comparison of a converted network with its original, on a few random rows.
 
-How far the two may be apart is measured: by how much the net's own outputs move where X moves by some units in the
-last place. Rejected: a fixed tolerance, which is too wide for a layer and too narrow for an exponential of one.
+The tolerance is measured: it is how much the net's own outputs change if X changes by some units in the last place.
+Rejected: a fixed tolerance, which is too wide for a layer and too narrow for an exponential of one.
 """
 
 import contextlib
@@ -16,13 +16,13 @@ from fastbp.model import Model
 
 SIZES = (0.1, 0.3, 1.0, 1.0, 1.0, 3.0, 3.0, 10.0)  # scale of the numbers in each row
 NUDGES = 4
-FACTOR = 64.0  # times the effect of the perturbation: the original may round in another order at each step
+FACTOR = 64.0  # times the effect of the perturbation: the original may round in another order in each operation
 FLOORS = {"float16": 0.02, "float32": 1e-4, "float64": 1e-8}  # relative to the largest output of a column
 UNITS = {"float16": 2.0**-8, "float32": 2.0**-23, "float64": 2.0**-52}  # for 16 bits that of bfloat16
 
 
 def rows(net: Model) -> list[np.ndarray]:
-    """Some rows for each input: normal numbers, and whole ones where a table is read."""
+    """Some rows for each input: normally distributed, and whole numbers where they index a table."""
     rng = np.random.default_rng(0)
     made = []
     for source, tables in zip(net.inputs, tables_of(net.inputs, net.nodes, net.dtype), strict=True):
@@ -37,10 +37,10 @@ def rows(net: Model) -> list[np.ndarray]:
 def compare(
     net: Model, evaluate: Callable[..., Any], form: str, precision: str = "float64", xs: list[np.ndarray] | None = None
 ) -> None:
-    """Raise if `evaluate`, the original's function from inputs to outputs, gives other outputs than the net.
+    """Raise if `evaluate`, the original's function from inputs to outputs, and the net have different outputs.
 
-    An original that raises on the rows is compared on those of them that it takes one by one, or else on rows within
-    0 ... 1; a warning says so where it takes none, as when it lies on a device which is not there.
+    If the original raises on the rows, only those rows are compared that it accepts one by one, or else rows within
+    0 ... 1. If it accepts none, for example because its device is not available, there is a warning.
     """
     xs = rows(net) if xs is None else [x.astype(net.dtype) for x in xs]
     try:
@@ -75,13 +75,13 @@ def compare(
 
 
 def _twice(evaluate, xs):
-    """The outputs of the original, and again: those of one with random numbers differ."""
+    """The outputs of the original, computed twice, which differ if it draws random numbers."""
     with np.errstate(all="ignore"), warnings.catch_warnings(action="ignore"):
         return [_listed(evaluate(*(x.copy() for x in xs))) for _ in range(2)]
 
 
 def _taken(evaluate, xs):
-    """The rows that the original takes alone, and its outputs for them; None if it takes none."""
+    """The rows that the original accepts one by one, and its outputs for them; None if it accepts none."""
     within = [x if (x == np.rint(x)).all() else np.abs(x) / np.abs(x).max() for x in xs]
     for tried in (xs, within):
         kept, outputs = [], []
@@ -108,7 +108,7 @@ def _scale(Y: np.ndarray) -> np.ndarray:
 
 
 def _reach(net: Model, xs: Sequence[np.ndarray], base: list, eps: float) -> list[np.ndarray]:
-    """How far each output moves where the inputs move by a unit in their last place."""
+    """The change of each output if the inputs change by a unit in the last place."""
     rng = np.random.default_rng(1)
     tables = tables_of(net.inputs, net.nodes, net.dtype)
     fixed = [limits_of(each, x.shape[1]) > 0 for each, x in zip(tables, xs, strict=True)]
@@ -129,7 +129,7 @@ def _refuse_apart(Y: Any, original: np.ndarray, allowed: np.ndarray, what: str, 
     Y = np.asarray(Y, np.float64)
     with np.errstate(invalid="ignore"):
         apart = np.abs(Y - original)
-    # An overflow in the original only is a weakness of its formula; an overflow here is a difference.
+    # An overflow only in the original is a weakness of its formula; an overflow here is a difference.
     apart = np.where(np.isfinite(original), np.where(np.isfinite(Y), apart, np.inf), 0.0)
     excess = np.where(np.isfinite(allowed), apart - allowed, -np.inf)
     if (excess <= 0).all():

@@ -22,7 +22,7 @@ from fastbp.network.network import Network
 
 
 def unsupported(what: str, form: str, known, why: str = "") -> ValueError:
-    """The error for a part of a model that fastbp lacks: it lists what is known, or the reason."""
+    """The error for a part of a model that fastbp lacks: it lists what is known, or gives the reason."""
     reason = f": {why}" if why else f"; known: {', '.join(sorted(known))}"
     return ValueError(f"{what} cannot be read from {form}{reason}")
 
@@ -43,7 +43,7 @@ class _Part:
 
 
 class Draft:
-    """A model on its way in: steps by number, each of earlier ones, and the arrays that its layers start from."""
+    """A model being read: numbered steps, each applied to earlier ones, and the arrays of its layers."""
 
     def __init__(self, most: int | None = None):
         self._most, self._spent = most, 0
@@ -64,7 +64,7 @@ class Draft:
         return len(self._parts) - 1
 
     def add(self, layer: Layer, *parents: int, **arrays) -> int:
-        """The number of a layer applied to steps; its parameters are given when it is first added."""
+        """Add a layer applied to steps, with its parameters if it is new, and return the step's number."""
         widths = [self._parts[k].width for k in parents]
         self.spend(layer.output_width(*widths))
         shapes = layer.shapes(*widths)
@@ -79,16 +79,16 @@ class Draft:
         return len(self._parts) - 1
 
     def activate(self, number: int, activation: str, *parameters: float, name: str | None = None) -> int:
-        """The number of an activation of a step; parameters that are not given are its own."""
+        """Add an activation of a step, with its default parameters if none are given, and return the number."""
         if activation == "linear":
             return number
         return self.add(Activation(ActivationFunction(activation, *parameters), name=name), number)
 
     def affine(self, number: int, scale, shift, name: str | None = None, dtype=None) -> int:
-        """The number of scale X + shift, for numbers or one for each column, which are of dtype.
+        """Add scale X + shift, by numbers or by one for each column, in a dtype, and return the step's number.
 
-        Different numbers for the columns are a frozen BatchNorm, which has them as gamma and beta; one affine
-        map after another is one.
+        Numbers that differ between columns become gamma and beta of a frozen BatchNorm; consecutive affine maps are
+        merged.
         """
         width = self.width(number)
         claims = [value.dtype for value in (scale, shift) if isinstance(value, np.ndarray)]
@@ -109,7 +109,7 @@ class Draft:
         return made
 
     def columns(self, number: int, columns, name: str | None = None) -> int:
-        """The number of some columns of a step: one slice, or several joined."""
+        """Add a selection of columns of a step, one slice or several joined, and return the number."""
         columns = list(columns)
         if columns == list(range(self.width(number))):
             return number
@@ -125,23 +125,23 @@ class Draft:
         return self.add(Concatenate(name=name), *(self.add(_slice(piece), number) for piece in pieces))
 
     def width(self, number: int) -> int:
-        """How many columns a step has."""
+        """The number of columns of a step."""
         return self._parts[number].width
 
     def parents(self, number: int) -> tuple[int, ...]:
-        """The steps that a step is made of."""
+        """The steps to which the layer of a step is applied."""
         return self._parts[number].parents
 
     def parameters(self, number: int) -> dict[str, np.ndarray]:
-        """The arrays of the layer that makes a step."""
+        """The arrays of the layer of a step."""
         return self._arrays.get(self._parts[number].layer, {})
 
     def layer(self, number: int) -> Layer:
-        """The layer that makes a step."""
+        """The layer of a step."""
         return self._parts[number].layer
 
     def model(self, outputs: list[int], dtype=None, name: str | None = None) -> Model:
-        """The model of all inputs and these outputs: of dtype, or float64 if all arrays are, else float32."""
+        """Build the model from all inputs to these outputs: in dtype, or float64 if all arrays are, else float32."""
         if dtype is None:
             dtype = "float64" if self._dtypes == {np.dtype("float64")} else "float32"
         needed = self._needed(outputs)
@@ -158,7 +158,7 @@ class Draft:
         return _model(inputs, [nodes[same.get(k, k)] for k in outputs], dtype, name)
 
     def _fuse(self, outputs: list[int], needed: set[int]) -> dict[int, int]:
-        """Give linear layers the activations that alone read them; which step then is which."""
+        """Merge activations into linear layers that nothing else reads; return the new step for each old one."""
         readers: dict[int, list[int]] = {k: [] for k in needed}
         uses: dict[Layer, list[int]] = {}
         for k in sorted(needed):
@@ -181,7 +181,7 @@ class Draft:
         return same
 
     def _needed(self, outputs: list[int]) -> set[int]:
-        """The steps that outputs are computed from."""
+        """The steps from which the outputs are computed."""
         needed: set[int] = set()
         pending = list(outputs)
         while pending:
@@ -193,7 +193,7 @@ class Draft:
 
 
 def _activation(layer: Layer | None) -> dict | None:
-    """The settings of an Activation that make it the same as another; None for other layers."""
+    """The settings by which two Activations are equal; None for other layers."""
     if type(layer) is not Activation:
         return None
     return {key: value for key, value in layer.settings().items() if key != "name"}

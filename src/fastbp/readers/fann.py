@@ -26,14 +26,14 @@ FORM = "FANN"
 VERSIONS = ("FANN_FLO_2.0", "FANN_FLO_2.1")
 SPARE = 2**22  # columns and weights that a small file may describe
 SHARE = 4  # and this many more for each byte
-# Parameters of training, and of input scaling, which FANN applies by separate calls.
+# Parameters of training, and of input scaling, which FANN applies in separate calls.
 HARMLESS = ("cascade_", "rprop_", "quickprop_", "sarprop_", "scale_", "train", "learning_")
 HARMLESS += ("bit_fail_limit", "connection_rate")
 USED = ("network_type", "layer_sizes", "neurons", "connections", "num_layers")
 
 
 class Row(NamedTuple):
-    """An activation of FANN's, of a sum v: scale f(factor v) + shift."""
+    """An activation of FANN, for a sum v: scale f(factor v) + shift."""
 
     name: str
     activation: str
@@ -43,8 +43,8 @@ class Row(NamedTuple):
     shift: float = 0.0
 
 
-# By their numbers in the file. A stepwise function approximates sigmoid or tanh: it differs by at most 0.04 (sigmoid)
-# and 0.07 (symmetric), and its jumps have no gradient.
+# In the order of their numbers in the file. A stepwise function approximates sigmoid or tanh: it differs by at most
+# 0.04 (sigmoid) and 0.07 (symmetric), and its jumps have no gradient.
 ACTIVATIONS = {
     0: Row("LINEAR", "linear"),
     3: Row("SIGMOID", "sigmoid", factor=2.0),
@@ -93,21 +93,25 @@ def from_fann(path: str | os.PathLike[str], *, dtype: DTypeLike | None = "float3
     Returns
     -------
     Model
-        A Sequential for a layered network. What the file says about training and about scaling of inputs, which
-        FANN leaves to separate calls, is not read.
+        A Sequential for a layered network. Settings for training, and for the scaling of inputs, which FANN does in
+        separate calls, are not read.
 
     Raises
     ------
     ModelFormatError
-        If the file is damaged or no network of FANN, or describes more numbers than 4 for each of its bytes and 2**22.
+        If the file is damaged or not a network of FANN, or describes more than 2**22 numbers plus 4 for each byte.
     ValueError
-        If an activation has no counterpart, which are the thresholds and GAUSSIAN_STEPWISE, or the file has a field
-        that is not known.
+        If an activation has no counterpart (the thresholds and GAUSSIAN_STEPWISE), or the file has an unknown field.
+
+    See Also
+    --------
+    datasets.read_fann : Reads FANN's data files.
+    from_keras, from_onnx, from_sklearn, from_torch : Readers of other formats.
 
     Notes
     -----
-    The stepwise activations of FANN are read as the functions that they approximate: sigmoid and tanh. FANN limits the
-    sum in a neuron to 150 on both sides, which a net does not.
+    The stepwise activations of FANN are read as the functions that they approximate: sigmoid and tanh. FANN clips the
+    sum in a neuron to -150 ... 150, which a net does not.
 
     Examples
     --------
@@ -135,7 +139,7 @@ def from_fann(path: str | os.PathLike[str], *, dtype: DTypeLike | None = "float3
 
 
 def _neuron_by_neuron(file: _File, X: np.ndarray) -> np.ndarray:
-    """The outputs of `fann_run`, but for its limit of sums: a value for each neuron, 1 for those of biases."""
+    """The outputs of `fann_run` without its limit of sums: a value for each neuron, 1 for bias neurons."""
     values = np.ones((len(file.neurons), len(X)))
     inputs = file.sizes[0] - 1
     values[:inputs] = X.T
@@ -235,7 +239,7 @@ def _model(file: _File, dtype, most: int) -> Model:
 
 
 def _layer(draft: Draft, steps: list[int], file: _File, numbers, connections, columns: dict, biases: set) -> int:
-    """A dense layer of the neurons with these numbers, on the layers that they are connected with."""
+    """Add a dense layer of the neurons with these numbers, on the layers to which they are connected."""
     sources = {int(source) for part in connections for source in file.sources[part]}
     sources = {source for source in sources if source not in biases}
     if any(source not in columns for source in sources):

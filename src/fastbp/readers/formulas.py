@@ -1,7 +1,7 @@
-"""Recognizes activations that a graph spells out in arithmetic: X * sigmoid(X) is silu.
+"""Recognizes activations that a graph writes out in arithmetic: X * sigmoid(X) is silu.
 
 The graph and the formulas of the writers' tables are brought to one normal form, sums and products with a numeric
-factor, and compared. Parameters are read off where the formula has them. Rejected: a rule for each formula in each
+factor, and compared. Parameters are read from their places in the formula. Rejected: a rule for each formula in each
 reader, which would be a second list.
 """
 
@@ -75,7 +75,7 @@ def _is_number(part: Any) -> bool:
 
 
 def _merged(kind: type, operation: Callable, start: float) -> Callable:
-    """A sum or product, those among its parts opened; a number alone if all are numbers."""
+    """A sum or product, with nested ones flattened; a plain number if all parts are numbers."""
 
     def make(*parts: Any) -> Any:
         heads, rest = [], []
@@ -116,7 +116,7 @@ def _clip(part: Any, *limits: Any) -> Any:
 
 
 def _condition(condition: Any, A: Any, B: Any) -> tuple:
-    """Where P > Q is A, else B, for "where P <= Q is B, else A"."""
+    """Rewrite "where P <= Q: B, else A" as "where P > Q: A, else B"."""
     turned = isinstance(condition, Call) and condition.head == "le"
     return (Call("gt", condition.parts), B, A) if turned else (condition, A, B)
 
@@ -165,13 +165,13 @@ COMMUTE = {"maximum", "minimum", "or"}
 
 
 def form(name: str, *parts: Any) -> Any:
-    """A function of forms and numbers, in the one form."""
+    """A function of forms and numbers, in normal form."""
     make = ARITHMETIC.get(name)
     return make(*parts) if make else Call(name, parts)
 
 
 class _Tracer:
-    """The graph of a formula that is written to be compared with."""
+    """The graph of a formula of the writers' tables, for the comparison."""
 
     def __init__(self, dtype: str, opset: int):
         self.dtype, self.opset = np.dtype(dtype), opset
@@ -192,8 +192,8 @@ class _Functions:
         return self if name in ("nn", "functional") else lambda A, *others: A.op(name, *others)
 
 
-# Formulas of other exporters that our tables spell otherwise: (X, alpha, beta) -> Y. What is above softplus's threshold
-# stays as it is in PyTorch: its parameter beyond alpha.
+# Formulas of other exporters that differ from those of our tables: (X, alpha, beta) -> Y. PyTorch's softplus is the
+# identity above a threshold, its parameter beside alpha.
 SPELLINGS: list[tuple[str, Callable]] = [
     ("log_sigmoid", lambda X, a, b: X.sigmoid().op("Log")),
     ("leaky_relu", lambda X, a, b: X.where(X.op("Greater", 0.0), X * a)),
@@ -211,7 +211,7 @@ SPELLINGS: list[tuple[str, Callable]] = [
 
 @functools.cache
 def formulas() -> list[tuple[str, Any]]:
-    """Activations with their formulas; those of fewer parameters first, which the others may contain."""
+    """Activations with their formulas; those with fewer parameters first, since the others may contain them."""
     usual, old = (_Tracer(dtype, USUAL) for dtype in ("float32", "float64"))
     own = [(name, formats.onnx) for name, formats in FORMATS.items()]
     found: list[tuple] = [(name, formula, usual) for name, formula in [*own, *SPELLINGS]]
@@ -226,7 +226,7 @@ def formulas() -> list[tuple[str, Any]]:
 
 
 def _is_plain(made: Any) -> bool:
-    """Whether it is one function, which readers know by its name."""
+    """Whether it is a single function, which readers know by name."""
     return type(made) is Call and made.parts == (X,)
 
 
@@ -242,7 +242,7 @@ def names() -> set[str]:
 
 
 def _pairs(wanted: Any, got: Any) -> list | None:
-    """The unknown numbers of a formula with those in their places; None for another formula."""
+    """The parameters of a formula, by matching it with a form; None if the form is another formula."""
     if _is_number(wanted) or _is_number(got):
         if not (_is_number(wanted) and _is_number(got)):
             return None
@@ -266,7 +266,7 @@ def _close(a: Any, b: Any) -> bool:
 
 
 def matched(got: Any) -> Iterator[tuple[str, tuple]]:
-    """The activations that a form is, with their parameters: numbers, or arrays with one for each column."""
+    """The activations that equal a form, with their parameters: numbers, or arrays with one for each column."""
     for name, wanted in formulas():
         pairs = _pairs(wanted, got)
         if pairs is None:
@@ -281,7 +281,7 @@ def matched(got: Any) -> Iterator[tuple[str, tuple]]:
 
 
 def number(array: Any) -> Any:
-    """A constant of a graph: a number without dimensions as it was meant, 0.2 and not 0.20000000298; else an array."""
+    """A constant of a graph: a scalar as it was written, 0.2 instead of 0.20000000298; else an array."""
     array = np.asarray(array)
     return array if array.ndim or array.dtype.kind not in "fiu" else _meant(array)
 
@@ -297,7 +297,7 @@ class Of(NamedTuple):
 
 
 class Spelled:
-    """The operations and operands of the values of a graph, as far as formulas need them."""
+    """The operations and operands of the values of a graph that formulas may contain."""
 
     def __init__(self) -> None:
         self._calls: dict[Hashable, tuple[str, tuple]] = {}
@@ -328,7 +328,7 @@ class Spelled:
         return None
 
     def _before(self, key: Hashable) -> list[Hashable]:
-        """A value and those near it that it is made of, the farthest last."""
+        """A value and those from which it is computed, nearest first, up to a limit."""
         found = [key]
         for each in found:
             parts = self._calls[each][1] if each in self._calls and len(found) < LIMIT else ()
@@ -337,7 +337,7 @@ class Spelled:
 
 
 def _form_of(key: Hashable, calls: dict[Hashable, tuple[str, tuple]], known: dict[Hashable, Any]) -> Any:
-    """The form of a value in terms of known ones, which it then joins; None if it has none."""
+    """The form of a value in terms of known ones, to which it is added; None if it has no form."""
     if key not in known:
         name, parts = calls.get(key, ("", ()))
         made = [_form_of(part.key, calls, known) if isinstance(part, Of) else part for part in parts]
@@ -350,7 +350,7 @@ def _tried(name: str, parts: list) -> Any:
     try:
         with np.errstate(all="ignore"):
             return form(name, *parts)
-    except (TypeError, ValueError, ArithmeticError):  # arguments that do not occur in formulas
+    except (TypeError, ValueError, ArithmeticError):  # arguments that formulas do not have
         return None
 
 

@@ -1,8 +1,8 @@
 """Settings of the original model: each is used, has its default value, or raises an error that names it.
 
-A row of a reader's table asks for the settings that it uses, and what it asks for is noted. What is left then must be
-harmless, which the tables name, or at its default: a reader that does not know a setting cannot pass over it.
-Rejected: lists of all settings beside the rows, which would lack those of the next version of another library.
+An entry of a reader's table asks for the settings that it uses, and these are recorded. All others must be listed as
+harmless or have their default values, so that a reader cannot ignore a setting that it does not know. Rejected: lists
+of all settings beside the entries, which would lack those of the next version of the other library.
 """
 
 from collections.abc import Collection, Mapping
@@ -12,10 +12,10 @@ import numpy as np
 
 
 class Refused(Exception):
-    """What about a part has no counterpart, in words."""
+    """Describe the aspect of a part that has no counterpart."""
 
 
-NOTHING = object()  # stands for a setting without default
+NOTHING = object()  # the default of a setting without default
 
 
 class Settings:
@@ -40,7 +40,7 @@ class Settings:
 
 
 class Asked:
-    """A layer, module or estimator whose attributes count as used when they are looked at."""
+    """A layer, module or estimator whose attributes count as used when they are read."""
 
     def __init__(self, part: Any, settings: Settings):
         self.__dict__.update(_part=part, _settings=settings)
@@ -51,7 +51,7 @@ class Asked:
 
 
 def want(name: str, value: Any, *wanted: Any) -> None:
-    """Refuse a setting that is none of these."""
+    """Refuse a setting unless it is one of these."""
     if not any(same(value, each) for each in wanted):
         known = " or ".join(f"{each!r}" for each in wanted)
         raise Refused(f"{name} is {value!r:.60}, known here: {known}")

@@ -31,7 +31,7 @@ HARMLESS |= {"feature_names_out", "kw_args", "inv_kw_args", "memory", "verbose",
 
 
 def _centred(flag: str, center: str, scaled: str) -> Callable:
-    """(X - center) / scale, each if its flag says so."""
+    """(X - center) / scale, each part only if its flag is set."""
 
     def read(draft, at, scaler):
         middle = getattr(scaler, center) if getattr(scaler, flag) else None
@@ -44,7 +44,7 @@ def _centred(flag: str, center: str, scaled: str) -> Callable:
 
 def _min_max(draft, at, scaler):
     at = draft.affine(at, scaler.scale_, scaler.min_)
-    low, high = map(float, scaler.feature_range)  # also part of scale_ and min_
+    low, high = map(float, scaler.feature_range)  # already in scale_ and min_
     return draft.activate(at, "hard_tanh", low, high) if scaler.clip else at
 
 
@@ -79,19 +79,25 @@ def from_sklearn(estimator: Any, *, logits: bool = False, dtype: DTypeLike | Non
         Whether to omit the final softmax or sigmoid of a classifier, as the losses expect for further training.
         Otherwise the outputs are those of `predict_proba`: of all classes, or of the second of two.
     dtype : {"float32", "float64"}, optional
-        That of the parameters if not given.
+        The dtype of the model; that of the parameters if not given.
     check : bool, default=True
         Whether the estimator and the model are compared on a few random rows.
 
     Returns
     -------
     Sequential
+        The estimator as a network, with a copy of its parameters.
 
     Raises
     ------
     ValueError
         If the estimator is not fitted or is of another kind, or a step has a setting that no layer has; the message
-        names it. If the model gives other outputs than the estimator, which `check` finds.
+        names it. If `check` finds that the outputs of the model and the estimator differ.
+
+    See Also
+    --------
+    MLPClassifier, MLPRegressor : Estimators of fastbp, with `to_sklearn`.
+    from_fann, from_keras, from_onnx, from_torch : Readers of other formats.
 
     Examples
     --------
@@ -136,7 +142,7 @@ def _compare(net: Model, estimator: Any, scalers: list) -> None:
         X = np.concatenate([X, np.asarray(Z)])
 
     def evaluate(X):
-        with warnings.catch_warnings(action="ignore"):  # about column names
+        with warnings.catch_warnings(action="ignore"):  # of column names
             classifies = hasattr(estimator, "predict_proba")
             Y = np.asarray(estimator.predict_proba(X) if classifies else estimator.predict(X))
         Y = Y.reshape(len(X), -1)

@@ -25,6 +25,11 @@ class Cosine(Schedule):
     per : {"step", "epoch"}, default="step"
         What t counts, from 0: optimizer steps, or epochs of `fit`.
 
+    See Also
+    --------
+    CosineRestarts : With restarts.
+    OneCycle : With a warm-up.
+
     Examples
     --------
     >>> Cosine(1.0, T_max=10)(5)
@@ -56,6 +61,10 @@ class CosineRestarts(Schedule):
         The rate at the end of a cycle.
     per : {"step", "epoch"}, default="step"
         What t counts, from 0: optimizer steps, or epochs of `fit`.
+
+    See Also
+    --------
+    Cosine : Without restarts.
 
     Examples
     --------
@@ -96,13 +105,18 @@ class OneCycle(Schedule):
     anneal_strategy : {"cos", "linear"}, default="cos"
         Shape of the rise and the fall.
     div_factor : float, default=25.0
-        max_lr divided by the initial rate.
+        The quotient of max_lr and the initial rate.
     final_div_factor : float, default=1e4
-        The initial rate divided by the final one.
+        The quotient of the initial rate and the final one.
     three_phase : bool, default=False
         Whether to fall to the initial rate symmetrically first, and to the final one in a third phase.
     per : {"step", "epoch"}, default="step"
         What t counts, from 0: optimizer steps, or epochs of `fit`.
+
+    See Also
+    --------
+    Cosine : Without the way up.
+    fastbp.LearningRateFinder : Finds max_lr.
 
     Examples
     --------

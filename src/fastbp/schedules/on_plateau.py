@@ -39,6 +39,10 @@ class OnPlateau(Schedule):
     state : mapping, optional
         The state that `config` returned, to continue from; a new one if not given.
 
+    See Also
+    --------
+    fastbp.ReduceLROnPlateau : The same as a callback.
+
     Examples
     --------
     >>> schedule = OnPlateau(1.0, factor=0.5, patience=0)

@@ -8,6 +8,26 @@ from fastbp._configured import Registered, Registry, called
 from fastbp.inputs import checks
 
 PER = ("step", "epoch")
+# The names in PyTorch and Keras of what is the same shape here; settings have the names of here, which are PyTorch's.
+SYNONYMS = {
+    "LinearLR": "linear",
+    "StepLR": "step",
+    "MultiStepLR": "multistep",
+    "ExponentialLR": "exponential",
+    "PolynomialLR": "polynomial",
+    "CosineAnnealingLR": "cosine",
+    "CosineAnnealing": "cosine",
+    "CosineAnnealingWarmRestarts": "cosinerestarts",
+    "OneCycleLR": "onecycle",
+    "LambdaLR": "function",
+    "ReduceLROnPlateau": "onplateau",
+    "reduce_on_plateau": "onplateau",
+    "ExponentialDecay": "exponential",
+    "PolynomialDecay": "polynomial",
+    "CosineDecay": "cosine",
+    "CosineDecayRestarts": "cosinerestarts",
+    "PiecewiseConstantDecay": "piecewise",
+}
 
 
 class Schedule(Registered):
@@ -20,6 +40,10 @@ class Schedule(Registered):
     **settings
         The settings of the subclass, by name.
 
+    See Also
+    --------
+    Function : From a function, without a class.
+
     Examples
     --------
     >>> from fastbp import Adam, schedules
@@ -27,7 +51,7 @@ class Schedule(Registered):
     0.1
     """
 
-    classes = Registry("schedule", "schedule")
+    classes = Registry("schedule", "schedule", synonyms=SYNONYMS)
     by_count: ClassVar[bool] = True  # whether the count alone says the rate, so that it is asked once for each
 
     def __init__(self, per: str, **settings: object):
@@ -35,11 +59,33 @@ class Schedule(Registered):
         self.settings: dict[str, Any] = settings
 
     def at(self, t: np.ndarray) -> np.ndarray:
-        """The rates at counts t."""
+        """The rates at counts t.
+
+        Parameters
+        ----------
+        t : ndarray of shape (n,)
+            Counts from 0.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            The rate at each.
+        """
         raise NotImplementedError
 
     def __call__(self, t: int) -> float:
-        """The rate at a count."""
+        """The rate at a count.
+
+        Parameters
+        ----------
+        t : int
+            A count from 0.
+
+        Returns
+        -------
+        float
+            The rate there.
+        """
         return float(self.at(np.array([t]))[0])
 
     def arguments(self) -> dict[str, Any]:

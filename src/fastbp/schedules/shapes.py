@@ -6,6 +6,8 @@ resuming from a checkpoint needs only the number of steps.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from inspect import signature
 from itertools import pairwise
 
 import numpy as np
@@ -40,6 +42,10 @@ class Constant(Schedule):
     per : {"step", "epoch"}, default="step"
         What t counts, from 0: optimizer steps, or epochs of `fit`.
 
+    See Also
+    --------
+    WarmUp : Starts one slowly.
+
     Examples
     --------
     >>> Constant(0.1)(7)
@@ -68,6 +74,11 @@ class Linear(Schedule):
         Number of steps of the ramp.
     per : {"step", "epoch"}, default="step"
         What t counts, from 0: optimizer steps, or epochs of `fit`.
+
+    See Also
+    --------
+    Polynomial : To 0, as a power.
+    WarmUp : Up to another schedule.
 
     Examples
     --------
@@ -107,6 +118,11 @@ class Step(Schedule):
     per : {"step", "epoch"}, default="step"
         What t counts, from 0: optimizer steps, or epochs of `fit`.
 
+    See Also
+    --------
+    MultiStep : At any steps.
+    Exponential : At each step.
+
     Examples
     --------
     >>> [Step(1.0, step_size=2, gamma=0.5)(t) for t in range(5)]
@@ -137,6 +153,16 @@ class MultiStep(Schedule):
     per : {"step", "epoch"}, default="step"
         What t counts, from 0: optimizer steps, or epochs of `fit`.
 
+    Raises
+    ------
+    ValueError
+        If `milestones` do not ascend.
+
+    See Also
+    --------
+    Step : At regular steps.
+    Piecewise : Any rate after each milestone.
+
     Examples
     --------
     >>> [MultiStep(1.0, milestones=[1, 3], gamma=0.5)(t) for t in range(4)]
@@ -162,6 +188,15 @@ class Piecewise(Schedule):
         Ascending counts at which the rate changes.
     per : {"step", "epoch"}, default="step"
         What t counts, from 0: optimizer steps, or epochs of `fit`.
+
+    Raises
+    ------
+    ValueError
+        If `milestones` do not ascend.
+
+    See Also
+    --------
+    MultiStep : By one factor.
 
     Examples
     --------
@@ -191,6 +226,11 @@ class Exponential(Schedule):
     per : {"step", "epoch"}, default="step"
         What t counts, from 0: optimizer steps, or epochs of `fit`.
 
+    See Also
+    --------
+    Step, MultiStep : Decay at intervals.
+    InverseSqrt, Polynomial : Other decays.
+
     Examples
     --------
     >>> Exponential(1.0, gamma=0.5)(3)
@@ -217,6 +257,11 @@ class Polynomial(Schedule):
         Exponent; 1 is linear.
     per : {"step", "epoch"}, default="step"
         What t counts, from 0: optimizer steps, or epochs of `fit`.
+
+    See Also
+    --------
+    Linear : Between any two rates.
+    Cosine : Another decay in a fixed number of steps.
 
     Examples
     --------
@@ -246,6 +291,15 @@ class WarmUp(Schedule):
         The first rate, as a fraction of the first rate of `after`.
     per : {"step", "epoch"}, optional
         What t counts; that of `after` if not given.
+
+    Raises
+    ------
+    ValueError
+        If the other schedule counts something else, or is an OnPlateau.
+
+    See Also
+    --------
+    InverseSqrt, OneCycle : Have one of their own.
 
     Examples
     --------
@@ -285,6 +339,11 @@ class InverseSqrt(Schedule):
     per : {"step", "epoch"}, default="step"
         What t counts, from 0: optimizer steps, or epochs of `fit`.
 
+    See Also
+    --------
+    WarmUp : Before any schedule.
+    Exponential, Polynomial : Other decays.
+
     Examples
     --------
     >>> [InverseSqrt(1.0, warmup_steps=4)(t) for t in (0, 3, 15)]
@@ -308,6 +367,15 @@ class Function(Schedule):
         Returns the rate at the count t.
     per : {"step", "epoch"}, default="step"
         What t counts, from 0: optimizer steps, or epochs of `fit`.
+
+    Raises
+    ------
+    ValueError
+        If `function` is the name that a file has of one.
+
+    See Also
+    --------
+    Schedule : The base class.
 
     Examples
     --------
@@ -337,6 +405,15 @@ def _ascending(milestones):
 
 def as_schedule(lr: "float | Mapping | Schedule | Callable[[int], float]") -> Schedule | None:
     """The schedule that is given in the place of a number, or described by what `config()` gave; None for a number."""
+    if isinstance(lr, str):
+        kind = None
+        with suppress(ValueError):
+            kind = Schedule.classes.named(lr)
+        if kind is not None:
+            call = f"{kind.__name__}{str(signature(kind)).partition(' -> ')[0]}"
+            raise TypeError(
+                f"lr must be a number or a schedule, got the name {lr!r}: fastbp.schedules.{call} makes one"
+            )
     if isinstance(lr, (Schedule, Mapping)):
         return Schedule.classes.resolve(lr)
     return Function(lr) if callable(lr) else None

@@ -42,7 +42,7 @@ available_if = package("sklearn.utils.metaestimators", WHO).available_if
 
 
 class NoCallbacks:
-    """In place of `CallbackSupportMixin`, which came with scikit-learn 1.9."""
+    """A stand-in for `CallbackSupportMixin` of scikit-learn 1.9."""
 
 
 CallbackSupport: Any = NoCallbacks
@@ -133,7 +133,7 @@ MORE = """dropout : float or list of float, default=0.0
 
 
 def is_stochastic(est) -> bool:
-    """Whether the estimator trains by batches, and so has `partial_fit`."""
+    """Whether the estimator trains by batches, and therefore has `partial_fit`."""
     return est.optimizer is not None or est.solver in STOCHASTIC
 
 
@@ -245,7 +245,7 @@ class MultilayerPerceptron(FeatureNames, TransformerMixin, CallbackSupport, Base
             self.best_loss_ = None if self.early_stopping else np.inf
 
     def _checked(self, X, y, reset):
-        """X and y as scikit-learn checks them, which takes longer than a step where both are plain arrays."""
+        """X and y, checked by scikit-learn unless both are plain arrays: its checks take longer than a step."""
         if not reset and self._are_plain(X, y):
             return X, y
         X, y = validation.validate_data(
@@ -261,7 +261,7 @@ class MultilayerPerceptron(FeatureNames, TransformerMixin, CallbackSupport, Base
         return X, validation.column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
 
     def _are_plain(self, X, y):
-        """Whether scikit-learn's checks would give both back as they are."""
+        """Whether scikit-learn's checks would return both unchanged."""
         return (
             type(X) is type(y) is np.ndarray
             and X.dtype in (np.float32, np.float64)
@@ -288,7 +288,8 @@ class MultilayerPerceptron(FeatureNames, TransformerMixin, CallbackSupport, Base
     def _at_work(self, anew=False):
         """The network that holds `coefs_` and `intercepts_`, which become its views.
 
-        It is another one if these have been replaced, or (`anew`) the parameters that shape it have changed.
+        It is created again if these have been replaced, or (`anew`) if parameters that determine its structure have
+        changed.
         """
         runtime = self.__dict__.get("_runtime")
         fits = runtime is not None and runtime.holds(self.coefs_, self.intercepts_)
@@ -318,7 +319,7 @@ class MultilayerPerceptron(FeatureNames, TransformerMixin, CallbackSupport, Base
         return Data((X,), (self._encoded(y, dtype),), weights)
 
     def _held_out(self, X, y, weights):
-        """Checked data to look at after each epoch, or None."""
+        """Checked data to evaluate after each epoch, or None."""
         if X is None:
             if y is not None or weights is not None:
                 raise ValueError("y_val and sample_weight_val need X_val")
@@ -330,7 +331,7 @@ class MultilayerPerceptron(FeatureNames, TransformerMixin, CallbackSupport, Base
         return X, y, None if weights is None else validation._check_sample_weight(weights, X)
 
     def _divided(self, X, y, weights):
-        """The rows to train on and, held out, a fraction of them."""
+        """The rows to train on and the held-out fraction."""
         train, test = split(
             np.arange(X.shape[0]),
             random_state=self._random_state,
@@ -345,7 +346,7 @@ class MultilayerPerceptron(FeatureNames, TransformerMixin, CallbackSupport, Base
     # Predict
 
     def _predict(self, X):
-        """Predictions of the network for an X of any kind."""
+        """Predictions of the network for X of any kind."""
         state = self.__dict__
         runtime = state.get("_runtime")
         if runtime is not None and "feature_names_in_" not in state and runtime.holds(self.coefs_, self.intercepts_):
@@ -366,6 +367,7 @@ class MultilayerPerceptron(FeatureNames, TransformerMixin, CallbackSupport, Base
         Returns
         -------
         ndarray of shape (rows, units of the last hidden layer), or a frame as `set_output` says
+            The activations of each sample.
         """
         X = self._dense(X)
         return self._at_work().hidden(X)
@@ -385,6 +387,7 @@ class MultilayerPerceptron(FeatureNames, TransformerMixin, CallbackSupport, Base
         Returns
         -------
         ndarray of shape (rows, features)
+            The gradient of each sample.
         """
         X = self._dense(X)
         return first_order.input_gradient(self._at_work().net, X, output=output, threads=self.n_threads)
@@ -394,12 +397,12 @@ class MultilayerPerceptron(FeatureNames, TransformerMixin, CallbackSupport, Base
         return self.coefs_[-1].shape[0]
 
     def _dense(self, X):
-        """Rows as an array."""
+        """The rows as an array."""
         X = self._rows(X)
         return X if isinstance(X, np.ndarray) else X[:]
 
     def _rows(self, X):
-        """Rows for the network, from an X of any kind."""
+        """Rows for the network, from X of any kind."""
         validation.check_is_fitted(self)
         X = validation.validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
         return as_source(X, X.shape[1], self.coefs_[0].dtype)
@@ -422,7 +425,7 @@ class MultilayerPerceptron(FeatureNames, TransformerMixin, CallbackSupport, Base
 
 
 def _start(activation, inputs, outputs, rng):
-    """W and b as scikit-learn draws them, or as the library starts layers before an activation of its own."""
+    """W and b as scikit-learn draws them, or as fastbp does before activations that only fastbp has."""
     name = named(activation)
     bound = np.sqrt((2.0 if name == "sigmoid" else 6.0) / (inputs + outputs))
     return rng.uniform(-bound, bound, (inputs, outputs)), rng.uniform(-bound, bound, outputs)

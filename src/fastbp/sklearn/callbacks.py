@@ -31,7 +31,7 @@ class Teller:
 
     def close(self) -> None:
         """The fit is done."""
-        if self._epoch is not None:  # begun, but training ended before it
+        if self._epoch is not None:  # begun, but training ended first
             self._epoch.call_on_fit_task_end(estimator=self._est)
         if self._fit is not None:
             self._ended(self._fit)

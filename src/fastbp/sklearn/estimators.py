@@ -54,18 +54,19 @@ class _Perceptron(MultilayerPerceptron):
         Parameters
         ----------
         X : array or sparse matrix of shape (rows, features)
-            The samples: float32 is computed in float32, all else in float64.
+            The samples; float32 is computed in float32, all other dtypes in float64.
         y : array of shape (rows,), or (rows, labels) or (rows, targets)
             The targets.
         sample_weight : array of shape (rows,), optional
             Weights of the samples; 1 if not given.
         X_val, y_val, sample_weight_val : arrays, optional
-            Validation data, evaluated after each epoch and used for early stopping; for this a fraction of X is held
-            out if not given.
+            Validation data, evaluated after each epoch and used for early stopping; if not given, a fraction of X is
+            held out for that.
 
         Returns
         -------
         self
+            The fitted estimator.
         """
         return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), False)
 
@@ -97,16 +98,17 @@ class _Perceptron(MultilayerPerceptron):
         return self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), True)
 
     def to_sklearn(self) -> Any:
-        """The fitted estimator of scikit-learn itself that predicts the same, for what knows only that.
+        """The fitted scikit-learn estimator with the same predictions, for tools that only support scikit-learn's own.
 
         Returns
         -------
         sklearn.neural_network.MLPClassifier or MLPRegressor
+            A fitted estimator with a copy of the weights.
 
         Raises
         ------
         ValueError
-            If scikit-learn lacks an activation or what the loss predicts.
+            If scikit-learn lacks an activation, or the kind of prediction that the loss has.
         """
         return as_sklearns(self)
 
@@ -126,6 +128,10 @@ class MLPClassifier(Classes, ClassifierMixin, _Perceptron):
         Factors of the sample weights by class; "balanced" gives all classes the same total weight; none if not given.
     {MORE}classes_ : ndarray
         The class labels in the order of `predict_proba`.
+
+    See Also
+    --------
+    fastbp.MLPRegressor : Predicts numbers.
 
     Examples
     --------
@@ -221,6 +227,7 @@ class MLPClassifier(Classes, ClassifierMixin, _Perceptron):
         Returns
         -------
         ndarray of shape (rows,) or (rows, labels)
+            The predicted classes.
         """
         P, classes = self._predict(X), self.classes_
         kind = self._label_binarizer.y_type_
@@ -264,6 +271,7 @@ class MLPClassifier(Classes, ClassifierMixin, _Perceptron):
         Returns
         -------
         ndarray of shape (rows, labels)
+            The logarithms, in the order of `classes_`.
         """
         P = self.predict_proba(X)
         return np.log(P, out=P)
@@ -284,6 +292,10 @@ class MLPRegressor(Values, RegressorMixin, _Perceptron):
     {PARAMETERS}quantile : float or list of float, default=0.5
         The quantile or quantiles of loss="quantile"; several have one output each per target.
     {MORE}
+    See Also
+    --------
+    fastbp.MLPClassifier : Predicts classes.
+
     Examples
     --------
     >>> from fastbp.sklearn.estimators import MLPRegressor
@@ -344,14 +356,19 @@ class MLPRegressor(Values, RegressorMixin, _Perceptron):
         X : array or sparse matrix of shape (rows, features)
             The samples.
         return_interval : bool, default=False
-            Whether to return the lowest and the highest of several quantiles too.
+            Whether to return also the lowest and the highest of several quantiles.
 
         Returns
         -------
         ndarray of shape (rows,) or (rows, targets)
             With several quantiles, the one closest to the median.
         interval : ndarray of shape (rows, 2) or (rows, targets, 2)
-            With `return_interval`.
+            Only with `return_interval`.
+
+        Raises
+        ------
+        ValueError
+            If an interval is asked for without several quantiles.
         """
         P = self._predict(X)
         Y = self._central(P)
@@ -375,6 +392,12 @@ class MLPRegressor(Values, RegressorMixin, _Perceptron):
         Returns
         -------
         ndarray of shape (rows, quantiles) or (rows, targets, quantiles)
+            The quantiles of each target, the lowest first.
+
+        Raises
+        ------
+        ValueError
+            If `loss` is not "quantile".
         """
         P = self._predict(X)
         if self._levels() is None:

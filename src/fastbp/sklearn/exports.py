@@ -1,7 +1,7 @@
-"""Estimators as scikit-learn's own, and in files of skl2onnx, which knows those.
+"""Conversion of the estimators to scikit-learn's own, and by skl2onnx, which supports those.
 
 A converter cannot be registered before skl2onnx is imported, which takes seconds; so a finder on `sys.meta_path` waits
-for that import. Rejected: to import skl2onnx with `fastbp.sklearn` where it is installed.
+for that import. Rejected: importing skl2onnx together with `fastbp.sklearn` if it is installed.
 """
 
 import importlib.util
@@ -38,7 +38,7 @@ CONVERTER = "skl2onnx"
 
 
 def as_sklearns(est: Any) -> Any:
-    """The estimator of scikit-learn that predicts what a fitted one of ours does."""
+    """The scikit-learn estimator with the same predictions as a fitted one of ours."""
     validation.check_is_fitted(est)
     theirs = getattr(package("sklearn.neural_network", WHO), type(est).__name__)
     hidden = sorted(set(est._activations))
@@ -64,7 +64,7 @@ def as_sklearns(est: Any) -> Any:
 
 
 def register_converters(*classes: type) -> None:
-    """Let skl2onnx know our estimators: now, or when it is imported."""
+    """Register our estimators with skl2onnx: now, or when it is imported."""
     if CONVERTER in sys.modules:
         _register(classes)
     elif not any(isinstance(finder, _WhenImported) for finder in sys.meta_path):
@@ -72,7 +72,7 @@ def register_converters(*classes: type) -> None:
 
 
 class _WhenImported(MetaPathFinder):
-    """Finds no module itself: it lets the other finders load skl2onnx, and then registers."""
+    """Finds no module itself: the other finders load skl2onnx, then it registers the converters."""
 
     def __init__(self, classes):
         self._classes = classes

@@ -1,8 +1,8 @@
 """NetworkClassifier and NetworkRegressor: estimators around any network, which a function builds.
 
-Parameters with a prefix reach what they are named after: `optimizer__lr=0.01`, `build__width=64`; so searches go over
-them, as over those of skorch and scikeras. Rejected: an estimator around a fitted network, which scikit-learn's `clone`
-would have to forget.
+Parameters with a prefix are passed on to that part: `optimizer__lr=0.01`, `build__width=64`; searches can vary them, as
+with skorch and scikeras. Rejected: an estimator around a network, whose parameters scikit-learn's `clone` would have to
+forget.
 """
 
 import copy
@@ -28,7 +28,7 @@ PREFIXES = ("build__", "optimizer__")
 
 
 class NetworkEstimator(BaseEstimator):
-    """Base of both: parameters with prefixes, training, outputs."""
+    """Base class of both: parameters with prefixes, training, outputs."""
 
     build: Callable[..., Network]
     loss: Any
@@ -46,12 +46,12 @@ class NetworkEstimator(BaseEstimator):
         kept(self, arguments | given)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The parameters, with those that have a prefix.
+        """The parameters, including those with a prefix.
 
         Parameters
         ----------
         deep : bool, default=True
-            Ignored: the parts have no parameters but those that are given.
+            Ignored: the parts have only the parameters that were passed.
 
         Returns
         -------
@@ -60,7 +60,7 @@ class NetworkEstimator(BaseEstimator):
         return super().get_params(deep=False) | {n: v for n, v in vars(self).items() if n.startswith(PREFIXES)}
 
     def set_params(self, **parameters: Any) -> Self:
-        """Set parameters, also new ones with a prefix.
+        """Set parameters, which may be new ones with a prefix.
 
         Parameters
         ----------
@@ -120,12 +120,12 @@ class NetworkEstimator(BaseEstimator):
 
 
 PARAMETERS = """build : function
-        (inputs, outputs, **parameters) -> Network, with logits as outputs; it gets `seed` if it has a parameter of that
-        name.
+        (inputs, outputs, ...) -> Network, with logits as outputs; `build__width` is passed as `width`, and `seed` if it
+        has a parameter of that name.
     loss : str or Loss, default={loss}
         A loss of fastbp.
     optimizer : str or Optimizer, default="adam"
-        A name, or an optimizer whose settings are taken.
+        A name, or an optimizer, of which a copy is used.
     epochs : int, default=20
         Number of epochs.
     batch_size : int, default=32
@@ -139,7 +139,7 @@ PARAMETERS = """build : function
     n_threads : int, optional
         Number of threads of the engine, which chooses if not given.
     **parameters : object
-        Those of the parts: `optimizer__lr`, `build__width`.
+        Parameters of the parts: `optimizer__lr`, `build__width`.
 
     Attributes
     ----------

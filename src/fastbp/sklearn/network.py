@@ -37,11 +37,11 @@ class Runtime:
     Attributes
     ----------
     net : Sequential
-        Computes what the loss takes: logits, log-rates, values.
+        Computes the outputs that the loss takes: logits, log-rates, values.
     coefs, intercepts : list of ndarray
         Live views of its parameters.
     trainer : Trainer or None
-        Left here by training, for the next call of `partial_fit`.
+        That of the last training, for the next call of `partial_fit`.
     """
 
     def __init__(self, design: Design, coefs: Sequence[np.ndarray], intercepts: Sequence[np.ndarray]):
@@ -66,7 +66,7 @@ class Runtime:
         self.trainer: Any = None
 
     def holds(self, coefs: Sequence[np.ndarray], intercepts: Sequence[np.ndarray]) -> bool:
-        """Whether these are its own views, not replaced by other arrays."""
+        """Whether these are its own views, which were not replaced by other arrays."""
         for mine, theirs in ((self.coefs, coefs), (self.intercepts, intercepts)):
             if len(mine) != len(theirs):
                 return False
@@ -76,7 +76,7 @@ class Runtime:
         return True
 
     def quick_predict(self, X, threads: int | None) -> np.ndarray | None:
-        """Predictions for an X that needs no conversion; None if it does."""
+        """Predictions for X that needs no conversion; None if it needs one."""
         return self._predictions.quick_predict(X, threads)
 
     def predict(self, X: np.ndarray | Source, threads: int | None) -> np.ndarray:
@@ -101,12 +101,12 @@ class Runtime:
 
 
 def named(activation: str) -> str:
-    """An activation's name in the engine's table."""
+    """The name of an activation in the engine's table."""
     return NAMES[activation]
 
 
 def as_activations(activation, layers: int) -> tuple[str, ...]:
-    """The activation of each hidden layer from one name, or one name for each."""
+    """The activation of each hidden layer, from one name for all or one for each."""
     names = [activation] * layers if isinstance(activation, str) else list(activation)
     if len(names) != layers:
         raise ValueError(f"activation has {len(names)} names for {layers} hidden layers")
@@ -114,7 +114,7 @@ def as_activations(activation, layers: int) -> tuple[str, ...]:
 
 
 def as_dropout(dropout, layers: int) -> tuple[float, ...]:
-    """The rate after each hidden layer from one rate, or one for each."""
+    """The dropout rate after each hidden layer, from one rate for all or one for each."""
     rates = [dropout] * layers if np.ndim(dropout) == 0 else list(dropout)
     if len(rates) != layers:
         raise ValueError(f"dropout has {len(rates)} rates for {layers} hidden layers")

@@ -31,7 +31,7 @@ SMALLEST_RATE = 1e-6  # below it an adaptive learning rate stops training
 
 
 def trainer_of(runtime: Runtime, target: Target, optimizer: Optimizer) -> Trainer:
-    """A trainer whose losses are those that the estimator reports, but for a factor."""
+    """A trainer whose losses are those that the estimator reports, up to a factor."""
     trainer = Trainer(runtime.net, target.loss, optimizer)
     trainer.chain.shown_penalty = 1 / target.value
     trainer.objective.divide_by_weights()
@@ -76,7 +76,7 @@ class Rate:
             self._optimizer.lr = float(self._first) / (samples + 1) ** self._power
 
     def stops(self, why: str, say) -> bool:
-        """Whether training ends for this reason, or only slows down."""
+        """Whether training ends for this reason, instead of only lowering the learning rate."""
         if self.mode != "adaptive":
             say(f"{why} Stopping.")
             return True
@@ -89,7 +89,7 @@ class Rate:
 
 
 def adam(est):
-    """Adam with epsilon where scikit-learn has it."""
+    """Adam with epsilon in the same place as in scikit-learn."""
     return optimizers.Adam(est.learning_rate_init, (est.beta_1, est.beta_2), est.epsilon, eps_hat=True)
 
 
@@ -100,7 +100,7 @@ def sgd(est):
     return optimizers.SGD(est.learning_rate_init, momentum, nesterov, lr_in_velocity=True)
 
 
-# What `solver` may name: an estimator's optimizer.
+# The optimizers that `solver` may name.
 STOCHASTIC = {solver.__name__: solver for solver in (adam, sgd)}
 
 
@@ -135,7 +135,7 @@ class EstimatorFit(Fit):
             self._begin_to_score()
 
     def _begin_to_score(self):
-        """Create the attributes of early stopping, if the first fit was without it."""
+        """Create the attributes of early stopping if the first fit was without it."""
         est = self.est
         if est._best_params is None:
             est._best_params = self.runtime.net.params.copy()
@@ -160,7 +160,7 @@ class EstimatorFit(Fit):
             self.callbacks.stopped = True
 
     def trained(self, epoch: int) -> tuple[dict[str, float], int]:
-        """Go through the rows once, in the order that scikit-learn draws; the loss, and the rows."""
+        """Go through the rows once, in the order that scikit-learn draws; return the loss and the number of rows."""
         est, rows = self.est, self.data.rows
         if self._order is not None:
             self._order = self._order[_permuted(est._random_state, rows)]
@@ -186,17 +186,17 @@ class EstimatorFit(Fit):
                 est._no_improvement_count = 0
 
     def _loss_of_batches(self, order):
-        """The mean as scikit-learn has it: by rows, of weighted means that include the penalty."""
+        """The mean as scikit-learn defines it: over rows, of weighted means that include the penalty."""
         batch = self._batch
         rows = int(self._sizes[:batch].sum())
         return float((self._losses[:batch] * self._sizes[:batch]).sum() / rows), rows
 
     def _loss_of_epoch(self, epoch):
-        """Train on the batches of an epoch; the mean of their losses."""
+        """Train on the batches of an epoch; return the mean of their losses."""
         try:
             loss, _ = self.batches(epoch, self._order)
         except DivergenceError:
-            # scikit-learn would train on; the estimator reports it when training is over.
+            # scikit-learn would continue training; the estimator reports it at the end.
             self.runtime.net.params[...] = np.nan
             return math.nan
         return loss * self.target.value + (0.0 if self.offsets is None else self._offset(self._order))
@@ -211,7 +211,7 @@ class EstimatorFit(Fit):
         return float(np.repeat(means, np.diff([*starts, len(offsets)])).mean())
 
     def validated(self, epoch: int) -> dict[str, float]:
-        """Loss and score of the held-out data, if there are any."""
+        """Loss and score of the held-out data, if there is any."""
         est, held = self.est, self.held
         if held is None:
             return {}

@@ -33,7 +33,7 @@ class Target(NamedTuple):
 
 
 def chosen(loss: str | Loss) -> Loss:
-    """The loss of this name, or the loss itself."""
+    """A loss by name, or the loss itself."""
     found = Loss.classes.resolve(loss)
     if not isinstance(found, Loss):
         raise TypeError(f"loss must be one of fastbp's, got {loss!r}")
@@ -50,7 +50,7 @@ def link_of(loss: Loss) -> str:
 
 
 class Classes:
-    """Labels: class numbers for a softmax; 0 and 1 for a sigmoid, with two classes or with several labels a row."""
+    """Labels: class numbers for a softmax; 0 and 1 for a sigmoid, with two classes or with several labels per row."""
 
     _checks_of_y: ClassVar[dict] = {}
     classes_: np.ndarray
@@ -61,7 +61,7 @@ class Classes:
     n_outputs_: int
 
     def _learn_classes(self, y, classes):
-        """In the first call of `partial_fit`, what `classes` says."""
+        """Set the classes from `classes`, in the first call of `partial_fit`."""
         if multiclass._check_partial_fit_first_call(self, classes):
             kind = multiclass.type_of_target(y)
             self._label_binarizer = LabelBinarizer().fit(y if kind.startswith("multilabel") else classes)
@@ -154,7 +154,7 @@ class Classes:
 
 
 class Values:
-    """Numbers, one or several a row."""
+    """Numbers, one or several per row."""
 
     _checks_of_y: ClassVar[dict] = {"y_numeric": True}
     loss: Any
@@ -183,13 +183,13 @@ class Values:
         return loss.configured(quantiles=self.quantile) if self.loss == "quantile" else loss
 
     def _heads(self):
-        """How many outputs belong to a target."""
+        """The number of outputs for each target."""
         loss = self._loss_of_values()
         lists = [loss.settings[one.name] for one in loss.row.parameters if one.kind == "heads"]
         return loss.row.heads * math.prod(np.size(one) for one in lists)
 
     def _levels(self):
-        """The quantiles or expectiles that the outputs of a target are, or None."""
+        """The levels of the quantiles or expectiles that the outputs of a target are, or None."""
         loss = self._loss_of_values()
         lists = [loss.settings[one.name] for one in loss.row.parameters if one.kind == "heads"]
         return np.atleast_1d(lists[0]) if lists else None
@@ -204,7 +204,7 @@ class Values:
         return self._ordered(P)[:, :, int(np.abs(np.sort(levels) - 0.5).argmin())]
 
     def _ordered(self, P):
-        """The quantiles of each target in ascending order, which a network may miss by a little."""
+        """The quantiles of each target, sorted, since those of a network may cross."""
         return np.sort(P.reshape(len(P), -1, self._heads()), axis=2)
 
     def _link(self):

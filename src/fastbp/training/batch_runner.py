@@ -48,7 +48,7 @@ class BatchRunner:
         part: bool = False,
         training: bool = False,
     ) -> Data:
-        """The arguments of a user as checked data; raises if they or a metric do not fit the network or the loss."""
+        """Check a user's arguments and return them as data; raise if they or a metric do not fit network or loss."""
         objective, rest = self.objective, (class_weight, check_finite, part, training)
         data = training_data.checked(self.net, objective, X, y, sample_weight, name, *rest)
         form = tuple(t.shape[1:] for t in data.ts)
@@ -76,8 +76,8 @@ class BatchRunner:
     ) -> int:
         """Train on batches first ... last - 1 of `size` rows each; returns the first batch that was not trained on.
 
-        Comes back after about so many seconds (0: when all is done). Writes each batch's loss, and if they are wanted
-        what each output adds to it, and outputs.
+        Returns after about `seconds` (0: when all batches are done). Writes the loss of each batch and, if wanted, what
+        each output adds to it, and the outputs.
         """
         before = self.chain.t
         if self.objective.terms is None:
@@ -156,7 +156,7 @@ class BatchRunner:
         return {"loss": self.objective.mean_loss(ys, ts, weights), **self.measured(ts, ys, weights)}
 
     def _summed(self, batches):
-        """Loss and metrics by sums, of batches (ts, ys, weights)."""
+        """Loss and metrics from sums over batches (ts, ys, weights)."""
         losses: list[list[float]] = []
         amounts: list[np.ndarray] = []
         sums: dict[str, np.ndarray | None] = dict.fromkeys(self.metrics)

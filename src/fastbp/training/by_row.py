@@ -1,33 +1,33 @@
-"""Rows that come one at a time, as a trainer takes them: dicts of features."""
+"""Online learning with a trainer: one sample at a time, as a dict of features."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from fastbp.network.network import Network
-from fastbp.training.one_by_one import Online
+from fastbp.training.one_by_one import Online, move_to
+from fastbp.training.steps import Steps
 
 
-class RowByRow:
-    """What a trainer does with a row; `online` holds the features and labels seen so far."""
+class RowByRow(Steps):
+    """A trainer's methods for single samples; `online` holds the features and labels seen so far."""
 
-    net: Network
-    online: Online | None
+    online: Online | None = None
 
     def _new_online(self, *known: Any) -> Online:
-        raise NotImplementedError
+        return Online(self.net, self.objective.losses[0], self.step, partial(move_to, self), *known)
 
     def learn_one(self, x: Mapping[Any, Any], y: Any) -> None:
         """Train on one sample, a dict of features as in River.
 
-        Features take the columns of X in the order in which they come, labels the classes. When there are none left,
-        the net grows: `net` is then another network with the same numbers in its corner, and with new weights that
-        start as their initializer says and optimizer state 0; outputs of rows without what is new stay as they were.
-        A feature that a row does not have is 0. One thread at a time may call it.
+        Features are assigned to columns of X, and labels to classes, in the order in which they first appear. When no
+        column or class is left, the network grows: `net` is replaced by a larger network with the same parameters, in
+        which new weights are drawn by their initializer and have the optimizer state 0. Outputs for rows without the
+        new features do not change. Not thread-safe: only one thread at a time may call it.
 
         Parameters
         ----------
         x : dict from feature to number
-            The row; a feature that it does not have is 0.
+            The sample; a missing feature is 0.
         y : label, bool or number
             A label of any kind for a loss of classes, a bool or 0 and 1 for `binary_cross_entropy`, else a number; an
             array of them for several outputs.
@@ -50,16 +50,17 @@ class RowByRow:
         (self._rows if online is None else online).learn(x, y)
 
     def predict_one(self, x: Mapping[Any, Any]) -> Any:
-        """The output for one row: the likeliest label (None if there is none), a bool, a number, or an array of them.
+        """Predict one sample: the most likely label (None if there is none yet), a bool, a number, or an array of them.
 
         Parameters
         ----------
         x : dict from feature to number
-            Features that `learn_one` has not seen do not count.
+            The sample; features that `learn_one` has not seen are ignored.
 
         Returns
         -------
         label, bool, float or ndarray of shape (outputs,)
+            A label, a bool for one logit, else the outputs.
         """
         return self._rows.value(x)
 
@@ -69,11 +70,12 @@ class RowByRow:
         Parameters
         ----------
         x : dict from feature to number
-            The row; a feature that it does not have is 0.
+            The sample; a missing feature is 0.
 
         Returns
         -------
         dict from label to float
+            The probabilities, which add up to 1.
         """
         return self._rows.shares(x)
 

@@ -1,4 +1,4 @@
-"""Gradients of a batch, or of a part of one, without an update: for loops by hand and for data parallel training."""
+"""Gradients of a batch, or of a part of one, without an update: for custom loops and data parallel training."""
 
 import math
 from collections.abc import Callable
@@ -9,12 +9,13 @@ import numpy as np
 from fastbp import _engine
 from fastbp.data.batches import Data
 from fastbp.inputs.array_sources import refuse_unfit
+from fastbp.network.network import Network
 from fastbp.training.batch_runner import UNFIT, BatchRunner
-from fastbp.training.objective import counted as of_batches, masked
+from fastbp.training.objective import Objective, counted as of_batches, masked
 
 
 class Part(NamedTuple):
-    """A batch: number `batch`, of `size` rows each, of data in an order; or in data parallel training a rank's part."""
+    """Batch number `batch` of data in an order, in batches of `size` rows; in data parallel training, a rank's part."""
 
     data: Data
     size: int
@@ -23,7 +24,7 @@ class Part(NamedTuple):
 
     @property
     def place(self) -> slice:
-        """Where its rows are in the order."""
+        """The slice of the order that has its rows."""
         return slice(self.batch * self.size, min((self.batch + 1) * self.size, self.data.rows))
 
     @property
@@ -33,18 +34,18 @@ class Part(NamedTuple):
 
 
 class Collected(NamedTuple):
-    """What a pass has given, for each output.
+    """The results of a pass, for each output.
 
     Attributes
     ----------
     sums : ndarray of shape (outputs,)
         The sums of the weighted losses.
     known : ndarray of shape (outputs,)
-        Over what a loss is the mean: the rows, or what is known of their targets.
+        What each loss is a mean over: the number of rows, or of their known targets.
     weights : ndarray of shape (outputs,)
-        The sums of the weights of what is known, by which evaluation weighs.
+        The sums of the weights of known targets, by which evaluation weighs the losses.
     value : float
-        What the pass's gradient is that of, to the last bit.
+        The value whose gradient the pass computed, to the last bit.
     """
 
     sums: np.ndarray
@@ -54,12 +55,12 @@ class Collected(NamedTuple):
 
     @property
     def loss(self) -> float:
-        """The sum of the outputs' losses; an output of which nothing is known adds 0."""
+        """The sum of the outputs' losses; an output without known targets adds 0."""
         return float((self.sums / np.where(self.known == 0, math.inf, self.known)).sum())
 
 
 def masks(runner: BatchRunner) -> bool:
-    """Whether some loss leaves out missing targets."""
+    """Whether a loss leaves out missing targets."""
     return any(masked(runner.objective.losses))
 
 
@@ -88,8 +89,8 @@ def collect(
 ) -> Collected:
     """Fill `net.grads` with the gradient of the sum over outputs of scales * (sum of losses); with dropout.
 
-    Without `scales` that is the gradient of the mean loss. Running averages move, as in any pass of training. The part
-    is of a batch that has `first` rows before it.
+    Without `scales` it is the gradient of the mean loss. Running averages are updated, as in any training pass. `first`
+    rows of the batch come before this part.
     """
     programs = runner.net.programs
     known, weights = counted(runner, part) if counts is None else counts
@@ -124,7 +125,7 @@ def _batches(runner, part, outs):
 
 
 def _in_python(runner, part, known, scales, outs, threads):
-    """The same where a loss is written in Python, which gives means."""
+    """The same for a loss written in Python, which returns means."""
     programs, objective = runner.net.programs, runner.objective
     xs, ts, weights, _ = part.data.take(part.order, part.place)
     ys = programs.forward(xs, True, threads)
@@ -138,7 +139,7 @@ def _in_python(runner, part, known, scales, outs, threads):
 
 
 class Statistics:
-    """The running averages of a network: taken out of its parameters after a pass, and put in with the update."""
+    """A network's running averages: taken out of the parameters after a pass, and put back with the update."""
 
     def __init__(self, runner: BatchRunner):
         self._net = runner.net
@@ -146,13 +147,28 @@ class Statistics:
         self._before = [self._net.params[part].copy() for part in self._parts]
 
     def take(self) -> list[np.ndarray]:
-        """What the passes since have made of them, which are then as they were before."""
+        """Return the averages after the passes so far, and restore those from before."""
         moved = [self._net.params[part].copy() for part in self._parts]
         for part, before in zip(self._parts, self._before, strict=True):
             self._net.params[part] = before
         return moved
 
     def put(self, moved: list[np.ndarray]) -> None:
-        """Let them be these."""
+        """Set the averages."""
         for part, values in zip(self._parts, moved, strict=True):
             self._net.params[part] = values
+
+
+def checked_batch(net: Network, objective: Objective, X: Any, y: Any, sample_weight: Any) -> Data:
+    """Check a batch for a step."""
+    xs = net.as_sources(X)
+    ts = objective.targets(y, len(xs[0]))
+    return Data(xs, ts, objective.weights(sample_weight, ts, training=True))
+
+
+def moved(runner: BatchRunner, loss: float, weight: float, threads: int | None, where: str = "") -> None:
+    """Update the parameters of a network by its gradients."""
+    chain, optimizer = runner.chain, runner.optimizer
+    rate = optimizer.next_rate(chain.t)
+    if not runner.net.programs.apply(chain, rate, loss, 1 / weight if weight else 1.0, threads):
+        raise runner.diverged(2, loss, chain.t, where)

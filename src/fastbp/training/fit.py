@@ -107,13 +107,13 @@ class Fit:
         self.callbacks.call("on_epoch_end", epoch, logs)
 
     def validated(self, epoch: int) -> dict[str, float]:
-        """Loss and metrics of the validation data, in the epochs that look at it."""
+        """Loss and metrics of the validation data, in epochs that evaluate it."""
         if self.validation is None or (epoch + 1) % self.validation_freq:
             return {}
         return {f"val_{name}": value for name, value in self.runner.evaluated(self.validation, self.threads).items()}
 
     def trained(self, epoch: int) -> tuple[dict[str, float], int]:
-        """Go through the rows once; the loss and metrics of the epoch, and the rows done."""
+        """Go through the rows once; return the loss and metrics of the epoch, and the number of rows done."""
         order = self.data.order(self.rng if self.shuffle else None)
         loss, done = self.batches(epoch, order)
         if self._outs is None:
@@ -153,7 +153,7 @@ class Fit:
         return self._loss_of_batches(order)
 
     def _loss_of_batches(self, order):
-        """The weighted mean of the losses of the epoch's batches, as `evaluate` weighs rows; the rows done."""
+        """The mean loss of the epoch's batches, weighted as `evaluate` weighs rows; and the number of rows done."""
         batch, data = self._batch, self.data
         rows = int(self._sizes[:batch].sum())
         edges = self._starts[:batch], self._starts[:batch] + self._sizes[:batch]
@@ -170,14 +170,14 @@ class Fit:
         return {"rows": self.data.rows, "batch_size": self.batch_size, "shuffle": bool(self.shuffle)}
 
     def place(self, state_now: Callable[[], State]) -> tuple[State, Position]:
-        """What the training goes on from, and the position, of one step; another thread may ask during a pass."""
+        """The state of the training and the position of the fit after the same step; safe to call during a pass."""
         with self._end:
             state = state_now()
             place = self.position(state.steps)
             return state, Position(place.state, {name: array.copy() for name, array in place.arrays.items()})
 
     def position(self, steps: int | None = None) -> Position:
-        """The position of the fit, for a checkpoint: now, or when so many steps were done in this epoch."""
+        """The position of the fit, for a checkpoint: now, or after `steps` steps of this epoch."""
         callbacks, arrays = self.callbacks.state()
         history, batch = self.history, self._batch
         if steps is not None and 0 <= (then := self._call[0] + steps - self._call[1]) <= len(self._sizes):
@@ -217,7 +217,7 @@ class Fit:
             out[:done] = checks.as_stored(arrays[name], out[:done], name)
 
     def check(self, position: Position) -> None:
-        """Raise if this fit cannot resume from there; nothing has changed then."""
+        """Raise if this fit cannot resume from a position; nothing changes before that."""
         state = position.state
         self.history.check(state["history"])
         for name, here in self._setting().items() if state["batch"] else ():

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from fastbp._configured import plain_name
 from fastbp._optional import package
 from fastbp._typing import Arrays, LossLike, WeightsLike, WeightsOf
 from fastbp.inputs import checks
@@ -21,6 +22,9 @@ from fastbp.training.objective import Objective
 
 SCIPY = {"l-bfgs": "L-BFGS-B", "bfgs": "BFGS", "cg": "CG", "newton-cg": "Newton-CG"}
 METHODS = ("lm", *SCIPY)
+# SciPy's, scikit-learn's and other names; capitals, hyphens and underscores do not matter.
+SYNONYMS = {plain_name(name).replace("-", ""): name for name in METHODS}
+SYNONYMS |= {"lbfgsb": "l-bfgs", "levenbergmarquardt": "lm"}
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,17 @@ class Optimum:
         Why it stopped.
     history : list of float
         The initial loss and that after each iteration.
+
+    See Also
+    --------
+    minimize : Creates one.
+
+    Examples
+    --------
+    >>> from fastbp import Dense, Input, Sequential
+    >>> net = Sequential(Input(2), Dense(1), seed=0)
+    >>> minimize(net, np.eye(2), [0.0, 1.0]).converged
+    True
     """
 
     loss: float
@@ -76,7 +91,7 @@ def minimize(
         The targets; a tuple for several outputs.
     loss : str or function, or a tuple of them, default="mse"
         A name in `fastbp.losses`, a loss, or a function (Y, t) -> (value, dY); "newton-cg" requires a loss of fastbp,
-        "lm" requires "mse", also with a weight and with targets not known, `0.5 * losses.MSE(mask_nan=True)`.
+        "lm" requires "mse", which may have a weight and missing targets, `0.5 * losses.MSE(mask_nan=True)`.
     loss_weights : tuple of float, or a dict from the outputs' names, optional
         Factors of the losses of several outputs; 1 if not given.
     method : {"l-bfgs", "bfgs", "cg", "newton-cg", "lm"}, default="l-bfgs"
@@ -95,6 +110,7 @@ def minimize(
     Returns
     -------
     Optimum
+        The final loss, and how it was reached.
 
     Raises
     ------
@@ -102,6 +118,11 @@ def minimize(
         If a layer has a constraint, which these methods would not keep, or the method does not take the loss.
     DivergenceError
         If the loss is not finite at the start.
+
+    See Also
+    --------
+    Trainer : Mini-batches.
+    Model.value_and_grad : For optimizers of SciPy.
 
     Examples
     --------
@@ -112,6 +133,8 @@ def minimize(
     >>> found.loss < 1e-6, found.iterations <= 200
     (True, True)
     """
+    if isinstance(method, str):
+        method = SYNONYMS.get(plain_name(method).replace("-", ""), method)
     method = checks.one_of(method, "method", METHODS)
     checks.instance(net, Network, "net")
     for layer in net.layers:
@@ -120,7 +143,7 @@ def minimize(
     net.programs.refuse_part()
     work = net if net.dtype == np.float64 else net.in_double()
     objective = Objective(loss, work, loss_weights)
-    objective.divide_by_weights()  # all rows are one batch, so that is the loss of an evaluation
+    objective.divide_by_weights()  # all rows are one batch, so this is the loss of `evaluate`
     xs = work.as_inputs(X)
     ts = objective.targets(y, len(xs[0]))
     weights = objective.weights(sample_weight, ts)
@@ -184,7 +207,7 @@ def _by_scipy(net, objective, xs, ts, weights, method, max_iter, tol, watch):
         if objective.terms is None or weights is not None:
             raise ValueError('method "newton-cg" wants losses of fastbp\'s own and no sample_weight')
         second = {"hessp": hessian_product}
-    # SciPy's Newton-CG tests the length of a step only.
+    # SciPy's Newton-CG tests only the length of a step.
     own = {"xtol": tol} if method == "newton-cg" else {"gtol": tol}
     options = {"maxiter": max_iter, **own}
     if method == "l-bfgs":

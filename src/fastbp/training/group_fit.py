@@ -1,7 +1,7 @@
-"""GroupFit: a fit that all ranks of a group make together, each on its own rows.
+"""GroupFit: a fit of all ranks of a group together, each on its own rows.
 
-All ranks see the same losses, logs and metrics, so their callbacks decide alike; what one of them decides by itself, to
-stop or to raise, holds for all. A generator that all share seeds those that shuffle, so that a checkpoint of one rank
+All ranks see the same losses, logs and metrics, so their callbacks decide alike; if one rank decides by itself to stop
+or raises, all do. A shared generator seeds the ranks' own generators, which shuffle, so that a checkpoint of one rank
 resumes them all.
 """
 
@@ -27,17 +27,17 @@ FOUND = ("sums", "known", "weights")
 
 
 class GroupCallbacks(Callbacks):
-    """Callbacks of all ranks: to stop, or an error, of one of them is one of all."""
+    """Callbacks of all ranks: if one rank stops or raises, all do."""
 
     def __init__(self, trainer: Any, callbacks: Any, runner: GroupRunner):
         checks.instances(callbacks, Callback, "callbacks")
         super().__init__(trainer, [each for each in callbacks if runner.ranks.rank == 0 or not each.writes])
         self._ranks = runner.ranks
         self.error: BaseException | None = None
-        self.wants = False  # to stop, which the next step tells the others
+        self.wants = False  # to stop; the next step tells the other ranks
 
     def call(self, hook: str, *args: Any, callbacks: Any = None) -> bool:
-        """Call a hook; all ranks meet after those of epochs."""
+        """Call a hook; all ranks synchronize after the hooks of epochs."""
         if hook == "on_close":
             return super().call(hook, *args, callbacks=callbacks)
         said, error, stopped = False, self.error, self.stopped
@@ -70,7 +70,7 @@ class GroupFit(Fit):
         self._in_epoch = False
 
     def epochs(self, count: int, position: Position | None = None) -> None:
-        """As of any fit; an error of one rank becomes that of all."""
+        """As `Fit` does; an error on one rank is raised on all."""
         try:
             super().epochs(count, position)
         except BaseException as error:
@@ -125,7 +125,7 @@ class GroupFit(Fit):
         return self._finished(seen)
 
     def _finished(self, seen):
-        """The logs of the epoch, and the rows of all ranks."""
+        """The logs of the epoch, and the number of rows of all ranks."""
         runner = self.runner
         if runner.ranks.agree(self.callbacks.error, self.callbacks.wants):
             self.callbacks.stopped = True
@@ -149,7 +149,7 @@ class GroupFit(Fit):
         order = data.order(self.runner.rng if self.shuffle else None)
         return (Part(data, size, order, batch) for batch in range(-(-data.rows // size)))
 
-    # Where it is
+    # Position
 
     def _setting(self):
         size = self.runner.ranks.size
@@ -157,7 +157,7 @@ class GroupFit(Fit):
         return {**own, "batch_size": self.batch_size, "shuffle": bool(self.shuffle), "ranks": size}
 
     def place(self, state_now: Callable[[], State]) -> tuple[State, Position]:
-        """What the training goes on from, and the position, of one step."""
+        """The state of the training and the position of the fit, both after the same step."""
         with self._end:
             return state_now(), self.position()
 
@@ -172,7 +172,7 @@ class GroupFit(Fit):
         return {**parts, "fit.rows": np.array([each.rows for each in self._shared])}
 
     def check(self, position: Position) -> None:
-        """Raise if this fit cannot resume from there."""
+        """Raise if this fit cannot resume from a position."""
         super().check(position)
         if position.state["batch"] and (self.runner.metrics or self.runner.every > 1):
             raise ValueError(

@@ -1,8 +1,8 @@
 """GroupRunner: steps of one network on many ranks, each with its part of the batch.
 
-A step is one sum over the ranks of the gradient with a few numbers behind it: the losses and what they are means over,
-how many ranks have rows and how many want to stop. A rank without rows, or with an error, adds nothing, and says so
-there: no rank waits for another. The sums, not means of means, make the gradient that of the whole batch.
+A step is one sum over the ranks: the gradient, followed by a few numbers, which are the losses and what they are means
+over, how many ranks have rows, and how many want to stop. A rank without rows, or with an error, adds zeros and reports
+it in these numbers, so that no rank waits for another. Sums, not means of means, give the gradient of the whole batch.
 """
 
 import json
@@ -18,8 +18,7 @@ from fastbp.data.streams import Seen, Stream, joined
 from fastbp.distributed.ranks import DTYPES, Ranks
 from fastbp.errors import DivergenceError
 from fastbp.training.batch_runner import BatchRunner
-from fastbp.training.by_hand import checked_batch, moved
-from fastbp.training.collecting import Collected, Part, Statistics, collect, counted, masks
+from fastbp.training.collecting import Collected, Part, Statistics, checked_batch, collect, counted, masks, moved
 from fastbp.training.normalizing import Meeting
 from fastbp.training.training_data import without_rows
 
@@ -27,21 +26,21 @@ CHECK_EVERY = 100  # steps from one comparison of the parameters to the next: 1 
 
 
 class Shared(NamedTuple):
-    """What the ranks have done in a step: of all of them, what each has for its part; their rows, and their steps."""
+    """The result of a step: for each output, the sums over all ranks; their numbers of rows and of steps."""
 
     found: Collected
     rows: int
     steps: int = 1
-    stops: bool = False  # one rank wants to
+    stops: bool = False  # a rank wants to stop
 
 
 class GroupRunner(BatchRunner):
-    """A runner whose steps are those of all ranks together; with `average_every` above 1, of each by itself."""
+    """A runner whose steps are common to all ranks; with `average_every` above 1, each rank makes its own."""
 
     def __init__(self, runner: BatchRunner, ranks: Ranks, average_every: int, sync_batch_norm: bool):
         super().__init__(runner.net, runner.objective, runner.metrics, runner.optimizer)
         self.ranks, self.every = ranks, average_every
-        self.rng = np.random.default_rng(0)  # of this rank: `begin_epoch` seeds it
+        self.rng = np.random.default_rng(0)  # this rank's; `begin_epoch` seeds it
         programs, outputs = self.net.programs, len(self.objective.losses)
         self._message = programs.message
         self._tail = self._message[len(self.net.params) :]
@@ -49,13 +48,13 @@ class GroupRunner(BatchRunner):
             raise ValueError(f"a group trains the network that has the parameters, and {self.net!r} shares another's")
         self._ahead = programs.draws_at_random() or (outputs > 1 and masks(self))
         self._meeting = Meeting(ranks, programs.coupled()) if sync_batch_norm and programs.coupled() else None
-        self._local: list[Collected] = []  # of the steps since parameters were averaged
+        self._local: list[Collected] = []  # results of the steps since the last averaging
         self._local_rows = 0
         self.begun = False
-        self._steps = 0  # by hand
-        self._waits: BaseException | None = None  # until the ranks meet
+        self._steps = 0  # of a custom loop
+        self._waits: BaseException | None = None  # raised when the ranks synchronize
 
-    # One step of all ranks
+    # Steps common to all ranks
 
     def share(
         self,
@@ -67,9 +66,9 @@ class GroupRunner(BatchRunner):
         threads: int | None = None,
         where: str = "",
     ) -> Shared | None:
-        """Train on parts, `average_every` of them or fewer; None, with nothing done, if no rank has one or one stops.
+        """Train on at most `average_every` parts; None, and nothing is done, if no rank has a part or one stops.
 
-        Raises on all ranks what one of them has raised, or passes as `error`.
+        What one rank raises, or passes as `error`, is raised on all.
         """
         if self.every > 1:
             for k, part in enumerate(parts if error is None else ()):
@@ -91,7 +90,7 @@ class GroupRunner(BatchRunner):
         return read
 
     def _found(self, part, error, outs, threads):
-        """The pass over a rank's part, which raises nothing."""
+        """The pass over this rank's part; it never raises."""
         nothing = np.zeros(len(self.objective.losses))
         found, rows, scales, first = Collected(nothing, nothing, nothing), 0, np.ones(len(nothing)), 0
         counts = None
@@ -118,7 +117,7 @@ class GroupRunner(BatchRunner):
         return found, rows, error
 
     def _write(self, found, rows, stop, active, error):
-        """The numbers behind the gradient: sums, known and weights of each output; rows, who is active, who stops."""
+        """The numbers after the gradient: sums, known and weights of each output; rows; who is active, who stops."""
         tail = self._tail
         tail[:-3] = np.concatenate(found[:3])
         tail[-3:] = rows, active, stop
@@ -127,7 +126,7 @@ class GroupRunner(BatchRunner):
             tail[-1] = math.nan
 
     def _sum(self, error):
-        """What all have written, summed; None if no rank is active."""
+        """The sums over all ranks; None if no rank is active."""
         tail = self.ranks.sum(self._message)[len(self.net.params) :].astype(np.float64)
         if math.isnan(tail[-1]):
             self.net.grads[...] = 0
@@ -156,10 +155,10 @@ class GroupRunner(BatchRunner):
             self.compare()
 
     def compare(self) -> None:
-        """Raise on all ranks if parameters are not the same."""
+        """Raise on all ranks if their parameters differ."""
         self.ranks.compare(f"checksums of the parameters after step {self.chain.t}", zlib.crc32(self.net.params.data))
 
-    # Steps of each rank by itself, and averages of them
+    # Steps of each rank on its own, and averages of them
 
     def step_alone(
         self, part: Part, outs: tuple[np.ndarray, ...] | None, threads: int | None, where: str
@@ -187,7 +186,7 @@ class GroupRunner(BatchRunner):
         return None
 
     def average(self, error: BaseException | None, stop: bool = False, active: bool = True) -> Shared | None:
-        """Let all ranks have the mean of their parameters, weighted by the rows that each has seen since the last."""
+        """Average the parameters over all ranks, weighted by the rows that each has seen since the last average."""
         nothing = np.zeros(len(self.objective.losses))
         found = (
             Collected(*(np.sum(parts, axis=0) for parts in list(zip(*self._local, strict=True))[:3]))
@@ -207,7 +206,7 @@ class GroupRunner(BatchRunner):
         return read and read._replace(steps=int(ends[:, 2].max()))
 
     def step(self, rng: np.random.Generator, X: Any, y: Any, sample_weight: Any, threads: int | None) -> float:
-        """`Trainer.step` in a group: the loss of the whole batch; of this rank's rows between two averages."""
+        """`Trainer.step` in a group: the loss of the whole batch, or between two averages that of this rank's rows."""
         self.begin(rng)
         parts, error = [], None
         try:
@@ -237,7 +236,7 @@ class GroupRunner(BatchRunner):
     # Between steps
 
     def prepared(self, prepare: Callable[[bool], Any], rng: np.random.Generator, watches: bool) -> Any:
-        """What `prepare` gives on every rank, told whether any rank has validation data; or the error of one of all."""
+        """Call `prepare` on every rank with whether any has validation data; an error on one rank is raised on all."""
         self.begin(rng)
         validated, error, result = self.ranks.agree(None, watches), None, None
         try:
@@ -248,7 +247,7 @@ class GroupRunner(BatchRunner):
         return result
 
     def begin(self, rng: np.random.Generator) -> None:
-        """Let all ranks begin where rank 0 is: parameters, the optimizer's state, counts, seeds, generators."""
+        """Give all ranks the state of rank 0: parameters, optimizer state, counts, seeds, generators."""
         if self.begun:
             return
         ranks, programs, chain = self.ranks, self.net.programs, self.chain
@@ -266,14 +265,14 @@ class GroupRunner(BatchRunner):
         self.begun = True
 
     def end_epoch(self) -> None:
-        """Let all ranks have the mean of the optimizer's states, where they have made steps by themselves."""
+        """Average the optimizer's state over all ranks, if they have made steps on their own."""
         if self.every > 1 and self.chain.states.size:
             states = self.ranks.sum(self.chain.states.reshape(-1))
             states /= self.ranks.size
         self.compare()
 
     def gathered(self, seen: list) -> tuple:
-        """Targets, outputs and weights of the rows of all ranks, from this one's batches and their outputs."""
+        """Targets, outputs and weights of the rows of all ranks, from the batches and outputs of this one."""
         arrays: list = [None] * 3 * len(self.objective.losses)
         error = None
         try:
@@ -292,7 +291,7 @@ class GroupRunner(BatchRunner):
         return joined(parts)
 
     def evaluated(self, data: Data | Stream, threads: int | None = None) -> dict[str, float]:
-        """Loss and metrics of the rows of all ranks; all of them come here."""
+        """Loss and metrics of the rows of all ranks; all ranks must call it."""
         error, seen = None, []
         try:
             for batch in [data] if isinstance(data, Data) else data.epoch():
@@ -307,5 +306,5 @@ class GroupRunner(BatchRunner):
 
 
 def _plain(t):
-    """Targets of a dtype that ranks exchange."""
+    """Targets in a dtype that ranks can exchange."""
     return t if t.dtype in DTYPES else t.astype(np.int64 if t.dtype.kind in "biu" else np.float64)

@@ -21,10 +21,10 @@ from fastbp.losses.loss import Loss
 
 BLOCK_BYTES = 1 << 22  # bytes of J at a time: 4 MB stay in a cache while the kernel reads them for each of its panels
 DAMPING = 1e-3  # initial damping relative to the largest diagonal element of J'J: Nielsen's tau for a good start
-FEW = 256  # parameters, below which a factor takes less time than half a second's import of SciPy in any use
+FEW = 256  # parameters, below which the factorization never takes as long as the import of SciPy, half a second
 SQUARE = 64  # columns of a mirrored part of J'J
-SHORT = 0.1  # the part of a step over which the second derivative along it is measured, as in Transtrum and Sethna
-BEND = 0.375  # the largest acceleration relative to the step that is a small correction still: theirs is 0.75 / 2
+SHORT = 0.1  # fraction of a step over which the second derivative along it is measured, as in Transtrum and Sethna
+BEND = 0.375  # largest acceleration, relative to the step, that still counts as a small correction: theirs is 0.75 / 2
 
 
 class Problem:
@@ -35,24 +35,24 @@ class Problem:
 
     @cached_property
     def factors(self) -> list[np.ndarray]:
-        """What each Y - t is multiplied with, so that the sum of the squares is the loss; 0 for a target not known.
+        """Factors of Y - t with which the sum of the squares is the loss; 0 for a missing target.
 
-        The loss of targets that are all missed by 1 has the gradient 2 factor**2, with all masks and weights in it.
+        They follow from the gradient where each Y - t is 1, which is 2 factor**2 and includes all masks and weights.
         """
         missed = tuple(np.where(np.isnan(t), 0.0, t) + 1.0 for t in self.ts)
         _, gradients = self.objective(missed, self.ts, self.weights)
         return [np.sqrt(0.5 * gradient) for gradient in gradients]
 
     def residuals(self) -> list[np.ndarray]:
-        """(Y - t) times the factors, of each output."""
+        """(Y - t) times the factors, for each output."""
         ys = self.net.programs.predict(self.xs)
         return [
             np.where(factor > 0, y - t, 0.0) * factor for y, t, factor in zip(ys, self.ts, self.factors, strict=True)
         ]
 
     def acceleration(self, theta: np.ndarray, step: np.ndarray, residuals: list, square: np.ndarray) -> np.ndarray:
-        """J' times the second derivative of the residuals along a step, by their difference over a part of it."""
-        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite makes no step
+        """J' times the second derivative of the residuals along a step, by their difference over a part of the step."""
+        with np.errstate(over="ignore", invalid="ignore"):  # steps that are not finite are not taken
             self.net.params = theta + SHORT * step
             moved = [after - before for after, before in zip(self.residuals(), residuals, strict=True)]
             self.net.params = theta
@@ -62,7 +62,7 @@ class Problem:
             return 2 / SHORT * (first / SHORT - square @ step)
 
     def columns(self) -> Iterator[tuple[int, int, np.ndarray]]:
-        """Outputs and columns with the rows that count in them, in blocks."""
+        """Outputs and columns with their rows of nonzero factor, in blocks."""
         block = max(1, BLOCK_BYTES // (8 * self.net.params.size))
         for k, factor in enumerate(self.factors):
             for column in range(factor.shape[1]):
@@ -91,7 +91,7 @@ def _sum_of_squares(residuals):
 
 
 def _mirror(square):
-    """Copy what is above the diagonal below it."""
+    """Copy the elements above the diagonal below it."""
     for first in range(0, len(square), SQUARE):
         after = first + SQUARE
         corner = square[first:after, first:after]
@@ -128,7 +128,7 @@ def levenberg_marquardt(problem: Problem, max_iter: int, tol: float, watch: Call
             residuals_after = problem.residuals()
             passes += 3
             value = _sum_of_squares(residuals_after)
-            # What the linear model promises is straight' (damping straight - gradient).
+            # The decrease predicted by the linear model is straight' (damping straight - gradient).
             gain = (loss - value) / float(straight @ (damping * straight - gradient))
             if value < loss:
                 break
@@ -147,7 +147,7 @@ def levenberg_marquardt(problem: Problem, max_iter: int, tol: float, watch: Call
 
 
 def _solver(size):
-    """A function (J'J, damping) -> (right side -> solution): by Cholesky's factor where there is SciPy."""
+    """A function (J'J, damping) -> (right side -> solution): by Cholesky factorization if SciPy is installed."""
     if size < FEW:
         return _by_elimination
     try:
@@ -159,7 +159,7 @@ def _solver(size):
         damped = square.copy()
         damped.flat[:: len(damped) + 1] += damping
         try:
-            # The rows of a matrix that is symmetric are its columns, which LAPACK factors in place.
+            # The matrix is symmetric, so its rows are the columns that LAPACK factors in place.
             factor = linalg.cho_factor(damped.T, lower=True, overwrite_a=True, check_finite=False)
         except linalg.LinAlgError:
             return _by_elimination(square, damping)

@@ -1,4 +1,4 @@
-"""The metrics of a training, each with the output that it measures."""
+"""The metrics of a training run, each with the output that it measures."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ class Measured(NamedTuple):
     reading: Reading
 
     def of(self, y: np.ndarray, output: np.ndarray, weights: np.ndarray | None) -> float:
-        """The number for targets and outputs, NaN if no target is known; a function of a user's gets no weights."""
+        """The metric's value, NaN if no target is known; a user's function gets no weights."""
         if not len(y):
             return np.nan
         if not isinstance(self.function, Metric):
@@ -29,21 +29,21 @@ class Measured(NamedTuple):
 
     @property
     def adds_up(self) -> bool:
-        """Whether sums over batches give the number."""
+        """Whether it can be computed from sums over batches."""
         return isinstance(self.function, Metric) and self.function.adds_up
 
     def sums(self, y: np.ndarray, output: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
-        """What a batch adds to them; None for nothing."""
+        """The summands of a batch; None if it has none."""
         weights = weights if self.function.settings["weighted"] else None
         return self.function.sums(y, output, weights, self.reading) if len(y) else None
 
     def try_on(self, y: np.ndarray, width: int) -> None:
-        """Raise if the metric does not suit targets of this form beside outputs of this width; their numbers are 0."""
+        """Raise if the metric does not suit targets of this form with outputs of this width; their values are 0."""
         for rows in (min(len(y), 2), len(y)):
             try:
                 self.of(np.broadcast_to(y.dtype.type(0), (rows, *y.shape[1:])), np.zeros((rows, width)), None)
             except ValueError:
-                if rows == len(y):  # the error then names all rows
+                if rows == len(y):  # so that the error names all rows
                     raise
             else:
                 return
@@ -52,7 +52,7 @@ class Measured(NamedTuple):
 def resolve_metrics(metrics: MetricsLike, objective: Objective) -> dict[str, Measured]:
     """The metrics of a network's outputs by their displayed names.
 
-    With several outputs there is a list of metrics for each, and the names begin with the output's.
+    With several outputs there is a list of metrics for each, and the names are prefixed by that of the output.
     """
     nodes = objective.nodes
     if len(nodes) > 1 and not metrics:

@@ -1,8 +1,8 @@
 """The objective of a training: a loss for each output.
 
 In training, the losses of a batch are weighted, summed and divided by the number of samples, as in Keras. Evaluation
-and the history report weighted means. Rejected: to divide by the sum of a batch's weights, as PyTorch's `weight=` does;
-then the share of a sample depends on which samples share its batch.
+and the history report weighted means. Rejected: dividing by the sum of a batch's weights, as PyTorch's `weight=` does;
+the weight of a sample would then depend on the other samples of its batch.
 """
 
 import math
@@ -24,9 +24,9 @@ def masked(losses: tuple) -> list[bool]:
 
 
 def amounts(losses: tuple, ts: tuple, weights: tuple | None) -> np.ndarray | None:
-    """The weight of each row in the mean of some losses: an array (losses, 2, rows), or None if all rows count as 1.
+    """The weight of each row in the means of these losses: an array (losses, 2, rows), or None if all are 1.
 
-    First the known targets of a row, as a fraction of its targets, then the sum of their weights in that unit.
+    The first is the fraction of the row's targets that are known, the second the sum of their weights in that unit.
     """
     leaves_out = masked(losses)
     if weights is None and not any(leaves_out):
@@ -47,7 +47,9 @@ def counted(each: np.ndarray | None, outputs: int, edges: tuple, order: np.ndarr
     """The sums of `amounts` over batches from edges[0] to edges[1] of the order: an array (outputs, 2, batches)."""
     starts, stops = edges
     if each is None:
-        return np.broadcast_to((stops - starts).astype(np.float64), (outputs, 2, len(starts)))
+        found = np.empty((outputs, 2, len(starts)))
+        found[...] = stops - starts
+        return found
     if len(starts) and (starts[1:] == stops[:-1]).all():
         stop = stops[-1]
         return np.add.reduceat(each[:, :, slice(stop) if order is None else order[:stop]], starts, axis=2)
@@ -57,16 +59,16 @@ def counted(each: np.ndarray | None, outputs: int, edges: tuple, order: np.ndarr
 def mean_of_batches(each_loss: np.ndarray, counted: np.ndarray) -> float:
     """The weighted mean of losses (batches, outputs) whose batches count (outputs, 2, batches), as `counted` has it.
 
-    An output of which nothing is known adds nothing; NaN if there is no other.
+    An output without known targets adds nothing; NaN if no output has any.
     """
-    known, weights = np.moveaxis(counted, 1, 0)
+    known, weights = counted[:, 0], counted[:, 1]
     totals, weights = (np.ascontiguousarray(each_loss.T) * known).sum(axis=1), weights.sum(axis=1)
     counts = weights > 0
     return float((totals[counts] / weights[counts]).sum()) if counts.any() else math.nan
 
 
 def _refuse_shares(loss, node):
-    """Raise where a loss with a softmax or sigmoid of its own is to follow one in the network."""
+    """Raise if a loss with a softmax or sigmoid of its own follows one in the network."""
     ends_in = getattr(node.layer, "activation", None)
     if isinstance(loss, Loss) and loss.takes_shares and are_shares(ends_in):
         own = "softmax" if loss.row.labels else "sigmoid"
@@ -78,11 +80,11 @@ def _refuse_shares(loss, node):
 
 
 class Objective:
-    """The objective of a training: the weighted sum of a loss for each output, which is minimized.
+    """The objective of a training run: the weighted sum of a loss for each output, which is minimized.
 
-    `terms` holds the losses as the engine takes them if it has them all, else None; `fast_path` is the engine's short
-    way to the gradient of a batch that needs no conversion, where there is one. Outputs that are probabilities already
-    are refused for losses that take logits, but where nothing is trained: diagnosis, derivatives.
+    `terms` holds the losses as the engine's terms, or None if one of them is written in Python; `fast_path` is the
+    engine's fast path for a batch that needs no conversion, if the network has one. Losses that take logits refuse
+    outputs that are already probabilities, except where nothing is trained: diagnosis, derivatives.
     """
 
     def __init__(self, loss: LossLike, net: Network, loss_weights: WeightsLike = None, refuse_shares: bool = True):
@@ -98,7 +100,7 @@ class Objective:
         self.fast_path = net.programs.fast_path(self.terms)
 
     def _each(self, values, name):
-        """One of the values for each output; a dict has them by the outputs' names."""
+        """One value for each output, from a sequence or from a dict by the outputs' names."""
         if isinstance(values, dict) and len(self.nodes) > 1:
             names = [node.name for node in self.nodes]
             return tuple(checks.by_name(values, names, name))
@@ -114,7 +116,7 @@ class Objective:
             yield (loss if share == 1 else share * loss).term(node.width, self._dtype)
 
     def targets(self, y: Arrays, rows: int, name: str = "y") -> tuple[np.ndarray, ...]:
-        """Targets checked: one array for each output."""
+        """Checked targets: one array for each output."""
         if len(self.losses) == 1:
             return (self._target(self.losses[0], y, rows, self.nodes[0].width, name),)
         parts = zip(self.losses, self._each(y, name), self.nodes, checks.each_name(name, self.nodes), strict=True)
@@ -134,10 +136,10 @@ class Objective:
         part: bool = False,
         training: bool = False,
     ) -> tuple[np.ndarray | None, ...] | None:
-        """Weights checked: one array for each output, of its rows or of its targets' shape.
+        """Checked weights: one array for each output, with the shape of its rows or of its targets.
 
-        They may all be 0 where the rows are a part of the data: a batch of a stream. They may be negative in training,
-        which then makes the losses of these samples larger, unless the weighted mean is what is minimized.
+        They may all be 0 if the rows are only a part of the data, a batch of a stream. In training they may be
+        negative, which increases the losses of these samples, unless the weighted mean is minimized.
         """
         if sample_weight is None:
             return None
@@ -163,17 +165,17 @@ class Objective:
         return seen
 
     def amounts(self, ts: tuple, weights: tuple | None) -> np.ndarray | None:
-        """`amounts` of these losses."""
+        """`amounts` of the losses."""
         return amounts(self.losses, ts, weights)
 
     def divide_by_weights(self) -> None:
-        """Minimize the weighted mean of each batch, as scikit-learn does, where the losses are the engine's."""
+        """Minimize the weighted mean of each batch, as scikit-learn does, for losses of the engine."""
         for term in self.terms or ():
             term.weighted_mean = True
 
     @property
     def divides_by_weights(self) -> bool:
-        """Whether it is the weighted mean of a batch that is minimized."""
+        """Whether the weighted mean of a batch is minimized."""
         return self.terms is not None and self.terms[0].weighted_mean
 
     def mean_loss(self, ys: tuple, ts: tuple, weights: tuple | None) -> float:
@@ -194,7 +196,7 @@ class Objective:
 
     @cached_property
     def _means(self):
-        """Terms of weighted means, for those of the losses that are the engine's."""
+        """Terms of weighted means, for losses of the engine."""
         parts = zip(self.losses, self.shares, self.nodes, strict=True)
         terms = [isinstance(loss, Loss) and (share * loss).term(node.width, self._dtype) for loss, share, node in parts]
         for term in filter(None, terms):
@@ -207,7 +209,7 @@ class Objective:
         return sum(values), dys
 
     def each(self, ys: tuple, ts: tuple, weights: tuple | None, terms=None) -> list[tuple[float, np.ndarray]]:
-        """Value and gradient of each output's loss, which together are those of the sum."""
+        """Value and gradient of each output's loss; their sums are those of the objective."""
         terms = self.terms if terms is None else terms
         none = (None,) * len(ys)
         parts = zip(range(len(ys)), ys, ts, weights or none, terms or none, strict=True)

@@ -18,15 +18,16 @@ from fastbp.inputs import checks
 from fastbp.losses.loss import Loss
 from fastbp.network.growing import copy_states, grown
 from fastbp.network.network import Network
+from fastbp.training.steps import Steps
 
 NOTHING: Mapping = MappingProxyType({})
-SLACK = 8  # an input grows by at least its width over this
+SLACK = 8  # an input grows by at least its width divided by this
 
 
 class Online:
     """A network's features and labels, and the conversion of a dict to its input.
 
-    `step` trains it on a batch; `move_to` goes on with the network that it has grown to.
+    `step` trains it on a batch; `move_to` makes a trainer continue with the network that it has grown to.
     """
 
     def __init__(
@@ -116,7 +117,7 @@ class Online:
         return dict(zip(self.labels, (weights / weights.sum()).tolist(), strict=True))
 
     def names(self) -> dict[str, list]:
-        """Features and labels in their order, as JSON has them."""
+        """Features and labels in order, for JSON."""
         names = {"features": list(self.columns), "labels": list(self.labels or ())}
         for name in [*names["features"], *names["labels"]]:
             if not isinstance(name, (str, int, float)):
@@ -155,7 +156,7 @@ class Online:
             self._attach()
 
     def _go_back(self, net, features, labels):
-        """Undo `_make_room` after a step that failed: the network was another, and is as it was."""
+        """Undo `_make_room` after a step that failed: restore the smaller network."""
         for feature in features:
             del self.columns[feature]
         for label in labels:
@@ -166,8 +167,8 @@ class Online:
             self._attach()
 
 
-def move_to(trainer: Any, net: Network, back: bool = False) -> None:
-    """Go on with a network that a trainer's has grown to, with the state of the optimizer, or back to the old one."""
+def move_to(trainer: Steps, net: Network, back: bool = False) -> None:
+    """Make a trainer continue with the network that its own has grown to, or return to the old one; keep its state."""
     old, chain = trainer.net, trainer.chain
     trainer._take(net)
     if not back:
@@ -176,7 +177,7 @@ def move_to(trainer: Any, net: Network, back: bool = False) -> None:
 
 
 def numbered(names: Mapping, net: Network) -> list[dict[Hashable, int]]:
-    """The places of features and labels, from `Online.names`, in a network that is wide enough."""
+    """Features and labels at the positions given by `Online.names`, for a network that is wide enough."""
     places = []
     for what, most in (("features", net.inputs[0].width), ("labels", net.outputs[0].width)):
         checks.distinct(names[what], f"one of the {what}")

@@ -1,7 +1,7 @@
-"""Named row sets: rows of several kinds, each with the outputs that count for it, in one training.
+"""Named row sets: rows of several kinds in one training run, each with the outputs that count for it.
 
 A step takes a batch of each set and adds up the gradients of programs that compute only what the set's outputs need.
-Rejected: one batch of all rows with targets that are not known, which computes every output for every row.
+Rejected: one batch of all rows with missing targets, which would compute every output for every row.
 """
 
 import math
@@ -22,7 +22,7 @@ from fastbp.training.fit import Fit, Position
 from fastbp.training.objective import amounts, counted, mean_of_batches
 from fastbp.training.stream_fit import StreamFit
 
-# Arguments of a fit that do not go with row sets, and why.
+# Arguments of a fit that cannot be combined with row sets, and why.
 NOT_FOR_SETS = {
     "sample_weight": "the third thing of a set is its weight",
     "class_weight": "the third thing of a set is its weight",
@@ -48,7 +48,7 @@ class RowSet(NamedTuple):
         return len(self.xs[0])
 
     def take(self, rows: Any) -> "RowSet":
-        """The set with these of its rows."""
+        """A set of only these rows."""
         weights = None if self.weights is None else tuple(A[rows] for A in self.weights)
         return self._replace(xs=tuple(A[rows] for A in self.xs), ts=tuple(A[rows] for A in self.ts), weights=weights)
 
@@ -56,7 +56,7 @@ class RowSet(NamedTuple):
 class RowSets:
     """The sets of a fit: a dict from names to (X, targets), (X, targets, weight) or functions of a generator.
 
-    Arrays are checked at once; what a function draws, at the beginning of each epoch.
+    Arrays are checked at once; rows drawn by a function, at the beginning of each epoch.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class RowSets:
         self._sets = {name: value if callable(value) else self._checked(name, value) for name, value in sets.items()}
 
     def drawn(self, rng: np.random.Generator) -> list[RowSet]:
-        """The sets of an epoch."""
+        """The sets for an epoch."""
         given = self._sets.items()
         return [value if isinstance(value, RowSet) else self._checked(name, value(rng)) for name, value in given]
 
@@ -100,7 +100,7 @@ class RowSets:
         return RowSet(name, tuple(targets), xs, tuple(ts), tuple(weights) if weights else None, tuple(terms))
 
     def _targets(self, y, place):
-        """The targets by the outputs' numbers, from a dict by names or nodes, or of the one output."""
+        """The targets by output number, from a dict by names or nodes, or from those of a single output."""
         outputs = self.runner.net.outputs
         if not isinstance(y, Mapping):
             if len(outputs) > 1:
@@ -117,7 +117,7 @@ class RowSets:
         return dict(sorted(found.items()))
 
     def evaluated(self, threads: int | None = None) -> dict[str, float]:
-        """The loss, and that of each set, without dropout; functions draw from a generator of their own."""
+        """The loss, and that of each set, without dropout; functions get a generator of their own."""
         values = {}
         for each in self.drawn(np.random.default_rng(self.runner.net.seed)):
             ys = self.runner.net.programs.predict(each.xs, threads)
@@ -134,15 +134,15 @@ class RowSets:
         return amounts(losses, each.ts, each.weights)
 
     def loss_names(self) -> list[str]:
-        """What `evaluated` and an epoch give."""
+        """The logs of `evaluated` and of an epoch."""
         return ["loss", *(f"{name}_loss" for name in self.names)]
 
 
 class RowSetsFit(Fit):
     """A fit on row sets: a step takes a batch of each.
 
-    An epoch has as many batches as all rows need; each set is spread evenly over them, and one of fewer rows than
-    there are batches comes whole in each.
+    An epoch has as many batches as all rows together need; each set is spread evenly over them, and a set with fewer
+    rows than batches is used whole in each.
     """
 
     def __init__(self, runner: BatchRunner, rng: np.random.Generator, sets: RowSets, validation: Any, *rest: Any):
@@ -155,7 +155,7 @@ class RowSetsFit(Fit):
         return len(self._sets.names), len(self.runner.net.outputs)
 
     def trained(self, epoch: int) -> tuple[dict[str, float], int]:
-        """Go through the rows once; the losses of the epoch, and the rows done."""
+        """Go through the rows once; return the losses of the epoch and the number of rows done."""
         sets = self._sets.drawn(self.rng)
         count = math.ceil(sum(each.rows for each in sets) / self.batch_size)
         sets = [each.take(self.rng.permutation(each.rows)) if self.shuffle else each for each in sets]
@@ -198,20 +198,20 @@ class RowSetsFit(Fit):
         return losses
 
     def validated(self, epoch: int) -> dict[str, float]:
-        """Losses of the validation data, in the epochs that look at it."""
+        """Losses of the validation data, in epochs that evaluate it."""
         if not isinstance(self.validation, RowSets):
             return super().validated(epoch)
         if (epoch + 1) % self.validation_freq:
             return {}
         return {f"val_{name}": value for name, value in self.validation.evaluated(self.threads).items()}
 
-    # Where it is
+    # Position
 
     def _setting(self):
         return {"row_sets": list(self._sets.names), "batch_size": self.batch_size, "shuffle": bool(self.shuffle)}
 
     def position(self, steps: int | None = None) -> Position:
-        """The current position of the fit, for a checkpoint; a call of the engine trains one batch."""
+        """The current position of the fit, for a checkpoint; each call of the engine trains one batch."""
         return super().position()
 
     def _within(self, batch):
@@ -223,7 +223,7 @@ class RowSetsFit(Fit):
 
 
 def _edges(rows, count):
-    """Where the part of a set in each batch begins and ends."""
+    """The edges of the parts of a set, one part for each batch."""
     if rows < count:
         return np.zeros(count, np.intp), np.full(count, rows)
     edges = np.arange(count + 1) * rows // count
@@ -240,7 +240,7 @@ def data_of(
     augment: Any,
     held_out: tuple[Any, Any],
 ) -> tuple:
-    """What a trainer is given, checked: the data of a fit, arrays, batches or row sets, and those of its validation.
+    """Check what a trainer is given: the data of a fit (arrays, batches or row sets) and its validation data.
 
     `weights` are sample_weight and class_weight, `held_out` validation_data and validation_steps.
     """
@@ -259,12 +259,12 @@ def data_of(
 
 
 def kind_of_fit(data: Any) -> Any:
-    """The class of the fit for data."""
+    """The class of fit for the data."""
     return Fit if isinstance(data, Data) else RowSetsFit if isinstance(data, RowSets) else StreamFit
 
 
 def logged(data: Any, validation: Any, metrics: Iterable[str]) -> list[str]:
-    """The names of what a history has of an epoch."""
+    """The names in the logs of an epoch."""
     names = {"": data, "val_": validation}
     return [
         f"{prefix}{name}"

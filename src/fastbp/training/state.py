@@ -23,17 +23,17 @@ class State:
     ----------
     params : ndarray
     draws : int
-        Forward passes in training, which number the dropout masks.
+        Number of forward passes in training, which selects the dropout masks.
     states : ndarray
-        What the optimizer's rules keep.
+        The state of the optimizer's update rules.
     steps : int
-        Batches that were trained on.
+        Number of batches trained on.
     batch_loss : float
-        The loss of the last; NaN before there is one.
+        The loss of the last batch; NaN before the first.
     epochs : int
     lr : float or Schedule
     rng : dict
-        The state of the generator that shuffles.
+        The state of the generator for shuffling.
     """
 
     params: np.ndarray
@@ -66,11 +66,11 @@ class State:
         rng.bit_generator.state = self.rng
 
     def fits(self, runner: BatchRunner) -> bool:
-        """Whether the optimizer's state has the size that this optimizer and network need."""
+        """Whether the optimizer's state has the size that the optimizer and the network need."""
         return self.states.shape == runner.chain.states.shape
 
     def numbers(self) -> dict[str, Any]:
-        """The numbers of the state that a file stores as JSON, beside settings and arrays."""
+        """The part of the state that a file stores as JSON, beside settings and arrays."""
         return {
             "steps": self.steps,
             "epochs": self.epochs,
@@ -83,7 +83,7 @@ class State:
     def read(
         cls, numbers: Mapping[str, Any], arrays: Mapping[str, Any], runner: BatchRunner, params: Any, lr: Any
     ) -> Self:
-        """The state of a file, for a runner; raises if its contents are invalid."""
+        """The state in a file, for a runner; raises if the contents are invalid."""
         own = runner.chain.states
         states = checks.as_stored(arrays[STATES], own, STATES) if own.size else own.copy()
         steps, draws, epochs = (checks.as_count(numbers[name], name) for name in ("steps", "draws", "epochs"))
@@ -94,5 +94,5 @@ class State:
 
 
 def next_seed(net: Network) -> Any:
-    """The seed of a network's first training, and others for later ones, which repeat no shuffle and no noise."""
+    """The seed of a network's training run; later runs get other seeds, so that no shuffle and no noise is repeated."""
     return [net.seed, net.draws] if net.draws else net.seed

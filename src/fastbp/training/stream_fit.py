@@ -12,9 +12,9 @@ from fastbp.training.objective import counted, mean_of_batches
 
 
 class Done(NamedTuple):
-    """A batch that was trained on: rows, loss, the loss and weight of each output, outputs.
+    """A batch after its step: rows, loss, the loss and weight of each output, outputs.
 
-    `counted` is an array (outputs, 2) of `objective.counted`; outputs are there where metrics want them.
+    `counted` is an array (outputs, 2) of `objective.counted`; outputs are kept if metrics need them.
     """
 
     rows: int
@@ -27,8 +27,8 @@ class Done(NamedTuple):
 class StreamFit(Fit):
     """A fit on a stream of batches.
 
-    When resumed within an epoch, it iterates over the batches done before, including augmentation, without training on
-    them, so that the source and the generators are in the same state.
+    When resumed within an epoch, it iterates over the batches that are already done, including augmentation, without
+    training on them, so that the source and the generators reach the same state.
     """
 
     def __init__(self, runner: BatchRunner, rng: np.random.Generator, stream: Stream | Slices | Augmented, *rest: Any):
@@ -39,7 +39,7 @@ class StreamFit(Fit):
         self._stored: list[Done] = []
 
     def trained(self, epoch: int) -> tuple[dict[str, float], int]:
-        """Go through the batches of an epoch; its loss and metrics, and the rows done."""
+        """Go through the batches of an epoch; return its loss and metrics, and the number of rows done."""
         runner, callbacks = self.runner, self.callbacks
         stored, self._stored, self._skip, self._batch, self._done = self._stored, [], 0, 0, []
         rows, seen = 0, []
@@ -93,7 +93,7 @@ class StreamFit(Fit):
         return self._source.setting()
 
     def position(self, steps: int | None = None) -> Position:
-        """The current position of the fit, for a checkpoint; a call of the engine trains one batch."""
+        """The current position of the fit, for a checkpoint; each call of the engine trains one batch."""
         state, arrays = super().position()
         return Position({**state, "place": self._source.place(self._batch > 0)}, arrays)
 
@@ -108,7 +108,7 @@ class StreamFit(Fit):
         }
 
     def check(self, position: Position) -> None:
-        """Raise if this fit cannot resume from there; nothing has changed then."""
+        """Raise if this fit cannot resume from a position; nothing changes before that."""
         super().check(position)
         if position.state["batch"] and self._source.once:
             raise ValueError(
@@ -141,5 +141,5 @@ class StreamFit(Fit):
 
 
 def stored(arrays, name, shape, dtype):
-    """An array of a file, which may claim any shape: compared with one that takes no memory."""
+    """An array of a file, which may claim any shape: it is compared with an array that takes no memory."""
     return checks.as_stored(arrays[name], np.broadcast_to(np.zeros((), dtype), shape), name)

@@ -1,13 +1,12 @@
 """Trainer: a network, its objective, and the state of its optimizer and shuffling.
 
-What it does stands in the modules beside it: batches in `batch_runner.py`, fits in `fit.py` and `stream_fit.py`, rows
-that come one at a time in `one_by_one.py`, files in `trainer_file.py`. Keras's `compile` was rejected: it is a second
-constructor, and a model that is not compiled yet is half a model.
+The work is done in the modules beside it: batches in `batch_runner.py`, fits in `fit.py` and `stream_fit.py`, online
+learning in `one_by_one.py`, files in `trainer_file.py`. Rejected: Keras's `compile`, a second constructor, before which
+a model is incomplete.
 """
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -17,30 +16,23 @@ from fastbp.callbacks.callback import Callback, Callbacks
 from fastbp.callbacks.history import History
 from fastbp.callbacks.progress import ProgressBar
 from fastbp.data import splitting
-from fastbp.data.batches import Data
 from fastbp.data.streams import NO_ROWS
-from fastbp.distributed.groups import Group, as_group
-from fastbp.distributed.ranks import Ranks
+from fastbp.distributed.groups import Group
 from fastbp.inputs import checks
 from fastbp.network.native import Native, of_trainer
 from fastbp.network.network import Network
 from fastbp.optimizers import optimizer as optimizers
 from fastbp.training import row_sets, trainer_file, training_data
-from fastbp.training.batch_runner import BatchRunner
-from fastbp.training.by_hand import StepInHalves
 from fastbp.training.by_row import RowByRow
 from fastbp.training.fit import Fit, Position
 from fastbp.training.group_fit import GroupCallbacks, GroupFit
 from fastbp.training.group_runner import GroupRunner
-from fastbp.training.measuring import resolve_metrics
-from fastbp.training.objective import Objective
-from fastbp.training.one_by_one import Online, move_to
-from fastbp.training.state import State, next_seed
+from fastbp.training.state import State
 
 MADE = {"group", "runner", "objective", "metrics", "chain", "_fast_path", "_fit", "online"}  # created again in a copy
 
 
-class Trainer(StepInHalves, RowByRow):
+class Trainer(RowByRow):
     """Trains a network and keeps what training needs from one call to the next.
 
     Parameters
@@ -52,21 +44,28 @@ class Trainer(StepInHalves, RowByRow):
         (Y, t) -> (value, dY), called as (Y, t, sample_weight) where there are weights. For several outputs a tuple in
         their order, or a dict by their names.
     optimizer : str or Optimizer, default="adam"
-        A name, which stands for the optimizer with its defaults, or an optimizer.
+        An optimizer, or the name of one, which is used with its defaults.
     loss_weights : tuple of float, or a dict from the outputs' names, optional
         Factors of the losses of several outputs in the sum that is minimized; 1 if not given.
     metrics : list of str or function, or a tuple of such lists for several outputs, default=()
         Names in `fastbp.metrics`, or functions (y, output) -> float.
     seed : int, optional
-        Seed of the shuffling; if not given, that of the network and the number of batches it was trained on before.
+        Seed of the shuffling; if not given, it follows from that of the network and the number of batches that the
+        network was trained on before.
     group : Group, optional
-        The ranks that train together, each on its own rows: `fastbp.distributed` has adapters. All ranks call what one
-        calls, in the same order. None for training alone.
+        The ranks that train together, each on its own rows: `fastbp.distributed` has adapters. All ranks must make
+        the same calls in the same order. None for training in one process.
     average_every : int, default=1
-        Number of steps after which the ranks' parameters are averaged; with 1 each step is that of the whole batch.
+        Number of steps after which the ranks' parameters are averaged; with 1 each step is one of the whole batch.
     sync_batch_norm : bool, default=True
-        Whether `BatchNorm` takes the statistics of the whole batch; if not, each rank takes its own rows', and the
-        running averages are those of all.
+        Whether `BatchNorm` uses the statistics of the whole batch; if not, each rank uses those of its own rows, and
+        the running averages are averaged over all ranks.
+
+    See Also
+    --------
+    Model.fit : A fit without a trainer of its own.
+    Trainers : Many networks, step by step.
+    minimize : Full batches.
 
     Examples
     --------
@@ -76,8 +75,6 @@ class Trainer(StepInHalves, RowByRow):
     >>> trainer.step([[1.0, 2.0]], [[0.0]]) > trainer.step([[1.0, 2.0]], [[0.0]])
     True
     """
-
-    group: Group | None = None  # a copy of a trainer has none
 
     def __init__(
         self,
@@ -92,74 +89,13 @@ class Trainer(StepInHalves, RowByRow):
         average_every: int = 1,
         sync_batch_norm: bool = True,
     ):
-        checks.instance(net, Network, "net")
-        self.group = as_group(group)
-        self._together = checks.positive_int(average_every, "average_every"), bool(sync_batch_norm)
-        self.recipe = {"loss": loss, "metrics": metrics}
-        self._loss_weights = loss_weights
-        self.optimizer = optimizers.Optimizer.classes.resolve(optimizer)
-        self._take(net)
-        self.recipe["loss"] = checks.alone(self.objective.losses)
-        self.rng = np.random.default_rng(next_seed(net) if seed is None else checks.as_seed(seed))
+        together = checks.positive_int(average_every, "average_every"), bool(sync_batch_norm)
+        super().__init__(net, loss, optimizer, loss_weights, metrics, seed, group, together)
         self.pending: Position | None = None
         self._fit: Fit | None = None
-        self._loss = np.empty(1)
-        self.online: Online | None = None
-
-    def _take(self, net):
-        self.net: Network = net
-        self.objective = Objective(self.recipe["loss"], net, self._loss_weights)
-        self.metrics = resolve_metrics(self.recipe["metrics"], self.objective)
-        self.runner = BatchRunner(net, self.objective, self.metrics, self.optimizer)
-        self.chain = self.runner.chain
-        self._fast_path = None
-        if self.group is None:
-            self._fast_path = net.programs.fast_path(self.objective.terms, self.chain)
-        else:
-            self.runner = GroupRunner(self.runner, Ranks(self.group), *self._together)
-
-    def step(self, X: Arrays, y: Arrays, sample_weight: WeightsOf = None, *, threads: int | None = None) -> float:
-        """Train on one batch: forward, loss, backward and update in one call of the engine.
-
-        Parameters
-        ----------
-        X : array of shape (rows, inputs), or a tuple of them
-            The inputs; a tuple for several. In a group X and y may be None, where a rank has no rows.
-        y : array of labels or values, or a tuple of them
-            The targets; a tuple for several outputs.
-        sample_weight : array of shape (rows,) or of y's shape, or a tuple of them, optional
-            Weights of the samples or of single targets, which may be negative; 1 if not given.
-        threads : int, optional
-            Number of threads of the engine, which chooses if not given.
-
-        Returns
-        -------
-        float
-            The loss before the update: the sum of the weighted losses over the number of rows.
-
-        Raises
-        ------
-        DivergenceError
-            If the loss or the update is not finite.
-        """
-        net = self.net
-        if isinstance(self.runner, GroupRunner):
-            return self.runner.step(self.rng, X, y, sample_weight, threads)
-        if self._fast_path is not None and sample_weight is None:
-            done = self._fast_path.step(X, y, self.optimizer.next_rate(self.chain.t), threads)
-            if type(done) is float:
-                return done
-            if done is not None:
-                raise self.runner.diverged(done[1], done[0], self.chain.t + (done[1] == 1))
-        xs = net.as_sources(X)
-        rows = len(xs[0])
-        ts = self.objective.targets(y, rows)
-        weights = self.objective.weights(sample_weight, ts, training=True)
-        self.runner.run(Data(xs, ts, weights), self._loss, size=rows, threads=threads)
-        return float(self._loss[0])
 
     def compiled(self, rows: int = 1) -> Callable[[np.ndarray, np.ndarray], float]:
-        """A function f(x, y) that is `step` on a fixed number of rows; it checks form, dtype and labels only.
+        """A function f(x, y) that is `step` for a fixed number of rows; it checks only shape, dtype and labels.
 
         Parameters
         ----------
@@ -169,11 +105,12 @@ class Trainer(StepInHalves, RowByRow):
         Returns
         -------
         function
+            It takes (x, y), trains on them and returns the loss.
         """
         return of_trainer(self, rows).call_step
 
     def native(self, rows: int = 1) -> Native:
-        """The network as C functions, as `Network.native`, with `step`, which trains as this trainer does.
+        """The network as C functions, like `Network.native`, with `step`, which trains as this trainer does.
 
         Parameters
         ----------
@@ -183,6 +120,7 @@ class Trainer(StepInHalves, RowByRow):
         Returns
         -------
         Native
+            The functions, with their handle; see `Native`.
         """
         return Native(of_trainer(self, rows), rows, self.net)
 
@@ -263,6 +201,7 @@ class Trainer(StepInHalves, RowByRow):
         Returns
         -------
         History
+            The loss and metrics of each epoch of this call.
 
         Raises
         ------
@@ -337,12 +276,13 @@ class Trainer(StepInHalves, RowByRow):
         Returns
         -------
         dict from str to float
+            "loss" and the metrics, by name.
         """
         data = training_data.to_train_on(self.runner.checked, X, y, sample_weight, None, True, None, False)
         return self.runner.evaluated(data)
 
     def mode_of(self, name: str) -> str:
-        """Whether lower ("min") or higher ("max") values of a quantity in the history are better."""
+        """Whether lower ("min") or higher ("max") values of an entry of the history are better."""
         metric = self.metrics.get(name.removeprefix("val_"))
         return "min" if metric is None else getattr(metric.function, "mode", "min")
 
@@ -351,11 +291,8 @@ class Trainer(StepInHalves, RowByRow):
         return None if self._fit is None else self._fit.position()
 
     def place(self) -> tuple[State, Position | None]:
-        """What the training goes on from, and the position of the current fit, if any, of one step."""
+        """The state of the training and the position of the current fit, if any, both after the same step."""
         return (self.state(), None) if self._fit is None else self._fit.place(self.state)
-
-    def _new_online(self, *known):
-        return Online(self.net, self.objective.losses[0], self.step, partial(move_to, self), *known)
 
     def save(self, path: str | os.PathLike, metadata: dict[str, str] | None = None) -> None:
         """Write the network and the state that training needs to resume exactly.
@@ -365,7 +302,7 @@ class Trainer(StepInHalves, RowByRow):
         path : str or path-like
             A .safetensors file.
         metadata : dict from str to str, optional
-            More to keep in the file.
+            Further entries for the file.
 
         Raises
         ------
@@ -375,7 +312,7 @@ class Trainer(StepInHalves, RowByRow):
         trainer_file.save(path, self, metadata, functions=False)
 
     def checkpoint(self, path: str | os.PathLike) -> None:
-        """Write what `restore` reads: as `save`, but Python functions are named, not refused.
+        """Write a file for `restore`: as `save`, except that Python functions are stored by name instead of refused.
 
         Parameters
         ----------
@@ -386,7 +323,17 @@ class Trainer(StepInHalves, RowByRow):
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Self:
-        """Read what `save` wrote.
+        """Load a trainer that `save` wrote.
+
+        Parameters
+        ----------
+        path : str or path-like
+            A .safetensors file.
+
+        Returns
+        -------
+        Trainer
+            It continues with the same bits.
 
         Raises
         ------
@@ -401,27 +348,20 @@ class Trainer(StepInHalves, RowByRow):
         Parameters
         ----------
         path : str or path-like
-            What `save` or `checkpoint` wrote, of the same network, loss, metrics and optimizer.
+            A file that `save` or `checkpoint` wrote, of the same network, loss, metrics and optimizer.
 
         Raises
         ------
         ValueError
-            If it is of another network or training; the message says where they differ first.
+            If the file is of another network or training run; the message names the first difference.
         ModelFormatError
             If the file is damaged or holds no trainer.
         """
         trainer_file.restore(path, self)
 
-    def state(self) -> State:
-        """The state needed to resume training, taken between two steps."""
-        return State.of(self.runner, self.rng)
-
-    def go_to(self, state: State) -> None:
-        """Go on from a state of this training, or of one like it."""
-        state.put(self.runner, self.rng)
-
     def __getstate__(self):
         return trainer_file.pickled(self, MADE)
 
     def __setstate__(self, kept):
+        self._fit = None
         trainer_file.unpickle(self, kept)

@@ -30,7 +30,7 @@ FUNCTION = "python function"
 
 
 class Training(Protocol):
-    """What of a trainer a file is made of."""
+    """The parts of a trainer that a file stores."""
 
     net: Network
     objective: Objective
@@ -45,20 +45,23 @@ class Training(Protocol):
         """The state needed to resume training."""
 
     def go_to(self, state: State) -> None:
-        """Go on from there."""
+        """Restore a state."""
 
     def place(self) -> tuple[State, Position | None]:
-        """What the training goes on from, and where the fit is that is under way."""
+        """The state of the training, and the position of the current fit, if any."""
+
+    def _take(self, net: Network) -> None:
+        """Create what belongs to a network: objective, metrics, runner."""
 
     def _new_online(self, *known: Any) -> Online:
-        """What takes rows as dicts, with the features and labels known."""
+        """The online learner, with the features and labels seen so far."""
 
 
 T = TypeVar("T", bound=Training)
 
 
 def save(path: str | os.PathLike, trainer: Training, metadata: dict[str, str] | None, functions: bool) -> None:
-    """Write a trainer, and where its fit is if one is under way; functions are named, or refused."""
+    """Write a trainer, with the position of its current fit, if any; Python functions are stored by name or refused."""
     (now, position), online = trainer.place(), trainer.online
     state = {**_recipe(trainer, functions), **now.numbers()}
     if online is not None:
@@ -72,7 +75,7 @@ def save(path: str | os.PathLike, trainer: Training, metadata: dict[str, str] | 
 
 
 def load(cls: Callable[..., T], path: str | os.PathLike) -> T:
-    """A new trainer of the class from a file."""
+    """Create a trainer of the class from a file."""
     net, arrays, metadata = model_file.load(path)
     try:
         state = model_file.decoded(metadata, STATE)
@@ -95,7 +98,7 @@ def load(cls: Callable[..., T], path: str | os.PathLike) -> T:
 def restore(
     path: str | os.PathLike, trainer: Training, check: Callable[[Position | None], None] = lambda position: None
 ) -> None:
-    """Put a trainer in the state that a file holds, unless `check` raises at the place of its fit."""
+    """Set a trainer to the state in a file, unless `check` raises for the position of the fit."""
     name, net = checks.as_path(path), trainer.net
     arrays, metadata = safetensors.read(path)
     config = _graph(name, metadata)
@@ -129,7 +132,7 @@ def restore(
 
 
 def resumed(trainer: Training, resume: bool | str | os.PathLike, check: Callable[[Position], None]) -> Position | None:
-    """The position of a fit in a checkpoint, after restoring its state; nothing changes if `check` raises."""
+    """Restore a checkpoint and return the position of its fit; nothing changes if `check` raises."""
 
     def check_place(position: Position | None) -> None:
         if position is None:
@@ -145,7 +148,7 @@ def resumed(trainer: Training, resume: bool | str | os.PathLike, check: Callable
 
 
 def _rate(stored, optimizer):
-    """The learning rate of a file; where that only names a function, the optimizer's own."""
+    """The learning rate in a file; if the file only names a function, that of the optimizer."""
     if isinstance(stored, dict) and "function" in stored and optimizer.schedule is not None:
         return optimizer.schedule
     return as_schedule(stored) or checks.in_range(stored, "lr", 0.0)
@@ -159,7 +162,7 @@ def _graph(name, metadata):
 
 
 def _position(metadata, arrays):
-    """The place of the fit that a file was written in, if it was."""
+    """The position of the fit during which a file was written, if any."""
     if FIT not in metadata:
         return None
     state = model_file.decoded(metadata, FIT)
@@ -202,7 +205,7 @@ def _names(recipe, functions):
 
 
 def _made(recipe, registry):
-    """The objects that a file describes; names stay names."""
+    """The objects that a file describes; names are left as names."""
     if isinstance(recipe, list):
         return [_made(one, registry) for one in recipe]
     return registry.from_config(recipe) if isinstance(recipe, dict) else recipe
@@ -224,7 +227,7 @@ def _unlisted(loss):
 
 
 def _shown(value):
-    """JSON as a person would write it."""
+    """JSON as a person would write it, for messages."""
     if isinstance(value, list):
         return f"[{', '.join(map(_shown, value))}]"
     if isinstance(value, dict):
@@ -235,12 +238,12 @@ def _shown(value):
 
 
 def _online_of(trainer: Training, names: dict | None) -> Online | None:
-    """With the features and labels that a file has; None for None."""
+    """An online learner with the features and labels in a file; None for None."""
     return None if names is None else trainer._new_online(*numbered(names, trainer.net))
 
 
-def pickled(trainer: Any, made: set[str]) -> dict:
-    """What a pickle or a copy of a trainer has: its attributes but for those that are made anew, and its state."""
+def pickled(trainer: Training, made: set[str]) -> dict:
+    """The contents of a pickle or copy of a trainer: its state, and its attributes but for those created again."""
     online, (state, position) = trainer.online, trainer.place()
     return {
         **{name: value for name, value in vars(trainer).items() if name not in made},
@@ -250,12 +253,11 @@ def pickled(trainer: Any, made: set[str]) -> dict:
     }
 
 
-def unpickle(trainer: Any, kept: dict) -> None:
-    """Make a trainer from that."""
+def unpickle(trainer: Training, kept: dict) -> None:
+    """Restore a trainer from such contents."""
     rest = dict(kept)
     state, known = rest.pop("state"), rest.pop("known")
     vars(trainer).update(rest)
-    trainer._fit = None
     trainer._take(trainer.net)
     trainer.go_to(state)
     trainer.online = None if known is None else trainer._new_online(*known)

@@ -1,6 +1,6 @@
 """Validation of the data passed to a trainer: arrays, or streams of batches.
 
-All of it is checked before anything changes; of a stream the first batch is, with the metrics that are to see it.
+All data is checked before anything changes; of a stream, the first batch, together with the metrics.
 """
 
 from collections.abc import Callable
@@ -30,7 +30,7 @@ def to_train_on(
     steps: int | None,
     training: bool = True,
 ) -> Data | Stream:
-    """Arrays, or without y a stream of batches; to be evaluated only, without `training`."""
+    """Arrays, or without y a stream of batches; only for evaluation if `training` is false."""
     if steps is not None and y is not None:
         raise ValueError("steps_per_epoch is for batches; of arrays an epoch is all rows")
     check = partial(check, class_weight=class_weight, check_finite=check_finite, training=training)
@@ -45,7 +45,7 @@ def to_train_on(
 
 
 def without_rows(X: Any, y: Any) -> bool:
-    """Whether a rank of a group has no rows: no X, or an empty one."""
+    """Whether a rank of a group has no rows: X is None or empty."""
     if X is None or y is None:
         return X is None and y is None
     first = X[0] if isinstance(X, tuple) else X
@@ -75,7 +75,7 @@ def augmented(
     check: Check,
     check_finite: bool,
 ) -> Augmented:
-    """Batches that pass through a user's function."""
+    """Batches that a user's function changes."""
     slices = Slices(data, batch_size, shuffle, rng) if isinstance(data, Data) else data
     check = partial(check, check_finite=check_finite, part=True)
     return Augmented(slices, checks.as_callable(augment, "augment"), rng, check)
@@ -93,7 +93,7 @@ def checked(
     part: bool = False,
     training: bool = False,
 ) -> Data:
-    """Arrays, or a part of the data, as data of a network and its objective."""
+    """Check arrays, or a part of the data, against a network and its objective."""
     X, chosen = X if isinstance(X, Chosen) else (X, None)
     xs = net.as_sources(X, check_finite, name.format("X"))
     rows = len(xs[0])
@@ -113,7 +113,7 @@ def weighted_by_class(
     part: bool,
     chosen: np.ndarray | None = None,
 ) -> tuple:
-    """The weights times those of each row's class: a dict from label to weight, or "balanced"."""
+    """The weights multiplied by those of each row's class: a dict from label to weight, or "balanced"."""
     labels, classes = _labels(objective, ts)
     if isinstance(class_weight, str) and class_weight == "balanced":
         seen = labels if chosen is None else labels[chosen]
@@ -126,7 +126,7 @@ def weighted_by_class(
 
 
 def _labels(objective, ts):
-    """The label of each row, MISSING where it is, and the number of classes, where there is one label a row."""
+    """The label of each row, MISSING where it is missing, and the number of classes, if there is one label per row."""
     loss, t, width = objective.losses[0], ts[0], objective.nodes[0].width
     if len(ts) == 1 and isinstance(loss, Loss):
         if t.ndim == 1:

@@ -15,7 +15,7 @@ from fastbp import _engine
 from fastbp.network.expansion import translated
 from fastbp.network.network import Network
 from fastbp.network.structure import offsets_in
-from fastbp.writers.activation_formats import SELU
+from fastbp.writers.activation_formats import FORMATS
 
 
 class Part:
@@ -141,7 +141,11 @@ class _PlainGraph(_engine.DerivativeGraph):
 
     def above(self, t: int, edge: float = 0.0) -> int:
         """1 where a tensor is above the edge, else 0: the slope of a threshold."""
-        return super().op("slope", [t, t], activation="threshold", alpha=float(edge))
+        return self.own_slope("threshold", t, t, alpha=float(edge))
+
+    def own_slope(self, name: str, Z: int, Y: int, **parameters: float) -> int:
+        """f'(Z) as an op of its own, for which each format has an entry: `slope_threshold`, `slope_gelu`."""
+        return super().op("slope", [Z, Y], activation=name, **parameters)
 
     def within(self, t: int, low: float, high: float) -> int:
         """1 in low ... high without low, else 0."""
@@ -171,82 +175,11 @@ class _PlainGraph(_engine.DerivativeGraph):
     def slope(self, Z: int, Y: int, settings: dict) -> int:
         """f'(Z) in other activations and arithmetic."""
         name = settings["activation"]
-        if name not in SLOPES:
-            raise ValueError(
-                f"derivatives of {name} have no form in other formats; those with one: {', '.join(SLOPES)}"
-            )
-        return SLOPES[name](self, Z, Y, settings.get("alpha", 0.0), settings.get("beta", 0.0))
-
-
-def _gated(graph, Z, s, dw):
-    """Of Z s, s a sigmoid of something with the derivative dw: a number."""
-    return graph.op("add", [s, graph.affine(graph.times(Z, s, graph.affine(s, -1.0, 1.0)), dw)], alpha=1.0)
-
-
-def _gelu_tanh(graph, Z):
-    c = np.sqrt(8 / np.pi)
-    moved = graph.affine(graph.times(Z, Z), c * 3 * 0.044715, c)
-    s = graph.f("sigmoid", graph.times(Z, graph.affine(graph.times(Z, Z), c * 0.044715, c)))
-    return graph.op("add", [s, graph.times(Z, s, graph.affine(s, -1.0, 1.0), moved)], alpha=1.0)
-
-
-def _hard_swish(graph, Z):
-    inner = graph.times(graph.within(Z, -3.0, 3.0), graph.affine(Z, 1 / 3, 0.5))
-    return graph.op("add", [graph.above(Z, 3.0), inner], alpha=1.0)
-
-
-def _shrink(graph, Z, edge):
-    return graph.affine(graph.within(Z, -edge, edge), -1.0, 1.0)
-
-
-def _reciprocal(graph, Z, scale):
-    """Scale / (1 + |z|)^2; the size of z by its left sign, whose slope at 0 is -1."""
-    size = graph.times(Z, graph.affine(graph.above(Z), 2.0, -1.0))
-    return graph.affine(graph.op("power", [graph.affine(size, 1.0, 1.0)], alpha=-2.0), scale)
-
-
-def _mish(graph, Z):
-    t = graph.f("tanh", graph.f("softplus", Z, alpha=1.0))
-    moved = graph.times(Z, graph.affine(graph.times(t, t), -1.0, 1.0), graph.f("sigmoid", Z))
-    return graph.op("add", [t, moved], alpha=1.0)
-
-
-# The slope of each activation: (graph, Z, Y, alpha, beta) -> tensor.
-SLOPES = {
-    "tanh": lambda g, Z, Y, a, b: g.affine(g.times(Y, Y), -1.0, 1.0),
-    "sigmoid": lambda g, Z, Y, a, b: g.times(Y, g.affine(Y, -1.0, 1.0)),
-    "log_sigmoid": lambda g, Z, Y, a, b: g.f("sigmoid", g.affine(Z, -1.0)),
-    "exp": lambda g, Z, Y, a, b: Y,
-    "sin": lambda g, Z, Y, a, b: g.f("cos", Z),
-    "cos": lambda g, Z, Y, a, b: g.affine(g.f("sin", Z), -1.0),
-    "square": lambda g, Z, Y, a, b: g.affine(Z, 2.0),
-    "softplus": lambda g, Z, Y, a, b: g.f("sigmoid", g.affine(Z, a)),
-    "squareplus": lambda g, Z, Y, a, b: g.affine(
-        g.times(Z, g.op("power", [g.affine(g.times(Z, Z), 1.0, a)], alpha=-0.5)), 0.5, 0.5
-    ),
-    "gaussian": lambda g, Z, Y, a, b: g.affine(g.times(Z, Y), -2.0),
-    "tanh_shrink": lambda g, Z, Y, a, b: g.op("power", [g.f("tanh", Z)], alpha=2.0),
-    "silu": lambda g, Z, Y, a, b: _gated(g, Z, g.f("sigmoid", Z), 1.0),
-    "quick_gelu": lambda g, Z, Y, a, b: _gated(g, Z, g.f("sigmoid", g.affine(Z, 1.702)), 1.702),
-    "mish": lambda g, Z, Y, a, b: _mish(g, Z),
-    "gelu": lambda g, Z, Y, a, b: _engine.DerivativeGraph.op(g, "slope", [Z, Y], activation="gelu"),
-    "gelu_tanh": lambda g, Z, Y, a, b: _gelu_tanh(g, Z),
-    "relu": lambda g, Z, Y, a, b: g.above(Z),
-    "relu6": lambda g, Z, Y, a, b: g.within(Z, 0.0, 6.0),
-    "leaky_relu": lambda g, Z, Y, a, b: g.affine(g.above(Z), 1.0 - a, a),
-    "elu": lambda g, Z, Y, a, b: g.below(Z, g.decay(Z, 1.0, a)),
-    "celu": lambda g, Z, Y, a, b: g.below(Z, g.decay(Z, a, 1.0)),
-    "selu": lambda g, Z, Y, a, b: g.affine(g.below(Z, g.decay(Z, 1.0, SELU[1])), SELU[0]),
-    "threshold": lambda g, Z, Y, a, b: g.above(Z, a),
-    "hard_tanh": lambda g, Z, Y, a, b: g.within(Z, a, b),
-    "hard_sigmoid": lambda g, Z, Y, a, b: g.affine(g.within(Z, -3.0, 3.0), 1 / 6),
-    "hard_swish": lambda g, Z, Y, a, b: _hard_swish(g, Z),
-    "soft_shrink": lambda g, Z, Y, a, b: _shrink(g, Z, a),
-    "hard_shrink": lambda g, Z, Y, a, b: _shrink(g, Z, a),
-    "softsign": lambda g, Z, Y, a, b: _reciprocal(g, Z, 1.0),
-    "elliot": lambda g, Z, Y, a, b: _reciprocal(g, Z, 0.5),
-    "abs": lambda g, Z, Y, a, b: g.op("subtract", [g.above(Z), g.above(g.affine(Z, -1.0))]),
-}
+        formula = FORMATS[name].slope
+        if formula is None:
+            known = ", ".join(name for name, formats in FORMATS.items() if formats.slope)
+            raise ValueError(f"derivatives of {name} have no form in other formats; those with one: {known}")
+        return formula(self, Z, Y, settings.get("alpha", 0.0), settings.get("beta", 0.0))
 
 
 def plain_ops(net: Network, kinds: Collection[str]) -> tuple[list[tuple], list[int], list[int]]:

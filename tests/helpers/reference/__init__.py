@@ -6,7 +6,7 @@ differences. The names are those of the engine's tables; a row of the engine wit
 suite. Automatic differentiation was rejected: it would hide a wrong convention at a kink.
 """
 
-from reference.activations import ACTIVATIONS, activation, activation_vjp, logistic, softmax
+from reference.activations import ACTIVATIONS, TERMS, activation, activation_vjp, logistic, softmax
 from reference.losses import LOSSES, loss, targets
 from reference.measures import assert_gradient, ulps
 from reference.nets import Net, Op, mirror
@@ -16,6 +16,7 @@ __all__ = [
     "ACTIVATIONS",
     "LOSSES",
     "RULES",
+    "TERMS",
     "Chain",
     "Net",
     "Op",

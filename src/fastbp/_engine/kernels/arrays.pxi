@@ -86,7 +86,7 @@ cdef double sum_of_squares(const void* A, Py_ssize_t n) noexcept nogil:
 
 
 cdef void stream(const void* A, void* C, Py_ssize_t n) noexcept nogil:
-    """C = A for numbers that nobody reads soon: whole lines go to memory without being fetched first."""
+    """C = A for numbers that are not read soon: whole lines go to memory without being fetched first."""
     cdef const char* a = <const char*> A
     cdef char* c = <char*> C
     cdef Py_ssize_t size = n * sizeof(real), head = least(size, -<Py_ssize_t> (<size_t> c % 64) & 63), k

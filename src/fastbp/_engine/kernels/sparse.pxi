@@ -1,7 +1,7 @@
 """A dense layer on rows in compressed form (CSR), which are never written out: their zeros cost nothing.
 
 Numbers are added in the order of the columns, as the tile adds them, so a sparse X gives the bits of the same X with
-its zeros.  The gradient of X, which nobody reads, is not computed.
+its zeros.  The gradient of X, which is not used, is not computed.
 """
 
 ctypedef fused column:

@@ -77,7 +77,7 @@ cdef enum:
 
 
 cdef inline void fetch(const void* A, Py_ssize_t size) noexcept nogil:
-    """Asks for the cache lines of so many bytes."""
+    """Asks for the cache lines of some bytes."""
     cdef Py_ssize_t k
     for k in range(size // 64):
         prefetch(<const char*> A + k * 64)
@@ -95,17 +95,22 @@ cdef inline void copy_features(const real* A, real* C, Py_ssize_t width) noexcep
         memcpy(C + whole * LANES, A + whole * LANES, (width - whole * LANES) * sizeof(real))
 
 
+cdef inline Py_ssize_t stretches(const Tensor* T) noexcept nogil:
+    """In how many stretches of memory some rows lie: one a block, or one where they are an array's."""
+    return blocks(T.width) if T.pitch <= PANEL else 1
+
+
 cdef inline void copy_rows(const Tensor* A, const Tensor* C, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """C = A, both of the engine's own."""
+    """C = A, both of the engine's own or both arrays."""
     cdef Py_ssize_t block
-    for block in range(blocks(C.width)):
+    for block in range(stretches(C)):
         memcpy(block_of(C, start, block), block_of(A, start, block), (stop - start) * C.pitch * sizeof(real))
 
 
 cdef inline void zero_rows(const Tensor* T, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     """T[n] = 0."""
     cdef Py_ssize_t block
-    for block in range(blocks(T.width)):
+    for block in range(stretches(T)):
         memset(block_of(T, start, block), 0, (stop - start) * T.pitch * sizeof(real))
 
 
@@ -113,7 +118,7 @@ cdef inline void fill_row(const Tensor* C, Py_ssize_t n, real value) noexcept no
     """C[n, j] = value."""
     cdef Py_ssize_t block, i
     cdef real* c
-    for block in range(blocks(C.width)):
+    for block in range(stretches(C)):
         c = block_of(C, n, block)
         for i in range(C.pitch):
             c[i] = value

@@ -15,7 +15,7 @@ cdef class TensorHolder:
 
 
 cdef TensorHolder new_tensor(const Kernels* kernels, Arena buffers, Py_ssize_t width, Py_ssize_t held):
-    """A tensor for so many rows, from the arena."""
+    """A tensor for `held` rows, from the arena."""
     cdef TensorHolder holder = TensorHolder()
     cdef Py_ssize_t pitch = pitch_of(kernels, width)
     holder.tensor.width, holder.tensor.pitch, holder.tensor.block = width, pitch, held * pitch
@@ -49,7 +49,7 @@ cdef Py_ssize_t saved_by(const Kernels* kernels, const Node* node, Py_ssize_t wi
 
 
 cdef void new_buffers(Program program, Py_ssize_t rows) except *:
-    """Tensors for so many rows in place of those that there are."""
+    """Tensors for a number of rows, in place of the old ones."""
     cdef const Kernels* kernels = program.plan.kernels
     cdef Py_ssize_t held = held_for(kernels, rows), k, i, operand = 0, size = 0
     cdef Node* node
@@ -90,7 +90,7 @@ cdef void new_buffers(Program program, Py_ssize_t rows) except *:
 
 
 cdef void new_losses(Program program, Py_ssize_t rows) except *:
-    """Room for the losses of so many rows."""
+    """Room for the losses of a number of rows."""
     cdef Arena losses = Arena(aligned(rows * program.plan.n_sinks * sizeof(double)))
     program.losses_of_rows, program.plan.loss_rows = losses, rows
     program.plan.row_losses = <double*> losses.take(rows * program.plan.n_sinks * sizeof(double))

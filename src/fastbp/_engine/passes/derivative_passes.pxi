@@ -59,7 +59,7 @@ cdef void load_sources(const Plan* plan, Py_ssize_t first, Py_ssize_t last, Py_s
 
 
 cdef inline Tensor of_seed(const Tensor* T, Py_ssize_t rows, Py_ssize_t item) noexcept nogil:
-    """The tensor that begins so many rows later."""
+    """The part of a tensor that begins after `rows` rows, of numbers of `item` bytes."""
     cdef Tensor later = T[0]
     if T.data != NULL:
         later.data = <char*> T.data + rows * T.pitch * item

@@ -327,7 +327,7 @@ cdef inline Py_ssize_t rows_at_once(const Plan* plan, Py_ssize_t N) noexcept nog
 
 
 cdef void begin_part(Plan* plan, bint direct, Py_ssize_t first, Py_ssize_t rows, int threads) noexcept nogil:
-    """Lets the buffers' rows stand for so many of the callers', from `first` on."""
+    """Makes the rows of the buffers a part of the caller's rows, from `first` on."""
     cdef Py_ssize_t k
     plan.first, plan.rows = first, rows
     place_inputs(plan, direct, first)

@@ -5,7 +5,7 @@ gradient is formed before the first update; where an optimizer works on large ma
 is put back.
 """
 
-cdef double SHORT = 5e-3            # seconds of a pass in which nobody looks
+cdef double SHORT = 5e-3            # seconds of a pass without a check
 
 
 cdef void look(Plan* plan) noexcept with gil:

@@ -1,1 +1,1 @@
-"""Models of Keras, read."""
+"""Reader of Keras models."""

@@ -1,7 +1,7 @@
 """Checks of a .keras file before Keras loads it: only known layers and their weights are allowed.
 
-Keras finds classes by names that stand in the file, and versions before 3.12 can be led to run code, to read
-other files or to fetch some. So those versions are refused, and every name is compared with what a reader knows.
+Keras looks up classes by names in the file, and versions before 3.12 can be made to run code, to read other files or to
+download some. So those versions are refused, and every name must be one that the reader knows.
 """
 
 import json
@@ -26,13 +26,13 @@ MODELS = {"Sequential", "Functional", "Model"}
 PLAIN = {"keras": {*MODELS, "DTypePolicy"}, "keras.models": MODELS, "keras.dtype_policies": {"DTypePolicy"}}
 PLAIN |= {f"keras.src.models.{name}": MODELS for name in ("functional", "sequential", "model")}
 VALUES = {"__keras_tensor__", "__ellipsis__", "__slice__", "__numpy__", "__tensor__"}
-# Modules of classes for initialization and penalties only.
+# Modules with classes for initialization and penalties only.
 HARMLESS = ("keras.initializers", "keras.regularizers", "keras.constraints")
 OPERATIONS = ("keras.src.ops.nn", "keras.src.ops.numpy", "keras.src.ops.core", "keras.src.ops.math")
 
 
 def check(path: str, layers: Collection[str], is_operation: Callable[[str], bool]) -> None:
-    """Raise if a file holds anything but these layers and operations with their weights, or claims more than it has."""
+    """Raise if a file has anything but these layers and operations with their weights, or claims more than it has."""
     keras = _optional.package("keras", "from_keras")
     version = str(keras.__version__)
     if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < OLDEST:
@@ -54,7 +54,7 @@ def check(path: str, layers: Collection[str], is_operation: Callable[[str], bool
 
 
 def _members(archive: zipfile.ZipFile, size: int) -> tuple[bytes, bytes]:
-    """config.json and the weights, whose sizes are known before they are unpacked."""
+    """The text of config.json, and the weights, whose sizes are checked before they are unpacked."""
     found = {entry.filename: entry for entry in archive.infolist()}
     if (
         len(found) < len(archive.infolist())
@@ -72,7 +72,7 @@ def _members(archive: zipfile.ZipFile, size: int) -> tuple[bytes, bytes]:
 
 
 def _numbers(weights: bytes) -> int:
-    """How many numbers the weights are; what points out of the file, or unpacks to more than it is, is refused."""
+    """The number of weights; links out of the file, and data that unpacks to more than its size, are refused."""
     import io
 
     h5py = import_module("h5py")  # a dependency of Keras
@@ -119,7 +119,7 @@ def _check_config(config: Any, numbers: int, layers: Collection[str], is_operati
 
 
 def _objects(config: Any) -> Iterator[dict]:
-    """All that names a class, but for what the model was trained with, which is not loaded."""
+    """All parts that name a class, except the training configuration, which is not loaded."""
     level, depth = [config], 0
     while level:
         if depth > DEEPEST:
@@ -149,7 +149,7 @@ def _check_class(entry: dict, layers: Collection[str], is_operation: Callable[[s
 
 
 def _check_sizes(entry: dict, numbers: int) -> int:
-    """The parameters that a layer is made with, if its sizes are such as the file can have."""
+    """The number of parameters of a layer, if the file can have weights of its sizes."""
     kind, config = entry["class_name"], entry.get("config")
     if not isinstance(config, dict):
         raise ModelFormatError(f"a {kind} has no config")

@@ -1,6 +1,7 @@
 """The table of Keras layers and operations: each entry maps the reader, the layer and its inputs to a step.
 
-A row asks a layer for its settings by `Asked`; what no row asked for and is not at its default, the reader refuses.
+An entry asks a layer for its settings through `Asked`; the reader refuses settings that no entry asked for and that do
+not have their default values.
 """
 
 import inspect
@@ -51,13 +52,13 @@ NUMBERS = ("float32", "float64")  # dtypes in which Keras computes the same
 
 
 def settings_of(operation: Any, layer: bool) -> Settings:
-    """The settings of a layer by its config, of another operation by its attributes."""
+    """The settings of a layer from its config, of another operation from its attributes."""
     parameters = inspect.signature(type(operation).__init__).parameters
     defaults = {key: each.default for key, each in parameters.items() if each.default is not each.empty}
     if not layer:
         own = {key: value for key, value in vars(operation).items() if not key.startswith("_")}
         return Settings(own, defaults, {"name"})
-    with warnings.catch_warnings(action="ignore"):  # about functions, which cannot be compared
+    with warnings.catch_warnings(action="ignore"):  # functions cannot be compared
         found = operation.get_config()
     want("dtype", operation.compute_dtype, *NUMBERS)
     want("quantization_mode", getattr(operation, "quantization_mode", None), None)
@@ -66,7 +67,7 @@ def settings_of(operation: Any, layer: bool) -> Settings:
 
 
 def at_defaults(operation: Any) -> bool:
-    """Whether an operation has no settings but those that formulas know; a cast may only be to float32 or float64."""
+    """Whether an operation has only settings that formulas know; a cast may only be to float32 or float64."""
     settings = settings_of(operation, False)
     settings.asked |= {"axis", "x_min", "x_max"}
     if str(getattr(operation, "dtype", "")) in NUMBERS:
@@ -79,13 +80,13 @@ def at_defaults(operation: Any) -> bool:
 
 
 def in_order(operation: Any, args: list, options: dict) -> list:
-    """Arguments of an operation, those by name in their places."""
+    """Arguments of an operation, with keyword arguments moved to their positions."""
     bound = inspect.signature(type(operation).call).bind(operation, *args, **options)
     return list(bound.args[1:])
 
 
 def _array(variable: Any) -> np.ndarray:
-    """A weight, whatever the backend keeps it in."""
+    """A weight, in any backend."""
     return as_array(getattr(variable, "value", variable))
 
 
@@ -101,7 +102,7 @@ def _function(reader: Any, operation: Any, x: At, own_name: bool) -> At | None:
 
 
 def _constraint(operation: Any) -> Any:
-    """A constraint of a kernel, where ours is the same: along the inputs of each unit."""
+    """A constraint of a kernel, if ours is the same: along the inputs of each unit."""
     found = operation.kernel_constraint
     kind = type(found).__name__
     if found is None:
@@ -111,6 +112,13 @@ def _constraint(operation: Any) -> Any:
     if kind == "MaxNorm" and found.axis == 0:
         return constraints.MaxNorm(float(found.max_value))
     raise Refused(f"kernel_constraint is {kind}, for which there is none here")
+
+
+def _decay(regularizer: Any) -> float | None:
+    """Keras adds l2 * sum(W**2) to the loss, whose gradient is that of a weight decay of 2 * l2; None without l2."""
+    if type(regularizer).__name__ not in ("L2", "L1L2") or not type(regularizer).__module__.startswith("keras."):
+        return None
+    return 2.0 * float(regularizer.l2) or None
 
 
 def _dense(reader: Any, operation: Any, x: At) -> At | None:
@@ -124,6 +132,7 @@ def _dense(reader: Any, operation: Any, x: At) -> At | None:
             name=name,
             trainable=bool(operation.trainable),
             constraint=_constraint(operation),
+            decay=_decay(operation.kernel_regularizer),
         ),
         x,
         **arrays,
@@ -227,20 +236,21 @@ def _prelu(reader, operation, x):
 def _embedding(reader, operation, x):
     want("mask_zero", operation.mask_zero, False)
     W = _array(operation.embeddings)
+    decay = _decay(operation.embeddings_regularizer)
     made = reader.add(
-        operation, lambda name: Embedding(*W.shape, name=name, trainable=bool(operation.trainable)), x, W=W
+        operation, lambda name: Embedding(*W.shape, name=name, trainable=bool(operation.trainable), decay=decay), x, W=W
     )
     return Stacked(made)
 
 
 def our_name(kind: str) -> tuple[str, str]:
-    """Our name of a function's class, and Keras's."""
+    """Our name for the class of a function, and Keras's."""
     theirs = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", kind).lower()
     return ACTIVATIONS.get(theirs, ("",))[0] or theirs, theirs
 
 
 def operation_of(reader, operation, x):
-    """A function that is an activation, by its own name or Keras's other one."""
+    """A function that is an activation, by its own name or its other name in Keras."""
     kind = type(operation._part).__name__
     ours, _ = our_name(kind)
     name = f"{ours}_tanh" if getattr(operation, "approximate", False) else ours

@@ -1,7 +1,7 @@
 """`from_keras`: reads models of dense layers, sequential or functional, of any backend.
 
-Read by what Keras 3 objects say of themselves, so Keras need not be imported here, but for a file. The graph is walked
-from the outputs back: a tensor knows the operation that made it and the tensors that this was called on.
+Only attributes of Keras 3 objects are read, so Keras need not be imported here, except for a file. The graph is
+traversed from the outputs back: a tensor knows the operation that created it, and the arguments of that call.
 """
 
 import os
@@ -42,29 +42,33 @@ def from_keras(model: Any, *, dtype: DTypeLike | None = None, check: bool = True
     Parameters
     ----------
     model : keras.Sequential, keras.Model, or path of a .keras file
-        Built, so that its inputs have a shape (rows, columns). A file is loaded by Keras 3.12 or later, without what
-        it was trained with, and only if it names nothing but layers that can be read.
+        A built model, so that its inputs have a shape (rows, columns). A file is loaded by Keras 3.12 or later, without
+        its training configuration, and only if it names only layers that can be read.
     dtype : {"float32", "float64"}, optional
-        That of the weights if not given.
+        The dtype of the model; that of the weights if not given.
     check : bool, default=True
         Whether both models are compared on a few random rows.
 
     Returns
     -------
     Model
-        A Sequential for a chain. Names of layers stay.
+        A Sequential for a chain. Names of layers are kept.
 
     Raises
     ------
     ValueError
-        If a layer or operation has no counterpart, or a setting that no layer has; the message names it. If the
-        model gives other outputs than that of Keras, which `check` finds.
+        If a layer or operation has no counterpart, or a setting that no layer has; the message names it. If `check`
+        finds that the outputs of the two models differ.
     TypeError
-        If it is no model of Keras.
+        If it is not a model of Keras.
     ModelFormatError
-        If the file is damaged, or names what cannot be read.
+        If the file is damaged, or names something that cannot be read.
     ImportError
-        If there is a file to load and the package `keras` is not installed, or older than 3.12.
+        If a file is to be loaded and the package `keras` is not installed, or older than 3.12.
+
+    See Also
+    --------
+    from_fann, from_onnx, from_sklearn, from_torch : Readers of other formats.
 
     Examples
     --------
@@ -119,7 +123,7 @@ def _compare(net: Model, model: Any) -> None:
 
 
 def _is_operation(kind: str) -> bool:
-    """Whether an operation of this class may be one that is read, or a part of an activation's formula."""
+    """Whether operations of this class can be read, or be part of the formula of an activation."""
     plain = kind.lower()
     ours = our_name(kind)[0]
     return kind in OPERATIONS or ours in OWN or SYNONYMS.get(plain, plain) in names()
@@ -143,7 +147,7 @@ def _width(tensor: Any) -> int:
 
 
 class _Reader:
-    """Walks from tensors to the operations that made them."""
+    """Goes back from tensors to the operations that created them."""
 
     def __init__(self, draft: Draft):
         self.draft = draft
@@ -153,7 +157,7 @@ class _Reader:
         self.spelled = Spelled()
 
     def value(self, tensor: Any) -> Any:
-        """The step of a tensor, after those that it is made of."""
+        """The step of a tensor, after those from which it is computed."""
         pending = [tensor]
         while pending:
             current = pending[-1]
@@ -192,7 +196,7 @@ class _Reader:
         return list(made) if isinstance(made, tuple) else [made] * len(node.output_tensors)
 
     def called(self, operation: Any, args: list, node: Any) -> Any:
-        """What an operation gives; None if it has no counterpart."""
+        """The result of an operation; None if it has no counterpart."""
         kind = type(operation).__name__
         layer = hasattr(operation, "trainable_variables")
         row = (LAYERS if layer else OPERATIONS).get(kind)
@@ -244,7 +248,7 @@ class _Reader:
         return self.values.get(id(argument), argument)
 
     def add(self, operation: Any, make: Callable, x: At, **arrays: np.ndarray) -> At:
-        """A step of a layer, the same one each time that the operation is called."""
+        """A step of a layer, the same layer in each call of the operation."""
         layer = self.layers.setdefault(self.current, None) or make(operation.name)
         self.layers[self.current] = layer
         return At(self.draft.add(layer, x.number, **arrays))

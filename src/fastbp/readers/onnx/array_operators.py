@@ -15,7 +15,7 @@ LARGEST = 16  # dimensions of a shape
 
 
 def computed(node: Any, kind: str, arrays: list) -> np.ndarray | None:
-    """What an operator gives for arrays; None if it is no row or has other arguments."""
+    """The result of an operator on arrays; None if it has no entry, or has other arguments."""
     if kind not in ARRAYS:
         return None
     node.draft.spend(_size(node, kind, arrays))
@@ -24,7 +24,7 @@ def computed(node: Any, kind: str, arrays: list) -> np.ndarray | None:
 
 
 def _size(node: Any, kind: str, arrays: list) -> int:
-    """How many numbers an operator makes; those that only look at an array differently make none."""
+    """The number of elements that an operator allocates; 0 if its result is a view."""
     if kind in BROADCASTING:
         return math.prod(np.broadcast_shapes(*(array.shape for array in arrays)))
     if kind == "Gather":

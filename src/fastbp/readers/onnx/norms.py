@@ -1,4 +1,4 @@
-"""Recognizes normalizations that an ONNX graph spells out: X / sqrt(mean(X**2) + eps), also after X - mean(X).
+"""Recognizes normalizations that an ONNX graph writes out: X / sqrt(mean(X**2) + eps), also after X - mean(X).
 
 A `Part` marks which part of the formula a value is, until the final division turns it into a layer; a following
 multiplication and addition become gamma and beta.
@@ -38,7 +38,7 @@ def subtract(a: Any, b: Any) -> Part | None:
 
 
 def multiply(node, a: Any, b: Any) -> Any:
-    """The square of a deviation, or the end of the formula where it has a reciprocal."""
+    """The square of a deviation; or the end of the formula, if that has a reciprocal."""
     if isinstance(a, Part) and a == b and a.kind == "deviation":
         return Part("square", a.of)
     for part, other in ((a, b), (b, a)):
@@ -58,7 +58,7 @@ def add(a: Any, b: Any) -> Part | None:
 
 
 def root(node, x: Any) -> Part | At | None:
-    """The root of either, or of a step."""
+    """The square root of these, or of a step."""
     kinds = {"mean": "root mean", "variance": "root variance"}
     if isinstance(x, Part) and x.kind in kinds:
         return x._replace(kind=kinds[x.kind])
@@ -110,7 +110,7 @@ def scaled(node, a: Any, b: Any, name: str) -> At | None:
 
 
 def step(draft, value: Any) -> Any:
-    """The step of a part that no formula goes on from; other values as they are."""
+    """The step of a part with which no formula continues; other values unchanged."""
     if not isinstance(value, Part):
         return value
     kind, of = value.kind, At(value.of)

@@ -27,7 +27,7 @@ WHOLE = ("int64", "int32")
 
 
 class Node:
-    """A node of the graph: its attributes, and the layers that arrays have made so far."""
+    """A node of the graph: its attributes, and the layers created from arrays so far."""
 
     def __init__(self, draft: Draft, layers: dict, proto: Any, name: str | None, attributes: Settings, opset: int):
         self.draft, self.layers, self.inputs = draft, layers, list(proto.input)
@@ -35,7 +35,7 @@ class Node:
         self.get = attributes.get  # marks the attribute as used
 
     def layer(self, make: Callable, x: At, *names: str, **arrays: np.ndarray) -> At:
-        """A step of a layer, of the one that was made before for the same arrays if there is one."""
+        """A step of a layer; for the same arrays as before, of the same layer."""
         key = (*names, *self.inputs[1:], *(str(item) for item in sorted(self.attributes.found.items(), key=str)))
         if key not in self.layers:
             self.layers[key] = make(self.name)
@@ -74,7 +74,7 @@ def _is_matrix(B):
 
 
 def _want_weights(A, B):
-    """Refuse a product that is not one of a step and a constant matrix."""
+    """Refuse a product unless it is of a step and a constant matrix."""
     if isinstance(B, np.ndarray) and not _is_matrix(B):
         raise Refused(
             f"its weights are an array of {B.dtype} of shape {B.shape}, known here: a matrix of floating point"
@@ -91,7 +91,7 @@ def is_row(array: np.ndarray, width: int) -> bool:
 
 
 def described(node: "Node", value: Any) -> str:
-    """A value in the words of an error."""
+    """A value as an error message describes it."""
     if isinstance(value, At):
         return f"{node.draft.width(value.number)} columns"
     if isinstance(value, np.ndarray):
@@ -216,7 +216,7 @@ def _softmax(activation):
 
 
 def _plain(activation: str, **defaults: float) -> Callable:
-    """An activation whose parameters are attributes of these names, with these values where they are left out."""
+    """An activation whose parameters are attributes of these names, with these defaults."""
 
     def row(node, x):
         return node.activate(x, activation, *(float(node.get(key, value)) for key, value in defaults.items()))
@@ -332,7 +332,7 @@ def _flatten(node, x):
 
 def _cast(node, x):
     kind = getattr(node.get("to"), "name", str(node.get("to")))
-    node.get("saturate"), node.get("round_mode")  # used by casts to 8 bits only
+    node.get("saturate"), node.get("round_mode")  # only used by casts to 8 bits
     if isinstance(x, (At, Whole)) and kind in WHOLE:
         return Whole(x.number, isinstance(x, Whole) and x.exact)
     if isinstance(x, Whole) and not x.exact:

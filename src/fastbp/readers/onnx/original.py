@@ -1,7 +1,7 @@
 """An ONNX graph run by onnxruntime, to be compared with the net that was read from it.
 
-Only the nodes that the outputs are computed from are run. Each of those was read, so its constants are as large as they
-may be and it opens no file; what else a file has, onnxruntime does not see.
+Only the nodes from which the outputs are computed are run. Each of them was read, so its constants are of an allowed
+size and it opens no file; onnxruntime does not see other parts of a file.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ WHOLE = (6, 7)  # type codes of int32 and int64 in ONNX
 
 
 def compare(net: Model, proto: Any, outputs: list[str]) -> None:
-    """Raise if onnxruntime, where it is installed and can run the graph, gives other outputs than the net."""
+    """Raise if onnxruntime, if it is installed and can run the graph, has other outputs than the net."""
     try:
         runtime = import_module("onnxruntime")
     except ImportError:
@@ -69,12 +69,12 @@ class _Session:
 
 
 def _taken(feed: dict[str, np.ndarray], start: int, rows: int) -> dict[str, np.ndarray]:
-    """A number of rows from an offset; the last row is repeated if there are too few."""
+    """Rows from an offset, of a fixed number; the last row is repeated if there are too few."""
     return {name: x[np.minimum(np.arange(start, start + rows), len(x) - 1)] for name, x in feed.items()}
 
 
 def _part(proto: Any, outputs: list[str]) -> Any:
-    """The model of the nodes that outputs need."""
+    """A model of only the nodes that the outputs need."""
     part = type(proto)()
     part.CopyFrom(proto)
     graph = part.graph

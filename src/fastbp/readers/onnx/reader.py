@@ -40,10 +40,10 @@ def from_onnx(source: Any, *, dtype: DTypeLike | None = None, check: bool = True
     source : path or onnx.ModelProto
         A model with two-dimensional inputs, (rows, columns).
     dtype : {"float32", "float64"}, optional
-        That of the parameters if not given.
+        The dtype of the model; that of the parameters if not given.
     check : bool, default=True
-        Whether the model and what onnxruntime makes of the graph are compared on a few random rows, where onnxruntime
-        is installed and can run it. It runs only the nodes that were read.
+        Whether the outputs of the model and of onnxruntime are compared on a few random rows, if onnxruntime is
+        installed and can run the graph. It runs only the nodes that were read.
 
     Returns
     -------
@@ -54,12 +54,17 @@ def from_onnx(source: Any, *, dtype: DTypeLike | None = None, check: bool = True
     Raises
     ------
     ModelFormatError
-        If the file is damaged or no ONNX model, or describes more numbers than 4 for each of its bytes and 2**22.
+        If the file is damaged or not an ONNX model, or describes more than 2**22 numbers plus 4 for each byte.
     ValueError
-        If the graph has an operator that no layer of fastbp stands for, or an attribute that none has; the message
-        names it. If the model gives other outputs than the graph, which `check` finds.
+        If the graph has an operator or an attribute without a counterpart in fastbp; the message names it. If `check`
+        finds that the outputs of the model and the graph differ.
     ImportError
         If the package `onnx` is not installed.
+
+    See Also
+    --------
+    Model.to_onnx : Writes a file.
+    from_fann, from_keras, from_sklearn, from_torch : Readers of other formats.
 
     Examples
     --------
@@ -97,7 +102,7 @@ def _loaded(onnx: Any, path: str | os.PathLike) -> Any:
 
 
 class _Reader:
-    """Walks the nodes of a graph in their order, and drafts a step for each."""
+    """Goes through the nodes of a graph in order, and drafts a step for each."""
 
     def __init__(self, onnx: Any, proto: Any):
         self.onnx, self.graph = onnx, proto.graph
@@ -120,7 +125,7 @@ class _Reader:
                 self.values[entry.name] = self.input(entry)
 
     def model(self, dtype: DTypeLike | None) -> Model:
-        """The model of the outputs; labels of classes, which are no numbers of the net, are left out."""
+        """The model of the outputs; labels of classes, which a net does not compute, are left out."""
         for proto in self.graph.node:
             made = self.read(proto)
             rest = made if isinstance(made, Unread) else Unread(self.beyond(proto))
@@ -188,7 +193,7 @@ class _Reader:
         return made
 
     def defaults(self, proto: Any) -> dict[str, Any]:
-        """The attributes that an operator has where a node does not say."""
+        """The default attributes of an operator."""
         try:
             schema = self.onnx.defs.get_schema(proto.op_type, self.versions.get(proto.domain, 1), proto.domain)
         except self.onnx.defs.SchemaError:
@@ -210,12 +215,12 @@ class _Reader:
         return self.spelled.activation(self.draft, proto.output[0], self.values, proto.name or None)
 
     def part(self, name: str) -> Any:
-        """An input as formulas have it."""
+        """An input in the form that formulas use."""
         value = self.values[name]
         return None if value is None else number(value) if isinstance(value, np.ndarray) else Of(name)
 
     def array(self, tensor: Any) -> np.ndarray:
-        """A tensor that the file holds itself."""
+        """A tensor whose data is in the file itself."""
         if tensor.data_location == self.onnx.TensorProto.EXTERNAL:
             raise ModelFormatError(f"tensor {tensor.name!r} lies in another file; pass what onnx.load(path) gives")
         return self.onnx.numpy_helper.to_array(tensor)

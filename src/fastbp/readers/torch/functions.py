@@ -1,8 +1,8 @@
 """The table of PyTorch functions, operators and methods: each entry maps a traced call to steps.
 
-A name stands for the function of torch, torch.nn.functional and operator, and for the method of a tensor. Activations
-are read as the module of that name. An entry gets the draft and the values of the arguments, and returns a value, or
-None for arguments that no layer supports.
+A name covers the functions of torch, torch.nn.functional and operator, and the method of a tensor. Activations are read
+as the module of that name. An entry gets the draft and the values of the arguments, and returns a value, or None for
+arguments that no layer supports.
 """
 
 import inspect
@@ -114,7 +114,7 @@ def _cast(x, dtype):
 
 
 def _two(extreme):
-    """torch.max of two tensors; of one it is another function."""
+    """torch.max of two tensors; with one tensor it is another function."""
     return lambda draft, a, b: extreme(draft, a, b) if isinstance(b, At) else None
 
 
@@ -182,7 +182,7 @@ def _size(draft, x, dim):
 
 
 def call(draft: Draft, name: str, args: tuple, kwargs: dict):
-    """The value of a function, None if these arguments have no counterpart."""
+    """The value of a function; None if its arguments have no counterpart."""
     row = FUNCTIONS[name]
     unknown = sorted(kwargs.keys() - _named(row))
     if unknown:
@@ -194,12 +194,12 @@ def call(draft: Draft, name: str, args: tuple, kwargs: dict):
 
 
 def _named(row: Callable) -> set[str]:
-    """The arguments of a row that may be given by name."""
+    """The arguments of an entry that may be passed by name."""
     return {name for name, each in inspect.signature(row).parameters.items() if each.kind is not each.KEYWORD_ONLY}
 
 
 def options(parameters: list[str], args: tuple, kwargs: dict) -> dict[str, Any]:
-    """The arguments of an activation after its input, by the names of its module's."""
+    """The arguments of an activation after its input, by the names that its module has for them."""
     order = OTHERS.get(tuple(parameters), parameters)
     if len(args) > len(order):
         raise Refused(f"it has {len(args)} arguments after its input")

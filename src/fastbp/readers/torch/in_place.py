@@ -1,7 +1,7 @@
 """In-place operations of PyTorch, converted to a graph of values.
 
-After `h.relu_()` the name h means the new numbers, for all that reads it later. A tensor that shares its memory with
-h, as a slice of it does, would have new numbers too: such a one is refused where it is read later.
+After `h.relu_()`, h has the new values wherever it is read later. A tensor that shares memory with h, such as a slice
+of it, would have new values too: it is refused if it is read later.
 """
 
 import inspect
@@ -31,7 +31,7 @@ OPERATORS = {"iadd", "isub", "imul", "itruediv", "ifloordiv", "imod", "ipow", "i
 
 
 class Memory:
-    """Which values of a graph share memory."""
+    """The values of a graph that share memory."""
 
     def __init__(self, graph: Any, name: Callable, module: Callable):
         self._order = {node: k for k, node in enumerate(graph.nodes)}
@@ -39,7 +39,7 @@ class Memory:
         self._owner: dict = {}
 
     def changes(self, node: Any) -> Any | None:
-        """The node whose value another changes, None for one that changes none."""
+        """The node whose value another node changes in place; None if it changes none."""
         if node.op == "call_module":
             module = self._module(node)
             found = bool(getattr(module, "inplace", False))
@@ -55,7 +55,7 @@ class Memory:
         return first if found and hasattr(first, "users") else None
 
     def note(self, node: Any, changes: bool) -> None:
-        """That a value may lie in the memory of the first argument of what gives it, and does if that is changed."""
+        """Record that a value may be a view of the first argument of its operation, and is one if that was changed."""
         first = node.args[0] if node.args else None
         if not hasattr(first, "users"):
             return
@@ -64,11 +64,11 @@ class Memory:
             self._owner[node] = self.owner(first)
 
     def owner(self, node: Any) -> Any:
-        """The value in whose memory a value lies."""
+        """The value that owns the memory of a value."""
         return self._owner.get(node, node)
 
     def changed(self, node: Any, target: Any, values: dict) -> list:
-        """The values that are now what `node` gives, as `target` is; refused if others would change in part."""
+        """The values that `node`, which changes `target`, replaces; refuses changes of a part of other values."""
         old, owner, found = values[target], self.owner(target), []
         for other, value in values.items():
             if other is node or self.owner(other) is not owner:
@@ -81,7 +81,7 @@ class Memory:
 
 
 def arguments(node: Any) -> dict[str, Any]:
-    """The arguments of a function of Python's by their names; those that are given by name for others."""
+    """The arguments of a Python function by name; for other functions only keyword arguments."""
     try:
         bound = inspect.signature(node.target).bind(*node.args, **node.kwargs)
     except (TypeError, ValueError):
@@ -91,9 +91,9 @@ def arguments(node: Any) -> dict[str, Any]:
 
 
 def tracer(fx: Any, graded: Callable[[], bool]) -> Any:
-    """A tracer that writes `x += y` down as what changes x; that of torch.fx takes it for x + y.
+    """A tracer that records `x += y` as a change of x; that of torch.fx records x + y.
 
-    It refuses what happens under `torch.no_grad`, which that of torch.fx does not see.
+    It refuses operations under `torch.no_grad`, which that of torch.fx does not notice.
     """
 
     def changing(name: str) -> Callable:

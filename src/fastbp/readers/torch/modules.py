@@ -1,7 +1,7 @@
 """The table of torch.nn modules: each entry maps a module and its input to a step.
 
-A row asks the module for its settings; `read` refuses a setting that no row asked for and that is not at the default
-of the class's constructor. Whatever makes a module another one than its class says is refused too.
+An entry asks the module for its settings; `read` refuses a setting that no entry asked for and that differs from the
+default of the class's constructor. Anything that makes a module differ from its class, such as a hook, is refused too.
 """
 
 import inspect
@@ -51,7 +51,7 @@ def _norm(make, own: dict[str, str], *settings: str):
         if "gamma" in given and "beta" not in given:
             given["beta"] = np.zeros_like(given["gamma"])
         dtypes = [array.dtype for array in given.values()] or [np.dtype(np.float32)]
-        eps = np.finfo(dtypes[0]).eps if module.eps is None else module.eps  # RMSNorm uses that of its input dtype
+        eps = np.finfo(dtypes[0]).eps if module.eps is None else module.eps  # RMSNorm uses that of its input's dtype
         layer = make(
             *(getattr(module, key) for key in settings),
             float(eps),
@@ -103,7 +103,7 @@ MODULES: dict[str, Callable] = {
 
 
 def _activation(draft, module, name, x):
-    """An activation, by the row that has the module's settings."""
+    """An activation, by the entry with the module's settings."""
     rows = {key: row for key, row in ACTIVATIONS.items() if row.module == type(module._part).__name__}
     refused = None
     for activation, row in rows.items():
@@ -119,11 +119,11 @@ def _activation(draft, module, name, x):
 
 
 def _check_fixed(module, row) -> None:
-    """Refuse settings that are not those of a row."""
+    """Refuse settings that are not those of an entry."""
     if hasattr(module, "dim"):
         want("dim", module.dim, *COLUMNS)
     for key, value in row.fixed.items():
-        if key == "threshold":  # above it softplus is X
+        if key == "threshold":  # above which softplus is X
             if not module.threshold >= STRAIGHT:
                 raise Refused(f"threshold is {module.threshold!r}, known here: {STRAIGHT:g} and more")
         elif key != "dim":
@@ -131,7 +131,7 @@ def _check_fixed(module, row) -> None:
 
 
 def is_plain(module: Any, row: Any) -> bool:
-    """Whether a module is this row's, which has no parameters."""
+    """Whether a module is that of an entry without parameters."""
     if row.module != type(module).__name__ or row.names:
         return False
     try:
@@ -142,12 +142,12 @@ def is_plain(module: Any, row: Any) -> bool:
 
 
 def known() -> list[str]:
-    """The classes that can be read."""
+    """The classes of modules that can be read."""
     return [*MODULES, *(row.module for row in ACTIVATIONS.values() if row.module)]
 
 
 def read(nn: Any, draft: Draft, module: Any, name: str | None, x: int) -> int | None:
-    """The step that a module makes of another; None for a class that is no row."""
+    """The step of a module applied to another step; None for a class without entry."""
     kind = type(module)
     row = MODULES.get(kind.__name__, _activation)
     if "parametrizations" in module._modules:
@@ -187,7 +187,7 @@ def refuse_hooks(module: Any, path: str) -> None:
 
 
 def refuse_ties(module: Any) -> None:
-    """Refuse parameters that two modules share in part: training would move each by itself."""
+    """Refuse parameters that two modules share in part: training would update each copy separately."""
     owners: dict[int, tuple[str, dict]] = {}
     for path, part in module.named_modules():
         own = {name: id(parameter) for name, parameter in part.named_parameters(recurse=False, remove_duplicate=False)}

@@ -46,7 +46,7 @@ def from_torch(
     ----------
     source : torch.nn.Module, state dict, or path of a .safetensors file that holds one
         Linear layers, normalizations, dropout, activations, and in the forward of a module also +, -, *, torch.cat,
-        torch.maximum, column slices and the like.
+        torch.maximum, column slices and similar operations.
     activation : str or list of str, optional
         For a state dict, which has no activations: that of the hidden layers, applied after a normalization that
         follows the layer, or one for each Linear layer.
@@ -55,7 +55,7 @@ def from_torch(
     inputs : int or list of int, optional
         Widths of the module's inputs, if its layers do not determine them.
     dtype : {"float32", "float64"}, optional
-        That of the parameters if not given.
+        The dtype of the model; that of the parameters if not given.
     check : bool, default=True
         Whether the module and the model are compared on a few random rows, in evaluation mode.
 
@@ -67,10 +67,17 @@ def from_torch(
     Raises
     ------
     ValueError
-        If the module does something that no layer of fastbp does, or has a setting that none has; the message names
-        it. If the model gives other outputs than the module, which `check` finds.
+        If the module has an operation or a setting without a counterpart in fastbp; the message names it. If `check`
+        finds that the outputs of the model and the module differ.
     ModelFormatError
         If the file is damaged.
+    TypeError
+        If `source` is no module, state dict or path.
+
+    See Also
+    --------
+    Model.to_torch : The way back.
+    from_fann, from_keras, from_onnx, from_sklearn : Readers of other formats.
 
     Examples
     --------
@@ -98,7 +105,7 @@ def from_torch(
 
 @contextlib.contextmanager
 def _evaluating(module: Any) -> Iterator[None]:
-    """The module in evaluation mode, each part of it; they are put back."""
+    """Put the module and its parts in evaluation mode, and back at the end."""
     modes = {part: part.training for part in module.modules()}
     try:
         module.eval()
@@ -138,7 +145,7 @@ BY_FUNCTION = {row.module.lower(): row.module for row in ACTIVATIONS.values() if
 
 
 def _name(node) -> str:
-    """The name of the method or function, or the path of the module, that a node calls."""
+    """The name of the method or function that a node calls, or the path of the module."""
     return node.target if isinstance(node.target, str) else node.target.__name__
 
 
@@ -149,11 +156,11 @@ def known() -> list[str]:
 
 
 class Fatal(Exception):
-    """What spoils more than the node that it is about."""
+    """An error that ends the reading, not only that of its node."""
 
 
 class _Reader:
-    """Walks the graph that fx draws of a module, and drafts a step for each node."""
+    """Goes through the graph that fx traces of a module, and drafts a step for each node."""
 
     def __init__(self, module, inputs):
         fx = _optional.package("torch.fx", "from_torch")
@@ -185,7 +192,7 @@ class _Reader:
             self.values[node] = At(self.draft.input(width or self.width_of(node), str(node.target)))
 
     def model(self, dtype) -> Model:
-        """The model of what the module returns."""
+        """The model of the module's outputs."""
         *computed, output = self.graph.nodes
         for node in computed:
             if node.op != "placeholder":
@@ -201,7 +208,7 @@ class _Reader:
         return self.draft.model([value.number for value in outputs], dtype)
 
     def read(self, node):
-        """The value of a node that is computed."""
+        """The value of a computed node."""
         if node.op == "get_attr":
             return functools.reduce(getattr, node.target.split("."), self.root)
         try:
@@ -267,7 +274,7 @@ class _Reader:
         return self.spelled.activation(self.draft, node, self.values)
 
     def part(self, argument) -> Any:
-        """An argument as formulas have it."""
+        """An argument in the form that formulas use."""
         value = self.values[argument] if isinstance(argument, self.node) else argument
         if isinstance(value, (At, Unread)):
             return Of(argument)
@@ -310,7 +317,7 @@ class _Reader:
         return self.map(thing, self.values.__getitem__)
 
     def width_of(self, entry) -> int:
-        """The width of an input, from what reads it."""
+        """The width of an input, from the modules that read it."""
         pending, seen = [entry], set()
         while pending:
             node = pending.pop(0)
@@ -346,7 +353,7 @@ class _Reader:
         return unsupported(what, FORM, known(), why)
 
     def described(self, node) -> str:
-        """The arguments of a node as the reader has them."""
+        """The arguments of a node, with the reader's values."""
         values = self.resolved([*node.args, *node.kwargs.values()])
         return ", ".join(self.described_one(value) for value in values) or "nothing"
 

@@ -29,7 +29,7 @@ def from_file(path) -> dict[str, np.ndarray]:
 
 
 def _natural(name: str) -> list:
-    """The file has its names sorted as texts; 2.weight comes before 10.weight."""
+    """A key for names, which the file sorts as texts: 2.weight comes before 10.weight."""
     return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name)]
 
 
@@ -73,7 +73,7 @@ def _array(key: str, value) -> np.ndarray:
 
 
 def _columns(layer, arrays: dict) -> int:
-    """How many columns a layer with these parameters wants."""
+    """The input width of a layer with these parameters."""
     return len(arrays["W"] if type(layer) is Dense else next(iter(arrays.values())))
 
 

@@ -9,6 +9,8 @@ A row's sums have one order, wherever it stands.
 cdef enum:
     MOST_LANES = 16
     LANES_SQUARED = MOST_LANES * MOST_LANES
+    FEW_FEATURES = 16
+    FEW_CELLS = FEW_FEATURES * MOST_LANES
 
 
 cdef inline void largest(const Tensor* T, Py_ssize_t n, Py_ssize_t rows, real sign, real* most) noexcept nogil:
@@ -83,16 +85,68 @@ cdef inline void shifted_exps(const Tensor* T, const Tensor* E, Py_ssize_t n, Py
     sums_across(partial, sums)
 
 
+cdef inline bint narrow(const Tensor* T, Py_ssize_t rows) noexcept nogil:
+    """Whether LANES rows are best turned, so that a vector holds a feature of all: where it would hold few of a row."""
+    return T.width <= FEW_FEATURES and rows == LANES
+
+
+cdef inline void exps_by_feature(const Tensor* T, Py_ssize_t n, real sign, real* E, real* most,
+                                 real* sums) noexcept nogil:
+    """E[j, r] = exp(sign T[n + r, j] - most[r]) for LANES rows, their largest, and the sums of the exponentials."""
+    cdef Py_ssize_t v, j, k, width = T.width
+    for v in range(parts(width, LANES)):
+        transpose(at(T, n, v * LANES), T.pitch, E + v * LANES * LANES, LANES)
+    for k in range(LANES):
+        most[k] = sign * E[k]
+    for j in range(1, width):
+        keep_largest(most, E + j * LANES, sign, LANES)
+    for j in range(width):
+        for k in range(LANES):
+            E[j * LANES + k] = exp_of_negative(sign * E[j * LANES + k] - most[k])
+    memcpy(sums, E, LANES * sizeof(real))
+    for j in range(1, width):
+        add_lanes(sums, E + j * LANES, LANES)
+    memset(E + width * LANES, 0, (padded(width) - width) * LANES * sizeof(real))
+
+
+cdef inline void sums_of_few(const Tensor* E, Py_ssize_t n, Py_ssize_t rows, real* sums) noexcept nogil:
+    """sums[r] = the sum of E[n + r], in the order of `exps_by_feature`: for the rows that are left."""
+    cdef Py_ssize_t r, j
+    for r in range(rows if E.width <= FEW_FEATURES else 0):
+        sums[r] = at(E, n + r, 0)[0]
+        for j in range(1, E.width):
+            sums[r] += at(E, n + r, j)[0]
+
+
+cdef inline void scaled_back(const real* E, const real* scales, const Tensor* Y, Py_ssize_t n) noexcept nogil:
+    """Y[n + r, j] = E[j, r] scales[r] for LANES rows."""
+    cdef real[LANES_SQUARED] product
+    cdef Py_ssize_t v, j, k
+    for v in range(parts(Y.width, LANES)):
+        for j in range(LANES):
+            for k in range(LANES):
+                product[j * LANES + k] = E[(v * LANES + j) * LANES + k] * scales[k]
+        transpose(product, LANES, at(Y, n, v * LANES), Y.pitch)
+
+
 cdef inline void softmax_rows(const Tensor* Z, const Tensor* Y, Py_ssize_t start, Py_ssize_t stop,
                               real sign) noexcept nogil:
     """Y = softmax(sign Z)."""
+    cdef real[FEW_CELLS] E
     cdef real[MOST_LANES] most, over
     cdef Py_ssize_t group, n, r, block, k, rows
     for group in range(parts(stop - start, LANES)):
         n = start + group * LANES
         rows = least(LANES, stop - n)
+        if narrow(Z, rows):
+            exps_by_feature(Z, n, sign, E, most, over)
+            for k in range(LANES):
+                over[k] = <real> 1 / over[k]
+            scaled_back(E, over, Y, n)
+            continue
         largest(Z, n, rows, sign, most)
         shifted_exps(Z, Y, n, rows, sign, most, over)
+        sums_of_few(Y, n, rows, over)
         for k in range(LANES):
             over[k] = <real> 1 / over[k]
         for block in range(blocks(Y.width)):

@@ -1,7 +1,7 @@
 """Losses of rows whose outputs depend on each other.
 
 A kernel sees a Group: number (j, r) of an array, output j of row r, is at j * GROUP + r.  All inner loops run over
-the rows r.  W are the weights of the targets, 1 or 0 where nobody gave any.  A tangent writes the Hessian of the row's
+the rows r.  W are the weights of the targets, 1 or 0 if none were given.  A tangent writes the Hessian of the row's
 loss times V into dY.
 """
 

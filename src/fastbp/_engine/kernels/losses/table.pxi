@@ -119,7 +119,7 @@ cdef struct Chunk:
 
 
 cdef Py_ssize_t loss_scratch(Py_ssize_t outputs) noexcept nogil:
-    """Bytes that `apply_loss` needs for so many outputs."""
+    """Bytes that `apply_loss` needs for a number of outputs."""
     cdef Py_ssize_t chunks = 6 * (CHUNK + 2 * PANEL + 16), groups = 5 * padded(outputs) * GROUP + GROUP
     return (chunks if chunks > groups else groups) * sizeof(real)
 

@@ -53,7 +53,7 @@ cdef inline double nadam_momentum(double beta1, double decay, double t) noexcept
     return beta1 * (1 - 0.5 * pow(0.96, t * decay))
 
 cdef void prepare_nadam(const double* parameters, const Step* step, double* scalars) noexcept nogil:
-    """The product of all momenta goes on from the last step's; after a jump of t it is multiplied again."""
+    """The product of all momenta continues from the last step's; after a jump of t it is computed again."""
     cdef double beta1 = parameters[0], decay = parameters[3], product = scalars[6], done = scalars[7], after
     if done == 0 or done != step.t - 1:
         product, done = 1, 0

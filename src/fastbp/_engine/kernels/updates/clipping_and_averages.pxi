@@ -45,7 +45,7 @@ cdef void prepare_ema(const double* parameters, const Step* step, double* scalar
 
 cdef const real* average(const double* scalars, real* P, const real* G, real** states, real* scratch,
                          Py_ssize_t n) noexcept nogil:
-    """A += share (P - A): an average of the parameters, which nobody reads but who asks for it."""
+    """A += share (P - A): an average of the parameters, read only on request."""
     cdef real share = <real> scalars[0]
     cdef real* A = states[0]
     cdef Py_ssize_t i
@@ -58,7 +58,7 @@ moving_average_entry.averages = True
 
 
 cdef void prepare_swa(const double* parameters, const Step* step, double* scalars) noexcept nogil:
-    """Each counted step has the same share: of the first on, and of every so many after it (Izmailov et al. 2018)."""
+    """Each counted step has the same share: from the first on, and every n-th after it (Izmailov et al. 2018)."""
     cdef double beyond = step.t - parameters[0]
     cdef double counted = floor(beyond / parameters[1])
     scalars[0] = 1 / (counted + 1) if beyond >= 0 and beyond == counted * parameters[1] else 0
