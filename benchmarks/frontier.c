@@ -108,14 +108,14 @@ INLINE void slope(const real *Y, real *dY, int n)
 #endif
 }
 
-INLINE void forward(const real *X)
+INLINE void forward(const real *X, const int rows)
 {
     const real *from = X;
     int pitch = INPUTS;
 #define L(l, below, I, O)                                                                                                  \
-    product(ROWS, PADDED(O), I, from, pitch, 1, W##l[0], Y##l, W##l[0] + (I) * PADDED(O));                             \
+    product(rows, PADDED(O), I, from, pitch, 1, W##l[0], Y##l, W##l[0] + (I) * PADDED(O));                             \
     if (l != LAST)                                                                                                     \
-        activated(Y##l, ROWS * PADDED(O));                                                                             \
+        activated(Y##l, rows * PADDED(O));                                                                             \
     from = Y##l, pitch = PADDED(O);
     LAYERS
 #undef L
@@ -191,7 +191,7 @@ INLINE void update(real *p, real *m, real *v, const real *g, int n, real rate, r
 /* All of what follows goes through so many batches, which lie one behind the other. */
 INLINE double gradient_of(const real *X, const void *targets)
 {
-    forward(X);
+    forward(X, ROWS);
     double value = loss(OF_LAST(Y, LAST), targets, OF_LAST(dY, LAST));
     backward(X);
     return value;
@@ -225,9 +225,27 @@ double train(const real *X, const void *targets, long batches, double rate)
 void predict(const real *X, real *Y, long batches)
 {
     for (long k = 0; k < batches; k++) {
-        forward(X + k * ROWS * INPUTS);
+        forward(X + k * ROWS * INPUTS, ROWS);
         for (int n = 0; n < ROWS; n++)
             memcpy(Y + n * OUTPUTS, OF_LAST(Y, LAST) + n * PADDED(OUTPUTS), OUTPUTS * sizeof(real));
+    }
+}
+
+/* Rounds of so many predictions of a row, whose largest output is the action, and a step on a batch. */
+void play(const real *X, const void *targets, long batches, long *actions, long rounds, long each, double rate)
+{
+    long row = 0;
+    for (long k = 0; k < rounds; k++) {
+        for (long n = 0; n < each; n++) {
+            const real *y = OF_LAST(Y, LAST);
+            long best = 0;
+            forward(X + row * INPUTS, 1);
+            for (int o = 1; o < OUTPUTS; o++)
+                best = y[o] > y[best] ? o : best;
+            actions[row] = best;
+            row = row + 1 < batches * ROWS ? row + 1 : 0;
+        }
+        train(X + k % batches * ROWS * INPUTS, (const char *)targets + k % batches * ROWS * TARGET_BYTES, 1, rate);
     }
 }
 

@@ -12,8 +12,8 @@ SOURCE = Path(__file__).with_name("peak.c")
 SECONDS = 1e-3  # of a sample
 
 
-def compiled(source: Path, *flags: str) -> ctypes.CDLL:
-    """A C file as a library, for this processor, or for the instruction set that FASTBP_ISA chooses of it.
+def compiled(source: Path, *flags: str, libraries: tuple[str, ...] = ("-lm",)) -> ctypes.CDLL:
+    """A file of C or C++ as a library, for this processor, or for the instruction set that FASTBP_ISA chooses of it.
 
     It is linked without the flags: those for fast arithmetic would make subnormal numbers zero in the whole process.
     """
@@ -28,7 +28,7 @@ def compiled(source: Path, *flags: str) -> ctypes.CDLL:
             except FileNotFoundError:
                 raise SystemExit(f"the benchmark needs a C compiler, not found: {compiler[0]}; set CC") from None
             if done.returncode == 0:
-                subprocess.run([*compiler, "-shared", made, "-o", library, "-lm"], check=True)
+                subprocess.run([*compiler, "-shared", made, "-o", library, *libraries], check=True)
                 return ctypes.CDLL(library)
     raise SystemExit(done.stderr)
 

@@ -1,6 +1,7 @@
 """The benchmark itself: its oracle catches a wrong peer, its table says what was measured."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import one_by_one, report, rounds, scaling  # noqa: E402
+from benchmarks import one_by_one, report, rl_loop, rounds, scaling  # noqa: E402
 from benchmarks.cases import CASES, Case, operations, problem  # noqa: E402
 from benchmarks.peers import installed  # noqa: E402
 
@@ -114,6 +115,121 @@ def test_one_who_learns_something_else_ends_the_run(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(one_by_one.PEERS, "sklearn", lambda W, b: one_by_one.with_fastbp(W, [1.001 * one for one in b]))
     with pytest.raises(SystemExit, match="sklearn and fastbp differ"):
         one_by_one.measured("16-32-1 tanh", 1, rows=5)
+
+
+@pytest.mark.parametrize("task", ["train", "predict"])
+def test_fann_takes_single_rows(task: str) -> None:
+    pytest.importorskip("cynn")
+    given = problem(Case((3, 5, 4, 2), "tanh", 1, "mse", "sgd", task), "float32")
+    runners, differences = rounds.checked(given, installed(["fastbp", "fann"]), 1)
+    assert set(runners) == {"fastbp", "fann"}
+    assert max(differences.values()) < 1e-4
+    several = problem(Case((3, 5, 2), "tanh", 7, "mse", "sgd", task), "float32")
+    assert set(rounds.checked(several, installed(["fastbp", "fann"]), 1)[0]) == {"fastbp"}
+
+
+# The classes of RTNeural's that its peer uses, as far as it does.
+RTNEURAL = """
+#include <cmath>
+#include <tuple>
+#include <vector>
+namespace RTNeural {
+template <typename T, int I, int O> struct DenseT {
+    static constexpr int out_size = O;
+    T W[O][I], b[O], y[O];
+    void setWeights(const std::vector<std::vector<T>> &all)
+    {
+        for (int o = 0; o < O; o++)
+            for (int i = 0; i < I; i++)
+                W[o][i] = all[o][i];
+    }
+    void setBias(T *all)
+    {
+        for (int o = 0; o < O; o++)
+            b[o] = all[o];
+    }
+    void forward(const T *x)
+    {
+        for (int o = 0; o < O; o++) {
+            y[o] = b[o];
+            for (int i = 0; i < I; i++)
+                y[o] += W[o][i] * x[i];
+        }
+    }
+};
+template <typename T, int N> struct TanhActivationT {
+    static constexpr int out_size = N;
+    T y[N];
+    void forward(const T *x)
+    {
+        for (int n = 0; n < N; n++)
+            y[n] = std::tanh(x[n]);
+    }
+};
+template <typename T, int N> struct ReLuActivationT {
+    static constexpr int out_size = N;
+    T y[N];
+    void forward(const T *x)
+    {
+        for (int n = 0; n < N; n++)
+            y[n] = x[n] > 0 ? x[n] : 0;
+    }
+};
+template <typename T, int I, int O, typename... Layers> struct ModelT {
+    std::tuple<Layers...> layers;
+    const T *outs;
+    template <int k> auto &get() { return std::get<k>(layers); }
+    void reset() {}
+    void forward(const T *x)
+    {
+        std::apply([&](auto &...each) { ((each.forward(x), x = each.y), ...); }, layers);
+        outs = x;
+    }
+    const T *getOutputs() const { return outs; }
+};
+}
+"""
+
+
+@pytest.mark.skipif(shutil.which("c++") is None, reason="needs a compiler of C++")
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rtneural_is_compiled_where_its_sources_are(dtype: str, activation: str, tmp_path, monkeypatch) -> None:
+    name = "benchmarks.peers.with_rtneural"
+    monkeypatch.delenv("RTNEURAL", raising=False)
+    sys.modules.pop(name, None)
+    assert installed(["rtneural"]) == []
+    (tmp_path / "RTNeural").mkdir()
+    (tmp_path / "RTNeural" / "RTNeural.h").write_text(RTNEURAL)
+    monkeypatch.setenv("RTNEURAL", str(tmp_path))
+    given = problem(Case((3, 5, 7, 2), activation, 1, "mse", task="predict"), dtype)
+    try:
+        runners, differences = rounds.checked(given, installed(["fastbp", "rtneural"]), 1)
+    finally:
+        sys.modules.pop(name, None)
+    assert set(runners) == {"fastbp", "rtneural"}
+    assert max(differences.values()) < (1e-5 if dtype == "float32" else 1e-10)
+
+
+PLAYED = problem(Case((3, 5, 4), "tanh", 7, "mse"), "float32")
+
+
+@pytest.mark.parametrize("name", [name for name in rl_loop.PLAYERS if name != "frontier"])
+def test_who_plays_the_loop_of_reinforcement_learning_acts_and_learns_alike(name: str) -> None:
+    players = rl_loop.checked(PLAYED, ["frontier", name])
+    if name not in players:
+        pytest.skip(f"{name} is not installed")
+    assert (players[name].play(30) > 0).any()
+
+
+def test_who_learns_something_else_in_it_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(given):
+        right = rl_loop.with_python(given)
+        return right._replace(result=lambda: [1.001 * np.asarray(part) for part in right.result()])
+
+    monkeypatch.setitem(rl_loop.PLAYERS, "fastbp from Python", (wrong, ""))
+    with pytest.raises(SystemExit, match="fastbp from Python and frontier differ"):
+        rl_loop.checked(PLAYED, ["frontier", "fastbp from Python"])
 
 
 def test_a_run_end_to_end(tmp_path: Path) -> None:

@@ -30,6 +30,8 @@ PEERS = {
     "onnxruntime": ("with_onnxruntime", "onnxruntime"),
     "openvino": ("with_openvino", "openvino"),
     "litert": ("with_litert", "ai-edge-litert"),
+    "fann": ("with_fann", "cynn"),
+    "rtneural": ("with_rtneural", None),
 }
 # No rivals: other ways to call us, and the loop that bounds what a library can reach.
 OURS, BOUND = ("fastbp", "compiled", "fit", "to_c"), "frontier"
@@ -71,5 +73,5 @@ def installed(names) -> list[Peer]:
             peer = import_module(f"benchmarks.peers.{module}")
             found.append(Peer(name, at, peer.start, getattr(peer, "TASKS", ("train", "gradient", "predict"))))
         except (ImportError, PackageNotFoundError) as error:
-            sys.stderr.write(f"left out: {name}, {error} (pip install {package})\n")
+            sys.stderr.write(f"left out: {name}, {error}{f' (pip install {package})' if package else ''}\n")
     return found

@@ -279,5 +279,6 @@ WHOLE = (
 def test_other_backends(python, backend: str) -> None:
     pytest.importorskip(backend)
     options = ["-q", "-p", "no:cacheprovider", "-W", "ignore"]
-    done = python("-m", "pytest", *options, *(f"{__file__}::{name}" for name in WHOLE), KERAS_BACKEND=backend)
+    tests = [f"{__file__}::{name}" for name in WHOLE]
+    done = python("-m", "pytest", *options, *tests, timeout=300, KERAS_BACKEND=backend)
     assert f"{len(WHOLE)} passed in" in done.stdout, done.stdout

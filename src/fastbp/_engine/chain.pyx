@@ -97,10 +97,11 @@ cdef bint long_matrices(const Rules* rules) noexcept nogil:
     return total > LONG_MATRICES
 
 
-cdef void prepare_link(ChainLink* link, const Step* step, double lr_scale) noexcept nogil:
-    cdef Step own = step[0]
-    own.lr *= lr_scale
-    link.rule.prepare(link.parameters, &own, link.scalars)
+cdef void prepare_link(ChainLink* link, Step* step, double lr_scale) noexcept nogil:
+    cdef double lr = step.lr
+    step.lr = lr * lr_scale
+    link.rule.prepare(link.parameters, step, link.scalars)
+    step.lr = lr
 
 
 cdef class Chain:

@@ -106,7 +106,8 @@ cdef class FastPath:
         self.program.reserve_batch(length_of(X, 0))
         attach_plain(self.program)
         plan.sources.array = data_of(X)
-        sink.array, sink.targets = NULL, self.term.targets
+        sink.array = NULL
+        memmove(&sink.targets, &self.term.targets, sizeof(Targets))
         sink.targets.width = self.O // self.term.heads
         sink.targets.indices = self.labels_at if ndim_of(y) == 1 else NULL
         sink.targets.values = NULL if ndim_of(y) == 1 else data_of(y)

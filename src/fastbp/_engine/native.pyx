@@ -10,42 +10,24 @@ from cpython.weakref cimport PyWeakref_NewRef
 from libc.math cimport NAN
 from libc.stdint cimport int64_t, uintptr_t
 from libc.stdlib cimport calloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memmove
 
 from fastbp._engine.array_access cimport (
     PyArray_Check, data_of, holds_labels, import_numpy, is_plain, is_writeable, length_of, ndim_of, new_rows_like,
     number_of, number_of_size,
 )
+from fastbp._engine.atomics cimport put, swap
 from fastbp._engine.chain cimport Chain
 from fastbp._engine.flush cimport flush_subnormals, fp_mode, restore_mode
+from fastbp._engine.kernel_table cimport Targets
 from fastbp._engine.loss_term cimport Term
 from fastbp._engine.memory cimport Arena
 from fastbp._engine.program cimport (
-    Plan, Port, Program, attach_plain, backward_rows, forward_rows, gradients, place_inputs,
+    Plan, Port, Program, attach_plain, backward_rows, forward_rows, gradients, place_inputs, read_inputs,
 )
 from fastbp._engine.threads cimport Lock, leave, pause
 
 import_numpy()
-
-cdef extern from *:
-    """
-    #if defined(__GNUC__)
-    static int fastbp_swap(int *place, int from, int to)
-    {
-        return __atomic_compare_exchange_n(place, &from, to, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
-    }
-    static void fastbp_put(int *place, int value) { __atomic_store_n(place, value, __ATOMIC_RELEASE); }
-    #else
-    #include <intrin.h>
-    static int fastbp_swap(int *place, int from, int to)
-    {
-        return _InterlockedCompareExchange((volatile long *)place, to, from) == from;
-    }
-    static void fastbp_put(int *place, int value) { _InterlockedExchange((volatile long *)place, value); }
-    #endif
-    """
-    bint swap "fastbp_swap"(int* place, int before, int after) noexcept nogil
-    void put "fastbp_put"(int* place, int value) noexcept nogil
 
 cdef enum:
     FREE, AT_WORK, GONE         # what a handle is
@@ -66,12 +48,15 @@ cdef void store(const Port* port, const Plan* plan, void* y, Py_ssize_t rows) no
 
 
 cdef void evaluate(Plan* plan, const void* x, Py_ssize_t rows) noexcept nogil:
-    """All nodes forward, at inference."""
+    """All nodes forward, at inference; nobody looks for signals."""
+    cdef Py_ssize_t k
     plan.sources.array = <char*> x
-    place_inputs(plan, plan.all_dense, 0)
+    read_inputs(plan, plan.all_dense, 0)
     if not plan.all_dense:
         load(plan.sources, plan, x, rows)
-    forward_rows(plan, plan.contexts, 0, plan.n_nodes, 0, rows)
+    for k in range(plan.n_nodes):
+        if plan.nodes[k].op.kind.forward != NULL:
+            plan.nodes[k].op.kind.forward(&plan.nodes[k].op, plan.contexts, 0, rows)
 
 
 cdef void predict_rows(Plan* plan, const void* x, void* y, Py_ssize_t rows) noexcept nogil:
@@ -216,6 +201,7 @@ cdef class Native:
         self.training, self.counts, self.chain, self.term = training, counts, chain, term
         self.next_rate, self.diverged = next_rate, diverged
         self.width = self.O // term.heads
+        training.reserve_batch(self.rows)
         self.prepare(training)
         self.labels = Arena(self.rows * sizeof(int64_t))
         self.labels_at = <int64_t*> self.labels.take(self.rows * sizeof(int64_t))
@@ -251,7 +237,7 @@ cdef class Native:
         cdef Port* sink = plan.sinks
         cdef Py_ssize_t n
         cdef int status
-        sink.targets = self.term.targets
+        memmove(&sink.targets, &self.term.targets, sizeof(Targets))     # of a struct's copy compilers make a slow loop
         sink.targets.width = self.width
         if sink.targets.loss.labels and t != NULL:
             memcpy(self.labels_at, t, self.rows * sizeof(int64_t))

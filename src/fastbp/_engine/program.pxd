@@ -34,6 +34,10 @@ cdef struct Port:
     double loss                 # of the last batch: what this output adds to it
 
 
+cdef struct Span:
+    Py_ssize_t start, stop      # of the flat vector
+
+
 cdef struct Plan:
     const Kernels* kernels
     char* params
@@ -53,6 +57,9 @@ cdef struct Plan:
     bint forms_first            # such a node has parameters: the whole gradient is there before any update
     void* owner                 # the program
     double products             # of a row in the widest layer
+    bint small                  # few rows of it take a short step: passes/short_step.pxi
+    Span* spans                 # what such a step updates
+    Py_ssize_t n_spans
     bint looks                  # the pass takes long: it looks for signals from time to time: interruption.pxi
     double looked               # when it did last
     bint stopped                # a signal's handler has raised
@@ -142,6 +149,7 @@ cdef void attach_targets(Program program, Py_ssize_t n_sinks, ts, weights, terms
 
 cdef bint stops(const Plan* plan, const Context* context) noexcept nogil
 cdef void place_inputs(Plan* plan, bint direct, Py_ssize_t first) noexcept nogil
+cdef void read_inputs(Plan* plan, bint direct, Py_ssize_t first) noexcept nogil
 cdef void forward_rows(const Plan* plan, const Context* context, Py_ssize_t first, Py_ssize_t last,
                        Py_ssize_t start, Py_ssize_t stop) noexcept nogil
 cdef void backward_rows(const Plan* plan, const Context* context, Py_ssize_t first, Py_ssize_t last,

@@ -35,10 +35,12 @@ include "passes/nodes.pxi"
 include "passes/arrays.pxi"
 include "passes/forward_backward.pxi"
 include "passes/parameters.pxi"
+include "passes/short_step.pxi"
 include "passes/python_ops.pxi"
 
 cdef enum:
     ROWS_EACH = 8               # at least, for a thread that the engine adds on its own
+    CLOCKED = 16                # short steps from one look at the clock, a tenth of a step, to the next
     PASSES = 3                  # products of a training step for each one of a forward pass
 
 cdef double WORTHWHILE = 50e-6      # seconds of a step from which on threads are tried
@@ -72,6 +74,7 @@ cdef class Program:
         self.n_contexts = 0
         self.scratch = max(self.plan.kernels.scratch, self.plan.kernels.loss_scratch(max([widths[t] for t in outputs])))
         self.plan.coupled = <Py_ssize_t*> self.own(self.plan.n_nodes * sizeof(Py_ssize_t))
+        self.plan.spans = <Span*> self.own(2 * self.plan.n_nodes * sizeof(Span))
         self.in_python = []
         dense = [op for op in ops if op[0] == "dense"]
         self.plan.products = max([widths[op[1][0]] * widths[op[2]] for op in dense], default=0)
@@ -82,6 +85,7 @@ cdef class Program:
         self._fill_nodes()
         self.plan.most_at_once = most_at_once(self)
         self.plan.all_dense = all([self.plan.sources[k].dense_only for k in range(self.plan.n_sources)])
+        self.plan.small = params.nbytes <= SHORT_BYTES and not self.in_python
 
     cdef void* own(self, Py_ssize_t size) except NULL:
         """Zeroed memory that lives as long as the program."""
@@ -105,20 +109,7 @@ cdef class Program:
                 self.in_python.append(in_python(self, node, spec.settings["functions"]))
             else:
                 node.op.kind = <const OpKind*> row_named(self.plan.kernels.ops, sizeof(OpKind), spec.kind)
-            node.op.activation = <const Activation*> row_named(
-                self.plan.kernels.activations, sizeof(Activation), spec.settings.get("activation", "linear"))
-            node.op.alpha, node.op.beta = spec.settings.get("alpha", 0), spec.settings.get("beta", 0)
-            node.op.first, node.op.step = spec.settings.get("first", 0), spec.settings.get("step", 1)
-            node.op.key = spec.settings.get("key", 0)
-            if "values" in spec.settings:
-                values = np.array(spec.settings["values"], self.dtype)
-                self.arrays.append(values)
-                node.op.W = <void*> address(values, self.widths[spec.output] * self.plan.kernels.item)
-            node.weight_rows = self.widths[spec.inputs[0]] if spec.kind == "dense" else spec.settings.get("rows", 1)
-            node.weight_columns = spec.settings.get("columns", self.widths[spec.output])
-            if spec.kind == "embedding":
-                node.weight_columns //= self.widths[spec.inputs[0]]
-                self.plan.any_table = True
+            fill_settings(self, node, spec)
             if "constraint" in spec.settings:
                 name, node.limit = spec.settings["constraint"]
                 node.constraint = <const Constraint*> row_named(
@@ -155,6 +146,7 @@ cdef class Program:
             for t in spec.inputs:
                 self.dX_trains[operand] = trains[t]
                 operand += 1
+        find_spans(&self.plan)
         self.want_inputs(False)
 
     cdef void reserve(self, Py_ssize_t rows) except *:
@@ -275,6 +267,8 @@ cdef class Program:
         self.begin(True, seed, step)
         self.plan.rules = &chain.rules
         chain.rules.G = self.plan.grads
+        if is_short(&self.plan, threads) and not long_matrices(&chain.rules):
+            return short_step(&self.plan, chain, direct, lr, loss)
         loss[0] = batch_loss(&self.plan, direct, False, threads)
         if self.plan.failed or self.plan.stopped:
             return 3
@@ -403,6 +397,8 @@ cdef class Program:
         cdef double[::1] losses = batches.losses
         cdef double[:, ::1] each_loss = batches.each_loss
         cdef int status = 0, most
+        cdef fp_mode mode = 0
+        cdef Py_ssize_t look = CLOCKED if self.plan.small and batch_size <= SHORT_ROWS else 1
         self.plan.order = NULL
         if order is not None:
             self.plan.order = <const int64_t*> address(order, total * sizeof(int64_t))
@@ -415,6 +411,8 @@ cdef class Program:
         direct = self.plan.all_dense and self.plan.all_plain and order is None
         with nogil:
             begun = clock_seconds()
+            if self.plan.small:         # once for all of them: short_step finds it so
+                mode = flush_subnormals()
             while k < last:
                 self.plan.first = k * batch_size
                 self.plan.rows = min(batch_size, total - self.plan.first)
@@ -425,8 +423,10 @@ cdef class Program:
                 if status:
                     break
                 k += 1
-                if seconds > 0 and clock_seconds() - begun > seconds:
+                if seconds > 0 and (k - first - 1) % look == 0 and clock_seconds() - begun > seconds:
                     break
+            if self.plan.small:
+                restore_mode(mode)
             leave(most)
         self.raise_failed()
         return k, status

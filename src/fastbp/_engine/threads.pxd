@@ -15,7 +15,8 @@ cdef void pause(int microseconds) noexcept nogil
 
 
 cdef class Lock:
-    cdef PyThread_type_lock lock
+    cdef int state
+    cdef PyThread_type_lock bell    # of which a release wakes one who waits
     cdef unsigned long owner        # the thread that holds it; 0: none
     cdef int process, waiting       # the process in which it was taken, by forks; threads that wait for it
     cdef int acquire(self) except -1

@@ -5,6 +5,9 @@
 #define FASTBP_LANES_H
 
 #include "tile.h"
+#if defined(__GNUC__) && defined(__SSE2__)
+#include <immintrin.h>
+#endif
 
 #if defined(__GNUC__)
 typedef __typeof__(__builtin_choose_expr(sizeof(real) == 4, (int32_t)0, (int64_t)0)) whole_number;
@@ -34,6 +37,28 @@ INLINE vector held(vector x, ptrdiff_t left, vector other)
         plain;
 #endif
 
+/* Whether a lane is NaN.  By comparisons of the whole vector: a sum over its lanes is a chain of LANES additions. */
+#if defined(__GNUC__)
+INLINE int any_nan(vector x)
+{
+#if defined(__AVX512F__)
+    return sizeof(real) == 4 ? _mm512_cmp_ps_mask((__m512)x, (__m512)x, _CMP_UNORD_Q)
+                             : _mm512_cmp_pd_mask((__m512d)x, (__m512d)x, _CMP_UNORD_Q);
+#elif defined(__AVX__)
+    return sizeof(real) == 4 ? _mm256_movemask_ps(_mm256_cmp_ps((__m256)x, (__m256)x, _CMP_UNORD_Q))
+                             : _mm256_movemask_pd(_mm256_cmp_pd((__m256d)x, (__m256d)x, _CMP_UNORD_Q));
+#elif defined(__SSE2__)
+    return sizeof(real) == 4 ? _mm_movemask_ps(_mm_cmpunord_ps((__m128)x, (__m128)x))
+                             : _mm_movemask_pd(_mm_cmpunord_pd((__m128d)x, (__m128d)x));
+#else
+    int any = 0;
+    UNROLL for (int k = 0; k < LANES; k++)
+        any |= x[k] != x[k];
+    return any;
+#endif
+}
+#endif
+
 /* Whether all of n numbers are finite: x 0 is NaN for what is not, and stays so in a sum. */
 INLINE int all_finite(const real *a, ptrdiff_t n)
 {
@@ -47,13 +72,50 @@ INLINE int all_finite(const real *a, ptrdiff_t n)
     }
     for (; i + LANES <= n; i += LANES)
         sums[0] += READ(a + i) * (real)0;
-    sums[0] += sums[1] + (sums[2] + sums[3]);
-    UNROLL for (int k = 0; k < LANES; k++)
-        total += sums[0][k];
+    if (any_nan(sums[0] + sums[1] + (sums[2] + sums[3])))
+        return 0;
 #endif
     for (; i < n; i++)
         total += a[i] * (real)0;
     return total == 0;
+}
+
+/* C = the first n of a vector's numbers, at most LANES, and zeros.  Where the processor has masks for that, by one load:
+   what was written in smaller parts would be read as a whole only when it has reached the cache. */
+INLINE void read_first(const real *a, ptrdiff_t n, real *C)
+{
+#if defined(__AVX512F__)
+    const unsigned first = (1u << n) - 1;
+    AT(C) = sizeof(real) == 4 ? (vector)_mm512_maskz_loadu_ps((__mmask16)first, a)
+                              : (vector)_mm512_maskz_loadu_pd((__mmask8)first, a);
+#elif defined(__AVX__)
+    const __m256i first = (__m256i)held((vector) ~(lanes){0}, n, (vector){0});
+    AT(C) = sizeof(real) == 4 ? (vector)_mm256_maskload_ps((const float *)a, first)
+                              : (vector)_mm256_maskload_pd((const double *)a, first);
+#else
+    memset(C, 0, LANES * sizeof(real));
+    memcpy(C, a, n * sizeof(real));
+#endif
+}
+
+/* The first n of a vector's numbers, at most LANES, to c. */
+INLINE void write_first(const real *A, ptrdiff_t n, real *c)
+{
+#if defined(__AVX512F__)
+    const unsigned first = (1u << n) - 1;
+    if (sizeof(real) == 4)
+        _mm512_mask_storeu_ps(c, (__mmask16)first, (__m512)READ(A));
+    else
+        _mm512_mask_storeu_pd(c, (__mmask8)first, (__m512d)READ(A));
+#elif defined(__AVX__)
+    const __m256i first = (__m256i)held((vector) ~(lanes){0}, n, (vector){0});
+    if (sizeof(real) == 4)
+        _mm256_maskstore_ps((float *)c, first, (__m256)READ(A));
+    else
+        _mm256_maskstore_pd((double *)c, first, (__m256d)READ(A));
+#else
+    memcpy(c, A, n * sizeof(real));
+#endif
 }
 
 INLINE void add_lanes(real *sums, const real *a, ptrdiff_t left)

@@ -21,7 +21,7 @@ from fastbp._engine.kernels.tensors cimport (
     piece, row_dot, row_sum, scaled, sum_rows, whole, width_of, within, zero_rows,
 )
 from fastbp._engine.vector_rows cimport (
-    add_lanes, add_products, all_finite, keep_largest, largest_across, sums_across,
+    add_lanes, add_products, all_finite, keep_largest, largest_across, read_first, sums_across, write_first,
 )
 from fastbp._engine.roots cimport square_roots, vector
 from fastbp._engine.scalar cimport (
@@ -45,6 +45,7 @@ include "activations/shrinks.pxi"
 include "activations/sine.pxi"
 include "activations/softmax.pxi"
 include "dense.pxi"
+include "lone_row.pxi"
 include "ops/table.pxi"
 include "sparse.pxi"
 include "ops/dropout.pxi"

@@ -17,6 +17,9 @@ cdef enum:
     # second-level cache while all panels of that depth pass by.  With AVX-512 and its wide panels it costs 2 to 4 %.
     LEFT_BYTES = 524288
 
+cdef enum:
+    VECTOR = sizeof(vector) // sizeof(real)     # numbers in it: 1 for a compiler without vectors
+
 cdef bint BY_DEPTH = LANES * sizeof(real) < 64
 cdef Py_ssize_t DEPTH = PANEL_BYTES // (PANEL * sizeof(real))
 cdef Py_ssize_t SHALLOWEST = 256 if BY_DEPTH else DEPTH
@@ -176,7 +179,9 @@ cdef inline void times_transposed(const Tensor* A, const real* W, const Tensor* 
 cdef void dense_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     """dZ = dY f'(Z), in dY's place; dX = dZ W'."""
     activation_slope(op, context, &op.Z, &op.dY, &op.dY, start, stop)
-    if op.dX.data != NULL:
+    if op.dX.data != NULL and stop - start == 1 and op.Y.width <= DEPTH:
+        lone_transposed(&op.dY, <const real*> op.W, op.dX, <real*> context.scratch, start)
+    elif op.dX.data != NULL:
         times_transposed(&op.dY, <const real*> op.W, op.dX, <real*> context.scratch, start, stop)
 
 
@@ -225,10 +230,30 @@ cdef inline void outer_product(const Op* op, Py_ssize_t start, Py_ssize_t stop, 
         add_scaled(block_of(&op.dY, 0, block), 1, <real*> op.db + block * PANEL, width_of(O, block), op.adds_bias)
 
 
+cdef inline void outer_vectors(const real* x, Py_ssize_t rows, const real* dz, Py_ssize_t width, real* dW,
+                               Py_ssize_t pitch) noexcept nogil:
+    """dW[i] = x[i] dz, a vector of dz after the other."""
+    cdef vector part, product
+    cdef Py_ssize_t i, j = 0, v = 0
+    while j + VECTOR <= width:
+        part = (<const vector*> dz)[v]
+        for i in range(rows):
+            (<vector*> (dW + i * pitch + j))[0] = x[i] * part
+        j, v = j + VECTOR, v + 1
+    if j < width:
+        read_first(dz + j, width - j, <real*> &part)
+        for i in range(rows):
+            product = x[i] * part
+            write_first(<const real*> &product, width - j, dW + i * pitch + j)
+
+
 cdef inline void outer_block(const real* x, Py_ssize_t rows, const real* dz, Py_ssize_t width, real* dW,
                              Py_ssize_t pitch, bint adds) noexcept nogil:
     """dW[i] (+)= x[i] dz."""
     cdef Py_ssize_t i
+    if not adds:
+        outer_vectors(x, rows, dz, width, dW, pitch)
+        return
     for i in range(rows):
         add_scaled(dz, x[i], dW + i * pitch, width, adds)
 
@@ -237,16 +262,16 @@ cdef inline void add_scaled(const real* A, real x, real* C, Py_ssize_t n, bint a
     """C (+)= x A: vectors, then what is left of one."""
     cdef const vector* from_ = <const vector*> A
     cdef vector* to = <vector*> C
-    cdef Py_ssize_t i, vectors = n // LANES
+    cdef Py_ssize_t i, vectors = n // VECTOR
     if adds:
         for i in range(vectors):
             to[i] = to[i] + x * from_[i]
-        for i in range(vectors * LANES, n):
+        for i in range(vectors * VECTOR, n):
             C[i] += x * A[i]
     else:
         for i in range(vectors):
             to[i] = x * from_[i]
-        for i in range(vectors * LANES, n):
+        for i in range(vectors * VECTOR, n):
             C[i] = x * A[i]
 
 

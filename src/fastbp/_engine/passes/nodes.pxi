@@ -1,5 +1,23 @@
 """What a program fills in of a node once: its parameters, who shares them, and its outputs."""
 
+cdef void fill_settings(Program program, Node* node, spec) except *:
+    """The numbers that its kind has a use for."""
+    node.op.activation = <const Activation*> row_named(
+        program.plan.kernels.activations, sizeof(Activation), spec.settings.get("activation", "linear"))
+    node.op.alpha, node.op.beta = spec.settings.get("alpha", 0), spec.settings.get("beta", 0)
+    node.op.first, node.op.step = spec.settings.get("first", 0), spec.settings.get("step", 1)
+    node.op.key = spec.settings.get("key", 0)
+    if "values" in spec.settings:
+        values = np.array(spec.settings["values"], program.dtype)
+        program.arrays.append(values)
+        node.op.W = <void*> address(values, program.widths[spec.output] * program.plan.kernels.item)
+    node.weight_rows = program.widths[spec.inputs[0]] if spec.kind == "dense" else spec.settings.get("rows", 1)
+    node.weight_columns = spec.settings.get("columns", program.widths[spec.output])
+    if spec.kind == "embedding":
+        node.weight_columns //= program.widths[spec.inputs[0]]
+        program.plan.any_table = True
+
+
 cdef void place_parameters(Plan* plan, Node* node, offsets, const char* end) except *:
     """Where the parameters of a node lie in the flat vectors; W may be read up to `end`."""
     cdef Py_ssize_t item = plan.kernels.item

@@ -140,17 +140,42 @@ cdef void scatter(const Targets* targets, double scale, const Chunk* chunk, doub
             dy[k] *= block_of(V, n + r, block)[k]
 
 
+cdef void lone_outputs(const Tensor* Y, const Targets* targets, double scale, double* row_losses, const Tensor* dY,
+                       Py_ssize_t n, real* own) noexcept nogil:
+    """`each_output` for one row of at most a vector, in tensors of the engine's own, without weights."""
+    cdef real* C = own + LANES
+    cdef real* losses = own + 2 * LANES
+    cdef real* dy = block_of(dY, n, 0)
+    cdef double share = scale / dY.width
+    cdef Py_ssize_t k
+    read_first(<const real*> targets.values + source_row(targets, n) * targets.width, targets.width, own)
+    if targets.column != NULL:
+        read_first(<const real*> targets.column, Y.width, C)
+    else:
+        for k in range(LANES):
+            C[k] = 1
+    targets.loss.of_outputs(block_of(Y, n, 0), own, C, targets.numbers, losses, dy, LANES)
+    lower(losses, targets.ceiling, LANES)
+    add_losses(targets, share, losses, row_losses, n, 1, Y.width)
+    scaled(dy, dy, LANES, <real> share)
+
+
 cdef void each_output(const Tensor* Y, const Targets* targets, double scale, double* row_losses, const Tensor* V,
                       const Tensor* dY, Py_ssize_t start, Py_ssize_t stop, void* scratch) noexcept nogil:
     """A loss of single outputs, over stretches of rows within each block of features."""
     cdef const Loss* row = targets.loss
-    cdef Py_ssize_t heads = Y.width // targets.width, block, width, most, rows, n, r, size
+    cdef Py_ssize_t heads, block, width, most, rows, n, r, size
     cdef bint in_place, weighs = targets.weighs_values or targets.skips_nan
     cdef Chunk chunk
     cdef real* own_Y = piece(&scratch, CHUNK + 2 * PANEL)
     cdef real* own_dY = piece(&scratch, CHUNK + 2 * PANEL)
+    if (stop - start == 1 and V == NULL and Y.width == targets.width and Y.pitch == LANES == dY.pitch and not weighs
+            and targets.weights == NULL):
+        lone_outputs(Y, targets, scale, row_losses, dY, start, own_Y)
+        return
     chunk.T, chunk.C = piece(&scratch, CHUNK + 2 * PANEL), piece(&scratch, CHUNK + 2 * PANEL)
     chunk.W, chunk.losses = piece(&scratch, CHUNK + 2 * PANEL), piece(&scratch, CHUNK + 2 * PANEL)
+    heads = Y.width // targets.width
     for block in range(blocks(Y.width)):
         width = width_of(Y.width, block)
         most, n = least(CHUNK // width, stop - start), start

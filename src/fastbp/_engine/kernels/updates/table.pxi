@@ -213,9 +213,10 @@ cdef inline void copy_tails(ChainLink* chain, int links, Py_ssize_t i, Py_ssize_
     for c in range(links):
         for s in range(chain[c].rule.states):
             state = <real*> chain[c].states[s] + i
-            if not back:
-                memset(tails, 0, LANES * sizeof(real))
-            memcpy(state if back else tails, tails if back else state, n * sizeof(real))
+            if back:
+                write_first(tails, n, state)
+            else:
+                read_first(state, n, tails)
             tails += LANES
 
 
@@ -223,13 +224,12 @@ cdef bint update_tail(ChainLink* chain, int links, real* P, const real* G, Py_ss
                       real* tail, real* scratch) noexcept nogil:
     """One step on n numbers from i on, less than a vector, in a copy: each number of a net then meets the same
     instructions wherever it stands."""
-    memset(tail, 0, 2 * LANES * sizeof(real))
-    memcpy(tail, P + i, n * sizeof(real))
-    memcpy(tail + LANES, G + i, n * sizeof(real))
+    read_first(P + i, n, tail)
+    read_first(G + i, n, tail + LANES)
     copy_tails(chain, links, i, n, tail + 2 * LANES, False)
     if not update_vectors(chain, links, tail, tail + LANES, i, tail + 2 * LANES, LANES, n, scratch):
         return False
-    memcpy(P + i, tail, n * sizeof(real))
+    write_first(tail, n, P + i)
     copy_tails(chain, links, i, n, tail + 2 * LANES, True)
     return True
 
