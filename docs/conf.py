@@ -91,7 +91,12 @@ class Mentioned(XRefRole):
 
 
 def without_page(app, env, node, content):
-    """What stands for a name without a page: the name, as code."""
+    """The page of `fastbp.elu` for `fastbp.activations.elu`; for a name without one in a docstring, it as code."""
+    path, _, name = node.get("reftarget", "").rpartition(".")
+    if path.startswith("fastbp."):
+        python, builder = env.domains["py"], app.builder
+        if found := python.resolve_xref(env, node["refdoc"], builder, "obj", f"fastbp.{name}", node, content):
+            return found
     return content if node.get("mentioned") else None
 
 
