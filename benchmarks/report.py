@@ -19,6 +19,7 @@ SHOWN = {
     "sklearn": "scikit-learn",
     "numpy": "NumPy",
 }
+CASES_A_ROW = 7  # of the chart
 EXCERPT = {
     "online": "SGD step",
     "rl": "Adam step",
@@ -175,28 +176,31 @@ def chart(report: dict, path: Path) -> None:
 
     threads, cases = next(iter(report["threads"].items()))
     peers = [name for name in report["versions"] if name != "fastbp"]
-    figure, axes = plt.subplots(figsize=(1.5 + 1.1 * len(cases), 4.5), layout="constrained")
+    rows = -(-len(cases) // CASES_A_ROW)
+    figure, axes = plt.subplots(rows, squeeze=False, figsize=(9, 1 + 2.8 * rows), layout="constrained", sharey=True)
     width = 0.8 / len(peers)
-    for k, peer in enumerate(peers):
-        at = [x for x, result in enumerate(cases.values()) if peer in result["ratios"]]
-        ratios = [result["ratios"][peer] for result in cases.values() if peer in result["ratios"]]
-        medians = [ratio["median"] for ratio in ratios]
-        spread = [[r["median"] - r["low"] for r in ratios], [r["high"] - r["median"] for r in ratios]]
-        axes.bar(
-            [x + (k - (len(peers) - 1) / 2) * width for x in at],
-            medians,
-            width,
-            yerr=spread,
-            label=peer,
-            color=plt.get_cmap("tab10")(k),
-            error_kw={"linewidth": 0.8},
-        )
-    axes.axhline(1, color="black", linewidth=1)
-    axes.set_yscale("log")
-    axes.set_xticks(range(len(cases)), cases)
-    axes.set_ylabel("time of the peer / time of fastbp")
-    axes.set_title(f"{report['dtype']}, {threads} thread{'s' * (threads != '1')}: above 1, fastbp is faster")
-    axes.legend(ncols=len(peers), frameon=False, fontsize="small")
+    for row, ax in enumerate(axes[:, 0]):
+        results = dict(list(cases.items())[row * CASES_A_ROW : (row + 1) * CASES_A_ROW])
+        for k, peer in enumerate(peers):
+            at = [x for x, result in enumerate(results.values()) if peer in result["ratios"]]
+            ratios = [result["ratios"][peer] for result in results.values() if peer in result["ratios"]]
+            ax.bar(
+                [x + (k - (len(peers) - 1) / 2) * width for x in at],
+                [r["median"] for r in ratios],
+                width,
+                yerr=[[r["median"] - r["low"] for r in ratios], [r["high"] - r["median"] for r in ratios]],
+                label=peer,
+                color=plt.get_cmap("tab10")(k),
+                error_kw={"linewidth": 0.8},
+            )
+        ax.axhline(1, color="black", linewidth=1)
+        ax.set_yscale("log")
+        ax.set_xticks(range(len(results)), results)
+        ax.set_xlim(-0.5, CASES_A_ROW - 0.5)
+    figure.supylabel("time of the peer / time of fastbp", fontsize="medium")
+    axes[0, 0].set_title(f"{report['dtype']}, {threads} thread{'s' * (threads != '1')}: above 1, fastbp is faster")
+    handles = [plt.Rectangle((0, 0), 1, 1, color=plt.get_cmap("tab10")(k)) for k in range(len(peers))]
+    figure.legend(handles, peers, loc="outside lower center", ncols=len(peers), frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     plt.close(figure)
