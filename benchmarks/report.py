@@ -111,6 +111,41 @@ def epochs(report: dict) -> str:
     return "\nAn epoch of steps in one call, a step each:\n\n" + "\n".join(lines) + "\n"
 
 
+def side_by_side(reports: list[dict]) -> str:
+    """One thread under several instruction sets, where there are results of them, as a Markdown table."""
+    if len(reports) < 2:
+        return ""
+    sets = [report["machine"]["instruction_set"] for report in reports]
+    heads = [f"{isa}: us | of peak | of frontier | fastest peer | times faster" for isa in sets]
+    lines = ["| case | " + " | ".join(heads) + " |", "|---" * (1 + 5 * len(sets)) + "|"]
+    for name in CASES:
+        cells = [name]
+        for report in reports:
+            result = report["threads"].get("1", {}).get(name)
+            cells += _figures_of(name, result) if result else [""] * 5
+        lines.append(f"| {' | '.join(cells)} |")
+    loads = [f"{report['machine']['load']} to {report['machine']['load_at_end']}" for report in reports]
+    return (
+        f"\nOne thread, {' and '.join(sets)}, all libraries limited to the same instruction set; processes that wanted "
+        f"a processor, at begin and end: {', '.join(loads)}.\n\n" + "\n".join(lines) + "\n"
+    )
+
+
+def _figures_of(name, result):
+    peer, ratio = fastest(result)
+    peak = f"{result['peak_fraction']['median']:.2f}" if CASES[name].peak else ""
+    bound = f"{result['ratios'][BOUND]['median']:.2f}" if BOUND in result["ratios"] else ""
+    return [_us(result["seconds"]["fastbp"]), peak, bound, peer, f"{ratio:.2f}"]
+
+
+def measured_before(report: dict) -> list[dict]:
+    """A report and the last ones of the same dtype under other instruction sets."""
+    paths = sorted((HERE / "results").glob(f"{report['dtype']}-avx*.json"))
+    others = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    own = report["machine"]["instruction_set"]
+    return [report, *(other for other in others if other["machine"]["instruction_set"] != own)]
+
+
 def costs(report: dict) -> str:
     """What a library costs to have, as a Markdown table; nothing if that was not measured."""
     if "scaling" not in report:
@@ -141,8 +176,12 @@ def write_readme(report: dict) -> None:
         f"{about['processor']}, {about['system']}, Python {about['python']}, kernels {about['instruction_set']}, "
         f"{report['dtype']}, {about['when']}; {others}.\n\n"
     )
-    _between_marks(HERE / "README.md", words + table(report) + epochs(report) + costs(report))
+    _between_marks(HERE / "README.md", words + results_of(report))
     _between_marks(HERE.parent / "README.md", excerpt(report))
+
+
+def results_of(report: dict) -> str:
+    return table(report) + side_by_side(measured_before(report)) + epochs(report) + costs(report)
 
 
 def _between_marks(path, results):
