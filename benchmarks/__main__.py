@@ -1,6 +1,7 @@
 """`python -m benchmarks`: README.md says how to read what it prints."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -37,7 +38,8 @@ def main() -> int:
     if arguments.scaling:
         whole["scaling"] = scaling.measured()
     sys.stdout.write(report.table(whole) + report.epochs(whole) + report.costs(whole))
-    out = arguments.out or report.HERE / "results" / f"{arguments.dtype}{'-quick' * arguments.quick}.json"
+    limited = f"-{os.environ['FASTBP_ISA']}" if os.environ.get("FASTBP_ISA") else ""
+    out = arguments.out or report.HERE / "results" / f"{arguments.dtype}{limited}{'-quick' * arguments.quick}.json"
     report.write(whole, out)
     if arguments.plots:
         report.chart(whole, out.with_suffix(".png"))

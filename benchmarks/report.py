@@ -19,6 +19,7 @@ SHOWN = {
     "sklearn": "scikit-learn",
     "numpy": "NumPy",
 }
+CASES_A_ROW = 7  # of the chart
 EXCERPT = {
     "online": "SGD step",
     "rl": "Adam step",
@@ -110,6 +111,41 @@ def epochs(report: dict) -> str:
     return "\nAn epoch of steps in one call, a step each:\n\n" + "\n".join(lines) + "\n"
 
 
+def side_by_side(reports: list[dict]) -> str:
+    """One thread under several instruction sets, where there are results of them, as a Markdown table."""
+    if len(reports) < 2:
+        return ""
+    sets = [report["machine"]["instruction_set"] for report in reports]
+    heads = [f"{isa}: us | of peak | of frontier | fastest peer | times faster" for isa in sets]
+    lines = ["| case | " + " | ".join(heads) + " |", "|---" * (1 + 5 * len(sets)) + "|"]
+    for name in CASES:
+        cells = [name]
+        for report in reports:
+            result = report["threads"].get("1", {}).get(name)
+            cells += _figures_of(name, result) if result else [""] * 5
+        lines.append(f"| {' | '.join(cells)} |")
+    loads = [f"{report['machine']['load']} to {report['machine']['load_at_end']}" for report in reports]
+    return (
+        f"\nOne thread, {' and '.join(sets)}, all libraries limited to the same instruction set; processes that wanted "
+        f"a processor, at begin and end: {', '.join(loads)}.\n\n" + "\n".join(lines) + "\n"
+    )
+
+
+def _figures_of(name, result):
+    peer, ratio = fastest(result)
+    peak = f"{result['peak_fraction']['median']:.2f}" if CASES[name].peak else ""
+    bound = f"{result['ratios'][BOUND]['median']:.2f}" if BOUND in result["ratios"] else ""
+    return [_us(result["seconds"]["fastbp"]), peak, bound, peer, f"{ratio:.2f}"]
+
+
+def measured_before(report: dict) -> list[dict]:
+    """A report and the last ones of the same dtype under other instruction sets."""
+    paths = sorted((HERE / "results").glob(f"{report['dtype']}-avx*.json"))
+    others = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    own = report["machine"]["instruction_set"]
+    return [report, *(other for other in others if other["machine"]["instruction_set"] != own)]
+
+
 def costs(report: dict) -> str:
     """What a library costs to have, as a Markdown table; nothing if that was not measured."""
     if "scaling" not in report:
@@ -140,8 +176,12 @@ def write_readme(report: dict) -> None:
         f"{about['processor']}, {about['system']}, Python {about['python']}, kernels {about['instruction_set']}, "
         f"{report['dtype']}, {about['when']}; {others}.\n\n"
     )
-    _between_marks(HERE / "README.md", words + table(report) + epochs(report) + costs(report))
+    _between_marks(HERE / "README.md", words + results_of(report))
     _between_marks(HERE.parent / "README.md", excerpt(report))
+
+
+def results_of(report: dict) -> str:
+    return table(report) + side_by_side(measured_before(report)) + epochs(report) + costs(report)
 
 
 def _between_marks(path, results):
@@ -175,28 +215,31 @@ def chart(report: dict, path: Path) -> None:
 
     threads, cases = next(iter(report["threads"].items()))
     peers = [name for name in report["versions"] if name != "fastbp"]
-    figure, axes = plt.subplots(figsize=(1.5 + 1.1 * len(cases), 4.5), layout="constrained")
+    rows = -(-len(cases) // CASES_A_ROW)
+    figure, axes = plt.subplots(rows, squeeze=False, figsize=(9, 1 + 2.8 * rows), layout="constrained", sharey=True)
     width = 0.8 / len(peers)
-    for k, peer in enumerate(peers):
-        at = [x for x, result in enumerate(cases.values()) if peer in result["ratios"]]
-        ratios = [result["ratios"][peer] for result in cases.values() if peer in result["ratios"]]
-        medians = [ratio["median"] for ratio in ratios]
-        spread = [[r["median"] - r["low"] for r in ratios], [r["high"] - r["median"] for r in ratios]]
-        axes.bar(
-            [x + (k - (len(peers) - 1) / 2) * width for x in at],
-            medians,
-            width,
-            yerr=spread,
-            label=peer,
-            color=plt.get_cmap("tab10")(k),
-            error_kw={"linewidth": 0.8},
-        )
-    axes.axhline(1, color="black", linewidth=1)
-    axes.set_yscale("log")
-    axes.set_xticks(range(len(cases)), cases)
-    axes.set_ylabel("time of the peer / time of fastbp")
-    axes.set_title(f"{report['dtype']}, {threads} thread{'s' * (threads != '1')}: above 1, fastbp is faster")
-    axes.legend(ncols=len(peers), frameon=False, fontsize="small")
+    for row, ax in enumerate(axes[:, 0]):
+        results = dict(list(cases.items())[row * CASES_A_ROW : (row + 1) * CASES_A_ROW])
+        for k, peer in enumerate(peers):
+            at = [x for x, result in enumerate(results.values()) if peer in result["ratios"]]
+            ratios = [result["ratios"][peer] for result in results.values() if peer in result["ratios"]]
+            ax.bar(
+                [x + (k - (len(peers) - 1) / 2) * width for x in at],
+                [r["median"] for r in ratios],
+                width,
+                yerr=[[r["median"] - r["low"] for r in ratios], [r["high"] - r["median"] for r in ratios]],
+                label=peer,
+                color=plt.get_cmap("tab10")(k),
+                error_kw={"linewidth": 0.8},
+            )
+        ax.axhline(1, color="black", linewidth=1)
+        ax.set_yscale("log")
+        ax.set_xticks(range(len(results)), results)
+        ax.set_xlim(-0.5, CASES_A_ROW - 0.5)
+    figure.supylabel("time of the peer / time of fastbp", fontsize="medium")
+    axes[0, 0].set_title(f"{report['dtype']}, {threads} thread{'s' * (threads != '1')}: above 1, fastbp is faster")
+    handles = [plt.Rectangle((0, 0), 1, 1, color=plt.get_cmap("tab10")(k)) for k in range(len(peers))]
+    figure.legend(handles, peers, loc="outside lower center", ncols=len(peers), frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     plt.close(figure)

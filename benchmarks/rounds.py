@@ -21,10 +21,22 @@ TOLERANCE = {"float32": 1e-3, "float64": 1e-5}
 VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
+# With FASTBP_ISA=avx2 nobody has AVX-512: what each library reads for that.
+AVX2 = {
+    "OPENBLAS_CORETYPE": "Haswell",
+    "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "NUMBA_CPU_NAME": "haswell",
+}
+
+
 def environment(threads: int) -> dict[str, str]:
-    """What every measurement gives every peer: as many threads, by each library's own setting."""
+    """What every measurement gives every peer: as many threads and the same instruction set, by each one's setting."""
     settings = dict.fromkeys((*VARIABLES, "FASTBP_NUM_THREADS"), str(threads))
     settings["XLA_FLAGS"] = f"--xla_cpu_multi_thread_eigen={'true' if threads > 1 else 'false'}"
+    if os.environ.get("FASTBP_ISA") == "avx2":
+        settings |= AVX2 | {"XLA_FLAGS": f"{settings['XLA_FLAGS']} --xla_cpu_max_isa=AVX2"}
     return os.environ | settings | {"TF_CPP_MIN_LOG_LEVEL": "2"}
 
 

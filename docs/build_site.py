@@ -93,12 +93,20 @@ def mended(text: str, page: Path, known: dict[Path, str]) -> str:
         picture, words, target, heading = match.groups()
         path = (page.parent / target).resolve()
         if path in known:
-            return f"{picture}[{words}]({known[path]}{heading or ''})"
+            if words.endswith(".md"):  # the name of a file, which the site does not show
+                words = first_line(path.read_text(encoding="utf-8")).lstrip("# ")
+            place = known[path]
+            if path.name.startswith("plot_"):  # of a script, what it prints and draws
+                place, words = f"auto_{place.removesuffix('.py')}.rst", words.removesuffix(".py")
+            return f"{picture}[{words}]({place}{heading or ''})"
         if not path.exists():
             return match[0]  # a call after an index in code
         if path == ROOT / "README.md":
             return f"[{words}](index.md)"
-        return f"[{words}]({server}/{name}/blob/HEAD/{path.relative_to(ROOT)})" if server and name else words
+        relative = path.relative_to(ROOT).as_posix()
+        if server and name:
+            return f"[{words}]({server}/{name}/blob/HEAD/{relative})"
+        return words if path.name in words else f"{words} (`{relative}`)"
 
     return LINK.sub(link, text)
 
@@ -111,8 +119,8 @@ def reference() -> str:
         " losses, optimizers and metrics with their formulas and settings."
     ]
     for title, modules in GROUPS.items():
-        listed = [name for name, module in names.items() if module.startswith(modules)]
-        parts.append(f"## {title}\n\n{summary(f'fastbp.{name}' for name in listed)}")
+        listed = [name for start in modules for name, module in names.items() if module.startswith(start)]
+        parts.append(f"## {title}\n\n{summary(title, (f'fastbp.{name}' for name in listed))}")
     grouped = {name for name, module in names.items() if module.startswith(sum(GROUPS.values(), ()))}
     if left := set(names) - grouped - set(MODULES):
         raise SystemExit(f"these public names are in no group of {Path(__file__).name}: {sorted(left)}")
@@ -126,7 +134,7 @@ def reference() -> str:
             if (inspect.isclass(thing) or inspect.isfunction(thing)) and thing.__module__.startswith(module.__name__)
             if key not in grouped or getattr(fb, key) is not thing  # which has its page above
         ]
-        pages = summary(f"fastbp.{name}.{key}" for key in own) if own else ""
+        pages = summary(f"fastbp.{name}", (f"fastbp.{name}.{key}" for key in own)) if own else ""
         parts.append(f"## fastbp.{name}\n\n{words}\n\n{pages}".rstrip())
         table = [(key, inspect.getdoc(thing)) for key, thing in things.items() if is_named(thing)]
         if table and name != "losses":
@@ -144,9 +152,11 @@ def first_line(text: str | None) -> str:
     return (text or "").strip().split("\n")[0].replace("|", "\\|")
 
 
-def summary(names: Iterable[str]) -> str:
+def summary(title: str, names: Iterable[str]) -> str:
+    """A table of names with a page each, and their group in the navigation beside these."""
     rows = "".join(f"   {name}\n" for name in names)
-    return f"```{{eval-rst}}\n.. autosummary::\n   :toctree: generated\n   :nosignatures:\n\n{rows}```"
+    options = f"   :toctree: generated\n   :caption: {title}\n   :nosignatures:\n"
+    return f"```{{eval-rst}}\n.. autosummary::\n{options}\n{rows}```"
 
 
 def write(path: Path, content: bytes) -> None:

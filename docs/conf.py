@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
+from sphinx.roles import XRefRole
+
 import fastbp as fb
 
 HERE = Path(__file__).parent
@@ -37,6 +39,7 @@ exclude_patterns = [
 templates_path = ["_templates"]
 highlight_language = "none"  # diagrams and formulas in indented blocks; code says its language
 nitpicky = True
+smartquotes = False  # u'' is a derivative
 
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 4
@@ -49,6 +52,17 @@ autodoc_member_order = "bysource"
 numpydoc_show_class_members = False  # members are on the page of their class
 numpydoc_xref_param_type = False
 
+default_role = "mentioned"  # of `names` in docstrings
+
+# From what most need to what few do; the examples stay in the order of their names.
+TUTORIALS = (
+    *("first_net", "table_of_data", "replacing_mlpclassifier", "diagnosis", "backpropagation_by_hand", "uncertainty"),
+    *("hyperparameter_search", "time_series", "autoencoder", "cart_pole", "neural_ode", "microcontroller"),
+    *("from_scikit_learn", "from_pytorch", "from_keras", "from_fann"),
+)
+SCRIPTS = [f"plot_{name}.py" for name in TUTORIALS]
+SCRIPTS += sorted({path.name for path in HERE.glob("*/plot_*.py")} - {*SCRIPTS})
+
 # A gallery without scripts is left out, which Sphinx would warn of.
 GALLERIES = [name for name in ("tutorials", "examples") if any(HERE.joinpath(name).glob("plot_*.py"))]
 sphinx_gallery_conf = {
@@ -56,15 +70,35 @@ sphinx_gallery_conf = {
     "gallery_dirs": [f"auto_{name}" for name in GALLERIES],
     "filename_pattern": r"plot_",
     "ignore_pattern": r"^(?!.*plot_).*\.py$",
-    "within_subsection_order": "FileNameSortKey",
+    "within_subsection_order": SCRIPTS.index,
     "download_all_examples": False,
     "show_signature": False,
     "show_memory": False,
+    "capture_repr": (),  # what a block prints, not what its last line returns
     "min_reported_time": 5,
     "abort_on_example_error": False,
     "only_warn_on_example_error": False,
     "remove_config_comments": True,
 }
+
+
+class Mentioned(XRefRole):
+    """A link to the page of a name, where it has one."""
+
+    def process_link(self, env, refnode, has_explicit_title, title, target):
+        context = {f"py:{key}": env.ref_context.get(f"py:{key}") for key in ("module", "class")}
+        refnode.attributes |= {"refdomain": "py", "reftype": "obj", "mentioned": True, **context}
+        return title, re.sub(r"^fb\.", "fastbp.", target)
+
+
+def without_page(app, env, node, content):
+    """The page of `fastbp.elu` for `fastbp.activations.elu`; for a name without one in a docstring, it as code."""
+    path, _, name = node.get("reftarget", "").rpartition(".")
+    if path.startswith("fastbp."):
+        python, builder = env.domains["py"], app.builder
+        if found := python.resolve_xref(env, node["refdoc"], builder, "obj", f"fastbp.{name}", node, content):
+            return found
+    return content if node.get("mentioned") else None
 
 
 # Members without an underscore that the package calls and users do not, by the class that declares them.
@@ -132,8 +166,13 @@ def left_out(app, what, name, thing, skip, options) -> bool:
 
 
 def escaped(app, what, name, thing, options, lines: list[str]) -> None:
-    """Formulas in docstrings are no markup: `p *= 1 - lr * decay`, `|d|`."""
+    """Formulas in docstrings are no markup: `p *= 1 - lr * decay`, `|d|`; in examples nothing is."""
+    example = False
     for k, line in enumerate(lines):
+        example = bool(line.strip()) and (example or line.lstrip().startswith(">>>"))
+        if example:
+            continue
+        line = re.sub(r"\.\.\.(?=\s)", "\N{HORIZONTAL ELLIPSIS}", line)  # no end of a sentence, where summaries end
         lines[k] = re.sub(
             r"(?<!\S)\*(?=[=,])|(?<!\S)\*(?=\s)|(?<![`\w])\|(?=\w[^|]*\|)|(?<=\w)_(?=[\s,.;:)\"]|$)", r"\\\g<0>", line
         )
@@ -141,6 +180,8 @@ def escaped(app, what, name, thing, options, lines: list[str]) -> None:
 
 def setup(app) -> None:
     """Sphinx calls it."""
+    app.add_role("mentioned", Mentioned())
+    app.connect("missing-reference", without_page)
     app.connect("autodoc-process-docstring", escaped, priority=900)  # after numpydoc
     app.connect("autodoc-skip-member", left_out)
 

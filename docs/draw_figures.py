@@ -9,6 +9,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
+from PIL import Image  # which matplotlib brings
 
 import fastbp as fb
 from fastbp.cli import main as main_of_command
@@ -123,7 +124,7 @@ def photograph(folder: Path, browser: str) -> None:
     """The report on the digits, as a browser shows it."""
     page, picture = folder / "report.html", folder / "report.png"
     main_of_command(["train", "--seed", "1", "--report", str(page), "--out", str(folder / "net.safetensors"), "--json"])
-    options = ["--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=1240,1170"]
+    options = ["--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=1240,1394"]  # to the end of a card
     command = [browser, *options, f"--user-data-dir={folder / 'profile'}", f"--screenshot={picture}", page.as_uri()]
     subprocess.run(command, check=True, capture_output=True, timeout=100)
 
@@ -147,4 +148,6 @@ if __name__ == "__main__":
     if browser := shutil.which("chromium"):
         with tempfile.TemporaryDirectory() as folder:
             photograph(Path(folder), browser)
-            shutil.copy(Path(folder, "report.png"), place)
+            Image.open(Path(folder, "report.png")).convert("RGB").quantize(128).save(
+                place / "report.png", optimize=True
+            )

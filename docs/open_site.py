@@ -1,7 +1,9 @@
 """Open every page of the built site in headless Chromium: python docs/open_site.py [folder] [--pictures folder].
 
 A page of our own shows one page after the other in a frame, so that one browser does for all. What fails: a message on
-the console, a file that the server lacks, anything that a page wants from another host, a page that never loads.
+the console, a file that the server lacks, anything that a page wants from another host, a page that never loads; a page
+wider than a window of 1,280 or 390 pixels, a picture that is none or has no text, text that hardly differs from what it
+stands on, in light and dark (open_site.js). And, without a browser, a link to a page or place that there is not.
 """
 
 import argparse
@@ -13,8 +15,10 @@ import sys
 import tempfile
 import threading
 from functools import partial
+from html.parser import HTMLParser
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
@@ -23,18 +27,10 @@ FLAGS = (
     *("--enable-logging=stderr", "--v=0", "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"),
 )
 DRIVER = """<!doctype html><title>pages</title><link rel="icon" href="data:,">
-<iframe id="frame" width="1200" height="900"></iframe>
-<script>
-const pages = %s, frame = document.getElementById("frame");
-const next = k => {
-  for (const {name} of k ? frame.contentWindow.performance.getEntriesByType("resource") : [])
-    if (!name.startsWith(location.origin)) console.error(`${pages[k - 1]} wants ${name}`);
-  if (k == pages.length) return fetch("/all-opened", {method: "POST"});
-  frame.onload = () => setTimeout(() => next(k + 1), 20);
-  frame.src = pages[k];
-};
-next(0);
-</script>"""
+<iframe id="frame" width="1280" height="900"></iframe>
+<script>const pages = %s;
+%s</script>"""
+LOOK = Path(__file__).with_suffix(".js")
 
 SMALL_TALK = re.compile(r'"(\[PST\]: |Got invalid theme mode: \.)')  # of the theme, about what it does
 
@@ -50,7 +46,7 @@ class Handler(SimpleHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Type", "text/html")
         self.end_headers()
-        self.wfile.write((DRIVER % json.dumps(self.server.pages)).encode())
+        self.wfile.write((DRIVER % (json.dumps(self.server.pages), LOOK.read_text(encoding="utf-8"))).encode())
         return None
 
     def do_POST(self) -> None:
@@ -100,6 +96,42 @@ def faults_of(site: Path, browser: str, seconds: float) -> tuple[int, list[str]]
     return len(server.pages), late + server.faults + said
 
 
+class Anchors(HTMLParser):
+    """The places of a page, and where its links lead."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.places, self.links = set(), set()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list) -> None:
+        found = dict(attributes)
+        self.places |= {found[key] for key in ("id", "name") if found.get(key)}
+        self.links |= {found[key] for key in ("href", "src") if found.get(key)}
+
+
+def dead_links(site: Path) -> list[str]:
+    """Links to a file or a place of a page that there is not, and addresses that are none."""
+    pages = {path: Anchors(path.read_text(encoding="utf-8")) for path in site.rglob("*.html")}
+    pages = {path: anchors for path, anchors in pages.items() if "_static" not in path.relative_to(site).parts}
+    dead = []
+    for page, anchors in pages.items():
+        for link in anchors.links:
+            parts = urlsplit(link)
+            if parts.scheme in ("http", "https"):
+                known = bool(re.fullmatch(r"[\w-]+(\.[\w-]+)+(:\d+)?", parts.netloc))
+            elif parts.scheme:
+                known = parts.scheme in ("data", "mailto")
+            else:
+                target = (page.parent / unquote(parts.path)).resolve() if parts.path else page
+                target = target / "index.html" if target.is_dir() else target
+                places = pages[target].places if target in pages else set()
+                known = target.exists() and (target not in pages or unquote(parts.fragment) in {"", *places})
+            if not known:
+                dead.append(f"{page.relative_to(site).as_posix()} has a link to {link}, which there is not")
+    return sorted(dead)
+
+
 def photograph(site: Path, browser: str, pictures: Path) -> None:
     """A picture of every page, in light and dark."""
     pictures.mkdir(parents=True, exist_ok=True)
@@ -123,7 +155,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("site", nargs="?", type=Path, default=Path("build/site"))
     parser.add_argument("--pictures", type=Path, help="a folder for a picture of every page, in light and dark")
-    parser.add_argument("--seconds", type=float, default=200.0)
+    parser.add_argument("--seconds", type=float, default=500.0)
     given = parser.parse_args()
     browser = next(filter(None, map(shutil.which, NAMES)), None)
     if browser is None:
@@ -131,6 +163,7 @@ def main() -> int:
     if given.pictures:
         photograph(given.site, browser, given.pictures)
     count, faults = faults_of(given.site, browser, given.seconds)
+    faults = dead_links(given.site.resolve()) + faults
     print("\n".join(faults) if faults else f"{count} pages opened, none had anything to say")
     return bool(faults) or not count
 

@@ -26,6 +26,10 @@ SEARCHED = (
     "overfitting, regularization, class imbalance, missing values, categorical, hyperparameter search, early stopping, "
     "uncertainty, physics-informed, microcontroller, gpu, dropout, time series, reinforcement learning"
 )
+PLANTED = """<img src="none.png"><img src="https://example.org/a.png" alt="a"><script>console.error("planted")</script>
+<div style="width:600px">wide</div><p class="a" style="color:#ccc">faint</p><a href="b.html#nowhere">b</a>
+<style>[data-theme=dark] body {background:#111;color:#eee} [data-theme=dark] .b {color:#555}</style>
+<p class="b">dim</p><a href="c.html">c</a><a href="b.html#here">b</a>"""
 LINK = re.compile(r"!\[[^\]]+\]\(([^)]+)\)")
 
 
@@ -190,16 +194,20 @@ def test_the_browser_sees_what_is_wrong_with_a_page(python, tmp_path: Path) -> N
     good, bad = tmp_path / "good", tmp_path / "bad"
     for folder, body in (
         (good, "<p>well</p>"),
-        (bad, '<img src="none.png"><img src="https://example.org/a.png"><script>console.error("planted")</script>'),
+        (bad, PLANTED),
     ):
         folder.mkdir()
         (folder / "a.html").write_text(f"<!doctype html><title>a</title>{body}")
-        (folder / "b.html").write_text("<!doctype html><title>b</title>")
+        (folder / "b.html").write_text("<!doctype html><title>b</title><p id=here>b</p>")
     done = python(str(DOCS / "open_site.py"), str(good))
     assert (done.returncode, done.stdout.strip()) == (0, "2 pages opened, none had anything to say"), done.stdout
     done = python(str(DOCS / "open_site.py"), str(bad))
     assert done.returncode == 1
-    for words in ("404 /none.png", '"planted"', "a.html wants https://example.org/a.png"):
+    for words in (
+        *("404 /none.png", '"planted"', "a.html wants https://example.org/a.png", "a.html: none.png is no picture"),
+        *("a.html: none.png has no text", "wider than a window of 390", 'light: contrast 1.61 of "faint"'),
+        *('dark: contrast 2.53 of "dim"', "a.html has a link to b.html#nowhere", "a.html has a link to c.html"),
+    ):
         assert words in done.stdout
 
 

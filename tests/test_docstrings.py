@@ -15,7 +15,6 @@ from fractions import Fraction
 import pytest
 
 import fastbp as fb
-from fastbp.optimizers import Optimizer
 from public import CONF, functions_of, internal, public_things
 
 validation = pytest.importorskip("numpydoc.validate")
@@ -59,6 +58,9 @@ ELSEWHERE = {
 MADE = {fb.initializers.Initializer, fb.metrics.Metric}  # by the library alone; users call them with settings
 
 
+COMMON = {fb.optimizers.Optimizer}  # its parameters are those that its subclasses pass on to it in one object
+
+
 def path_of(thing: object) -> str:
     return f"{thing.__module__}.{thing.__qualname__}"
 
@@ -87,7 +89,7 @@ def due(thing: object, method: bool) -> set[str]:
     doc = inspect.getdoc(thing) or ""
     if not method:
         made = thing in MADE or ("Attributes\n----" in doc and "Parameters\n----" not in doc)
-        return {"PR01", "PR02"} if thing is Optimizer else {"PR01"} if made else set()  # it has those of all optimizers
+        return {"PR01", "PR02"} if thing in COMMON else {"PR01"} if made else set()
     cls, _, name = thing.__qualname__.rpartition(".")
     parameters = set(inspect.signature(thing).parameters) - {"self", "cls"}
     hidden = name in internal().get(cls, ())

@@ -15,7 +15,7 @@ X, y = fb.datasets.digits()
 Xt, yt, Xv, yv = X[:1500], y[:1500], X[1500:], y[1500:]
 
 # %%
-# One hidden layer of 64 units. The last layer has an output for each class and no activation: `cross_entropy` takes
+# One hidden layer of 64 units. The last layer has an output for each class and no activation: ``cross_entropy`` takes
 # logits.
 net = fb.Sequential(fb.Input(64), fb.Dense(64, "relu"), fb.Dense(10), seed=0)
 history = net.fit(

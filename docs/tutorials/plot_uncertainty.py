@@ -133,13 +133,14 @@ print(f"90 % intervals hold: quantiles {quantiles[1]:.3f}, Gaussian {gaussian[8]
 for found in (quantiles[1], gaussian[8], ensemble[8]):
     assert abs(found - 0.9) < 0.03
 
-fig, axes = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
-axes[0].plot([0, 1], [0, 1], color="0.6", ls=":")
-axes[0].plot(LEVELS, gaussian, "o-", label="Gaussian head")
-axes[0].plot(LEVELS, ensemble, "s-", label="ensemble")
-axes[0].plot([0.5, 0.9], quantiles, "D", label="quantiles", color="tab:green")
-axes[0].set(xlabel="level of the interval", ylabel="share of new points inside", title="Calibration")
-axes[0].legend()
+fig, ax = plt.subplots(figsize=(6.5, 4), layout="constrained")
+ax.plot([0, 1], [0, 1], color="0.6", ls=":")
+ax.plot(LEVELS, gaussian, "o-", label="Gaussian head")
+ax.plot(LEVELS, ensemble, "s-", label="ensemble")
+ax.plot([0.5, 0.9], quantiles, "D", label="quantiles", color="tab:green")
+ax.set(xlabel="level of the interval", ylabel="share of new points inside", title="Calibration")
+ax.legend()
+plt.show()
 
 # %%
 # Where there are no data
@@ -151,10 +152,11 @@ axes[0].legend()
 beyond = grid[:, 0] > 2.5
 print("disagreement", disagreement[beyond].mean(), "beyond the data,", np.median(disagreement[~beyond]), "among them")
 assert disagreement[beyond].mean() > 3 * np.median(disagreement[~beyond])
-axes[1].plot(grid[:, 0], noise, label="noise (aleatoric)")
-axes[1].plot(grid[:, 0], disagreement, label="disagreement (epistemic)")
-axes[1].axvspan(2, 3.5, color="tab:orange", alpha=0.12)
-axes[1].text(2.75, 0.02, "no data", ha="center", fontsize=9)
-axes[1].set(xlabel="x", ylabel="standard deviation", title="Two kinds of uncertainty")
-axes[1].legend()
+fig, ax = plt.subplots(figsize=(6.5, 4), layout="constrained")
+ax.plot(grid[:, 0], noise, label="noise (aleatoric)")
+ax.plot(grid[:, 0], disagreement, label="disagreement (epistemic)")
+ax.axvspan(2, 3.5, color="tab:orange", alpha=0.12)
+ax.text(2.75, 0.02, "no data", ha="center", fontsize=9)
+ax.set(xlabel="x", ylabel="standard deviation", title="Two kinds of uncertainty")
+ax.legend()
 plt.show()

@@ -91,7 +91,7 @@ def register_threadpoolctl() -> None:
 
     See Also
     --------
-    fastbp.set_num_threads : Sets the number of threads.
+    fastbp.set_num_threads : A limit for this process.
 
     Examples
     --------

@@ -70,6 +70,33 @@ def test_each_gradient_has_an_arrow_back_and_the_colors_a_legend() -> None:
     assert net.plot().get_legend() is None
 
 
+@pytest.mark.parametrize("gates", [True, False])
+def test_no_gradient_hides_another_or_lies_behind_a_box(gates: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def covered() -> int:
+        if gates:  # edges that cross in the middle
+            a, b, c = fb.Input(1, name="a"), fb.Input(1, name="b"), fb.Input(1, name="c")
+            net = fb.Model([a, b, c], fb.maximum(a * b, b + c) - fb.minimum(a, c), dtype="float64")
+            told = fb.explain(net, ([[3.0]], [[-2.0]], [[1.0]]), [[0.0]])
+        else:  # long texts, one beside an edge that runs between boxes
+            x = fb.Input(8, name="x")
+            net = fb.Model(x, fb.Dense(2)(fb.Highway("tanh")(fb.Residual(fb.Dense(8))(x))), seed=0)
+            told = fb.explain(net, np.ones((1, 8)), np.ones((1, 2)))
+        ax = told.plot()
+        _, boxes = drawn(ax)
+        labels = [text.get_window_extent() for text in ax.texts if text.zorder == 4]
+        others = [(label, other) for k, label in enumerate(labels) for other in [*labels[:k], *boxes]]
+        return sum(label.overlaps(other) for label, other in others)
+
+    assert covered() == 0
+    monkeypatch.setattr(graph, "_place", lambda wanted, *_: wanted[0])
+    assert covered() > 0  # the check sees what it looks for
+
+
+def test_a_monitor_without_a_batch_says_so() -> None:
+    (words,) = fb.GradientMonitor().plot().texts
+    assert words.get_text() == "no batch was measured yet: every=100"
+
+
 def test_the_legend_of_a_monitor_is_beside_its_lines() -> None:
     rng = np.random.default_rng(0)
     monitor = fb.GradientMonitor(every=2)

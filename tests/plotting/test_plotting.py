@@ -127,7 +127,7 @@ def test_the_boundary_lies_where_the_classes_meet(rng, ax) -> None:
     assert right[0] > right[2]  # orange
 
 
-@pytest.mark.parametrize("form", ["logit", "probabilities", "labels", "estimator"])
+@pytest.mark.parametrize("form", ["logit", "probabilities", "labels", "estimator", "model"])
 def test_every_form_of_a_classifier_gives_the_same_border(rng, form) -> None:
     X = rng.uniform(-1, 1, size=(20, 2))
     sigmoid = lambda X: 1 / (1 + np.exp(-3 * X[:, :1]))  # noqa: E731
@@ -136,6 +136,7 @@ def test_every_form_of_a_classifier_gives_the_same_border(rng, form) -> None:
         "probabilities": lambda X: np.hstack([1 - sigmoid(X), sigmoid(X)]),
         "labels": lambda X: (X[:, 0] > 0).astype(int),
         "estimator": type("E", (), {"predict_proba": lambda self, X: np.hstack([1 - sigmoid(X), sigmoid(X)])})(),
+        "model": fb.Sequential(fb.Input(2), fb.Dense(1, weights=np.array([[3.0], [0.0]]))),
     }
     ax = plotting.decision_boundary(forms[form], X, resolution=101)
     border = np.vstack([path.vertices for c in ax.collections if hasattr(c, "levels") for path in c.get_paths()])

@@ -139,5 +139,5 @@ class LearningRateFinder(Callback):
         ax.set_ylim(low - 0.1 * (high - low), high + 0.3 * (high - low))
         ax.set_xlabel("learning rate")
         ax.set_ylabel("loss")
-        ax.legend(frameon=False)
+        ax.legend()
         return ax

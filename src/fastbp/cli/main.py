@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
 
     See Also
     --------
-    fastbp.load : Reads the models that the commands write.
+    fastbp.load : Reads the model files that `train` writes.
 
     Examples
     --------

@@ -97,7 +97,7 @@ class Explanation:
     def _repr_html_(self) -> str:
         from fastbp.plotting import html
 
-        head = ("node", "op", "value", "slope", "gradient", "parameters", "")
+        head = ("node", "op", "value", "slope", "gradient", "parameters", "what it passed on")
         rows = [
             (
                 step.name,

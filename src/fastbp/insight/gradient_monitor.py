@@ -61,7 +61,7 @@ class GradientMonitor(Callback):
     @property
     def figures(self) -> np.ndarray:
         """All recorded figures."""
-        return np.array(self._tables).reshape(-1, len(self.names), len(_engine.FIGURES))
+        return np.array(self._tables).reshape(len(self._tables), len(self.names), len(_engine.FIGURES))
 
     def on_train_begin(self, trainer, history):
         self.names = [node.name for node in trainer.net.nodes if node.layer is not None]
@@ -129,6 +129,10 @@ class GradientMonitor(Callback):
         ax.set_yscale("log")
         ax.set_xlabel("batch")
         ax.set_ylabel("gradient (root mean square)")
+        if not weighted:
+            words = f"no batch was measured yet: every={self.every}"
+            ax.text(0.5, 0.5, words, transform=ax.transAxes, ha="center", va="center", color="#666666")
+            return open_frame(ax)
         columns = 1 + (len(weighted) - 1) // 16
         ax.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, ncols=max(1, columns))
         return open_frame(ax)

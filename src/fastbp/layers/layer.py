@@ -53,13 +53,14 @@ class Layer(Registered):
     Raises
     ------
     TypeError
-        When called on another number of nodes.
+        If the name is no string or empty; when it is called, if it is on too many nodes or what is no node.
     ValueError
-        When called again with other widths.
+        When it is called on nodes for which its parameters have the wrong shapes.
 
     See Also
     --------
-    fastbp.PythonLayer : Base of layers in NumPy.
+    fastbp.PythonLayer : A layer of one's own in NumPy.
+    fastbp.Lambda : A function of one's own without parameters.
 
     Examples
     --------

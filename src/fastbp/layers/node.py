@@ -31,13 +31,15 @@ class Node:
 
     See Also
     --------
-    fastbp.Input : A node without parents.
+    fastbp.Input : The node that a graph begins with.
 
     Examples
     --------
-    >>> from fastbp import Dense
-    >>> Dense(3)(Input(2)).width
-    3
+    >>> from fastbp import Dense, Input
+    >>> x = Input(3)
+    >>> h = Dense(4, "tanh")(x)
+    >>> h.width, h.parents == (x,)
+    (4, True)
     """
 
     def __init__(self, layer: Any, parents: tuple["Node", ...], width: int):

@@ -80,7 +80,7 @@ class Optimizer(Registered):
 
     See Also
     --------
-    fastbp.Adam : The usual one.
+    fastbp.Trainer : Makes steps with an optimizer.
 
     Examples
     --------

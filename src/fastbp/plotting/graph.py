@@ -87,18 +87,39 @@ def lane_of(places: dict, start: tuple, end: tuple, taken: list) -> float | None
 
 
 def _curve(start, end, lane, shift):
-    """The path of an edge, and the place of its label; `shift` moves it to the side."""
+    """The path of an edge, and where its label may stand, best first; `shift` moves it to the side."""
     from matplotlib.path import Path
 
     (x0, y0), (x1, y1) = (start[0], start[1] + 0.27), (end[0], end[1] - 0.27)
     x0, x1 = x0 + shift, x1 + shift
     if lane is None:
-        return Path([(x0, y0), (x1, y1)]), ((x0 + x1) / 2, (y0 + y1) / 2)
+        return Path([(x0, y0), (x1, y1)]), [
+            (x0 + t * (x1 - x0), y0 + t * (y1 - y0)) for t in (0.5, 0.3, 0.7, 0.15, 0.85)
+        ]
     lane += shift
     corners = [(x0, y0), (x0, y0 + 0.3), (lane, y0 + 0.2), (lane, y0 + 0.6)]
     corners += [(lane, y1 - 0.6), (lane, y1 - 0.2), (x1, y1 - 0.3), (x1, y1)]
     codes = [Path.MOVETO, *[Path.CURVE4] * 3, Path.LINETO, *[Path.CURVE4] * 3]
-    return Path(corners, codes), (lane, (y0 + y1) / 2)
+    return Path(corners, codes), [(lane, (y0 + y1) / 2 + dy) for dy in (0, 0.25, -0.25)]
+
+
+def _place(wanted: list, size: tuple, lane: float | None, outwards: int, taken: list) -> tuple:
+    """The first place for a text of this size that covers none of the rectangles taken; else the first of all."""
+    width, height = size
+    if lane is not None:  # beside its edge, not on it
+        wanted = [(x + side * width / 2, y) for side in (outwards, -outwards) for x, y in wanted]
+
+    def free(x, y):
+        return not any(abs(x - u) < (width + w) / 2 and abs(y - v) < (height + h) / 2 for u, v, w, h in taken)
+
+    x, y = next((place for place in wanted if free(*place)), wanted[0])
+    taken.append((x, y, width, height))
+    return x, y
+
+
+def _wide(text: str, column: float) -> float:
+    """The width of a text in columns."""
+    return CHARACTER * max(map(len, text.split("\n"))) / column
 
 
 def _arrow(ax, path, color, back=False):
@@ -117,6 +138,8 @@ def draw(net, ax=None, texts: dict | None = None, edges: dict | None = None):
     shown = {node: (texts or {}).get(node, label_of(node)) for node in net.nodes}
     column = max(1.9, 0.5 + CHARACTER * max(len(line) for text in shown.values() for line in text.split("\n")))
     taken: list = []
+    tall = 0.4 if texts is None else 0.46
+    boxes = [(x, y, _wide(shown[node], column), tall) for node, (x, y) in places.items()]
     ends = [min(columns) - 0.6, max(columns) + 0.6]
     resized = None
     if ax is None:
@@ -131,14 +154,14 @@ def draw(net, ax=None, texts: dict | None = None, edges: dict | None = None):
                 _arrow(ax, _curve(start, end, lane, twice)[0], FORWARD)
                 continue
             _arrow(ax, _curve(start, end, lane, twice - 0.04)[0], FORWARD)
-            path, middle = _curve(start, end, lane, twice + 0.04)
+            path, middles = _curve(start, end, lane, twice + 0.04)
             _arrow(ax, path, BACK, back=True)
-            side = "center" if lane is None else "right" if lane < min(start[0], end[0]) else "left"
-            if lane is not None:  # its text runs outwards
-                reach = CHARACTER * len(edges[parent, node]) / column
-                ends += [lane - reach] if side == "right" else [lane + reach]
+            size = 7 / 8 * _wide(edges[parent, node], column), 0.12
+            outwards = -1 if lane is not None and lane < min(start[0], end[0]) else 1
+            x, y = _place(middles, size, lane, outwards, boxes)
+            ends += [x - size[0] / 2, x + size[0] / 2]
             ax.text(
-                *middle, edges[parent, node], fontsize=7, ha=side, va="center", color=BACK,
+                x, y, edges[parent, node], fontsize=7, ha="center", va="center", color=BACK,
                 bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6}, zorder=4,
             )  # fmt: skip
     for node, (x, y) in places.items():

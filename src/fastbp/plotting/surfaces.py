@@ -27,8 +27,8 @@ def decision_boundary(
     Parameters
     ----------
     net : Model, estimator or function
-        Maps (rows, 2) to logits or probabilities (rows, classes), one logit (rows, 1), or class indices (rows,). For
-        an estimator `predict_proba` is used if it has one.
+        Maps (rows, 2) to logits or probabilities (rows, classes), one logit (rows, 1), or class indices (rows,).
+        `predict_proba` is used where it has one; a single column of that is a probability.
     X : array of shape (rows, 2)
         The samples to show, which also set the range of the axes.
     y : array of shape (rows,), optional
@@ -72,7 +72,9 @@ def decision_boundary(
     margin = np.where(high > low, 0.08 * (high - low), 0.5)
     horizontal, vertical = (np.linspace(low[k] - margin[k], high[k] + margin[k], side) for k in range(2))
     grid = np.stack(np.meshgrid(horizontal, vertical), axis=-1).reshape(-1, 2).astype(X.dtype)
-    shares = _shares(_outputs(getattr(net, "predict_proba", net), grid))
+    told = getattr(net, "predict_proba", None)
+    outputs = _outputs(told or net, grid)
+    shares = _two(outputs) if told and outputs.shape[1:] == (1,) else _shares(outputs)
     ax = axes_or_new(ax, "decision_boundary", (5.2, 4.2))
     count = max(shares.shape[1], 0 if labels is None else labels.max() + 1)
     colors = np.array([_rgb(FILLS[k % len(FILLS)]) for k in range(count)])
@@ -206,12 +208,16 @@ def _shares(Y):
         return np.eye(max(2, labels.max() + 1))[labels]
     Y = Y.astype(np.float64)
     if Y.shape[1] == 1:
-        p = 0.5 * (1 + np.tanh(0.5 * Y))
-        return np.hstack([1 - p, p])
+        return _two(0.5 * (1 + np.tanh(0.5 * Y)))
     if (Y >= 0).all() and np.allclose(Y.sum(axis=1), 1, atol=1e-4):
         return Y
     shares = np.exp(Y - Y.max(axis=1, keepdims=True))
     return shares / shares.sum(axis=1, keepdims=True)
+
+
+def _two(p):
+    """Both classes' probabilities from those of the second."""
+    return np.hstack([1 - p, p])
 
 
 def _rgb(color):

@@ -83,7 +83,7 @@ class Classifier(_Network, BaseClassifier):
 
     See Also
     --------
-    Regressor : Learns numbers.
+    Regressor : For numbers.
 
     Examples
     --------
@@ -115,7 +115,7 @@ class Classifier(_Network, BaseClassifier):
         Returns
         -------
         dict from label to float
-            The probabilities, which add up to 1.
+            The probabilities by label.
         """
         return self._trainer.predict_proba_one(x)
 
@@ -136,7 +136,7 @@ class Regressor(_Network, BaseRegressor):
 
     See Also
     --------
-    Classifier : Learns classes.
+    Classifier : For classes.
 
     Examples
     --------

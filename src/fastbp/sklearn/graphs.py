@@ -56,7 +56,7 @@ class NetworkEstimator(BaseEstimator):
         Returns
         -------
         dict from str to object
-            The parameters, those of `build` among them.
+            By name.
         """
         return super().get_params(deep=False) | {n: v for n, v in vars(self).items() if n.startswith(PREFIXES)}
 
@@ -71,7 +71,7 @@ class NetworkEstimator(BaseEstimator):
         Returns
         -------
         self
-            The estimator itself.
+            The estimator.
         """
         for name, value in parameters.items():
             if name.startswith(PREFIXES):
@@ -164,7 +164,8 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
 
     See Also
     --------
-    NetworkRegressor : Predicts numbers.
+    NetworkRegressor : For numbers.
+    fastbp.MLPClassifier : A multilayer perceptron with scikit-learn's parameters.
 
     Examples
     --------
@@ -211,7 +212,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         Returns
         -------
         self
-            The fitted estimator.
+            The estimator.
 
         Raises
         ------
@@ -263,7 +264,7 @@ class NetworkClassifier(ClassifierMixin, NetworkEstimator):
         Returns
         -------
         ndarray of shape (rows,)
-            The predicted classes.
+            The labels.
         """
         best = self.predict_proba(X).argmax(axis=1)
         return self.classes_[best]
@@ -278,7 +279,8 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
 
     See Also
     --------
-    NetworkClassifier : Predicts classes.
+    NetworkClassifier : For classes.
+    fastbp.MLPRegressor : A multilayer perceptron with scikit-learn's parameters.
 
     Examples
     --------
@@ -324,7 +326,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         Returns
         -------
         self
-            The fitted estimator.
+            The estimator.
         """
         X, y = validation.validate_data(self, X, y, accept_sparse="csr", multi_output=True, y_numeric=True)
         y = validation.column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
@@ -342,7 +344,7 @@ class NetworkRegressor(RegressorMixin, NetworkEstimator):
         Returns
         -------
         ndarray of shape (rows,), or (rows, targets)
-            The predicted targets.
+            As the targets were.
         """
         Y = self._outputs(X)
         return Y[:, 0] if self._flat else Y

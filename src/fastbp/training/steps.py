@@ -105,7 +105,20 @@ class Steps:
         return float(self._loss[0])
 
     def diverged(self, loss: float, status: int) -> DivergenceError:
-        """The error for a step of which the engine says that it was none."""
+        """The error for a step of which the engine says that it was none.
+
+        Parameters
+        ----------
+        loss : float
+            The loss of the step.
+        status : int
+            1 if the loss was not finite, 2 if the update was not.
+
+        Returns
+        -------
+        DivergenceError
+            To be raised.
+        """
         return self.runner.diverged(status, loss, self.chain.t + (status == 1))
 
     def gradients(

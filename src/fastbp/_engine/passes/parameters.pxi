@@ -22,7 +22,7 @@ cdef void parameters_task(void* job, int part, int of) noexcept nogil:
     cdef bint fine = True, last = part == of - 1, with_bias
     cdef bint forms = not plan.formed and (plan.rules == NULL or plan.rules.stage == 0)
     cdef const Node* node
-    cdef Op op
+    cdef Op shifted
     cdef Tensor[MOST_OPERANDS] X
     cdef Context* context = plan.contexts + part
     cdef fp_mode mode = flush_subnormals()
@@ -39,8 +39,7 @@ cdef void parameters_task(void* job, int part, int of) noexcept nogil:
             for piece in range(pieces):
                 if stops(plan, context):
                     break
-                op_of_part(plan, node, &op, X)
-                node.op.kind.gradient(&op, context, plan.rows,
+                node.op.kind.gradient(op_of_part(plan, node, &shifted, X), context, plan.rows,
                                       cut_inputs(node.weight_rows, O, part * pieces + piece, of * pieces),
                                       cut_inputs(node.weight_rows, O, part * pieces + piece + 1, of * pieces),
                                       last and piece == pieces - 1)
@@ -58,12 +57,12 @@ cdef void parameters_task(void* job, int part, int of) noexcept nogil:
     restore_mode(mode)
 
 
-cdef inline void op_of_part(const Plan* plan, const Node* node, Op* op, Tensor* X) noexcept nogil:
-    """The node's op, with all that a gradient is formed from shifted to the part of the rows that goes on."""
+cdef inline const Op* op_of_part(const Plan* plan, const Node* node, Op* op, Tensor* X) noexcept nogil:
+    """The node's op, or a copy in which all that a gradient is formed from is shifted to the part of the rows."""
     cdef Py_ssize_t u
-    op[0] = node.op
     if plan.shift == 0:
-        return
+        return &node.op
+    op[0] = node.op
     for u in range(node.op.inputs):
         X[u] = node.op.X[u]
         shift_rows(plan, &X[u])
@@ -71,6 +70,7 @@ cdef inline void op_of_part(const Plan* plan, const Node* node, Op* op, Tensor* 
     shift_rows(plan, &op.Z)
     shift_rows(plan, &op.Y)
     shift_rows(plan, &op.dY)
+    return op
 
 
 cdef inline void shift_rows(const Plan* plan, Tensor* T) noexcept nogil:
