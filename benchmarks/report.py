@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+from collections.abc import Container
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,6 +20,7 @@ SHOWN = {
     "sklearn": "scikit-learn",
     "numpy": "NumPy",
 }
+UNLIMITED = ("jax", "jax_scan", "jax_forward", "onnxruntime", "openvino", "litert")  # in what instructions they take
 CASES_A_ROW = 7  # of the chart
 EXCERPT = {
     "online": "SGD step",
@@ -60,9 +62,13 @@ def load() -> float | None:
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
-def fastest(result: dict) -> tuple[str, float]:
+def fastest(result: dict, without: Container[str] = ()) -> tuple[str, float]:
     """The rival with the smallest median ratio, and that."""
-    rivals = {name: ratio["median"] for name, ratio in result["ratios"].items() if name not in (*OURS, BOUND)}
+    rivals = {
+        name: ratio["median"]
+        for name, ratio in result["ratios"].items()
+        if name not in (*OURS, BOUND) and name not in without
+    }
     if not rivals:
         return "-", float("nan")
     name = min(rivals, key=rivals.__getitem__)
@@ -122,17 +128,18 @@ def side_by_side(reports: list[dict]) -> str:
         cells = [name]
         for report in reports:
             result = report["threads"].get("1", {}).get(name)
-            cells += _figures_of(name, result) if result else [""] * 5
+            cells += _figures_of(name, result, report["machine"]["instruction_set"]) if result else [""] * 5
         lines.append(f"| {' | '.join(cells)} |")
     loads = [f"{report['machine']['load']} to {report['machine']['load_at_end']}" for report in reports]
     return (
-        f"\nOne thread, {' and '.join(sets)}, all libraries limited to the same instruction set; processes that wanted "
-        f"a processor, at begin and end: {', '.join(loads)}.\n\n" + "\n".join(lines) + "\n"
+        f"\nOne thread, {' and '.join(sets)} on one machine. With AVX2 alone the libraries that have a setting for it "
+        f"are limited to it too; {', '.join(UNLIMITED)} have none and are left out there. Processes that wanted a "
+        f"processor, at begin and end: {', '.join(loads)}.\n\n" + "\n".join(lines) + "\n"
     )
 
 
-def _figures_of(name, result):
-    peer, ratio = fastest(result)
+def _figures_of(name, result, isa):
+    peer, ratio = fastest(result, UNLIMITED if isa == "avx2" else ())
     peak = f"{result['peak_fraction']['median']:.2f}" if CASES[name].peak else ""
     bound = f"{result['ratios'][BOUND]['median']:.2f}" if BOUND in result["ratios"] else ""
     return [_us(result["seconds"]["fastbp"]), peak, bound, peer, f"{ratio:.2f}"]

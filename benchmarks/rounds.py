@@ -21,7 +21,7 @@ TOLERANCE = {"float32": 1e-3, "float64": 1e-5}
 VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
-# With FASTBP_ISA=avx2 nobody has AVX-512: what each library reads for that.
+# With FASTBP_ISA=avx2: what libraries read that can do without AVX-512. XLA's setting does not hold for its products.
 AVX2 = {
     "OPENBLAS_CORETYPE": "Haswell",
     "MKL_ENABLE_INSTRUCTIONS": "AVX2",
@@ -32,7 +32,7 @@ AVX2 = {
 
 
 def environment(threads: int) -> dict[str, str]:
-    """What every measurement gives every peer: as many threads and the same instruction set, by each one's setting."""
+    """What every measurement gives every peer: as many threads, and the instruction set where it has a setting."""
     settings = dict.fromkeys((*VARIABLES, "FASTBP_NUM_THREADS"), str(threads))
     settings["XLA_FLAGS"] = f"--xla_cpu_multi_thread_eigen={'true' if threads > 1 else 'false'}"
     if os.environ.get("FASTBP_ISA") == "avx2":
