@@ -4,6 +4,7 @@ Values are compared with what `evaluate` and NumPy say about the same parameters
 """
 
 import pickle
+import re
 import sys
 import types
 from typing import ClassVar
@@ -146,6 +147,24 @@ def test_progress_is_one_refreshing_line_on_a_terminal(capsys, monkeypatch) -> N
     assert err.endswith("\n")
     assert err.startswith("\r")
     assert "3/3" in err.rsplit("\r", 1)[1]
+
+
+@pytest.mark.parametrize("columns", [60, 80, 100, 200])
+@pytest.mark.parametrize("kind", ["line", "bar"])
+def test_progress_fits_the_terminal_by_whole_numbers(kind, columns, capsys, monkeypatch) -> None:
+    if kind == "bar":
+        pytest.importorskip("tqdm")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    X, y = small_data("indices")
+    given = {"metrics": ["accuracy", "f1"], "validation_split": 0.2, "epochs": 3}
+    small_net().fit(X, y, loss="cross_entropy", callbacks=[fb.ProgressBar(kind)], **given)
+    _, err = capsys.readouterr()
+    lines = [line for line in err.replace("\n", "\r").split("\r") if "epoch 3/3" in line]
+    assert lines
+    for line in lines:
+        assert len(line.rstrip()) < columns
+        assert re.search(r"loss \d+\.\d{4}", line) or "loss" not in line
+    assert all(name in lines[-1] for name in ("val_loss", "val_f1")) is (columns == 200)
 
 
 def test_progress_is_a_bar_where_tqdm_is_installed(monkeypatch) -> None:

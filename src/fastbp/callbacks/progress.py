@@ -4,6 +4,7 @@ All write to standard error, which leaves standard output to the program. tqdm i
 notebook, because that takes longer than many fits; pipes and files get plain lines.
 """
 
+import shutil
 import sys
 import time
 
@@ -13,6 +14,7 @@ from fastbp.plotting import text
 
 REFRESH = 0.1  # seconds between two updates of a line; faster cannot be read
 FORM = "{desc} {percentage:3.0f}%|{bar:10}| {elapsed}<{remaining}{postfix}"
+OF_A_BAR = len(": 100%|1234567890| 00:00:00<00:00:00, ")  # columns beside the title and the numbers
 
 
 class Lines:
@@ -48,26 +50,27 @@ class Line(Lines):
         super().__init__(params)
         self._next = 0.0
         self._width = 0
-        self._last = ""
+        self._last = {}, "", ""
 
     def show(self, rows, logs):
-        share = f"{rows / self.rows:4.0%}" if self.rows else f"{rows:,} rows"
-        self._write(f"{self.title()}  {share}  {text.logs(logs)}")
+        self._write(logs, f"{rows / self.rows:4.0%}" if self.rows else f"{rows:,} rows", "")
 
     def end(self, logs, samples_per_second):
-        self._last = f"{self.title()}  {text.logs(logs)}  {samples_per_second:,.0f} samples/s"
-        self._write(self._last)
+        self._last = logs, "", f"  {samples_per_second:,.0f} samples/s"
+        self._write(*self._last)
 
     def close(self):
         self._next = 0.0
-        self._write(self._last)
+        self._write(*self._last)
         sys.stderr.write("\n")
 
-    def _write(self, line):
+    def _write(self, logs, share, speed):
         now = time.monotonic()
         if now < self._next:
             return
         self._next = now + REFRESH
+        before = f"{self.title()}  {share}  " if share else f"{self.title()}  "
+        line = before + text.logs(logs, _columns() - len(before) - len(speed)) + speed
         sys.stderr.write(f"\r{line:{self._width}}")
         sys.stderr.flush()
         self._width = len(line)
@@ -94,10 +97,15 @@ class Bar(Lines):
         self._bar.update(self._done + rows - self._bar.n)
 
     def end(self, logs, samples_per_second):
-        self._bar.set_postfix_str(text.logs(logs), refresh=False)
+        self._bar.set_postfix_str(text.logs(logs, _columns() - len(self.title()) - OF_A_BAR), refresh=False)
 
     def close(self):
         self._bar.close()
+
+
+def _columns():
+    """Of the terminal, without the last, at which some begin a line."""
+    return shutil.get_terminal_size().columns - 1
 
 
 KINDS = {"bar": Bar, "line": Line, "lines": Lines}

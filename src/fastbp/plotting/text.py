@@ -43,6 +43,9 @@ def mean(array: np.ndarray, digits: int = 4) -> str:
     return f"mean {array.mean():.{digits}g} over {array.size}"
 
 
-def logs(values: Mapping[str, float]) -> str:
-    """The numbers of an epoch by name."""
-    return "  ".join(f"{name} {value:.4f}" for name, value in values.items())
+def logs(values: Mapping[str, float], width: int | None = None) -> str:
+    """The numbers of an epoch by name; in so many columns as many of the first as fit, whole."""
+    parts = [f"{name} {value:.4f}" for name, value in values.items()]
+    while width is not None and len(parts) > 1 and len("  ".join(parts)) > width:
+        parts.pop()
+    return "  ".join(parts)
