@@ -44,8 +44,8 @@ def rounded(value: float) -> str:
 
 def span(values: Iterable[float]) -> str:
     """From the least to the largest."""
-    least, *_, most = sorted(values)
-    return f"{rounded(least)} to {rounded(most)}"
+    least, *_, most = map(rounded, sorted(values))
+    return least if least == most else f"{least} to {most}"
 
 
 def net(case: Case) -> str:

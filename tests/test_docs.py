@@ -70,6 +70,7 @@ def test_figures_of_benchmarks_are_filled_in(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(KeyError, match="surprise"):
         module.filled("{{ surprise }}", figures)
     assert module.span([3.04, 1.06, 150.2]) == "1.1 to 150"
+    assert module.span([1.21, 1.18]) == "1.2"
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of Keras's, when it saves
