@@ -38,12 +38,16 @@ class Registry(dict[str, Any]):
 
     def named(self, name: Any, what: str | None = None) -> Any:
         """The entry of a name; `what` is the kind in the words of the caller."""
-        if isinstance(name, str) and name not in self:
-            plain = {plain_name(key): known for key, known in self.synonyms.items()} | {
-                plain_name(key): key for key in self
-            }
-            name = plain.get(plain_name(name), name)
-        return self[checks.one_of(name, what or self.what, self)]
+        return self[checks.one_of(self.name_here(name), what or self.what, self)]
+
+    def name_here(self, name: Any) -> Any:
+        """The name of an entry for a synonym of it; any other name as it is."""
+        if not isinstance(name, str) or name in self:
+            return name
+        plain = {plain_name(key): known for key, known in self.synonyms.items()} | {
+            plain_name(key): key for key in self
+        }
+        return plain.get(plain_name(name), name)
 
     def from_config(self, config: Mapping[str, Any], what: str | None = None) -> Any:
         """The thing that `config()` describes."""

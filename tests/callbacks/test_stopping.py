@@ -187,3 +187,16 @@ def test_bad_settings_are_refused_when_made(case: str) -> None:
     with pytest.raises(error) as caught:
         call()
     assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["val_acc", "val_accuracy", "val_sparse_categorical_accuracy"])
+def test_what_is_monitored_may_have_the_name_of_another_library(name: str) -> None:
+    X, y = np.random.default_rng(0).normal(size=(53, 4)), np.arange(53) % 3
+    net = fb.Sequential(fb.Input(4), fb.Dense(3), seed=1)
+    stop = fb.EarlyStopping(name, patience=2)
+    history = net.fit(X, y, loss="cross_entropy", epochs=40, metrics=["acc"], validation_split=0.3, callbacks=[stop])
+    assert stop.best == max(history.history["val_accuracy"])
+    with pytest.raises(ValueError, match=r"^unknown monitor 'val_f1'; known: .*val_accuracy"):
+        net.fit(
+            X, y, loss="cross_entropy", metrics=["acc"], validation_split=0.3, callbacks=[fb.EarlyStopping("val_f1")]
+        )

@@ -4,7 +4,7 @@ from typing import Any
 
 from fastbp._optional import package
 from fastbp.callbacks.callback import Callback
-from fastbp.schedules.plateau import monitored
+from fastbp.callbacks.stopping import name_in
 
 
 class OptunaPruning(Callback):
@@ -49,7 +49,7 @@ class OptunaPruning(Callback):
         self.monitor = monitor
 
     def on_train_begin(self, trainer, history):
-        self._name = monitored(self.monitor, history.history)
+        self._name = name_in(history, self.monitor)
         if self._name not in history.history:
             raise ValueError(f"monitor must be one of {', '.join(history.history)}, got {self.monitor!r}")
 

@@ -7,9 +7,20 @@ import numpy as np
 from fastbp.callbacks.callback import Callback
 from fastbp.callbacks.history import History
 from fastbp.inputs import checks
+from fastbp.metrics.metric import METRICS
 from fastbp.schedules.plateau import MODES, FallingRate, Plateau, monitored
 
 AUTO = ("auto", *MODES)
+
+
+def name_in(history: History, name: str) -> str:
+    """The number of a history that a name stands for, which may be another library's: "val_acc"."""
+    name = monitored(name, history.history)
+    if name in history.history:
+        return name
+    prefix = "val_" if name.startswith("val_") else ""
+    here = prefix + METRICS.name_here(name.removeprefix(prefix))
+    return here if here in history.history else name
 
 
 class Watch(Callback):
@@ -35,7 +46,7 @@ class Watch(Callback):
 
     def on_train_begin(self, trainer: Any, history: History) -> bool | None:
         """Before the first epoch."""
-        name = monitored(self.monitor, history.history)
+        name = name_in(history, self.monitor)
         self._name = checks.one_of(name, "monitor", history.history)
         self.plateau.start(trainer.mode_of(name) if self.mode == "auto" else self.mode)
         return None
