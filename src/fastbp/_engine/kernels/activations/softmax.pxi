@@ -94,7 +94,8 @@ cdef inline void exps_by_feature(const Tensor* T, Py_ssize_t n, real sign, real*
                                  real* sums) noexcept nogil:
     """E[j, r] = exp(sign T[n + r, j] - most[r]) for LANES rows, their largest, and the sums of the exponentials."""
     cdef Py_ssize_t v, j, k, width = T.width
-    for v in range(parts(width, LANES)):
+    transpose(block_of(T, n, 0), T.pitch, E, LANES)
+    for v in range(1, parts(width, LANES)):
         transpose(at(T, n, v * LANES), T.pitch, E + v * LANES * LANES, LANES)
     for k in range(LANES):
         most[k] = sign * E[k]
