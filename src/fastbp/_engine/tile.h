@@ -237,10 +237,16 @@ static inline void transpose(const real *S, ptrdiff_t s_row, real *T, ptrdiff_t 
 }
 
 /* C = A, 64 bytes at a multiple of 64: on x86 by stores that do not fetch the line first. */
-INLINE void prefetch(const void *A)
+/* Asks for the cache lines of so many bytes; one function, since dozens of loops over rows call it. */
+#if defined(__GNUC__)
+__attribute__((noinline, unused)) static void fetch(const void *A, ptrdiff_t size)
 {
-    __builtin_prefetch(A);
+    for (ptrdiff_t k = 0; k < size; k += 64)
+        __builtin_prefetch((const char *)A + k);
 }
+#else
+static inline void fetch(const void *A, ptrdiff_t size) {}
+#endif
 
 static inline void stream_line(const void *A, void *C)
 {

@@ -18,4 +18,4 @@ cdef extern from "tile.h" nogil:
     enum: FROM_ZERO, FROM_BIAS, FROM_C
     void transpose(const real* S, Py_ssize_t s_row, real* T, Py_ssize_t t_row)
     void stream_line(const void* A, void* C) noexcept nogil
-    void prefetch(const void* A) noexcept nogil
+    void fetch(const void* A, Py_ssize_t size) noexcept nogil

@@ -5,12 +5,11 @@ cdef void load_rows(const void* A, Py_ssize_t pitch, const int64_t* order, const
     """X[n] = A[order[n]]; without order X[n] = A[n]."""
     cdef Py_ssize_t n, block
     cdef const real* row
-    cdef const real* later
     for n in range(start, stop):
         row = <const real*> A + (order[n] if order != NULL else n) * pitch
-        later = row if order == NULL else <const real*> A + order[least(n + AHEAD, stop - 1)] * pitch
+        if order != NULL:
+            fetch(<const real*> A + order[least(n + AHEAD, stop - 1)] * pitch, X.width * sizeof(real))
         for block in range(blocks(X.width)):
-            fetch(later + block * PANEL, PANEL * sizeof(real))
             copy_features(row + block * PANEL, block_of(X, n, block), width_of(X.width, block))
 
 

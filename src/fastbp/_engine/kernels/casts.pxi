@@ -66,16 +66,12 @@ cdef void gather_numbers(const number* A, const Rows* rows, const int64_t* order
                          Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     """X[n] = A[order[first + n]]; without order X[n] = A[first + n]."""
     cdef Py_ssize_t n, block
-    cdef bint looks_ahead = order != NULL and rows.step == sizeof(number)
     cdef const char* row
-    cdef const char* later = NULL
     for n in range(start, stop):
         row = <const char*> A + (order[first + n] if order != NULL else first + n) * rows.stride
-        if looks_ahead:
-            later = <const char*> A + order[first + least(n + AHEAD, stop - 1)] * rows.stride
+        if order != NULL and rows.step == sizeof(number):
+            fetch(<const char*> A + order[first + least(n + AHEAD, stop - 1)] * rows.stride, X.width * sizeof(number))
         for block in range(blocks(X.width)):
-            if looks_ahead:
-                fetch(later + block * PANEL * sizeof(number), PANEL * sizeof(number))
             cast_features(<const number*> (row + block * PANEL * rows.step), rows.step, block_of(X, n, block),
                           width_of(X.width, block))
 

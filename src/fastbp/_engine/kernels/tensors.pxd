@@ -8,7 +8,7 @@ more when a row is a multiple of 4096 bytes.
 from libc.string cimport memcpy, memset
 
 from fastbp._engine.kernel_table cimport Tensor
-from fastbp._engine.tile cimport LANES, PANEL, operand, prefetch, real
+from fastbp._engine.tile cimport LANES, PANEL, operand, real
 
 
 cdef inline Py_ssize_t least(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
@@ -74,13 +74,6 @@ cdef inline real* piece(void** free_from, Py_ssize_t numbers) noexcept nogil:
 # How many rows ahead rows in any order are fetched: a processor foresees only what lies side by side.
 cdef enum:
     AHEAD = 2
-
-
-cdef inline void fetch(const void* A, Py_ssize_t size) noexcept nogil:
-    """Asks for the cache lines of some bytes."""
-    cdef Py_ssize_t k
-    for k in range(size // 64):
-        prefetch(<const char*> A + k * 64)
 
 
 cdef inline void copy_features(const real* A, real* C, Py_ssize_t width) noexcept nogil:

@@ -13,7 +13,7 @@ cdef enum:
     FEW_CELLS = FEW_FEATURES * MOST_LANES
 
 
-cdef inline void largest(const Tensor* T, Py_ssize_t n, Py_ssize_t rows, real sign, real* most) noexcept nogil:
+cdef void largest(const Tensor* T, Py_ssize_t n, Py_ssize_t rows, real sign, real* most) noexcept nogil:
     """most[r] = max over j of sign T[n + r, j], for LANES rows at most."""
     cdef real[LANES_SQUARED] partial
     cdef real[MOST_LANES] m
@@ -34,8 +34,8 @@ cdef inline void largest(const Tensor* T, Py_ssize_t n, Py_ssize_t rows, real si
     largest_across(partial, most)
 
 
-cdef inline void sums_of_products(const Tensor* A, const Tensor* B, Py_ssize_t n, Py_ssize_t rows,
-                                  real* sums) noexcept nogil:
+cdef void sums_of_products(const Tensor* A, const Tensor* B, Py_ssize_t n, Py_ssize_t rows,
+                           real* sums) noexcept nogil:
     """sums[r] = the sum over j of A[n + r, j] B[n + r, j]; without B of A[n + r, j]."""
     cdef real[LANES_SQUARED] partial
     cdef real[MOST_LANES] s
@@ -59,8 +59,8 @@ cdef inline void sums_of_products(const Tensor* A, const Tensor* B, Py_ssize_t n
     sums_across(partial, sums)
 
 
-cdef inline void shifted_exps(const Tensor* T, const Tensor* E, Py_ssize_t n, Py_ssize_t rows, real sign,
-                              const real* shifts, real* sums) noexcept nogil:
+cdef void shifted_exps(const Tensor* T, const Tensor* E, Py_ssize_t n, Py_ssize_t rows, real sign,
+                       const real* shifts, real* sums) noexcept nogil:
     """E[n + r, j] = exp(sign T[n + r, j] - shifts[r]) and their sums; without E only these."""
     cdef real[LANES_SQUARED] partial
     cdef real[MOST_LANES] e, s
@@ -85,17 +85,21 @@ cdef inline void shifted_exps(const Tensor* T, const Tensor* E, Py_ssize_t n, Py
     sums_across(partial, sums)
 
 
+cdef inline bint few(const Tensor* T) noexcept nogil:
+    """Whether a vector best holds a feature of LANES rows, where it would hold few of a row; SSE's are too short."""
+    return LANES * <Py_ssize_t> sizeof(real) >= 32 and T.width <= FEW_FEATURES
+
+
 cdef inline bint narrow(const Tensor* T, Py_ssize_t rows) noexcept nogil:
-    """Whether LANES rows are best turned, so that a vector holds a feature of all: where it would hold few of a row."""
-    return T.width <= FEW_FEATURES and rows == LANES
+    """Whether these rows are turned: all lanes are wanted."""
+    return few(T) and rows == LANES
 
 
-cdef inline void exps_by_feature(const Tensor* T, Py_ssize_t n, real sign, real* E, real* most,
-                                 real* sums) noexcept nogil:
+cdef void exps_by_feature(const Tensor* T, Py_ssize_t n, real sign, real* E, real* most,
+                          real* sums) noexcept nogil:
     """E[j, r] = exp(sign T[n + r, j] - most[r]) for LANES rows, their largest, and the sums of the exponentials."""
     cdef Py_ssize_t v, j, k, width = T.width
-    transpose(block_of(T, n, 0), T.pitch, E, LANES)
-    for v in range(1, parts(width, LANES)):
+    for v in range(1 + (width - 1) // LANES):
         transpose(at(T, n, v * LANES), T.pitch, E + v * LANES * LANES, LANES)
     for k in range(LANES):
         most[k] = sign * E[k]
@@ -113,13 +117,13 @@ cdef inline void exps_by_feature(const Tensor* T, Py_ssize_t n, real sign, real*
 cdef inline void sums_of_few(const Tensor* E, Py_ssize_t n, Py_ssize_t rows, real* sums) noexcept nogil:
     """sums[r] = the sum of E[n + r], in the order of `exps_by_feature`: for the rows that are left."""
     cdef Py_ssize_t r, j
-    for r in range(rows if E.width <= FEW_FEATURES else 0):
+    for r in range(rows if few(E) else 0):
         sums[r] = at(E, n + r, 0)[0]
         for j in range(1, E.width):
             sums[r] += at(E, n + r, j)[0]
 
 
-cdef inline void scaled_back(const real* E, const real* scales, const Tensor* Y, Py_ssize_t n) noexcept nogil:
+cdef void scaled_back(const real* E, const real* scales, const Tensor* Y, Py_ssize_t n) noexcept nogil:
     """Y[n + r, j] = E[j, r] scales[r] for LANES rows."""
     cdef real[LANES_SQUARED] product
     cdef Py_ssize_t v, j, k
@@ -130,8 +134,8 @@ cdef inline void scaled_back(const real* E, const real* scales, const Tensor* Y,
         transpose(product, LANES, at(Y, n, v * LANES), Y.pitch)
 
 
-cdef inline void softmax_rows(const Tensor* Z, const Tensor* Y, Py_ssize_t start, Py_ssize_t stop,
-                              real sign) noexcept nogil:
+cdef void softmax_rows(const Tensor* Z, const Tensor* Y, Py_ssize_t start, Py_ssize_t stop,
+                       real sign) noexcept nogil:
     """Y = softmax(sign Z)."""
     cdef real[FEW_CELLS] E
     cdef real[MOST_LANES] most, over
@@ -161,8 +165,8 @@ cdef inline void softmax_slope(operand y, operand dy, real* dz, Py_ssize_t n, re
         dz[i] = y[i] * (sign * dy[i] - dot)
 
 
-cdef inline void softmax_slopes(const Tensor* Y, const Tensor* dY, const Tensor* dZ, Py_ssize_t start,
-                                Py_ssize_t stop, real sign) noexcept nogil:
+cdef void softmax_slopes(const Tensor* Y, const Tensor* dY, const Tensor* dZ, Py_ssize_t start,
+                         Py_ssize_t stop, real sign) noexcept nogil:
     """dZ[n, j] = sign Y[n, j] (dY[n, j] - sum over k of dY[n, k] Y[n, k])."""
     cdef real[MOST_LANES] dots
     cdef Py_ssize_t group, n, r, block, rows

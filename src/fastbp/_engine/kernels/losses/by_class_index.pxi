@@ -24,8 +24,8 @@ cdef inline void label_row(const Tensor* dY, const Targets* targets, double shar
     at(dY, n, label)[0] -= factor
 
 
-cdef inline void narrow_labels(const Tensor* Y, const Targets* targets, double scale, double* row_losses,
-                               const Tensor* dY, Py_ssize_t n) noexcept nogil:
+cdef void narrow_labels(const Tensor* Y, const Targets* targets, double scale, double* row_losses,
+                        const Tensor* dY, Py_ssize_t n) noexcept nogil:
     """The same for LANES rows of few classes."""
     cdef real[FEW_CELLS] E
     cdef real[MOST_LANES] most, log_sums, over, factors
