@@ -289,7 +289,8 @@ def test_progress_suits_where_it_is_shown(kind: str, terminal: bool, notebook: b
     bar.on_close(None)
 
 
-def test_the_real_tqdm(capsys) -> None:
+def test_the_real_tqdm(capsys, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")  # room for all numbers
     trained(fb.ProgressBar("bar"))
     out, err = capsys.readouterr()
     assert out == ""
