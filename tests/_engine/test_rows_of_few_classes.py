@@ -23,7 +23,7 @@ def test_outputs_of_a_row_do_not_depend_on_its_place(name, classes, dtype):
 def test_the_gradient_of_a_row_does_not_depend_on_its_place(classes, dtype):
     rng = np.random.default_rng(1)
     Y, labels = (3 * rng.normal(size=(53, classes))).astype(dtype), rng.integers(0, classes, 53)
-    loss, weights = fb.losses.CrossEntropy(), np.ones(53, dtype)
+    loss = fb.losses.CrossEntropy()
     _, dY = loss(Y, labels)
     for start in (1, 2, 5, 17):
         later = loss(np.concatenate([Y[start:], Y[:start]]), np.concatenate([labels[start:], labels[:start]]))[1]
@@ -31,7 +31,6 @@ def test_the_gradient_of_a_row_does_not_depend_on_its_place(classes, dtype):
     wanted = np.exp(Y.astype(float)) / np.exp(Y.astype(float)).sum(axis=1, keepdims=True)
     wanted[np.arange(53), labels] -= 1
     np.testing.assert_allclose(dY, wanted / 53, atol=1e-7 if dtype == "float32" else 1e-16)
-    assert weights.sum() == 53
 
 
 @pytest.mark.parametrize("classes", [2, 10])

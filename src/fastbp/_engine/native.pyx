@@ -201,7 +201,6 @@ cdef class Native:
         self.training, self.counts, self.chain, self.term = training, counts, chain, term
         self.next_rate, self.diverged = next_rate, diverged
         self.width = self.O // term.heads
-        training.reserve_batch(self.rows)
         self.prepare(training)
         self.labels = Arena(self.rows * sizeof(int64_t))
         self.labels_at = <int64_t*> self.labels.take(self.rows * sizeof(int64_t))
