@@ -20,27 +20,26 @@ from fastbp import _engine
 from fastbp._engine import cpu
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests/helpers"))
+import reference  # noqa: E402
+
 HEAD = "| activation | value, float32 | value, float64 | slope, float32 | slope, float64 |\n|---|---|---|---|---|\n"
 BY_ROWS = 3  # features of a row, for softmax and its like
 Errors = dict[str, list[float]]
 
 
 def inputs(dtype: str, by_rows: bool) -> np.ndarray:
-    """Densely around 0, and all magnitudes; subnormal numbers are zeros to the engine."""
-    info = np.finfo(dtype)
-    z = np.linspace(-50, 50, 60_007)
+    """Densely around 0, and all magnitudes, the same with any NumPy; subnormal numbers are zeros to the engine."""
+    z = np.arange(-100_000, 100_001) / 2000
     if by_rows:  # whose differences do not round
         z = np.random.default_rng(0).permutation(np.round(z * 64) / 64)
         return z[: len(z) // BY_ROWS * BY_ROWS].reshape(-1, BY_ROWS).astype(dtype)
-    sizes = np.logspace(np.log10(info.tiny) + 1e-3, np.log10(info.max) - 1e-3, 8009)
-    return np.concatenate([z, -sizes, sizes]).astype(dtype)[:, None]
+    sizes = reference.magnitudes(np.dtype(dtype), 30_011)
+    return np.concatenate([z.astype(dtype), -sizes, sizes])[:, None]
 
 
 def measured(names: list[str]) -> Errors:
     """By activation the errors of this process's instruction set, in the order of the columns."""
-    sys.path.insert(0, str(ROOT / "tests/helpers"))
-    import reference
-
     found: Errors = {}
     for name in names:
         values, slopes = [], []

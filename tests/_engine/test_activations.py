@@ -52,8 +52,8 @@ def sweep(f: ActivationFunction, dtype: np.dtype) -> np.ndarray:
     The neighbours of 0 are the smallest normal numbers: the engine takes subnormal ones for 0.
     """
     info = np.finfo(dtype)
-    magnitudes = np.logspace(np.log10(info.tiny) + 1e-3, np.log10(info.max) - 1e-3, 8009)
-    z = np.concatenate([np.linspace(-50, 50, 60007), -magnitudes, magnitudes]).astype(dtype)
+    sizes = reference.magnitudes(dtype, 8009)
+    z = np.concatenate([np.linspace(-50, 50, 60007).astype(dtype), -sizes, sizes])
     kinks = np.concatenate([KINKS, f.parameters, -np.array(f.parameters)]).astype(dtype)
     above = np.maximum(np.nextafter(kinks, dtype.type(99)), kinks + info.tiny)
     below = np.minimum(np.nextafter(kinks, dtype.type(-99)), kinks - info.tiny)

@@ -8,7 +8,7 @@ suite. Automatic differentiation was rejected: it would hide a wrong convention 
 
 from reference.activations import ACTIVATIONS, TERMS, activation, activation_vjp, logistic, softmax
 from reference.losses import LOSSES, loss, targets
-from reference.measures import assert_gradient, ulps
+from reference.measures import assert_gradient, magnitudes, ulps
 from reference.nets import Net, Op, mirror
 from reference.rules import RULES, Chain, adam, muon_direction, orthogonalised, rprop
 
@@ -26,6 +26,7 @@ __all__ = [
     "assert_gradient",
     "logistic",
     "loss",
+    "magnitudes",
     "mirror",
     "muon_direction",
     "orthogonalised",

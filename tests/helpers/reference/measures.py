@@ -38,3 +38,9 @@ def ulps(got: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore"):
         error = np.maximum(np.abs(got.astype(np.longdouble) - wanted) - info.tiny, 0) / unit
     return np.where(same, 0, error).astype(np.float64)
+
+
+def magnitudes(dtype: np.dtype, count: int) -> np.ndarray:
+    """About count positive normal numbers, as many in each power of two, the same with every NumPy: no logspace."""
+    least, largest = np.array([np.finfo(dtype).tiny, np.finfo(dtype).max], dtype).view(f"u{dtype.itemsize}")
+    return np.arange(least + 1, largest, (largest - least) // count, least.dtype).view(dtype)
