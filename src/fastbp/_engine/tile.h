@@ -197,6 +197,39 @@ EACH_LONE(LONE_FUNCTIONS)
 #define LONE_POINTERS(V) lone_##V,
 static lone_function *const LONES[LONE_VECTORS] = {EACH_LONE(LONE_POINTERS)};
 
+/* One row on its side: C's row i = A[i] P, for 1 ... PANEL_VECTORS vectors of P. */
+INLINE void outer(const int V, const real *A, const ptrdiff_t rows, const real *P, real *C, const ptrdiff_t pitch)
+{
+#if defined(__GNUC__)
+    vector p[PANEL_VECTORS];
+    UNROLL for (int v = 0; v < V; v++)
+        p[v] = *(const vector *)(P + v * LANES);
+    for (const real *const end = A + rows; A != end; A++, C += pitch)
+        UNROLL for (int v = 0; v < V; v++)
+            *(vector *)(C + v * LANES) = *A * p[v];
+#else
+    for (ptrdiff_t i = 0; i < rows; i++)
+        for (ptrdiff_t j = 0; j < V * LANES; j++)
+            C[i * pitch + j] = A[i] * P[j];
+#endif
+}
+
+typedef void outer_function(const real *A, ptrdiff_t rows, const real *P, real *C, ptrdiff_t pitch);
+
+#define OUTER_FUNCTIONS(V)                                                                              \
+    static void outer_##V(const real *A, ptrdiff_t rows, const real *P, real *C, ptrdiff_t pitch)       \
+    {                                                                                                   \
+        outer(V, A, rows, P, C, pitch);                                                                 \
+    }
+#define OUTER_POINTERS(V) outer_##V,
+#if PANEL_VECTORS == 4
+#define EACH_OUTER(X) X(1) X(2) X(3) X(4)
+#else
+#define EACH_OUTER(X) X(1) X(2)
+#endif
+EACH_OUTER(OUTER_FUNCTIONS)
+static outer_function *const OUTERS[PANEL_VECTORS] = {EACH_OUTER(OUTER_POINTERS)};
+
 /* T[j][i] = S[i][j] for LANES by LANES numbers, by halving exchanges in registers. */
 static inline void transpose(const real *S, ptrdiff_t s_row, real *T, ptrdiff_t t_row)
 {

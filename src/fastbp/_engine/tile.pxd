@@ -12,6 +12,8 @@ cdef extern from "tile.h" nogil:
                                    Py_ssize_t K, real* C, Py_ssize_t block, const real* start)
     const lone_function LONES[8]            # [vectors - 1]
     enum: LONE_VECTORS
+    ctypedef void (*outer_function)(const real* A, Py_ssize_t rows, const real* P, real* C, Py_ssize_t pitch)
+    const outer_function OUTERS[4]          # [vectors - 1]
     const Py_ssize_t HEIGHTS[4]             # [vectors - 1]
     const Py_ssize_t LANES, PANEL, TILE_ROWS
     enum: BLOCKED, PLAIN, COLUMNS

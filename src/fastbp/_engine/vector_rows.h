@@ -80,7 +80,7 @@ INLINE int all_finite(const real *a, ptrdiff_t n)
     return total == 0;
 }
 
-/* C = the first n of a vector's numbers, at most LANES, and zeros.  Where the processor has masks for that, by one load:
+/* C = the first n of a vector's numbers, at most LANES, and zeros; C may be a.  Where the processor has masks for that, by one load:
    what was written in smaller parts would be read as a whole only when it has reached the cache. */
 INLINE void read_first(const real *a, ptrdiff_t n, real *C)
 {
@@ -93,8 +93,9 @@ INLINE void read_first(const real *a, ptrdiff_t n, real *C)
     AT(C) = sizeof(real) == 4 ? (vector)_mm256_maskload_ps((const float *)a, first)
                               : (vector)_mm256_maskload_pd((const double *)a, first);
 #else
-    memset(C, 0, LANES * sizeof(real));
-    memcpy(C, a, n * sizeof(real));
+    real first[16] = {0};
+    memcpy(first, a, n * sizeof(real));
+    memcpy(C, first, LANES * sizeof(real));
 #endif
 }
 

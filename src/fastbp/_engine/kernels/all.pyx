@@ -17,7 +17,7 @@ from fastbp._engine.kernel_table cimport (
 )
 from fastbp._engine.kernels.random cimport draw, row_key
 from fastbp._engine.kernels.tensors cimport (
-    AHEAD, absolute, at, block_of, blocks, copy_features, copy_rows, fill_row, least, numbers_in, padded, parts,
+    AHEAD, absolute, at, beyond, block_of, blocks, copy_features, copy_rows, fill_row, least, numbers_in, padded, parts,
     piece, row_dot, row_sum, scaled, sum_rows, whole, width_of, within, zero_rows,
 )
 from fastbp._engine.vector_rows cimport (
@@ -30,7 +30,7 @@ from fastbp._engine.scalar cimport (
 )
 from fastbp._engine.signals cimport OPERATIONS
 from fastbp._engine.tile cimport (
-    BLOCKED, COLUMNS, FROM_BIAS, FROM_C, FROM_ZERO, HEIGHTS, LANES, LONE_VECTORS, LONES, PANEL, PLAIN, TILE_ROWS, TILES,
+    BLOCKED, COLUMNS, FROM_BIAS, FROM_C, FROM_ZERO, HEIGHTS, LANES, LONE_VECTORS, LONES, OUTERS, PANEL, PLAIN, TILE_ROWS, TILES,
     fetch, operand, real, result, stream_line, transpose,
 )
 

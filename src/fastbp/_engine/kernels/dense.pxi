@@ -17,9 +17,6 @@ cdef enum:
     # second-level cache while all panels of that depth pass by.  With AVX-512 and its wide panels it costs 2 to 4 %.
     LEFT_BYTES = 524288
 
-cdef enum:
-    VECTOR = sizeof(vector) // sizeof(real)     # numbers in it: 1 for a compiler without vectors
-
 cdef bint BY_DEPTH = LANES * sizeof(real) < 64
 cdef Py_ssize_t DEPTH = PANEL_BYTES // (PANEL * sizeof(real))
 cdef Py_ssize_t SHALLOWEST = 256 if BY_DEPTH else DEPTH
@@ -117,32 +114,8 @@ cdef inline void forward_panels(const Op* op, const Context* context, bint activ
 
 cdef inline bint vectors_lie_in_W(const Op* op) noexcept nogil:
     """Whether a vector that begins in any row of W lies in memory that may be read."""
-    return op.Y.width % LANES == 0 or (op.W_end != NULL and <const char*> op.W_end - <const char*> op.W >= (
+    return beyond(op.Y.width) == 0 or (op.W_end != NULL and <const char*> op.W_end - <const char*> op.W >= (
         ((op.X.width - 1) * op.Y.width + padded(op.Y.width)) * <Py_ssize_t> sizeof(real)))
-
-
-cdef inline void forward_lone(const Op* op, real* bias, Py_ssize_t n) noexcept nogil:
-    """Z of one row, with W read where it lies, several panels at once."""
-    cdef Py_ssize_t O = op.Y.width, first = 0, width
-    cdef Py_ssize_t run = op.X.width if in_plain_rows(op.X) else PANEL
-    cdef const real* A = block_of(op.X, n, 0)
-    cdef const real* b = <const real*> op.b
-    cdef real* Z = NULL
-    while first < O:
-        width = least(LONE_VECTORS * LANES, O - first)
-        if op.b != NULL and width % LANES != 0:
-            memset(bias, 0, padded(width) * sizeof(real))
-            memcpy(bias, <const real*> op.b + first, width * sizeof(real))
-            b = bias
-        elif op.b != NULL:
-            b = <const real*> op.b + first
-        Z = block_of(&op.Z, n, first // PANEL)
-        LONES[parts(width, LANES) - 1](A, run, op.X.block, <const real*> op.W + first, O, op.X.width, Z, op.Z.block, b)
-        first += width
-    width = O % LANES
-    if width != 0:
-        Z = at(&op.Z, n, O - 1) + 1
-        memset(Z, 0, (LANES - width) * sizeof(real))
 
 
 cdef inline void forward_panel(const Op* op, Py_ssize_t block, Py_ssize_t width, const real* bias, real* packed,
@@ -179,7 +152,9 @@ cdef inline void times_transposed(const Tensor* A, const real* W, const Tensor* 
 cdef void dense_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     """dZ = dY f'(Z), in dY's place; dX = dZ W'."""
     activation_slope(op, context, &op.Z, &op.dY, &op.dY, start, stop)
-    if op.dX.data != NULL and stop - start == 1 and op.Y.width <= DEPTH:
+    if op.dX.data != NULL and stop - start == 1 and op.Y.width == 1 and beyond(op.dX.width) == 0:
+        lone_column(block_of(&op.dY, start, 0)[0], <const real*> op.W, op.dX, start)
+    elif op.dX.data != NULL and stop - start == 1 and op.Y.width <= DEPTH:
         lone_transposed(&op.dY, <const real*> op.W, op.dX, <real*> context.scratch, start)
     elif op.dX.data != NULL:
         times_transposed(&op.dY, <const real*> op.W, op.dX, <real*> context.scratch, start, stop)
@@ -209,70 +184,6 @@ cdef void add_gram(const Op* op, const Context* context, Py_ssize_t N, Py_ssize_
         for part in range(parts(N, DEPTH)):
             columns_times_panel(op, part * DEPTH, least(DEPTH, N - part * DEPTH), block, width_of(O, block), 0,
                                 least(O, (block + 1) * PANEL), <real*> context.scratch, True)
-
-
-cdef inline void outer_product(const Op* op, Py_ssize_t start, Py_ssize_t stop, bint bias) noexcept nogil:
-    """The same for one row, by plain loops: a tile would be all beginning and end."""
-    cdef Py_ssize_t O = op.Y.width, i = start, end, block
-    cdef real* dW = <real*> op.dW
-    cdef bint adds = op.adds_gradient, plain = in_plain_rows(op.X)
-    cdef const real* x
-    while i < stop:
-        end, x = stop if plain else least(stop, (i // PANEL + 1) * PANEL), at(op.X, 0, i)
-        if O == 1:
-            add_scaled(x, block_of(&op.dY, 0, 0)[0], dW + i, end - i, adds)
-        else:
-            for block in range(blocks(O)):
-                outer_block(x, end - i, block_of(&op.dY, 0, block), width_of(O, block), dW + i * O + block * PANEL, O,
-                            adds)
-        i = end
-    for block in range(blocks(O) if bias and op.db != NULL else 0):
-        add_scaled(block_of(&op.dY, 0, block), 1, <real*> op.db + block * PANEL, width_of(O, block), op.adds_bias)
-
-
-cdef inline void outer_vectors(const real* x, Py_ssize_t rows, const real* dz, Py_ssize_t width, real* dW,
-                               Py_ssize_t pitch) noexcept nogil:
-    """dW[i] = x[i] dz, a vector of dz after the other."""
-    cdef vector part, product
-    cdef Py_ssize_t i, j = 0, v = 0
-    while j + VECTOR <= width:
-        part = (<const vector*> dz)[v]
-        for i in range(rows):
-            (<vector*> (dW + i * pitch + j))[0] = x[i] * part
-        j, v = j + VECTOR, v + 1
-    if j < width:
-        read_first(dz + j, width - j, <real*> &part)
-        for i in range(rows):
-            product = x[i] * part
-            write_first(<const real*> &product, width - j, dW + i * pitch + j)
-
-
-cdef inline void outer_block(const real* x, Py_ssize_t rows, const real* dz, Py_ssize_t width, real* dW,
-                             Py_ssize_t pitch, bint adds) noexcept nogil:
-    """dW[i] (+)= x[i] dz."""
-    cdef Py_ssize_t i
-    if not adds:
-        outer_vectors(x, rows, dz, width, dW, pitch)
-        return
-    for i in range(rows):
-        add_scaled(dz, x[i], dW + i * pitch, width, adds)
-
-
-cdef inline void add_scaled(const real* A, real x, real* C, Py_ssize_t n, bint adds) noexcept nogil:
-    """C (+)= x A: vectors, then what is left of one."""
-    cdef const vector* from_ = <const vector*> A
-    cdef vector* to = <vector*> C
-    cdef Py_ssize_t i, vectors = n // VECTOR
-    if adds:
-        for i in range(vectors):
-            to[i] = to[i] + x * from_[i]
-        for i in range(vectors * VECTOR, n):
-            C[i] += x * A[i]
-    else:
-        for i in range(vectors):
-            to[i] = x * from_[i]
-        for i in range(vectors * VECTOR, n):
-            C[i] = x * A[i]
 
 
 cdef inline void columns_times_panel(const Op* op, Py_ssize_t n, Py_ssize_t depth, Py_ssize_t block, Py_ssize_t width,

@@ -16,8 +16,8 @@ cdef inline Py_ssize_t least(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
 
 
 cdef inline Py_ssize_t parts(Py_ssize_t n, Py_ssize_t most) noexcept nogil:
-    """How many parts of at most `most` make n."""
-    return (n + most - 1) // most
+    """How many parts of at most `most` make n; unsigned, since a division by a power of two then is a shift alone."""
+    return <Py_ssize_t> (<size_t> (n + most - 1) // <size_t> most)
 
 
 cdef inline Py_ssize_t whole(Py_ssize_t n) noexcept nogil:
@@ -37,7 +37,12 @@ cdef inline real absolute(real z) noexcept nogil:
 
 cdef inline Py_ssize_t padded(Py_ssize_t width) noexcept nogil:
     """The width in whole vectors."""
-    return parts(width, LANES) * LANES
+    return whole(width + LANES - 1)
+
+
+cdef inline Py_ssize_t beyond(Py_ssize_t width) noexcept nogil:
+    """How many numbers stand behind the last whole vector."""
+    return width & LANES - 1
 
 
 cdef inline Py_ssize_t blocks(Py_ssize_t width) noexcept nogil:
@@ -56,7 +61,7 @@ cdef inline real* block_of(const Tensor* T, Py_ssize_t n, Py_ssize_t block) noex
 
 cdef inline real* at(const Tensor* T, Py_ssize_t n, Py_ssize_t j) noexcept nogil:
     """Where T[n, j] lies."""
-    return block_of(T, n, j // PANEL) + j % PANEL
+    return block_of(T, n, <Py_ssize_t> (<size_t> j // <size_t> PANEL)) + (j & PANEL - 1)
 
 
 cdef inline Py_ssize_t numbers_in(const Tensor* T, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
@@ -78,14 +83,14 @@ cdef enum:
 
 cdef inline void copy_features(const real* A, real* C, Py_ssize_t width) noexcept nogil:
     """At most a block's: constant sizes are vector moves instead of calls."""
-    cdef Py_ssize_t v, whole = width // LANES
+    cdef Py_ssize_t v, vectors = whole(width) // LANES
     if width == PANEL:
         memcpy(C, A, PANEL * sizeof(real))
         return
-    for v in range(whole):
+    for v in range(vectors):
         memcpy(C + v * LANES, A + v * LANES, LANES * sizeof(real))
-    if whole * LANES < width:
-        memcpy(C + whole * LANES, A + whole * LANES, (width - whole * LANES) * sizeof(real))
+    if vectors * LANES < width:
+        memcpy(C + vectors * LANES, A + vectors * LANES, (width - vectors * LANES) * sizeof(real))
 
 
 cdef inline Py_ssize_t stretches(const Tensor* T) noexcept nogil:

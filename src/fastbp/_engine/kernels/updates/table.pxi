@@ -11,11 +11,13 @@ processor holds back a load whose address ends in the same 12 bits as that of a 
 cdef enum:
     MOST_RULES = 64
     # Numbers of a vector that a chain handles at a time, at most: all its vectors stay in the first-level cache.
-    STRETCH = 256
+    STRETCH = 1024
 
 # A quarter of a page of each vector: what the processor fetches ahead ends with the page, so that with a page at a time
 # the vectors come from memory one after the other instead of all at once.
 cdef Py_ssize_t AT_A_TIME = 1024 // sizeof(real)
+# What lies in the caches as it is goes in fewer stretches.
+cdef Py_ssize_t SHORT = 65536 // sizeof(real), AT_A_TIME_OF_SHORT = 4096 // sizeof(real)
 
 cdef Rule[MOST_RULES] rules
 cdef int n_rules = 0
@@ -241,10 +243,10 @@ cdef bint update(ChainLink* chain, int links, void* P, const void* G, Py_ssize_t
     cdef real* handed = before + STRETCH
     cdef real* p = <real*> P
     cdef const real* g = <const real*> G
-    cdef Py_ssize_t i = start, n, whole
+    cdef Py_ssize_t i = start, n, whole, most = AT_A_TIME if stop - start > SHORT else AT_A_TIME_OF_SHORT
     cdef bint fine = True
     while i < stop:
-        n = least(AT_A_TIME, stop - i)
+        n = least(most, stop - i)
         whole = n // LANES * LANES
         if not all_finite(g + i, n):
             fine = False
