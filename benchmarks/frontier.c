@@ -231,6 +231,16 @@ void predict(const real *X, real *Y, long batches)
     }
 }
 
+/* Predictions of a row, each of whose first input comes from the outputs of the one before. */
+void follow(real *x, real *Y, long count, double times)
+{
+    for (long k = 0; k < count; k++) {
+        forward(x, 1);
+        x[0] = (real)times * OF_LAST(Y, LAST)[0];
+    }
+    memcpy(Y, OF_LAST(Y, LAST), OUTPUTS * sizeof(real));
+}
+
 /* Rounds of so many predictions of a row, whose largest output is the action, and a step on a batch. */
 void play(const real *X, const void *targets, long batches, long *actions, long rounds, long each, double rate)
 {

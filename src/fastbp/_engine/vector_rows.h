@@ -80,8 +80,8 @@ INLINE int all_finite(const real *a, ptrdiff_t n)
     return total == 0;
 }
 
-/* C = the first n of a vector's numbers, at most LANES, and zeros; C may be a.  Where the processor has masks for that, by one load:
-   what was written in smaller parts would be read as a whole only when it has reached the cache. */
+/* C = the first n of a vector's numbers, at most LANES, and zeros; C may be a.  Where the processor has masks for
+   that, by one load: what was written in smaller parts would be read as a whole only when it has reached the cache. */
 INLINE void read_first(const real *a, ptrdiff_t n, real *C)
 {
 #if defined(__AVX512F__)
