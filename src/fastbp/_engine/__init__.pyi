@@ -16,7 +16,12 @@ from fastbp._engine.derivatives import (
 )
 from fastbp._engine.dict_row import DictRow as DictRow
 from fastbp._engine.fast_activation import Function as Function
-from fastbp._engine.fast_path import FastPath as FastPath, step_each as step_each
+from fastbp._engine.fast_path import (
+    FastPath as FastPath,
+    Lanes as Lanes,
+    lanes_of as lanes_of,
+    step_each as step_each,
+)
 from fastbp._engine.figures import (
     FIGURES as FIGURES,
     describe as describe,

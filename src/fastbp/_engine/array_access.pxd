@@ -60,7 +60,11 @@ cdef inline bint is_rows(array, Py_ssize_t width, int number) noexcept:
 
 cdef inline bint holds_labels(array) noexcept:
     """Whether a plain array has int64 in one dimension."""
-    return (ndim_of(array) == 1 and PyArray_ISINTEGER(<PyArrayObject*> array)
+    return ndim_of(array) == 1 and holds_int64(array)
+
+
+cdef inline bint holds_int64(array) noexcept:
+    return (PyArray_ISINTEGER(<PyArrayObject*> array)
             and not PyArray_ISUNSIGNED(<PyArrayObject*> array) and PyArray_ITEMSIZE(<PyArrayObject*> array) == 8)
 
 

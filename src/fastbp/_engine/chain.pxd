@@ -51,6 +51,7 @@ cdef void squares_part(const Rules* rules, int part, int of) noexcept nogil
 cdef void matrices_part(const Rules* rules, const Context* context, int part, int of) noexcept nogil
 cdef bint long_matrices(const Rules* rules) noexcept nogil
 cdef bint take_norm(Rules* rules) noexcept nogil
+cdef void prepare_link(ChainLink* link, Step* step, double lr_scale) noexcept nogil
 
 
 cdef class Chain:

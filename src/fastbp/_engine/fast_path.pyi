@@ -23,3 +23,10 @@ def step_each(
     losses: np.ndarray,
     threads: int | None = None,
 ) -> list[tuple[int, tuple[float, int] | None]]: ...
+
+class Lanes:
+    lanes: int
+
+    def step(self, X: np.ndarray, y: np.ndarray, numbers: np.ndarray) -> list[int]: ...
+
+def lanes_of(paths: list[FastPath | None]) -> Lanes | None: ...

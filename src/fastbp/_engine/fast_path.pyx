@@ -6,21 +6,28 @@ arrays of NumPy's, contiguous, of the net's type and width, finite.  For all els
 done, and the way through inputs/ converts or explains.
 """
 from cpython.weakref cimport PyWeakref_NewRef
-from libc.math cimport INFINITY
-from libc.stdint cimport int64_t
-from libc.string cimport memcpy, memmove
+from libc.math cimport INFINITY, isfinite
+from libc.stdint cimport int64_t, uint64_t
+from libc.string cimport memcmp, memcpy, memmove, memset
 
 from fastbp._engine.array_access cimport (
-    data_of, holds_labels, import_numpy, is_plain, is_rows, is_writeable, length_of, ndim_of, new_rows_like, number_of,
-    number_of_size,
+    data_of, holds_int64, holds_labels, import_numpy, is_plain, is_rows, is_writeable, length_of, ndim_of, new_rows_like,
+    number_of, number_of_size,
 )
-from fastbp._engine.kernel_table cimport Targets
-from fastbp._engine.memory cimport Arena
-from fastbp._engine.program cimport Plan, Port, attach_plain
+from fastbp._engine.chain cimport Group, Rules, prepare_link
+from fastbp._engine.flush cimport flush_subnormals, fp_mode, restore_mode
+from fastbp._engine.kernel_table cimport (
+    MAX_RULES, Activation, ChainLink, Kernels, LaneProduct, Rule, Step, Targets, Tensor,
+)
+from fastbp._engine.memory cimport Arena, pitch_of
+from fastbp._engine.program cimport Node, Plan, Port, attach_plain
 from fastbp._engine.loss_term cimport Term
 from fastbp._engine.threads cimport leave, wanted
 
 import_numpy()
+
+cdef enum:
+    SHORT_ROWS = 64
 
 cdef double TINY = 2e-6         # seconds of a pass that is not worth letting other threads of Python in
 
@@ -201,3 +208,6 @@ def step_each(list paths, list xs, list ts, list rates, double[::1] losses, thre
         else:
             others.append((k, done))
     return others
+
+
+include "passes/lanes.pxi"

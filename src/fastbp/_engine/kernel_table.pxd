@@ -241,6 +241,7 @@ cdef struct Rule:
     bint wants_norm             # of the gradient that it sees: the chain is cut before it
     bint collects               # the rules after it wait until it has seen as many batches as its parameter says
     bint averages               # its one state is the last of the chain's
+    bint compares_losses        # its scalars depend on the loss
     MatrixKernel matrix         # done with each whole matrix of what it hands on: the chain is cut after it
     WorkSize matrix_work        # numbers of memory that this takes
 
@@ -263,6 +264,24 @@ ctypedef void (*ConstraintKernel)(void* W, Py_ssize_t I, Py_ssize_t O, Py_ssize_
 cdef struct Constraint:
     const char* name
     ConstraintKernel project    # the weights to outputs start ... stop
+
+
+cdef struct LaneProduct:
+    # C[r, c] = start[c] + the sum over k of A[r, k] B[k, c], where each element is a vector.
+    const void* A
+    Py_ssize_t a_row, a_step    # from one r and from one k to the next, in vectors
+    const void* B
+    Py_ssize_t b_step, b_column
+    const void* start
+    void* C
+    Py_ssize_t rows, columns, depth
+
+ctypedef void (*LaneMoves)(void** rows, Py_ssize_t n, void* block, bint back) noexcept nogil
+ctypedef void (*LaneProducts)(const LaneProduct* job) noexcept nogil
+ctypedef void (*LaneSums)(const void* dZ, Py_ssize_t N, Py_ssize_t O, void* db) noexcept nogil
+ctypedef void (*LaneLosses)(const void* losses, void* dY, Py_ssize_t N, Py_ssize_t O, double share,
+                            double* row_losses) noexcept nogil
+ctypedef void (*LaneRows)(void* block, Py_ssize_t N, const Tensor* T, bint back) noexcept nogil
 
 
 cdef struct Kernels:
@@ -296,5 +315,11 @@ cdef struct Kernels:
     double (*squares_of)(const Tensor* T, Py_ssize_t N) noexcept nogil
     double (*sum_of_squares)(const void* A, Py_ssize_t n) noexcept nogil
     void (*stream)(const void* A, void* C, Py_ssize_t n) noexcept nogil     # a copy that passes by the caches
+    # Of LANES nets at once, one a lane, or NULL: lane_tile.h
+    LaneMoves move_lanes
+    LaneProducts lane_product
+    LaneSums lane_sums
+    LaneLosses lane_losses
+    LaneRows lane_rows
     Py_ssize_t (*first_nonfinite)(const void* A, Py_ssize_t n) noexcept nogil
     Py_ssize_t (*first_outside)(const void* A, Py_ssize_t n, double low, double high) noexcept nogil

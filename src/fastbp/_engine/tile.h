@@ -230,14 +230,7 @@ typedef void outer_function(const real *A, ptrdiff_t rows, const real *P, real *
 EACH_OUTER(OUTER_FUNCTIONS)
 static outer_function *const OUTERS[PANEL_VECTORS] = {EACH_OUTER(OUTER_POINTERS)};
 
-/* T[j][i] = S[i][j] for LANES by LANES numbers, by halving exchanges in registers. */
-static inline void transpose(const real *S, ptrdiff_t s_row, real *T, ptrdiff_t t_row)
-{
 #if defined(__GNUC__)
-    typedef __typeof__((vector){0} < (vector){0}) lanes;
-    vector t[LANES];
-    UNROLL for (ptrdiff_t i = 0; i < LANES; i++)
-        t[i] = *(const vector *)(S + i * s_row);
 #if defined(__clang__)
 #define PICK(a, b, mask, out)                                                                           \
     UNROLL for (ptrdiff_t j = 0; j < LANES; j++)                                                        \
@@ -259,7 +252,22 @@ static inline void transpose(const real *S, ptrdiff_t s_row, real *T, ptrdiff_t 
                 PICK(a, b, high, t[(i + distance) % LANES])                                             \
             }                                                                                           \
     }
+/* LANES vectors to their transpose, by halving exchanges in registers. */
+INLINE void exchange(vector *t)
+{
+    typedef __typeof__((vector){0} < (vector){0}) lanes;
     EXCHANGE(1) EXCHANGE(2) EXCHANGE(4) EXCHANGE(8)
+}
+#endif
+
+/* T[j][i] = S[i][j] for LANES by LANES numbers. */
+static inline void transpose(const real *S, ptrdiff_t s_row, real *T, ptrdiff_t t_row)
+{
+#if defined(__GNUC__)
+    vector t[LANES];
+    UNROLL for (ptrdiff_t i = 0; i < LANES; i++)
+        t[i] = *(const vector *)(S + i * s_row);
+    exchange(t);
     UNROLL for (ptrdiff_t i = 0; i < LANES; i++)
         *(vector *)(T + i * t_row) = t[i];
 #else

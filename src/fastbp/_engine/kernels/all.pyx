@@ -23,6 +23,7 @@ from fastbp._engine.kernels.tensors cimport (
 from fastbp._engine.vector_rows cimport (
     add_lanes, add_products, all_finite, keep_largest, largest_across, read_first, sums_across, write_first,
 )
+from fastbp._engine.lane_tile cimport LANE_LOSSES, LANE_PRODUCT, LANE_ROWS, LANE_SUMS, MOVE_LANES
 from fastbp._engine.roots cimport square_roots, vector
 from fastbp._engine.scalar cimport (
     Double, Single, exp, exp_minus, exp_of_minus_square, exp_of_negative, exp_of_product, exp_over, expm1, log,
@@ -99,6 +100,9 @@ table.describe = describe
 table.squares_of = squares_of
 table.sum_of_squares = sum_of_squares
 table.stream = stream
+table.move_lanes = MOVE_LANES
+table.lane_product, table.lane_sums = LANE_PRODUCT, LANE_SUMS
+table.lane_losses, table.lane_rows = LANE_LOSSES, LANE_ROWS
 table.first_nonfinite = first_nonfinite
 table.first_outside = first_outside
 

@@ -67,4 +67,5 @@ cdef const real* rprop_plus(const double* scalars, real* P, const real* G, real*
         P[i] += D[i]
     return G
 
-rule(b"rprop_plus", 3, 4, prepare_rprop_plus, rprop_plus)
+cdef Rule* rprop_plus_entry = rule(b"rprop_plus", 3, 4, prepare_rprop_plus, rprop_plus)
+rprop_plus_entry.compares_losses = True
