@@ -16,7 +16,8 @@ from fastbp._engine.array_access cimport (
 )
 from fastbp._engine.kernel_table cimport Targets
 from fastbp._engine.memory cimport Arena
-from fastbp._engine.program cimport Plan, Port, attach_plain
+from fastbp._engine.plan cimport Plan, Port
+from fastbp._engine.program cimport attach_plain
 from fastbp._engine.loss_term cimport Term
 from fastbp._engine.threads cimport leave, wanted
 
