@@ -1,7 +1,8 @@
 """One network on ranks of MPI: `python -m benchmarks.ranks` starts mpiexec with 1 and 2 ranks, one thread each.
 
-A step takes ROWS rows on every rank, so that N ranks at N times the rows a second are the aim. In the same process it
-times `Trainer.step` without a group, the step in the group, and the Allreduce of as many numbers alone.
+A step takes as many rows on every rank, so that N ranks at N times the rows a second are the aim: of a net with so few
+parameters that their sum is short beside the step, and of one with so many that it is not. In the same process it times
+`Trainer.step` without a group, the step in the group, and the Allreduce of as many numbers alone.
 """
 
 import argparse
@@ -18,7 +19,7 @@ import numpy as np
 
 import fastbp as fb
 
-WIDTHS, ROWS = (64, 900, 900, 10), 128
+NETS = (((64, 256, 256, 10), 512), ((64, 900, 900, 10), 128))  # widths, and rows of a step
 WAYS = ("alone", "group", "Allreduce")
 
 
@@ -34,22 +35,34 @@ def seconds(call: Callable[[], object], steps: int, barrier: Callable[[], object
 def of_rank(rounds: int, steps: int) -> None:
     """What each rank runs; rank 0 prints the medians."""
     group = fb.distributed.mpi()
+    one = np.zeros(1)
+
+    def barrier() -> None:
+        group.allreduce(one)
+
+    for widths, rows in NETS:
+        calls = calls_of(group, widths, rows)
+        found = [[seconds(call, steps, barrier) for call in calls] for _ in range(rounds)]
+        wall, cpu = 1e3 * np.median(found, axis=0).T
+        ratio = statistics.median(each[0][0] / each[1][0] for each in found)
+        if group.rank == 0:
+            times = "  ".join(f"{name} {w:6.2f} ({c:.2f})" for name, w, c in zip(WAYS, wall, cpu, strict=True))
+            net = f"{group.size} ranks, {'-'.join(map(str, widths))} on {rows} rows each"
+            sys.stdout.write(f"{net}: ms a step (of the CPU)  {times}  efficiency {ratio:.2f}\n")
+
+
+def calls_of(group: fb.distributed.Group, widths: tuple[int, ...], rows: int) -> list[Callable[[], object]]:
+    """What is timed, in the order of WAYS."""
     rng = np.random.default_rng(group.rank)
-    X, y = rng.normal(size=(ROWS, WIDTHS[0])).astype(np.float32), rng.integers(0, WIDTHS[-1], ROWS)
+    X, y = rng.normal(size=(rows, widths[0])).astype(np.float32), rng.integers(0, widths[-1], rows)
     trainers = []
     for given in (None, group):
-        hidden = [fb.Dense(width, "relu") for width in WIDTHS[1:-1]]
-        net = fb.Sequential(fb.Input(WIDTHS[0]), *hidden, fb.Dense(WIDTHS[-1]), seed=0)
+        hidden = [fb.Dense(width, "relu") for width in widths[1:-1]]
+        net = fb.Sequential(fb.Input(widths[0]), *hidden, fb.Dense(widths[-1]), seed=0)
         trainers.append(fb.Trainer(net, "cross_entropy", fb.Adam(1e-4), group=given))
-    message, one = np.zeros(trainers[0].net.params.size, np.float32), np.zeros(1)
+    message = np.zeros(trainers[0].net.params.size, np.float32)
     calls: list[Callable[[], object]] = [lambda trainer=trainer: trainer.step(X, y, threads=1) for trainer in trainers]
-    calls.append(lambda: group.allreduce(message))
-    found = [[seconds(call, steps, lambda: group.allreduce(one)) for call in calls] for _ in range(rounds)]
-    wall, cpu = 1e3 * np.median(found, axis=0).T
-    ratio = statistics.median(each[0][0] / each[1][0] for each in found)
-    if group.rank == 0:
-        times = "  ".join(f"{name} {w:6.2f} ({c:.2f})" for name, w, c in zip(WAYS, wall, cpu, strict=True))
-        sys.stdout.write(f"{group.size} ranks: ms a step (of the CPU)  {times}  efficiency {ratio:.2f}\n")
+    return [*calls, lambda: group.allreduce(message)]
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks import one_by_one, report, rl_loop, rounds, scaling  # noqa: E402
+from benchmarks import one_by_one, one_row, report, rl_loop, rounds, scaling  # noqa: E402
 from benchmarks.cases import CASES, Case, operations, problem  # noqa: E402
 from benchmarks.peers import installed  # noqa: E402
 
@@ -230,6 +230,27 @@ def test_who_learns_something_else_in_it_ends_the_run(monkeypatch: pytest.Monkey
     monkeypatch.setitem(rl_loop.PLAYERS, "fastbp from Python", (wrong, ""))
     with pytest.raises(SystemExit, match="fastbp from Python and frontier differ"):
         rl_loop.checked(PLAYED, ["frontier", "fastbp from Python"])
+
+
+def one_row_of(task: str):
+    return problem(Case((3, 5, 2), "tanh", 1, "mse", "sgd", task), "float32")
+
+
+@pytest.mark.parametrize("task", ["predict", "train"])
+def test_every_way_of_one_row_has_the_frontiers_numbers(task: str) -> None:
+    pytest.importorskip("numba")
+    ways_of = {"predict": one_row.predictions, "train": one_row.steps}[task]
+    ways = one_row.checked(ways_of(one_row_of(task)))
+    figures = one_row.measured(ways, 7, turns=2)
+    assert list(figures) == list(ways)
+    assert all(seconds > 0 for seconds, _ in figures.values())
+    assert figures["frontier"][1] == 1
+
+
+def test_a_way_of_one_row_with_other_numbers_ends_the_run() -> None:
+    y = np.array([1.0, 2.0])
+    with pytest.raises(SystemExit, match=r"native and the frontier differ by 0\.001"):
+        one_row.checked({"frontier": lambda: y, "native": lambda: 1.001 * y})
 
 
 def test_a_run_end_to_end(tmp_path: Path) -> None:

@@ -1,22 +1,22 @@
 """Derivatives of a net, as Python calls them: arrays attached, memory reserved, threads claimed for the passes in
-passes/derivative_passes.pxi."""
-from libc.math cimport sqrt
-from libc.string cimport memset
-
+passes/derivative_passes.pxd."""
 import numpy as np
 
 from fastbp._engine.flush cimport flush_subnormals, fp_mode, restore_mode
-from fastbp._engine.kernel_table cimport Activation, Context, Op, Targets, Tensor
+from fastbp._engine.kernel_table cimport Activation, Tensor
 from fastbp._engine.memory cimport Arena, address
+from fastbp._engine.passes.derivative_passes cimport (
+    MOST_SEEDS, SWEEP_BYTES, SWEEP_ROWS, Sweep, load_sources, pull_task, push_task, rows_gradient_task, second_task,
+    seed_second,
+)
+from fastbp._engine.passes.forward_backward cimport backward_rows, forward_rows, place_inputs
+from fastbp._engine.plan cimport Port
 from fastbp._engine.program cimport (
-    Node, Plan, Port, Program, attach_rows, attach_sources, attach_targets, backward_pass, backward_rows, cut,
-    forward_rows, gradients, new_rows, no_gradient, place_inputs, stops,
+    Program, attach_rows, attach_sources, attach_targets, backward_pass, gradients, new_rows,
 )
 from fastbp._engine.tables cimport row_named
 from fastbp._engine.thread_choice cimport clock_seconds
 from fastbp._engine.threads cimport Task, leave, share
-
-include "passes/derivative_passes.pxi"
 
 
 cdef class _Sweeper:

@@ -20,7 +20,8 @@ from fastbp._engine.kernel_table cimport (
     MAX_RULES, Activation, ChainLink, Kernels, LaneProduct, Rule, Step, Targets, Tensor,
 )
 from fastbp._engine.memory cimport Arena, pitch_of
-from fastbp._engine.program cimport Node, Plan, Port, attach_plain
+from fastbp._engine.plan cimport Node, Plan, Port
+from fastbp._engine.program cimport attach_plain
 from fastbp._engine.loss_term cimport Term
 from fastbp._engine.threads cimport leave, wanted
 

@@ -5,7 +5,8 @@ import numpy as np
 
 from fastbp._engine.kernel_table cimport Activation, Op
 from fastbp._engine.memory cimport address
-from fastbp._engine.program cimport Node, Program, TensorHolder
+from fastbp._engine.plan cimport Node
+from fastbp._engine.program cimport Program, TensorHolder
 
 # The columns of `describe`.
 FIGURES = ("mean", "std", "saturated", "dead", "gradient", "weight", "weight_gradient")

@@ -6,8 +6,9 @@ from libc.stdint cimport int64_t
 
 from fastbp._engine.chain cimport Chain
 from fastbp._engine.memory cimport address
+from fastbp._engine.plan cimport Plan
 from fastbp._engine.program cimport (
-    GRADIENTS, Plan, Program, attach_rows, attach_training, batch_loss, gradients,
+    GRADIENTS, Program, attach_rows, attach_training, batch_loss, gradients,
     updated as updated_by_chain,
 )
 from fastbp._engine.thread_choice cimport passed, tuned

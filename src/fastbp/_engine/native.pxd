@@ -4,7 +4,8 @@ from libc.stdint cimport int64_t
 from fastbp._engine.chain cimport Chain
 from fastbp._engine.loss_term cimport Term
 from fastbp._engine.memory cimport Arena
-from fastbp._engine.program cimport Plan, Program
+from fastbp._engine.plan cimport Plan
+from fastbp._engine.program cimport Program
 from fastbp._engine.threads cimport Lock
 
 ctypedef int (*Trains)(void* owner, const void* x, const void* t, double lr, double* loss) noexcept nogil

@@ -22,9 +22,11 @@ from fastbp._engine.flush cimport flush_subnormals, fp_mode, restore_mode
 from fastbp._engine.kernel_table cimport Targets
 from fastbp._engine.loss_term cimport Term
 from fastbp._engine.memory cimport Arena
-from fastbp._engine.program cimport (
-    Plan, Port, Program, attach_plain, backward_rows, forward_rows, gradients, place_inputs, read_inputs,
-)
+from fastbp._engine.passes.forward_backward cimport backward_rows, forward_rows, place_inputs
+from fastbp._engine.passes.interruption cimport BLOCK_ROWS
+from fastbp._engine.passes.short_step cimport read_inputs
+from fastbp._engine.plan cimport Plan, Port
+from fastbp._engine.program cimport Program, attach_plain, gradients
 from fastbp._engine.threads cimport Lock, leave, pause
 
 import_numpy()
@@ -33,7 +35,6 @@ cdef enum:
     FREE, AT_WORK, GONE         # what a handle is
     # What a call returns; 1 and 2 as Program.batch has them.
     FINE = 0, BAD_TARGET = 4, BUSY = 5, CLOSED = 6
-    BLOCK_ROWS = 512            # of a prediction, as in passes/forward_backward.pxi
 
 cdef double TINY = 2e-6         # seconds of a pass that is not worth letting other threads of Python in
 

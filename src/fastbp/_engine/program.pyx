@@ -8,34 +8,32 @@ option, a gradient for each thread and a sum of them, costs memory and makes bit
 """
 from libc.math cimport isfinite
 from libc.stdint cimport int64_t, uint64_t
-from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 import numpy as np
 
-from cpython.exc cimport PyErr_CheckSignals
-
-from fastbp._engine.chain cimport Chain, long_matrices, matrices_part, squares_part, take_norm, update_span
+from fastbp._engine.chain cimport Chain, long_matrices
 from fastbp._engine.flush cimport flush_subnormals, fp_mode, restore_mode
-from fastbp._engine.kernel_table cimport Activation, Constraint, Context, Kernels, Op, OpKind, Tensor
-from fastbp._engine.memory cimport Arena, address, aligned, kernels_of, numbers_of, pitch_of, readable_end
-from fastbp._engine.signals cimport LOOK_EVERY, OPERATIONS
+from fastbp._engine.kernel_table cimport Context, Op, OpKind, Rows, Tensor
+from fastbp._engine.loss_term cimport Term
+from fastbp._engine.memory cimport Arena, address, kernels_of, readable_end
+from fastbp._engine.passes cimport batch_loss as phase_one, forward_backward, parameters
+from fastbp._engine.passes.buffers cimport most_at_once, new_buffers, new_losses
+from fastbp._engine.passes.forward_backward cimport forward_pass, place_inputs, predict_task, rows_at_once
+from fastbp._engine.passes.interruption cimport asked, rows_of_piece, rows_of_thread
+from fastbp._engine.passes.meeting cimport look, meet
+from fastbp._engine.passes.nodes cimport fill_settings, place_parameters, several_outputs, share_parameters
+from fastbp._engine.passes.parameters cimport constrain_task
+from fastbp._engine.passes.short_step cimport SHORT_BYTES, SHORT_ROWS, find_spans, is_short, short_step
+from fastbp._engine.plan cimport Node, Plan, Port, Span
 from fastbp._engine.sources cimport Source
 from fastbp._engine.tables cimport row_named
-from fastbp._engine.loss_term cimport Term
 from fastbp._engine.thread_choice cimport clock_seconds, passed, tuned
 from fastbp._engine.threads cimport MOST_THREADS, Lock, enter, leave, serve, share
 
 from fastbp._engine.plan import lower
 
-include "passes/interruption.pxi"
-include "passes/meeting.pxi"
-include "passes/buffers.pxi"
-include "passes/nodes.pxi"
 include "passes/arrays.pxi"
-include "passes/forward_backward.pxi"
-include "passes/parameters.pxi"
-include "passes/short_step.pxi"
 include "passes/python_ops.pxi"
 
 cdef enum:
@@ -43,8 +41,32 @@ cdef enum:
     CLOCKED = 16                # short steps from one look at the clock, a tenth of a step, to the next
     PASSES = 3                  # products of a training step for each one of a forward pass
 
+cdef double SHORT = 5e-3            # seconds of a pass without a look for signals
 cdef double WORTHWHILE = 50e-6      # seconds of a step from which on threads are tried
 cdef double PRODUCTS_A_LANE = 6e9   # floating-point operations of a vector's lane in a second, roughly
+
+
+# What other modules take of passes/: compiled once, here.
+
+cdef void backward_pass(Plan* plan, int threads) noexcept nogil:
+    forward_backward.backward_pass(plan, threads)
+
+
+cdef double batch_loss(Plan* plan, bint direct, bint adds, int threads) noexcept nogil:
+    return phase_one.batch_loss(plan, direct, adds, threads)
+
+
+cdef bint gradients(Plan* plan, bint adds, int threads) noexcept nogil:
+    return parameters.gradients(plan, adds, threads)
+
+
+cdef bint updated(Plan* plan, Chain chain, double loss, double lr, double scale, bint formed,
+                  int threads) noexcept nogil:
+    return parameters.updated(plan, chain, loss, lr, scale, formed, threads)
+
+
+cdef class TensorHolder:
+    """A tensor as Python's lists can hold it."""
 
 
 cdef class Program:
@@ -54,6 +76,7 @@ cdef class Program:
         cdef Py_ssize_t t
         self.dtype = np.dtype(dtype)
         self.plan.kernels, self.plan.owner = kernels_of(self.dtype), <void*> self
+        self.plan.look, self.plan.meet = look, meet
         self.widths, self.arrays = list(widths), [params, grads]
         self.inputs, self.outputs = list(inputs), list(outputs)
         self.specs, self.gradient_widths, first, ports = lower(widths, ops, inputs, outputs)
@@ -110,11 +133,6 @@ cdef class Program:
             else:
                 node.op.kind = <const OpKind*> row_named(self.plan.kernels.ops, sizeof(OpKind), spec.kind)
             fill_settings(self, node, spec)
-            if "constraint" in spec.settings:
-                name, node.limit = spec.settings["constraint"]
-                node.constraint = <const Constraint*> row_named(
-                    self.plan.kernels.constraints, sizeof(Constraint), name)
-                self.plan.n_constrained += 1
             place_parameters(&self.plan, node, spec.offsets, self.params_end)
             node.live = spec.live
             several_outputs(self, node, spec)
@@ -398,7 +416,7 @@ cdef class Program:
         cdef double[:, ::1] each_loss = batches.each_loss
         cdef int status = 0, most
         cdef fp_mode mode = 0
-        cdef Py_ssize_t look = CLOCKED if self.plan.small and batch_size <= SHORT_ROWS else 1
+        cdef Py_ssize_t apart = CLOCKED if self.plan.small and batch_size <= SHORT_ROWS else 1
         self.plan.order = NULL
         if order is not None:
             self.plan.order = <const int64_t*> address(order, total * sizeof(int64_t))
@@ -423,7 +441,7 @@ cdef class Program:
                 if status:
                     break
                 k += 1
-                if seconds > 0 and (k - first - 1) % look == 0 and clock_seconds() - begun > seconds:
+                if seconds > 0 and (k - first - 1) % apart == 0 and clock_seconds() - begun > seconds:
                     break
             if self.plan.small:
                 restore_mode(mode)

@@ -65,13 +65,15 @@ INLINE int all_finite(const real *a, ptrdiff_t n)
     ptrdiff_t i = 0;
     real total = 0;
 #if defined(__GNUC__)
-    vector sums[4] = {{0}};
-    for (; i + 4 * LANES <= n; i += 4 * LANES) {
-        UNROLL for (int v = 0; v < 4; v++)
+    vector sums[8] = {{0}};
+    for (; i + 8 * LANES <= n; i += 8 * LANES) {
+        UNROLL for (int v = 0; v < 8; v++)
             sums[v] += READ(a + i + v * LANES) * (real)0;
     }
     for (; i + LANES <= n; i += LANES)
         sums[0] += READ(a + i) * (real)0;
+    UNROLL for (int v = 0; v < 4; v++)
+        sums[v] += sums[v + 4];
     if (any_nan(sums[0] + sums[1] + (sums[2] + sums[3])))
         return 0;
 #endif

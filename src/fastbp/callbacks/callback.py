@@ -7,13 +7,16 @@ called. Progress, early stopping, checkpoints and logs are all callbacks.
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastbp.callbacks.history import History
 from fastbp.errors import DAMAGE, DivergenceError, ModelFormatError
 from fastbp.inputs import checks
+
+if TYPE_CHECKING:
+    from fastbp._trainer import Trainer
 
 
 class Callback:
@@ -33,7 +36,7 @@ class Callback:
     Examples
     --------
     >>> class StopBelow(Callback):
-    ...     def on_epoch_end(self, trainer: Any, epoch, logs):
+    ...     def on_epoch_end(self, trainer, epoch, logs):
     ...         return logs["loss"] < 0.1
     """
 
@@ -41,28 +44,28 @@ class Callback:
     writes: bool = False  # whether it writes files or shows something, which of several ranks only the first does
     late: bool = False  # whether it is called after the others, whose effects it stores
 
-    def on_train_begin(self, trainer: Any, history: History) -> bool | None:
+    def on_train_begin(self, trainer: "Trainer", history: History) -> bool | None:
         """Called before the first epoch."""
 
-    def on_train_end(self, trainer: Any, history: History) -> None:
+    def on_train_end(self, trainer: "Trainer", history: History) -> None:
         """Called after the last epoch, also if a hook stopped the fit; not after an exception."""
 
-    def on_epoch_begin(self, trainer: Any, epoch: int) -> bool | None:
+    def on_epoch_begin(self, trainer: "Trainer", epoch: int) -> bool | None:
         """Called before each epoch; epochs count from 0."""
 
-    def on_epoch_end(self, trainer: Any, epoch: int, logs: dict[str, float]) -> bool | None:
+    def on_epoch_end(self, trainer: "Trainer", epoch: int, logs: dict[str, float]) -> bool | None:
         """Called after each epoch, with its loss, metrics and validation results."""
 
-    def on_batch_end(self, trainer: Any, batch: int, logs: dict[str, float]) -> bool | None:
+    def on_batch_end(self, trainer: "Trainer", batch: int, logs: dict[str, float]) -> bool | None:
         """Called after each batch, or every `every` batches, with its loss; batches count from 0 in each epoch."""
 
-    def on_tick(self, trainer: Any, rows: int, logs: dict[str, float]) -> bool | None:
+    def on_tick(self, trainer: "Trainer", rows: int, logs: dict[str, float]) -> bool | None:
         """Called about every 50 ms, with the number of samples done in the epoch and the loss of the last batch."""
 
-    def on_divergence(self, trainer: Any, error: DivergenceError) -> bool | None:
+    def on_divergence(self, trainer: "Trainer", error: DivergenceError) -> bool | None:
         """Called when a loss or an update is not finite; return True to end the fit without the error."""
 
-    def on_close(self, trainer: Any) -> None:
+    def on_close(self, trainer: "Trainer") -> None:
         """Called at the end in any case, also after an exception: close files here."""
 
     def state(self) -> dict[str, Any]:
@@ -151,7 +154,7 @@ class TerminateOnNaN(Callback):
 class Callbacks:
     """The callbacks of one fit, called in order with its trainer, those that are late after the others."""
 
-    def __init__(self, trainer: Any, callbacks: Callback | Sequence[Callback]):
+    def __init__(self, trainer: "Trainer", callbacks: Callback | Sequence[Callback]):
         self._trainer = trainer
         self._callbacks = sorted(checks.instances(callbacks, Callback, "callbacks"), key=lambda each: each.late)
         self._by_batch = [each for each in self._callbacks if each.every and _overrides(each, "on_batch_end")]

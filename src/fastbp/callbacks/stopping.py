@@ -1,6 +1,6 @@
 """EarlyStopping and ReduceLROnPlateau: callbacks that monitor a quantity of the history."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,6 +9,9 @@ from fastbp.callbacks.history import History
 from fastbp.inputs import checks
 from fastbp.metrics.metric import METRICS
 from fastbp.schedules.plateau import MODES, FallingRate, Plateau, monitored
+
+if TYPE_CHECKING:
+    from fastbp._trainer import Trainer
 
 AUTO = ("auto", *MODES)
 
@@ -44,7 +47,7 @@ class Watch(Callback):
         """The best value so far; infinite before the first."""
         return self.plateau.best
 
-    def on_train_begin(self, trainer: Any, history: History) -> bool | None:
+    def on_train_begin(self, trainer: "Trainer", history: History) -> bool | None:
         """Before the first epoch."""
         name = name_in(history, self.monitor)
         self._name = checks.one_of(name, "monitor", history.history)

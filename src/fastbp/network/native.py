@@ -96,14 +96,3 @@ def of_network(net: Any, rows: int) -> _engine.Native:
             what = "calls Python" if layer.kind == "python" else "selects rows of a table, which nothing checks"
             raise ValueError(f"{layer!r} {what}: no native function of it")
     return net.programs.native(rows)
-
-
-def of_trainer(trainer: Any, rows: int) -> _engine.Native:
-    """The engine's handle of a trainer's network, with steps."""
-    engine = of_network(trainer.net, rows)
-    terms, loss = trainer.objective.terms, trainer.objective.losses[0]
-    if terms is None:
-        raise ValueError(f"a native step wants a loss of fastbp's own, got {loss!r}")
-    rate, diverged = trainer.optimizer.next_rate, trainer.runner.diverged
-    trainer.net.programs.give_steps(engine, trainer.chain, terms[0], rate, diverged)
-    return engine

@@ -6,7 +6,7 @@ the estimator, which would duplicate the parameters.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from fastbp.layers.dense import Dense, Dropout
 from fastbp.layers.layer import Layer
 from fastbp.layers.node import Input
 from fastbp.model import Sequential
+from fastbp.training.trainer import Trainer
 
 
 class Design(NamedTuple):
@@ -63,7 +64,7 @@ class Runtime:
             own[...] = given
         self.output = None if design.inside or named(design.output) == "linear" else named(design.output)
         self._predictions = self.net.programs if self.output is None else self.net.programs.ending_in(self.output)
-        self.trainer: Any = None
+        self.trainer: Trainer | None = None
 
     def holds(self, coefs: Sequence[np.ndarray], intercepts: Sequence[np.ndarray]) -> bool:
         """Whether these are its own views, which were not replaced by other arrays."""

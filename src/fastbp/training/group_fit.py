@@ -7,7 +7,7 @@ resumes them all.
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,13 +23,16 @@ from fastbp.training.row_sets import RowSets
 from fastbp.training.state import State
 from fastbp.training.stream_fit import stored
 
+if TYPE_CHECKING:
+    from fastbp._trainer import Trainer
+
 FOUND = ("sums", "known", "weights")
 
 
 class GroupCallbacks(Callbacks):
     """Callbacks of all ranks: if one rank stops or raises, all do."""
 
-    def __init__(self, trainer: Any, callbacks: Any, runner: GroupRunner):
+    def __init__(self, trainer: "Trainer", callbacks: Any, runner: GroupRunner):
         checks.instances(callbacks, Callback, "callbacks")
         super().__init__(trainer, [each for each in callbacks if runner.ranks.rank == 0 or not each.writes])
         self._ranks = runner.ranks

@@ -19,7 +19,7 @@ from fastbp.data import splitting
 from fastbp.data.streams import NO_ROWS
 from fastbp.distributed.groups import Group
 from fastbp.inputs import checks
-from fastbp.network.native import Native, of_trainer
+from fastbp.network.native import Native, of_network
 from fastbp.network.network import Network
 from fastbp.optimizers import optimizer as optimizers
 from fastbp.training import row_sets, trainer_file, training_data
@@ -107,7 +107,7 @@ class Trainer(RowByRow):
         function
             It takes (x, y), trains on them and returns the loss.
         """
-        return of_trainer(self, rows).call_step
+        return self._native(rows).call_step
 
     def native(self, rows: int = 1) -> Native:
         """The network as C functions, like `Network.native`, with `step`, which trains as this trainer does.
@@ -122,7 +122,16 @@ class Trainer(RowByRow):
         Native
             The functions, with their handle; see `Native`.
         """
-        return Native(of_trainer(self, rows), rows, self.net)
+        return Native(self._native(rows), rows, self.net)
+
+    def _native(self, rows):
+        """The engine's handle of the network, with steps."""
+        engine, loss = of_network(self.net, rows), self.objective.losses[0]
+        if self.objective.terms is None:
+            raise ValueError(f"a native step wants a loss of fastbp's own, got {loss!r}")
+        rate, diverged = self.optimizer.next_rate, self.runner.diverged
+        self.net.programs.give_steps(engine, self.chain, self.objective.terms[0], rate, diverged)
+        return engine
 
     def fit(
         self,

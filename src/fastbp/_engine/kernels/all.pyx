@@ -31,8 +31,8 @@ from fastbp._engine.scalar cimport (
 )
 from fastbp._engine.signals cimport OPERATIONS
 from fastbp._engine.tile cimport (
-    BLOCKED, COLUMNS, FROM_BIAS, FROM_C, FROM_ZERO, HEIGHTS, LANES, LONE_VECTORS, LONES, OUTERS, PANEL, PLAIN, TILE_ROWS, TILES,
-    fetch, operand, real, result, stream_line, transpose,
+    BLOCKED, COLUMNS, FROM_BIAS, FROM_C, FROM_ZERO, HEIGHTS, LANES, LONE_VECTORS, LONES, OUTERS, PANEL, PLAIN,
+    TILE_ROWS, TILES, fetch, operand, real, result, stream_line, transpose,
 )
 
 include "arrays.pxi"

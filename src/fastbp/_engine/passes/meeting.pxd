@@ -1,10 +1,38 @@
-"""Where a node couples rows that several ranks have, their statistics meet: in data parallel training.
+"""What a pass asks of Python between two pieces of work: handlers of signals, and the other ranks' rows.
+
+Where a node couples rows that several ranks have, their statistics meet: in data parallel training.
 
 `Program.meeting` is called between two stages, with the number of the node, the rows here, the two statistics that the
 stage has ended with, and whether it was a forward one; it returns those of all rows, and their number.
 """
+from cpython.exc cimport PyErr_CheckSignals
+from libc.string cimport memcpy
 
-cdef void meet(Plan* plan, Py_ssize_t k, bint forward) noexcept with gil:
+from fastbp._engine.kernel_table cimport Op
+from fastbp._engine.memory cimport address
+from fastbp._engine.plan cimport Plan
+from fastbp._engine.program cimport Program
+from fastbp._engine.signals cimport LOOK_EVERY
+from fastbp._engine.thread_choice cimport clock_seconds
+
+
+cdef inline void look(Plan* plan) noexcept nogil:
+    """Looks for signals, if the time has come."""
+    if clock_seconds() - plan.looked > LOOK_EVERY:
+        run_handlers(plan)
+
+
+cdef inline void run_handlers(Plan* plan) noexcept with gil:
+    """Runs the handlers of signals that have come, in the main thread; what they raise stops the pass."""
+    cdef Program program = <Program> plan.owner
+    plan.looked = clock_seconds()
+    try:
+        PyErr_CheckSignals()
+    except BaseException as error:
+        program.interruption, plan.stopped = error, True
+
+
+cdef inline void meet(Plan* plan, Py_ssize_t k, bint forward) noexcept with gil:
     cdef Program program = <Program> plan.owner
     cdef const Op* op = &plan.nodes[k].op
     if plan.stopped or plan.failed:
@@ -15,9 +43,10 @@ cdef void meet(Plan* plan, Py_ssize_t k, bint forward) noexcept with gil:
         program.interruption, plan.stopped = error, True
 
 
-cdef meet_at(Program program, const Op* op, Py_ssize_t k, bint forward):
+cdef inline void meet_at(Program program, const Op* op, Py_ssize_t k, bint forward) except *:
     """Of batch_norm, which saves a row of numbers each for: mean, 1 / sqrt(variance + alpha), variance, mean(dY) and
     mean(dY Z)."""
+    import numpy as np
     cdef Py_ssize_t width = op.Y.width, panel = program.plan.kernels.panel, item = program.plan.kernels.item
     cdef Py_ssize_t length = (width + panel - 1) // panel * panel
     cdef double N = <double> program.plan.rows

@@ -4,28 +4,23 @@ What the pass has computed so far is thrown away, and no parameter has moved: wh
 gradient is formed before the first update; where an optimizer works on large matrices, a copy of what its step changes
 is put back.
 """
+from fastbp._engine.kernel_table cimport Context
+from fastbp._engine.plan cimport Node, Plan
+from fastbp._engine.signals cimport OPERATIONS
 
-cdef double SHORT = 5e-3            # seconds of a pass without a check
-
-
-cdef void look(Plan* plan) noexcept with gil:
-    """Runs the handlers of signals that have come, in the main thread; what they raise stops the pass."""
-    cdef Program program = <Program> plan.owner
-    plan.looked = clock_seconds()
-    try:
-        PyErr_CheckSignals()
-    except BaseException as error:
-        program.interruption, plan.stopped = error, True
+cdef enum:
+    # Rows that run through all layers before the next ones do, so that they stay in the second-level cache.
+    BLOCK_ROWS = 512
 
 
-cdef bint stops(const Plan* plan, const Context* context) noexcept nogil:
+cdef inline bint stops(const Plan* plan, const Context* context) noexcept nogil:
     """Whether the pass ends here, without a result."""
-    if plan.looks and context == plan.contexts and not plan.stopped and clock_seconds() - plan.looked > LOOK_EVERY:
-        look(<Plan*> plan)
+    if plan.looks and context == plan.contexts and not plan.stopped:
+        plan.look(<Plan*> plan)
     return plan.stopped
 
 
-cdef bint asked(const Context* context) noexcept nogil:
+cdef inline bint asked(const Context* context) noexcept nogil:
     """The same, for a kernel that takes long by itself."""
     return stops(<const Plan*> context.plan, context)
 

@@ -3,13 +3,21 @@
 The passes that threads share cost more here than the arithmetic: they change the floating-point mode for each task, cut
 rows and parameters into parts, ask at each node whether to stop, and update layer by layer.
 """
+from libc.math cimport isfinite
+
+from fastbp._engine.chain cimport Chain, update_span
+from fastbp._engine.flush cimport flush_subnormals, fp_mode, restore_mode
+from fastbp._engine.kernel_table cimport Context
+from fastbp._engine.passes.forward_backward cimport load, loss_rows, place_inputs, store
+from fastbp._engine.passes.parameters cimport later_stages, no_gradient
+from fastbp._engine.plan cimport Node, Plan, Port, Span
 
 cdef enum:
     SHORT_ROWS = 64
     SHORT_BYTES = 65536         # of parameters: all gradients, then all updates, from the first-level cache
 
 
-cdef void read_inputs(Plan* plan, bint direct, Py_ssize_t first) noexcept nogil:
+cdef inline void read_inputs(Plan* plan, bint direct, Py_ssize_t first) noexcept nogil:
     """`place_inputs`, which copies no tensors where these are the callers' rows: they differ in where they lie."""
     cdef Py_ssize_t k
     cdef const Port* port
@@ -24,7 +32,7 @@ cdef void read_inputs(Plan* plan, bint direct, Py_ssize_t first) noexcept nogil:
             plan.X[k].pitch, plan.X[k].block = port.value.width, plan.kernels.panel
 
 
-cdef void find_spans(Plan* plan) noexcept:
+cdef inline void find_spans(Plan* plan) noexcept:
     """The stretches of the flat vector that a step updates; what lies side by side is one."""
     cdef Py_ssize_t k
     cdef const Node* node
@@ -39,7 +47,7 @@ cdef void find_spans(Plan* plan) noexcept:
             add_span(plan, node.bias, node.bias + node.weight_columns)
 
 
-cdef void add_span(Plan* plan, Py_ssize_t start, Py_ssize_t stop) noexcept:
+cdef inline void add_span(Plan* plan, Py_ssize_t start, Py_ssize_t stop) noexcept:
     cdef Span* last = plan.spans + plan.n_spans - 1
     if plan.n_spans > 0 and last.stop == start:
         last.stop = stop
@@ -53,7 +61,7 @@ cdef inline bint is_short(const Plan* plan, int threads) noexcept nogil:
     return threads == 1 and plan.small and plan.rows <= SHORT_ROWS and not plan.looks and plan.n_coupled == 0
 
 
-cdef double short_loss(Plan* plan) noexcept nogil:
+cdef inline double short_loss(Plan* plan) noexcept nogil:
     """Phase one: every dZ, and the loss."""
     cdef Py_ssize_t k, rows = plan.rows
     cdef const Context* context = plan.contexts
@@ -86,7 +94,7 @@ cdef double short_loss(Plan* plan) noexcept nogil:
     return total
 
 
-cdef bint short_update(Plan* plan) noexcept nogil:
+cdef inline bint short_update(Plan* plan) noexcept nogil:
     """Phase two: all gradients, and the update.  False if that was not finite."""
     cdef Py_ssize_t k
     cdef Node* node
@@ -108,7 +116,7 @@ cdef bint short_update(Plan* plan) noexcept nogil:
     return fine if plan.rules.n_stages == 1 and plan.n_constrained == 0 else later_stages(plan, 1)
 
 
-cdef int short_step(Plan* plan, Chain chain, bint direct, double lr, double* loss) noexcept nogil:
+cdef inline int short_step(Plan* plan, Chain chain, bint direct, double lr, double* loss) noexcept nogil:
     """What `Program.batch_on` does once it has begun."""
     cdef fp_mode mode = flush_subnormals()
     cdef int status = 0

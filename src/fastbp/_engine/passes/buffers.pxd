@@ -1,20 +1,27 @@
 """The buffers of a program: how tensors lie in memory, and how much of it a node wants."""
+from fastbp._engine.kernel_table cimport Kernels
+from fastbp._engine.memory cimport Arena, aligned, numbers_of, pitch_of
+from fastbp._engine.passes.parameters cimport MOST_OPERANDS
+from fastbp._engine.plan cimport Node
+from fastbp._engine.program cimport Program, TensorHolder
 
-cdef double MOST_BYTES = 2.0 ** 47  # that a process can address
-cdef double PART_BYTES = 2.0 ** 21  # that a part of a training pass has for its rows, roughly ...
-cdef double MANY_WEIGHTS = 2.0 ** 20    # ... and the bytes of parameters from which on it has more rows at least
+
+cdef extern from *:
+    """
+    #define FASTBP_MOST_BYTES (128.0 * 1024 * 1024 * 1024 * 1024)
+    #define FASTBP_PART_BYTES (2.0 * 1024 * 1024)
+    #define FASTBP_MANY_WEIGHTS (1024.0 * 1024)
+    """
+    const double MOST_BYTES "FASTBP_MOST_BYTES"     # that a process can address
+    const double PART_BYTES "FASTBP_PART_BYTES"     # that a part of a training pass has for its rows, roughly ...
+    const double MANY_WEIGHTS "FASTBP_MANY_WEIGHTS"     # ... and the bytes of parameters from which on it has more rows
 
 cdef enum:
     LEAST_AT_ONCE = 384
     LEAST_OF_MANY = 512
-    MOST_OPERANDS = 4           # of an op that has parameters
 
 
-cdef class TensorHolder:
-    """A tensor as Python's lists can hold it."""
-
-
-cdef TensorHolder new_tensor(const Kernels* kernels, Arena buffers, Py_ssize_t width, Py_ssize_t held):
+cdef inline TensorHolder new_tensor(const Kernels* kernels, Arena buffers, Py_ssize_t width, Py_ssize_t held):
     """A tensor for `held` rows, from the arena."""
     cdef TensorHolder holder = TensorHolder()
     cdef Py_ssize_t pitch = pitch_of(kernels, width)
@@ -23,7 +30,7 @@ cdef TensorHolder new_tensor(const Kernels* kernels, Arena buffers, Py_ssize_t w
     return holder
 
 
-cdef Py_ssize_t held_for(const Kernels* kernels, Py_ssize_t rows) noexcept:
+cdef inline Py_ssize_t held_for(const Kernels* kernels, Py_ssize_t rows) noexcept:
     """So many rows or some more: blocks lie some 2 kB apart modulo 4096, and their rows then fall on different lines of
     the first-level cache."""
     while not 1536 <= rows * kernels.panel * kernels.item % 4096 <= 2560:
@@ -31,7 +38,7 @@ cdef Py_ssize_t held_for(const Kernels* kernels, Py_ssize_t rows) noexcept:
     return rows
 
 
-cdef int refuse_beyond_memory(const Kernels* kernels, widths, Py_ssize_t rows) except -1:
+cdef inline int refuse_beyond_memory(const Kernels* kernels, widths, Py_ssize_t rows) except -1:
     """Raises where the sizes of buffers would no longer fit an integer: a file may claim any width."""
     cdef double numbers = 0
     for width in widths:
@@ -41,14 +48,14 @@ cdef int refuse_beyond_memory(const Kernels* kernels, widths, Py_ssize_t rows) e
     return 0
 
 
-cdef Py_ssize_t saved_by(const Kernels* kernels, const Node* node, Py_ssize_t width, Py_ssize_t rows) noexcept:
+cdef inline Py_ssize_t saved_by(const Kernels* kernels, const Node* node, Py_ssize_t width, Py_ssize_t rows) noexcept:
     """Bytes that a node saves for its backward pass."""
     cdef Py_ssize_t panel = kernels.panel
     return kernels.item * (node.op.kind.row_numbers * rows
                            + node.op.kind.feature_numbers * ((width + panel - 1) // panel * panel))
 
 
-cdef void new_buffers(Program program, Py_ssize_t rows) except *:
+cdef inline void new_buffers(Program program, Py_ssize_t rows) except *:
     """Tensors for a number of rows, in place of the old ones."""
     cdef const Kernels* kernels = program.plan.kernels
     cdef Py_ssize_t held = held_for(kernels, rows), k, i, operand = 0, size = 0
@@ -89,14 +96,14 @@ cdef void new_buffers(Program program, Py_ssize_t rows) except *:
     program.plan.capacity = rows
 
 
-cdef void new_losses(Program program, Py_ssize_t rows) except *:
+cdef inline void new_losses(Program program, Py_ssize_t rows) except *:
     """Room for the losses of a number of rows."""
     cdef Arena losses = Arena(aligned(rows * program.plan.n_sinks * sizeof(double)))
     program.losses_of_rows, program.plan.loss_rows = losses, rows
     program.plan.row_losses = <double*> losses.take(rows * program.plan.n_sinks * sizeof(double))
 
 
-cdef Py_ssize_t most_at_once(Program program) except -1:
+cdef inline Py_ssize_t most_at_once(Program program) except -1:
     """How many rows of a batch are summed together, so that what a pass keeps of them stays in caches; 0: always all.
 
     It depends on the network alone, since the gradients of parts are summed in their order. A part packs the weights

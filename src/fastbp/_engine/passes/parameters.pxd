@@ -1,4 +1,27 @@
 """Phase two of a step: gradients by the parameters over all rows of a batch, and the update by an optimizer's chain."""
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, memset
+
+from fastbp._engine.chain cimport Chain, Rules, long_matrices, matrices_part, squares_part, take_norm, update_span
+from fastbp._engine.flush cimport flush_subnormals, fp_mode, restore_mode
+from fastbp._engine.kernel_table cimport Context, Op, Tensor
+from fastbp._engine.passes.forward_backward cimport rows_at_once, tell_first
+from fastbp._engine.passes.interruption cimport long_update, pieces_of, stops
+from fastbp._engine.plan cimport Node, Plan, cut
+from fastbp._engine.threads cimport share
+
+cdef enum:
+    MOST_OPERANDS = 4           # of an op that has parameters
+
+
+cdef inline void no_gradient(const Op* op, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t O, bint bias,
+                             Py_ssize_t item) noexcept nogil:
+    """Nothing comes from an op that no output depends on: zeros, unless an earlier one has been there."""
+    if not op.adds_gradient and op.dW != NULL:
+        memset(<char*> op.dW + start * O * item, 0, (stop - start) * O * item)
+    if bias and not op.adds_bias and op.db != NULL:
+        memset(op.db, 0, O * item)
+
 
 cdef inline Py_ssize_t cut_inputs(Py_ssize_t I, Py_ssize_t O, int part, int of) noexcept nogil:
     """Where a part of W's rows begins: a multiple of 16 numbers, so that a part meets the same vectors as the
@@ -11,7 +34,7 @@ cdef inline Py_ssize_t cut_inputs(Py_ssize_t I, Py_ssize_t O, int part, int of) 
     return I * part // of // step * step
 
 
-cdef void parameters_task(void* job, int part, int of) noexcept nogil:
+cdef inline void parameters_task(void* job, int part, int of) noexcept nogil:
     """Phase two: one slice of every dW over all rows, then, with a chain, its update.  Later stages only update.
 
     Where that takes long it is two tasks: one forms the gradient, in pieces, the other (`formed`) updates.
@@ -77,18 +100,18 @@ cdef inline void shift_rows(const Plan* plan, Tensor* T) noexcept nogil:
     T.data = <void*> (<char*> T.data + plan.shift * T.pitch * plan.kernels.item)
 
 
-cdef void squares_task(void* job, int part, int of) noexcept nogil:
+cdef inline void squares_task(void* job, int part, int of) noexcept nogil:
     squares_part((<const Plan*> job).rules, part, of)
 
 
-cdef void matrices_task(void* job, int part, int of) noexcept nogil:
+cdef inline void matrices_task(void* job, int part, int of) noexcept nogil:
     cdef const Plan* plan = <const Plan*> job
     cdef fp_mode mode = flush_subnormals()
     matrices_part(plan.rules, plan.contexts + part, part, of)
     restore_mode(mode)
 
 
-cdef void constrain_task(void* job, int part, int of) noexcept nogil:
+cdef inline void constrain_task(void* job, int part, int of) noexcept nogil:
     """The constraints of the weights, on a part of the outputs of each layer."""
     cdef const Plan* plan = <const Plan*> job
     cdef const Node* node
@@ -101,7 +124,7 @@ cdef void constrain_task(void* job, int part, int of) noexcept nogil:
                                     node.limit)
 
 
-cdef bint gradients(Plan* plan, bint adds, int threads) noexcept nogil:
+cdef inline bint gradients(Plan* plan, bint adds, int threads) noexcept nogil:
     """Phase two, and with it the first stage of an update.  False if that was not finite."""
     cdef Py_ssize_t N = plan.rows, at_once = rows_at_once(plan, N), first = plan.first
     cdef Rules* rules = plan.rules
@@ -118,7 +141,7 @@ cdef bint gradients(Plan* plan, bint adds, int threads) noexcept nogil:
     return not plan.stopped and (rules == NULL or update_formed(plan, threads))
 
 
-cdef bint form_gradients(Plan* plan, bint adds, int threads) noexcept nogil:
+cdef inline bint form_gradients(Plan* plan, bint adds, int threads) noexcept nogil:
     """The same of the rows that are in the buffers, from `shift` on."""
     cdef Py_ssize_t k
     for k in range(plan.n_nodes):
@@ -132,8 +155,8 @@ cdef bint form_gradients(Plan* plan, bint adds, int threads) noexcept nogil:
     return plan.rules == NULL or later_stages(plan, threads)
 
 
-cdef bint updated(Plan* plan, Chain chain, double loss, double lr, double scale, bint formed,
-                  int threads) noexcept nogil:
+cdef inline bint updated(Plan* plan, Chain chain, double loss, double lr, double scale, bint formed,
+                         int threads) noexcept nogil:
     """Phase two and three with a chain, or with a gradient that is there (`formed`) the update by it alone.
 
     False if the update was not finite; if it stops or fails, all is as before.
@@ -158,7 +181,7 @@ cdef bint updated(Plan* plan, Chain chain, double loss, double lr, double scale,
     return fine
 
 
-cdef bint formed_update(Plan* plan, int threads) noexcept nogil:
+cdef inline bint formed_update(Plan* plan, int threads) noexcept nogil:
     """The same where forming the gradient may be stopped or fail: all of it, then the update."""
     cdef Rules* rules = plan.rules
     cdef bint fine
@@ -176,7 +199,7 @@ cdef bint formed_update(Plan* plan, int threads) noexcept nogil:
     return fine and update_formed(plan, threads)
 
 
-cdef bint update_formed(Plan* plan, int threads) noexcept nogil:
+cdef inline bint update_formed(Plan* plan, int threads) noexcept nogil:
     """The update by the gradient that is there.  False if it was not finite."""
     plan.formed, plan.looks = True, plan.undone     # an update is not given up half way
     share(parameters_task, plan, threads)
@@ -184,7 +207,7 @@ cdef bint update_formed(Plan* plan, int threads) noexcept nogil:
     return later_stages(plan, threads)
 
 
-cdef Py_ssize_t running_averages(const Plan* plan, char* store, bint back) noexcept nogil:
+cdef inline Py_ssize_t running_averages(const Plan* plan, char* store, bint back) noexcept nogil:
     """Copies all running averages to a store, or back from it; without a store, the bytes that it must have."""
     cdef Py_ssize_t k, size, used = 1
     cdef const Op* op
@@ -212,7 +235,7 @@ cdef inline bint all_fine(const Plan* plan, int threads) noexcept nogil:
     return fine
 
 
-cdef bint later_stages(Plan* plan, int threads) noexcept nogil:
+cdef inline bint later_stages(Plan* plan, int threads) noexcept nogil:
     """Phase three: what wants the whole gradient first; then the constraints."""
     cdef Rules* rules = plan.rules
     cdef bint fine = all_fine(plan, threads)

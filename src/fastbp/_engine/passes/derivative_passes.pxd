@@ -10,6 +10,15 @@ after the other in the tensors that depend on the seed: a product takes them all
 all other kernels take the rows of one seed, since what they read of the block is the same for each.  No gradient
 of the parameters is touched.
 """
+from libc.math cimport sqrt
+from libc.string cimport memset
+
+from fastbp._engine.flush cimport flush_subnormals, fp_mode, restore_mode
+from fastbp._engine.kernel_table cimport Activation, Context, Op, Targets, Tensor
+from fastbp._engine.passes.forward_backward cimport backward_rows, forward_rows
+from fastbp._engine.passes.interruption cimport stops
+from fastbp._engine.passes.parameters cimport no_gradient
+from fastbp._engine.plan cimport Node, Plan, Port, cut
 
 cdef enum:
     SWEEP_ROWS = 128            # of a block, at most
@@ -40,15 +49,15 @@ cdef struct Sweep:
     double* norms
 
 
-cdef void one_hot(const Sweep* sweep, const Tensor* T, Py_ssize_t feature, Py_ssize_t start,
-                  Py_ssize_t stop) noexcept nogil:
+cdef inline void one_hot(const Sweep* sweep, const Tensor* T, Py_ssize_t feature, Py_ssize_t start,
+                         Py_ssize_t stop) noexcept nogil:
     """T = 1 in one feature (-1: in none), 0 elsewhere."""
     cdef Py_ssize_t first = sweep.most + 1 if feature < 0 else sweep.most - feature
     sweep.plan.kernels.load_rows(sweep.line + first * sweep.plan.kernels.item, 0, NULL, T, start, stop)
 
 
-cdef void load_sources(const Plan* plan, Py_ssize_t first, Py_ssize_t last, Py_ssize_t row, Py_ssize_t start,
-                       Py_ssize_t stop) noexcept nogil:
+cdef inline void load_sources(const Plan* plan, Py_ssize_t first, Py_ssize_t last, Py_ssize_t row, Py_ssize_t start,
+                              Py_ssize_t stop) noexcept nogil:
     """The callers' rows `row` ... of some sources into the buffers' rows start ..."""
     cdef Py_ssize_t k
     cdef const Port* port
@@ -66,8 +75,8 @@ cdef inline Tensor of_seed(const Tensor* T, Py_ssize_t rows, Py_ssize_t item) no
     return later
 
 
-cdef void backward_of_seeds(const Sweep* sweep, const Context* context, int part, Py_ssize_t seeds, Py_ssize_t start,
-                            Py_ssize_t rows) noexcept nogil:
+cdef inline void backward_of_seeds(const Sweep* sweep, const Context* context, int part, Py_ssize_t seeds,
+                                   Py_ssize_t start, Py_ssize_t rows) noexcept nogil:
     """All nodes backward, for the gradients of several seeds; rows start ... hold the values."""
     cdef const Plan* plan = sweep.plan
     cdef Py_ssize_t k, s, u, item = plan.kernels.item
@@ -92,8 +101,8 @@ cdef void backward_of_seeds(const Sweep* sweep, const Context* context, int part
             op.kind.backward(&op, context, start, start + seeds * rows)
 
 
-cdef void forward_of_seeds(const Sweep* sweep, const Context* context, int part, Py_ssize_t seeds, Py_ssize_t start,
-                           Py_ssize_t rows) noexcept nogil:
+cdef inline void forward_of_seeds(const Sweep* sweep, const Context* context, int part, Py_ssize_t seeds,
+                                  Py_ssize_t start, Py_ssize_t rows) noexcept nogil:
     """The nodes that move, for the tangents of several seeds."""
     cdef const Plan* plan = sweep.plan
     cdef Py_ssize_t k, s, u, item = plan.kernels.item, operand
@@ -115,8 +124,8 @@ cdef void forward_of_seeds(const Sweep* sweep, const Context* context, int part,
             op.kind.forward(&op, context, start, start + rows)
 
 
-cdef void forward_part(const Sweep* sweep, const Context* context, bint moving, Py_ssize_t start,
-                       Py_ssize_t stop) noexcept nogil:
+cdef inline void forward_part(const Sweep* sweep, const Context* context, bint moving, Py_ssize_t start,
+                              Py_ssize_t stop) noexcept nogil:
     """The nodes that move with the direction, or those that do not."""
     cdef Py_ssize_t k
     for k in range(sweep.plan.n_nodes):
@@ -124,8 +133,8 @@ cdef void forward_part(const Sweep* sweep, const Context* context, bint moving, 
             forward_rows(sweep.plan, context, k, k + 1, start, stop)
 
 
-cdef void store_columns(const Sweep* sweep, const Tensor* T, char* out, Py_ssize_t I, Py_ssize_t i, char* row,
-                        Py_ssize_t n, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+cdef inline void store_columns(const Sweep* sweep, const Tensor* T, char* out, Py_ssize_t I, Py_ssize_t i, char* row,
+                               Py_ssize_t n, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     """out[n + r, o, i] = T[start + r, o]."""
     cdef Py_ssize_t r, o, O = T.width, item = sweep.plan.kernels.item
     for r in range(stop - start):
@@ -138,7 +147,7 @@ cdef void store_columns(const Sweep* sweep, const Tensor* T, char* out, Py_ssize
                 (<float*> out)[((n + r) * O + o) * I + i] = (<float*> row)[o]
 
 
-cdef void pull_task(void* job, int part, int of) noexcept nogil:
+cdef inline void pull_task(void* job, int part, int of) noexcept nogil:
     """out[p][s][n, o] = d Y_p[n, o] / d X_s[n]."""
     cdef const Sweep* sweep = <const Sweep*> job
     cdef const Plan* plan = sweep.plan
@@ -172,7 +181,7 @@ cdef void pull_task(void* job, int part, int of) noexcept nogil:
     restore_mode(mode)
 
 
-cdef void push_task(void* job, int part, int of) noexcept nogil:
+cdef inline void push_task(void* job, int part, int of) noexcept nogil:
     """out[p][s][n, :, i] = d Y_p[n] / d X_s[n, i]."""
     cdef const Sweep* sweep = <const Sweep*> job
     cdef const Plan* plan = sweep.plan
@@ -206,8 +215,8 @@ cdef void push_task(void* job, int part, int of) noexcept nogil:
     restore_mode(mode)
 
 
-cdef void seed_losses(const Plan* plan, const Context* context, Py_ssize_t n, Py_ssize_t start,
-                      Py_ssize_t stop) noexcept nogil:
+cdef inline void seed_losses(const Plan* plan, const Context* context, Py_ssize_t n, Py_ssize_t start,
+                             Py_ssize_t stop) noexcept nogil:
     """The gradient of each row's own loss by its outputs."""
     cdef Py_ssize_t k
     cdef const Port* port
@@ -221,8 +230,8 @@ cdef void seed_losses(const Plan* plan, const Context* context, Py_ssize_t n, Py
                                 context.scratch)
 
 
-cdef void seed_second(const Sweep* sweep, const Context* context, Py_ssize_t n, Py_ssize_t start, Py_ssize_t stop,
-                      double scale) noexcept nogil:
+cdef inline void seed_second(const Sweep* sweep, const Context* context, Py_ssize_t n, Py_ssize_t start,
+                             Py_ssize_t stop, double scale) noexcept nogil:
     """The gradients of the values and the tangents: of one output's tangent, or of the loss's along the direction."""
     cdef const Plan* plan = sweep.plan
     cdef const Port* value
@@ -244,7 +253,7 @@ cdef void seed_second(const Sweep* sweep, const Context* context, Py_ssize_t n, 
                                 &value.gradient, start, stop, context.scratch)
 
 
-cdef void second_task(void* job, int part, int of) noexcept nogil:
+cdef inline void second_task(void* job, int part, int of) noexcept nogil:
     """out[n, i] = d2 y[n] / dX[n] dX[n, i], with y one output or the row's loss; or along the given direction."""
     cdef const Sweep* sweep = <const Sweep*> job
     cdef const Plan* plan = sweep.plan
@@ -269,7 +278,7 @@ cdef void second_task(void* job, int part, int of) noexcept nogil:
     restore_mode(mode)
 
 
-cdef void parameters_of_row(const Plan* plan, const Context* context, Py_ssize_t n, char* out) noexcept nogil:
+cdef inline void parameters_of_row(const Plan* plan, const Context* context, Py_ssize_t n, char* out) noexcept nogil:
     """The gradient of the parameters from row n alone."""
     cdef Py_ssize_t k, u, item = plan.kernels.item
     cdef const Node* node
@@ -292,7 +301,7 @@ cdef void parameters_of_row(const Plan* plan, const Context* context, Py_ssize_t
             no_gradient(&op, 0, node.weight_rows, node.weight_columns, True, item)
 
 
-cdef void rows_gradient_task(void* job, int part, int of) noexcept nogil:
+cdef inline void rows_gradient_task(void* job, int part, int of) noexcept nogil:
     """out[n] = the gradient of row n; or only norms[n], its Euclidean norm."""
     cdef const Sweep* sweep = <const Sweep*> job
     cdef const Plan* plan = sweep.plan

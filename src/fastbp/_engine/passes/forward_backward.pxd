@@ -1,11 +1,15 @@
-"""The passes of a plan over rows and over parameters, each cut into parts that threads can take side by side."""
+"""Phase one: the passes of a plan over rows, cut into parts that threads can take side by side."""
+from libc.stdint cimport int64_t, uint64_t
+from libc.string cimport memset
 
-cdef enum:
-    # Rows that run through all layers before the next ones do, so that they stay in the second-level cache.
-    BLOCK_ROWS = 512
+from fastbp._engine.flush cimport flush_subnormals, fp_mode, restore_mode
+from fastbp._engine.kernel_table cimport Context
+from fastbp._engine.passes.interruption cimport rows_of_piece, stops
+from fastbp._engine.plan cimport Node, Plan, Port, cut, cut_rows
+from fastbp._engine.threads cimport share
 
 
-cdef void place_inputs(Plan* plan, bint direct, Py_ssize_t first) noexcept nogil:
+cdef inline void place_inputs(Plan* plan, bint direct, Py_ssize_t first) noexcept nogil:
     """Lets the layers read the sources from the callers' rows first ..., or from the buffers.
 
     Only dense layers can, and only for the time of a call: a copy of wide rows costs as much as a small layer.
@@ -23,8 +27,8 @@ cdef void place_inputs(Plan* plan, bint direct, Py_ssize_t first) noexcept nogil
             plan.X[k].pitch, plan.X[k].block = port.value.width, plan.kernels.panel
 
 
-cdef void load(const Plan* plan, const int64_t* order, Py_ssize_t first, Py_ssize_t start,
-               Py_ssize_t stop) noexcept nogil:
+cdef inline void load(const Plan* plan, const int64_t* order, Py_ssize_t first, Py_ssize_t start,
+                      Py_ssize_t stop) noexcept nogil:
     """Rows first + start ... of the callers' arrays (in the given order) into the buffers' rows start ..."""
     cdef Py_ssize_t k
     cdef const Port* port
@@ -43,7 +47,7 @@ cdef void load(const Plan* plan, const int64_t* order, Py_ssize_t first, Py_ssiz
                                    NULL, &port.value, start, stop)
 
 
-cdef void store(const Plan* plan, Py_ssize_t first, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+cdef inline void store(const Plan* plan, Py_ssize_t first, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     """Outputs of the buffers' rows start ... into the callers' rows first + start ..."""
     cdef Py_ssize_t k
     cdef const Port* port
@@ -53,8 +57,8 @@ cdef void store(const Plan* plan, Py_ssize_t first, Py_ssize_t start, Py_ssize_t
                                 port.value.width, start, stop)
 
 
-cdef void forward_rows(const Plan* plan, const Context* context, Py_ssize_t first, Py_ssize_t last,
-                       Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+cdef inline void forward_rows(const Plan* plan, const Context* context, Py_ssize_t first, Py_ssize_t last,
+                              Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     """Nodes first ... last - 1, in order."""
     cdef Py_ssize_t k
     for k in range(first, last):
@@ -64,8 +68,8 @@ cdef void forward_rows(const Plan* plan, const Context* context, Py_ssize_t firs
             plan.nodes[k].op.kind.forward(&plan.nodes[k].op, context, start, stop)
 
 
-cdef void backward_rows(const Plan* plan, const Context* context, Py_ssize_t first, Py_ssize_t last,
-                        Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+cdef inline void backward_rows(const Plan* plan, const Context* context, Py_ssize_t first, Py_ssize_t last,
+                               Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     """Nodes last - 1 ... first."""
     cdef Py_ssize_t k
     for k in range(last - 1, first - 1, -1):
@@ -75,7 +79,7 @@ cdef void backward_rows(const Plan* plan, const Context* context, Py_ssize_t fir
             plan.nodes[k].op.kind.backward(&plan.nodes[k].op, context, start, stop)
 
 
-cdef void loss_rows(const Plan* plan, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+cdef inline void loss_rows(const Plan* plan, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     """The losses of rows, and the gradients of their outputs."""
     cdef Py_ssize_t k
     cdef const Port* port
@@ -87,7 +91,7 @@ cdef void loss_rows(const Plan* plan, const Context* context, Py_ssize_t start, 
                                 stop, context.scratch)
 
 
-cdef void load_output_gradients(const Plan* plan, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+cdef inline void load_output_gradients(const Plan* plan, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     cdef Py_ssize_t k
     cdef const Port* port
     for k in range(plan.n_sinks):
@@ -95,7 +99,7 @@ cdef void load_output_gradients(const Plan* plan, Py_ssize_t start, Py_ssize_t s
         plan.kernels.load_rows(port.array, port.gradient.width, NULL, &port.gradient, start, stop)
 
 
-cdef void store_input_gradients(const Plan* plan, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+cdef inline void store_input_gradients(const Plan* plan, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     cdef Py_ssize_t k
     cdef const Port* port
     for k in range(plan.n_sources if plan.inputs_wanted else 0):
@@ -105,7 +109,7 @@ cdef void store_input_gradients(const Plan* plan, Py_ssize_t start, Py_ssize_t s
 
 # The tasks: what a thread does of a pass.  Each flushes subnormals itself, since the mode belongs to a thread.
 
-cdef void forward_task(void* job, int part, int of) noexcept nogil:
+cdef inline void forward_task(void* job, int part, int of) noexcept nogil:
     """Loads and computes its rows, and stores the outputs."""
     cdef const Plan* plan = <const Plan*> job
     cdef Py_ssize_t n = cut_rows(plan, part, of), stop = cut_rows(plan, part + 1, of), after
@@ -120,7 +124,7 @@ cdef void forward_task(void* job, int part, int of) noexcept nogil:
     restore_mode(mode)
 
 
-cdef void predict_task(void* job, int part, int of) noexcept nogil:
+cdef inline void predict_task(void* job, int part, int of) noexcept nogil:
     """The same block by block, in buffer rows of its own: there are fewer of these than rows."""
     cdef Plan* plan = <Plan*> job
     cdef Py_ssize_t n = cut_rows(plan, part, of), stop = cut_rows(plan, part + 1, of), after
@@ -139,7 +143,7 @@ cdef void predict_task(void* job, int part, int of) noexcept nogil:
     restore_mode(mode)
 
 
-cdef void backward_task(void* job, int part, int of) noexcept nogil:
+cdef inline void backward_task(void* job, int part, int of) noexcept nogil:
     """From the gradients of the outputs to those of its rows of all inputs."""
     cdef const Plan* plan = <const Plan*> job
     cdef Py_ssize_t n = cut_rows(plan, part, of), stop = cut_rows(plan, part + 1, of), after
@@ -154,7 +158,7 @@ cdef void backward_task(void* job, int part, int of) noexcept nogil:
     restore_mode(mode)
 
 
-cdef void rows_task(void* job, int part, int of) noexcept nogil:
+cdef inline void rows_task(void* job, int part, int of) noexcept nogil:
     """Phase one of a training step over its rows of the batch: forward, losses, backward to every dZ."""
     cdef const Plan* plan = <const Plan*> job
     cdef Py_ssize_t n = cut_rows(plan, part, of), stop = cut_rows(plan, part + 1, of), after
@@ -180,17 +184,17 @@ cdef inline bint staged(const Plan* plan) noexcept nogil:
     return plan.n_coupled > 0 and plan.contexts.training
 
 
-cdef void load_task(void* job, int part, int of) noexcept nogil:
+cdef inline void load_task(void* job, int part, int of) noexcept nogil:
     cdef const Plan* plan = <const Plan*> job
     load(plan, plan.order, plan.first, cut_rows(plan, part, of), cut_rows(plan, part + 1, of))
 
 
-cdef void store_task(void* job, int part, int of) noexcept nogil:
+cdef inline void store_task(void* job, int part, int of) noexcept nogil:
     cdef const Plan* plan = <const Plan*> job
     store(plan, plan.first, cut_rows(plan, part, of), cut_rows(plan, part + 1, of))
 
 
-cdef void stage_task(void* job, int part, int of) noexcept nogil:
+cdef inline void stage_task(void* job, int part, int of) noexcept nogil:
     cdef const Plan* plan = <const Plan*> job
     cdef Py_ssize_t n = cut_rows(plan, part, of), stop = cut_rows(plan, part + 1, of), after
     cdef Py_ssize_t rows = rows_of_piece(plan) if plan.looks else plan.rows
@@ -202,7 +206,7 @@ cdef void stage_task(void* job, int part, int of) noexcept nogil:
     restore_mode(mode)
 
 
-cdef void stage_backward_task(void* job, int part, int of) noexcept nogil:
+cdef inline void stage_backward_task(void* job, int part, int of) noexcept nogil:
     cdef const Plan* plan = <const Plan*> job
     cdef Py_ssize_t n = cut_rows(plan, part, of), stop = cut_rows(plan, part + 1, of), after
     cdef Py_ssize_t rows = rows_of_piece(plan) if plan.looks else plan.rows
@@ -214,7 +218,7 @@ cdef void stage_backward_task(void* job, int part, int of) noexcept nogil:
     restore_mode(mode)
 
 
-cdef void couple_task(void* job, int part, int of) noexcept nogil:
+cdef inline void couple_task(void* job, int part, int of) noexcept nogil:
     """What the node at which the stage ended takes from all rows: a thread has a part of the features."""
     cdef const Plan* plan = <const Plan*> job
     cdef const Node* node = plan.nodes + plan.last_node
@@ -225,7 +229,7 @@ cdef void couple_task(void* job, int part, int of) noexcept nogil:
     restore_mode(mode)
 
 
-cdef void couple_backward_task(void* job, int part, int of) noexcept nogil:
+cdef inline void couple_backward_task(void* job, int part, int of) noexcept nogil:
     cdef const Plan* plan = <const Plan*> job
     cdef const Node* node = plan.nodes + plan.first_node - 1
     cdef Py_ssize_t blocks = (node.op.Y.width + plan.kernels.panel - 1) // plan.kernels.panel
@@ -236,24 +240,24 @@ cdef void couple_backward_task(void* job, int part, int of) noexcept nogil:
     restore_mode(mode)
 
 
-cdef void loss_task(void* job, int part, int of) noexcept nogil:
+cdef inline void loss_task(void* job, int part, int of) noexcept nogil:
     cdef const Plan* plan = <const Plan*> job
     cdef fp_mode mode = flush_subnormals()
     loss_rows(plan, plan.contexts + part, cut_rows(plan, part, of), cut_rows(plan, part + 1, of))
     restore_mode(mode)
 
 
-cdef void load_gradients_task(void* job, int part, int of) noexcept nogil:
+cdef inline void load_gradients_task(void* job, int part, int of) noexcept nogil:
     cdef const Plan* plan = <const Plan*> job
     load_output_gradients(plan, cut_rows(plan, part, of), cut_rows(plan, part + 1, of))
 
 
-cdef void store_gradients_task(void* job, int part, int of) noexcept nogil:
+cdef inline void store_gradients_task(void* job, int part, int of) noexcept nogil:
     cdef const Plan* plan = <const Plan*> job
     store_input_gradients(plan, cut_rows(plan, part, of), cut_rows(plan, part + 1, of))
 
 
-cdef void forward_stages(Plan* plan, int threads) noexcept nogil:
+cdef inline void forward_stages(Plan* plan, int threads) noexcept nogil:
     cdef Py_ssize_t c
     plan.last_node = 0
     for c in range(plan.n_coupled + 1):
@@ -263,10 +267,10 @@ cdef void forward_stages(Plan* plan, int threads) noexcept nogil:
         if c < plan.n_coupled:
             share(couple_task, plan, threads)
             if plan.meets:
-                meet(plan, plan.coupled[c], True)
+                plan.meet(plan, plan.coupled[c], True)
 
 
-cdef void backward_stages(Plan* plan, int threads) noexcept nogil:
+cdef inline void backward_stages(Plan* plan, int threads) noexcept nogil:
     cdef Py_ssize_t c
     plan.first_node = plan.n_nodes
     for c in range(plan.n_coupled, -1, -1):
@@ -276,10 +280,10 @@ cdef void backward_stages(Plan* plan, int threads) noexcept nogil:
         if c > 0:
             share(couple_backward_task, plan, threads)
             if plan.meets:
-                meet(plan, plan.coupled[c - 1], False)
+                plan.meet(plan, plan.coupled[c - 1], False)
 
 
-cdef void forward_pass(Plan* plan, int threads) noexcept nogil:
+cdef inline void forward_pass(Plan* plan, int threads) noexcept nogil:
     """Outputs of the attached rows; keeps what a backward pass needs."""
     if not staged(plan):
         share(forward_task, plan, threads)
@@ -289,7 +293,7 @@ cdef void forward_pass(Plan* plan, int threads) noexcept nogil:
     share(store_task, plan, threads)
 
 
-cdef void backward_pass(Plan* plan, int threads) noexcept nogil:
+cdef inline void backward_pass(Plan* plan, int threads) noexcept nogil:
     """Every dZ, and the inputs' gradients, from the attached gradients of the outputs."""
     if not staged(plan):
         share(backward_task, plan, threads)
@@ -299,7 +303,7 @@ cdef void backward_pass(Plan* plan, int threads) noexcept nogil:
     share(store_gradients_task, plan, threads)
 
 
-cdef void loss_pass(Plan* plan, int threads) noexcept nogil:
+cdef inline void loss_pass(Plan* plan, int threads) noexcept nogil:
     """Phase one of a training step."""
     if not staged(plan):
         share(rows_task, plan, threads)
@@ -326,53 +330,9 @@ cdef inline Py_ssize_t rows_at_once(const Plan* plan, Py_ssize_t N) noexcept nog
     return ((N + n - 1) // n + 15) // 16 * 16
 
 
-cdef void begin_part(Plan* plan, bint direct, Py_ssize_t first, Py_ssize_t rows, int threads) noexcept nogil:
-    """Makes the rows of the buffers a part of the caller's rows, from `first` on."""
-    cdef Py_ssize_t k
-    plan.first, plan.rows = first, rows
-    place_inputs(plan, direct, first)
-    for k in range(plan.n_sinks):
-        plan.sinks[k].targets.first = first
-    tell_first(plan, threads)
-
-
-cdef void tell_first(Plan* plan, int threads) noexcept nogil:
+cdef inline void tell_first(Plan* plan, int threads) noexcept nogil:
     """Tells the threads with which of the callers' rows the buffers begin."""
     cdef int k
     for k in range(threads):
         plan.contexts[k].row += <uint64_t> (plan.first - plan.contexts[k].first)
         plan.contexts[k].first = plan.first
-
-
-cdef double batch_loss(Plan* plan, bint direct, bint adds, int threads) noexcept nogil:
-    """Phase one over the batch: the sum of its rows' losses, each with its share, in their order.
-
-    Where the batch goes in parts through the buffers, the gradient of each is formed (and added to what was there, if
-    it `adds`).
-    """
-    cdef Py_ssize_t k, first = plan.first, N = plan.rows, at_once = rows_at_once(plan, plan.rows)
-    cdef Port* port
-    cdef double total = 0
-    cdef Rules* rules = plan.rules
-    for k in range(plan.n_sinks):
-        port = plan.sinks + k
-        port.targets.first, port.targets.order = plan.first, plan.order
-        port.scale = plan.kernels.loss_scale(&port.targets, plan.rows) if plan.scales == NULL else plan.scales[k]
-    plan.scale = plan.sinks.scale if plan.sinks.targets.weighted_mean else 1.0 / <double> plan.rows
-    plan.in_parts, plan.part = at_once < N and not plan.keeps_rows, 0
-    if not plan.in_parts:
-        at_once = N
-    while plan.part < N and not plan.failed and not plan.stopped and not plan.unfit:
-        begin_part(plan, direct, first + plan.part, min(at_once, N - plan.part), threads)
-        loss_pass(plan, threads)
-        if plan.in_parts and not plan.failed and not plan.stopped and not plan.unfit:
-            plan.rules = NULL
-            form_gradients(plan, adds or plan.part > 0, threads)
-            plan.rules = rules
-        plan.part += at_once
-    plan.first, plan.rows, plan.part = first, N, 0
-    tell_first(plan, threads)
-    for k in range(plan.n_sinks):
-        plan.sinks[k].loss = plan.kernels.sum_losses(plan.row_losses + k * plan.loss_rows, N)
-        total += plan.sinks[k].loss
-    return total
