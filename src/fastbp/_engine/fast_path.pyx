@@ -11,8 +11,8 @@ from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcmp, memcpy, memmove, memset
 
 from fastbp._engine.array_access cimport (
-    data_of, holds_int64, holds_labels, import_numpy, is_plain, is_rows, is_writeable, length_of, ndim_of, new_rows_like,
-    number_of, number_of_size,
+    data_of, holds_int64, holds_labels, import_numpy, is_plain, is_rows, is_writeable, length_of, ndim_of,
+    new_rows_like, number_of, number_of_size,
 )
 from fastbp._engine.chain cimport Group, Rules, prepare_link
 from fastbp._engine.flush cimport flush_subnormals, fp_mode, restore_mode
