@@ -117,7 +117,10 @@ def test_a_loss_with_a_number_for_each_output(dtype: np.dtype, alone: list[int])
     ],
     ids=repr,
 )
-def test_optimizers(optimizer: Any, threads: int, dtype: np.dtype, alone: list[int]) -> None:
+def test_optimizers(
+    optimizer: Any, threads: int, dtype: np.dtype, alone: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fastbp.many.trainers.get_num_threads", lambda: threads)
     X, y = batch((3, 7, 2), dtype.name, 6)
     compare(lambda: population((3, 7, 2), dtype.name), X, y, "mse", optimizer, 10, threads=threads)
     assert all(count <= FEW for count in alone)
