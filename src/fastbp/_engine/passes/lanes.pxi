@@ -407,12 +407,13 @@ cdef bint fits(FastPath path, FastPath first) noexcept:
     cdef const Node* other
     cdef const Rules* rules = &path.chain.rules
     cdef const Rule* rule
-    cdef Targets targets = path.term.targets, others = first.term.targets
+    cdef const Targets* targets = &path.term.targets
     if (rules.n_stages != 1 or rules.n_groups != 1 or rules.n_segments != 1 or plan.n_constrained > 0
             or plan.n_nodes != first.program.plan.n_nodes or rules.groups.n_links != first.chain.rules.groups.n_links
             or rules.groups.lr_scale != first.chain.rules.groups.lr_scale or path.O > plan.kernels.panel
             or path.term.heads != first.term.heads or targets.column != NULL or targets.loss.whole
-            or targets.skips_nan or targets.ceiling != INFINITY or memcmp(&targets, &others, sizeof(Targets)) != 0
+            or targets.skips_nan or targets.ceiling != INFINITY
+            or memcmp(targets, &first.term.targets, sizeof(Targets)) != 0
             or path.size != first.size or path.number != first.number or path.program.in_python):
         return False
     for k in range(rules.groups.n_links):
