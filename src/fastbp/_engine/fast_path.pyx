@@ -20,15 +20,12 @@ from fastbp._engine.kernel_table cimport (
     MAX_RULES, Activation, ChainLink, Kernels, LaneProduct, Rule, Step, Targets, Tensor,
 )
 from fastbp._engine.memory cimport Arena, pitch_of
-from fastbp._engine.plan cimport Node, Plan, Port
+from fastbp._engine.plan cimport SHORT_ROWS, Node, Plan, Port
 from fastbp._engine.program cimport attach_plain
 from fastbp._engine.loss_term cimport Term
 from fastbp._engine.threads cimport leave, wanted
 
 import_numpy()
-
-cdef enum:
-    SHORT_ROWS = 64
 
 cdef double TINY = 2e-6         # seconds of a pass that is not worth letting other threads of Python in
 

@@ -4,6 +4,9 @@ from libc.stdint cimport int64_t
 from fastbp._engine.chain cimport Rules
 from fastbp._engine.kernel_table cimport Constraint, Context, Kernels, Op, Rows, Targets, Tensor
 
+cdef enum:
+    SHORT_ROWS = 64             # up to which a step through a small net, or of many in lanes, is a short one
+
 
 cdef struct Node:
     Op op

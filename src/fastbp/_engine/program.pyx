@@ -24,8 +24,8 @@ from fastbp._engine.passes.interruption cimport asked, rows_of_piece, rows_of_th
 from fastbp._engine.passes.meeting cimport look, meet
 from fastbp._engine.passes.nodes cimport fill_settings, place_parameters, several_outputs, share_parameters
 from fastbp._engine.passes.parameters cimport constrain_task
-from fastbp._engine.passes.short_step cimport SHORT_BYTES, SHORT_ROWS, find_spans, is_short, short_step
-from fastbp._engine.plan cimport Node, Plan, Port, Span
+from fastbp._engine.passes.short_step cimport SHORT_BYTES, find_spans, is_short, short_step
+from fastbp._engine.plan cimport SHORT_ROWS, Node, Plan, Port, Span
 from fastbp._engine.sources cimport Source
 from fastbp._engine.tables cimport row_named
 from fastbp._engine.thread_choice cimport clock_seconds, passed, tuned

@@ -277,7 +277,6 @@ static inline void transpose(const real *S, ptrdiff_t s_row, real *T, ptrdiff_t 
 #endif
 }
 
-/* C = A, 64 bytes at a multiple of 64: on x86 by stores that do not fetch the line first. */
 /* Asks for the cache lines of so many bytes; one function, since dozens of loops over rows call it. */
 #if defined(__GNUC__)
 __attribute__((noinline, unused)) static void fetch(const void *A, ptrdiff_t size)
@@ -289,6 +288,7 @@ __attribute__((noinline, unused)) static void fetch(const void *A, ptrdiff_t siz
 static inline void fetch(const void *A, ptrdiff_t size) {}
 #endif
 
+/* C = A, 64 bytes at a multiple of 64: on x86 by stores that do not fetch the line first. */
 static inline void stream_line(const void *A, void *C)
 {
 #if defined(__SSE2__)

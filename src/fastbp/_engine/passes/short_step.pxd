@@ -10,10 +10,9 @@ from fastbp._engine.flush cimport flush_subnormals, fp_mode, restore_mode
 from fastbp._engine.kernel_table cimport Context
 from fastbp._engine.passes.forward_backward cimport load, loss_rows, place_inputs, store
 from fastbp._engine.passes.parameters cimport later_stages, no_gradient
-from fastbp._engine.plan cimport Node, Plan, Port, Span
+from fastbp._engine.plan cimport SHORT_ROWS, Node, Plan, Port, Span
 
 cdef enum:
-    SHORT_ROWS = 64
     SHORT_BYTES = 65536         # of parameters: all gradients, then all updates, from the first-level cache
 
 
