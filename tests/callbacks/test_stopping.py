@@ -154,8 +154,8 @@ def test_the_engine_is_left_by_batch_only_for_who_asks(monkeypatch) -> None:
     """The callbacks of the library do not ask, but for those with batches in their settings."""
     X, y = small_data(rows=2000)
     trainer, calls = fb.Trainer(small_net()), []
-    run = trainer.runner.run
-    monkeypatch.setattr(trainer.runner, "run", lambda *a, **k: calls.append(1) or run(*a, **k))
+    trained = trainer.runner.trained
+    monkeypatch.setattr(trainer.runner, "trained", lambda *a, **k: calls.append(1) or trained(*a, **k))
     tick = fb.LambdaCallback(on_tick=lambda *_: None)
     quiet = [fb.EarlyStopping(), fb.ReduceLROnPlateau(), fb.TerminateOnNaN(), tick]
     trainer.fit(X, y, epochs=2, batch_size=10, callbacks=quiet, threads=1)

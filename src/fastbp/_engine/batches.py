@@ -9,7 +9,7 @@ class Batches(NamedTuple):
     xs: tuple  # an array or a Source for each input
     ts: tuple
     weights: tuple | None
-    terms: tuple  # the loss of each output
+    terms: tuple | None  # the loss of each output; None, which the engine does not take, for losses in Python
     chain: Any
     rates: Any  # one learning rate for all, or an array with one for each batch at its place
     order: Any  # of the rows; None for that in which they are

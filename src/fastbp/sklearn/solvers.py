@@ -22,7 +22,7 @@ from fastbp.optimizers.optimizer import Optimizer
 from fastbp.sklearn.callbacks import Teller
 from fastbp.sklearn.network import Runtime
 from fastbp.sklearn.targets import Target
-from fastbp.training.fit import Fit
+from fastbp.training.fit import Calls, Fit
 from fastbp.training.state import State
 from fastbp.training.trainer import Trainer
 
@@ -145,26 +145,26 @@ class EstimatorFit(Fit):
     def _train_until(self, count):
         est = self.est
         try:
-            super()._train_until(count)
+            yield from super()._train_until(count)
             if not self.callbacks.stopped and count > 1 and est.n_iter_ == est.max_iter:
                 self._unconverged()
         except KeyboardInterrupt:
-            warnings.warn("Training interrupted by user.", stacklevel=7)
+            warnings.warn("Training interrupted by user.", stacklevel=8)
         if est.early_stopping and (self.callbacks.stopped or count > 1):
             self.runtime.net.params = est._best_params
 
     def _epoch(self, epoch):
         self.teller.begin()
-        super()._epoch(epoch)
+        yield from super()._epoch(epoch)
         if self.teller.end():
             self.callbacks.stopped = True
 
-    def trained(self, epoch: int) -> tuple[dict[str, float], int]:
+    def trained(self, epoch: int) -> Calls[tuple[dict[str, float], int]]:
         """Go through the rows once, in the order that scikit-learn draws; return the loss and the number of rows."""
         est, rows = self.est, self.data.rows
         if self._order is not None:
             self._order = self._order[_permuted(est._random_state, rows)]
-        loss = self._loss_of_epoch(epoch)
+        loss = yield from self._loss_of_epoch(epoch)
         est.n_iter_ += 1
         est.loss_ = loss
         est.t_ += rows
@@ -194,7 +194,7 @@ class EstimatorFit(Fit):
     def _loss_of_epoch(self, epoch):
         """Train on the batches of an epoch; return the mean of their losses."""
         try:
-            loss, _ = self.batches(epoch, self._order)
+            loss, _ = yield from self.batches(epoch, self._order)
         except DivergenceError:
             # scikit-learn would continue training; the estimator reports it at the end.
             self.runtime.net.params[...] = np.nan
@@ -243,7 +243,7 @@ class EstimatorFit(Fit):
     def _unconverged(self):
         warning = package("sklearn.exceptions", "fastbp.sklearn").ConvergenceWarning
         text = f"Stochastic optimizer: {self.est.max_iter} iterations were reached and the loss still moves."
-        warnings.warn(text, warning, stacklevel=8)
+        warnings.warn(text, warning, stacklevel=9)
 
 
 def minimise(est, runtime: Runtime, target: Target, data: Data, teller: Teller) -> None:

@@ -1,6 +1,6 @@
 """BatchRunner: runs batches of checked data through the engine, and computes metrics.
 
-Every step, of a loop by hand or of a fit, goes through `run`: one call into the engine for many batches, or one batch
+Every step, of a loop by hand or of a fit, goes through `trained`: one call into the engine for many batches, or one batch
 in Python where a loss is written in Python.
 """
 
@@ -34,6 +34,7 @@ class BatchRunner:
         self.chain = optimizer.chain_for(net)
         self._planned = np.empty(0)  # learning rates
         self._place: tuple = ()  # the schedule and batches of these rates
+        self._before = 0  # steps before the batches that were asked for last
         self._tried: tuple | None = None  # the shapes of targets that the metrics were tried on
 
     def checked(
@@ -59,7 +60,11 @@ class BatchRunner:
             self._tried = form
         return data
 
-    def run(
+    def run(self, batches: _engine.Batches, threads: int | None, where: Callable[[int], str] = lambda _: "") -> int:
+        """Train on batches; returns the first that was not trained on."""
+        return self.taken(batches, *self.trained(batches, threads), where)
+
+    def asked(
         self,
         data: Data,
         losses: np.ndarray,
@@ -71,43 +76,45 @@ class BatchRunner:
         seconds: float = 0.0,
         outs: tuple[np.ndarray, ...] | None = None,
         each_loss: np.ndarray | None = None,
-        where: Callable[[int], str] | None = None,
-        threads: int | None = None,
-    ) -> int:
-        """Train on batches first ... last - 1 of `size` rows each; returns the first batch that was not trained on.
+    ) -> _engine.Batches:
+        """What the engine is to train on: batches first ... last - 1 of `size` rows each.
 
-        Returns after about `seconds` (0: when all batches are done). Writes the loss of each batch and, if wanted, what
-        each output adds to it, and the outputs.
+        It returns after about `seconds` (0: when all batches are done), and writes the loss of each batch and, if
+        wanted, what each output adds to it, and the outputs.
         """
-        before = self.chain.t
-        if self.objective.terms is None:
-            batch, status = self._batch_in_python(data, order, size, first, losses, each_loss, outs, threads)
-        else:
-            rates = self._rates(first, last)
-            batches = _engine.Batches(
-                xs=data.xs,
-                ts=data.ts,
-                weights=data.weights,
-                terms=self.objective.terms,
-                chain=self.chain,
-                rates=rates,
-                order=order,
-                size=size,
-                first=first,
-                last=last,
-                seconds=seconds,
-                losses=losses,
-                each_loss=each_loss,
-                outs=outs,
-            )
-            batch, status = self.net.programs.run(batches, threads)
-            if batch > first and isinstance(rates, np.ndarray):
-                self.optimizer.take_rate(self.chain.t - 1, rates[batch - 1])
+        self._before = self.chain.t
+        return _engine.Batches(
+            xs=data.xs,
+            ts=data.ts,
+            weights=data.weights,
+            terms=self.objective.terms,
+            chain=self.chain,
+            rates=None if self.objective.terms is None else self._rates(first, last),
+            order=order,
+            size=size,
+            first=first,
+            last=last,
+            seconds=seconds,
+            losses=losses,
+            each_loss=each_loss,
+            outs=outs,
+        )
+
+    def trained(self, batches: _engine.Batches, threads: int | None) -> tuple[int, int]:
+        """Train on batches, in one call of the engine, or on one where the loss is in Python; (next batch, status)."""
+        if batches.terms is None:
+            return self._batch_in_python(batches, threads)
+        return self.net.programs.run(batches, threads)
+
+    def taken(self, batches: _engine.Batches, batch: int, status: int, where: Callable[[int], str]) -> int:
+        """The next batch, with the learning rate that the last one had; or the error for a status."""
+        size, first, rates = batches.size, batches.first, batches.rates
+        if batch > first and isinstance(rates, np.ndarray):
+            self.optimizer.take_rate(self.chain.t - 1, rates[batch - 1])
         if status == UNFIT:
-            refuse_unfit(data.xs, order, slice(batch * size, (batch + 1) * size))
+            refuse_unfit(batches.xs, batches.order, slice(batch * size, (batch + 1) * size))
         if status:
-            place = "" if where is None else f" ({where(batch)})"
-            raise self.diverged(status, losses[batch], before + batch - first + 1, place)
+            raise self.diverged(status, batches.losses[batch], self._before + batch - first + 1, where(batch))
         return batch
 
     def _rates(self, first, last):
@@ -126,10 +133,11 @@ class BatchRunner:
         what = f"the loss became {loss}" if status == 1 else "the update was not finite"
         return self.optimizer.diverged(f"{what} at step {step}{where}")
 
-    def _batch_in_python(self, data, order, size, batch, losses, each_loss, outs, threads):
-        programs = self.net.programs
-        rows = slice(batch * size, (batch + 1) * size)
-        xs, ts, weights, _ = data.take(order, rows)
+    def _batch_in_python(self, batches, threads):
+        programs, batch, losses, each_loss = self.net.programs, batches.first, batches.losses, batches.each_loss
+        rows = slice(batch * batches.size, (batch + 1) * batches.size)
+        data = Data(batches.xs, batches.ts, batches.weights)
+        xs, ts, weights, _ = data.take(batches.order, rows)
         ys = programs.forward(xs, True, threads)
         values, dys = zip(*self.objective.each(ys, ts, weights), strict=True)
         losses[batch] = sum(values)
@@ -137,9 +145,8 @@ class BatchRunner:
             each_loss[batch] = values
         if not math.isfinite(losses[batch]):
             return batch, 1
-        if outs is not None:
-            for out, y in zip(outs, ys, strict=True):
-                out[rows] = y
+        for out, y in zip(batches.outs or (), ys, strict=batches.outs is not None):
+            out[rows] = y
         programs.backward(dys, False, threads)
         fine = programs.update(self.chain, self.optimizer.next_rate(self.chain.t), float(losses[batch]))
         return (batch + 1, 0) if fine else (batch, 2)

@@ -3,16 +3,20 @@
 An epoch is one call into the engine that returns every 50 ms, for progress and Ctrl-C, or after each batch if a
 callback asks for it. Metrics of the training data are computed from the outputs of the epoch's own forward passes, as
 in Keras; a second pass would give cleaner numbers for a third more time.
+
+A fit is a generator: it yields the batches that the engine is to train on next, and is sent how far the engine came. So
+fits of many networks can share a call of the engine. Rejected: a thread for each of them, which waits for the others.
 """
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from fastbp import _engine
 from fastbp.callbacks.callback import Callbacks
 from fastbp.callbacks.history import History
 from fastbp.data.batches import Data
@@ -24,6 +28,8 @@ from fastbp.training.objective import counted, mean_of_batches
 from fastbp.training.state import State
 
 SLICE = 0.05  # seconds in the engine without checking signals; Ctrl-C feels immediate below 0.1
+T = TypeVar("T")
+Calls = Generator[_engine.Batches, tuple[int, int], T]  # yields what the engine is to do, is sent (next batch, status)
 
 
 class Position(NamedTuple):
@@ -72,12 +78,29 @@ class Fit:
 
     def epochs(self, count: int, position: Position | None = None) -> None:
         """Train until the history has `count` epochs, or until a callback stops the fit."""
+        calls = self.calls(count, position)
+        try:
+            batches = next(calls)
+            while True:
+                try:
+                    done = self.runner.trained(batches, self.threads)
+                except BaseException as error:
+                    batches = calls.throw(error)
+                else:
+                    batches = calls.send(done)
+        except StopIteration:
+            pass
+        finally:
+            calls.close()
+
+    def calls(self, count: int, position: Position | None = None) -> Calls[None]:
+        """The same, for a caller who makes the engine's calls."""
         call = self.callbacks.call
         try:
             call("on_train_begin", self.history)
             if position is not None:
                 self._go_to(position)
-            self._train_until(count)
+            yield from self._train_until(count)
             call("on_train_end", self.history)
         finally:
             call("on_close")
@@ -85,7 +108,7 @@ class Fit:
     def _train_until(self, count):
         try:
             while (self._skip or not self.callbacks.stopped) and len(self.history.epoch) < count:
-                self._epoch(len(self.history.epoch))
+                yield from self._epoch(len(self.history.epoch))
         except DivergenceError as error:
             if not self.callbacks.call("on_divergence", error):
                 raise
@@ -95,7 +118,7 @@ class Fit:
             return
         begin = time.perf_counter()
         self._rng_before = self.rng.bit_generator.state
-        logs, done = self.trained(epoch)
+        logs, done = yield from self.trained(epoch)
         logs |= self.validated(epoch)
         with self._end:
             self.history.add(logs, time.perf_counter() - begin, done)
@@ -112,16 +135,16 @@ class Fit:
             return {}
         return {f"val_{name}": value for name, value in self.runner.evaluated(self.validation, self.threads).items()}
 
-    def trained(self, epoch: int) -> tuple[dict[str, float], int]:
+    def trained(self, epoch: int) -> Calls[tuple[dict[str, float], int]]:
         """Go through the rows once; return the loss and metrics of the epoch, and the number of rows done."""
         order = self.data.order(self.rng if self.shuffle else None)
-        loss, done = self.batches(epoch, order)
+        loss, done = yield from self.batches(epoch, order)
         if self._outs is None:
             return {"loss": loss}, done
         seen, outs = self.data.take(order, slice(done), inputs=False), tuple(out[:done] for out in self._outs)
         return {"loss": loss, **self.runner.measured(seen.ts, outs, seen.weights)}, done
 
-    def batches(self, epoch: int, order: np.ndarray | None) -> tuple[float, int]:
+    def batches(self, epoch: int, order: np.ndarray | None) -> Calls[tuple[float, int]]:
         """Train on the batches of an epoch, until a callback stops the fit; return the mean loss and the rows done."""
         losses, sizes, callbacks = self._losses, self._sizes, self.callbacks
         if self.runner.metrics and not self._skip:
@@ -129,12 +152,12 @@ class Fit:
         self._batch, self._skip = self._skip, 0
 
         def where(batch):
-            return f"epoch {epoch + 1}, batch {batch + 1}"
+            return f" (epoch {epoch + 1}, batch {batch + 1})"
 
         while self._batch < len(sizes) and not callbacks.stopped:
             first, last = self._batch, self._batch + callbacks.until_next(len(sizes) - self._batch)
             self._call = first, self.runner.chain.t
-            batch = self._batch = self.runner.run(
+            asked = self.runner.asked(
                 self.data,
                 losses,
                 size=self.batch_size,
@@ -144,9 +167,8 @@ class Fit:
                 seconds=SLICE,
                 outs=self._outs,
                 each_loss=self._each_loss,
-                where=where,
-                threads=self.threads,
             )
+            batch = self._batch = self.runner.taken(asked, *(yield asked), where)
             callbacks.batches_done(batch - first, batch - 1, losses[batch - 1])
             rows = int(self._starts[batch - 1] + sizes[batch - 1])
             callbacks.call("on_tick", rows, {"loss": float(losses[batch - 1])})

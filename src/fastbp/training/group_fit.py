@@ -16,7 +16,7 @@ from fastbp.data.batches import Data
 from fastbp.data.streams import NO_ROWS, Seen
 from fastbp.inputs import checks
 from fastbp.training.collecting import Collected, Part
-from fastbp.training.fit import SLICE, Fit, Position
+from fastbp.training.fit import SLICE, Calls, Fit, Position
 from fastbp.training.group_runner import GroupRunner, Shared
 from fastbp.training.objective import mean_of_batches
 from fastbp.training.row_sets import RowSets
@@ -84,8 +84,9 @@ class GroupFit(Fit):
                 self.runner.share([], error=error)
             ranks.agree(error)
 
-    def trained(self, epoch: int) -> tuple[dict[str, float], int]:
+    def trained(self, epoch: int) -> Calls[tuple[dict[str, float], int]]:
         """Go through the rows of all ranks once."""
+        yield from ()  # the runner calls the engine itself
         runner, callbacks = self.runner, self.callbacks
         seed = [int(self.rng.integers(2**63)), runner.ranks.rank]
         runner.rng.bit_generator.state = np.random.default_rng(seed).bit_generator.state

@@ -167,7 +167,7 @@ class GroupRunner(BatchRunner):
         losses, each_loss = np.empty(part.batch + 1), np.empty((part.batch + 1, len(part.data.ts)))
         try:
             known, weights = counted(self, part)
-            self.run(
+            batches = self.asked(
                 part.data,
                 losses,
                 size=part.size,
@@ -176,9 +176,8 @@ class GroupRunner(BatchRunner):
                 last=part.batch + 1,
                 outs=outs,
                 each_loss=each_loss,
-                where=lambda _: where,
-                threads=threads,
             )
+            self.run(batches, threads, lambda _: where)
         except BaseException as error:
             return error
         self._local.append(Collected(each_loss[-1] * known, known, weights))

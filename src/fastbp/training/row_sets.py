@@ -18,7 +18,7 @@ from fastbp.layers.node import Node
 from fastbp.losses import loss_checks
 from fastbp.training import training_data
 from fastbp.training.batch_runner import BatchRunner
-from fastbp.training.fit import Fit, Position
+from fastbp.training.fit import Calls, Fit, Position
 from fastbp.training.objective import amounts, counted, mean_of_batches
 from fastbp.training.stream_fit import StreamFit
 
@@ -154,8 +154,9 @@ class RowSetsFit(Fit):
     def _of_batch(self):
         return len(self._sets.names), len(self.runner.net.outputs)
 
-    def trained(self, epoch: int) -> tuple[dict[str, float], int]:
+    def trained(self, epoch: int) -> Calls[tuple[dict[str, float], int]]:
         """Go through the rows once; return the losses of the epoch and the number of rows done."""
+        yield from ()  # `_step` calls the engine itself
         sets = self._sets.drawn(self.rng)
         count = math.ceil(sum(each.rows for each in sets) / self.batch_size)
         sets = [each.take(self.rng.permutation(each.rows)) if self.shuffle else each for each in sets]

@@ -101,7 +101,7 @@ class Steps:
         rows = len(xs[0])
         ts = self.objective.targets(y, rows)
         weights = self.objective.weights(sample_weight, ts, training=True)
-        self.runner.run(Data(xs, ts, weights), self._loss, size=rows, threads=threads)
+        self.runner.run(self.runner.asked(Data(xs, ts, weights), self._loss, size=rows), threads)
         return float(self._loss[0])
 
     def diverged(self, loss: float, status: int) -> DivergenceError:

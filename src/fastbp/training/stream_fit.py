@@ -7,7 +7,7 @@ import numpy as np
 from fastbp.data.streams import NO_ROWS, Augmented, Seen, Slices, Stream, joined
 from fastbp.inputs import checks
 from fastbp.training.batch_runner import BatchRunner
-from fastbp.training.fit import Fit, Position
+from fastbp.training.fit import Calls, Fit, Position
 from fastbp.training.objective import counted, mean_of_batches
 
 
@@ -38,14 +38,14 @@ class StreamFit(Fit):
         self._done: list[Done] = []
         self._stored: list[Done] = []
 
-    def trained(self, epoch: int) -> tuple[dict[str, float], int]:
+    def trained(self, epoch: int) -> Calls[tuple[dict[str, float], int]]:
         """Go through the batches of an epoch; return its loss and metrics, and the number of rows done."""
         runner, callbacks = self.runner, self.callbacks
         stored, self._stored, self._skip, self._batch, self._done = self._stored, [], 0, 0, []
         rows, seen = 0, []
         for batch in self._stream.epoch():
             again = self._batch < len(stored)
-            done = self._again(batch, stored[self._batch]) if again else self._step(batch, epoch)
+            done = self._again(batch, stored[self._batch]) if again else (yield from self._step(batch, epoch))
             self._done.append(done)
             self._batch, rows = self._batch + 1, rows + done.rows
             if runner.metrics:
@@ -64,17 +64,10 @@ class StreamFit(Fit):
 
     def _step(self, batch, epoch):
         outs = self.runner.new_outputs(batch.rows) if self.runner.metrics else ()
-        where = f"epoch {epoch + 1}, batch {self._batch + 1}"
+        where = f" (epoch {epoch + 1}, batch {self._batch + 1})"
         loss, each_loss = np.empty(1), np.empty((1, len(batch.ts)))
-        self.runner.run(
-            batch,
-            loss,
-            size=batch.rows,
-            outs=outs or None,
-            each_loss=each_loss,
-            where=lambda _: where,
-            threads=self.threads,
-        )
+        asked = self.runner.asked(batch, loss, size=batch.rows, outs=outs or None, each_loss=each_loss)
+        self.runner.taken(asked, *(yield asked), lambda _: where)
         amounts = self.runner.objective.amounts(batch.ts, batch.weights)
         sums = counted(amounts, len(batch.ts), (np.array([0]), np.array([batch.rows])))
         return Done(batch.rows, float(loss[0]), each_loss[0], sums[..., 0], outs)

@@ -1,32 +1,30 @@
 """Trainer: a network, its objective, and the state of its optimizer and shuffling.
 
-The work is done in the modules beside it: batches in `batch_runner.py`, fits in `fit.py` and `stream_fit.py`, online
-learning in `one_by_one.py`, files in `trainer_file.py`. Rejected: Keras's `compile`, a second constructor, before which
-a model is incomplete.
+The work is done in the modules beside it: batches in `batch_runner.py`, fits in `fit.py` and `stream_fit.py` with their
+arguments in `fit_settings.py`, online learning in `one_by_one.py`, files in `trainer_file.py`. Rejected: Keras's
+`compile`, a second constructor, before which a model is incomplete.
 """
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Self
 
 import numpy as np
 
 from fastbp._typing import Arrays, LossLike, MetricsLike, WeightsLike, WeightsOf
-from fastbp.callbacks.callback import Callback, Callbacks
+from fastbp.callbacks.callback import Callback
 from fastbp.callbacks.history import History
-from fastbp.callbacks.progress import ProgressBar
 from fastbp.data import splitting
-from fastbp.data.streams import NO_ROWS
 from fastbp.distributed.groups import Group
 from fastbp.inputs import checks
 from fastbp.network.native import Native, of_network
 from fastbp.network.network import Network
 from fastbp.optimizers import optimizer as optimizers
-from fastbp.training import row_sets, trainer_file, training_data
+from fastbp.training import trainer_file, training_data
 from fastbp.training.by_row import RowByRow
-from fastbp.training.fit import Fit, Position
-from fastbp.training.group_fit import GroupCallbacks, GroupFit
-from fastbp.training.group_runner import GroupRunner
+from fastbp.training.fit import Calls, Fit, Position
+from fastbp.training.fit_settings import FitSettings, begun
 from fastbp.training.state import State
 
 MADE = {"group", "runner", "objective", "metrics", "chain", "_fast_path", "_fit", "online"}  # created again in a copy
@@ -225,48 +223,43 @@ class Trainer(RowByRow):
         >>> list(history.history), history.epoch
         (['loss', 'mae'], [0, 1, 2])
         """
-        together = self.runner if isinstance(self.runner, GroupRunner) else None
+        settings = FitSettings(
+            epochs=epochs,
+            batch_size=batch_size,
+            validation_data=validation_data,
+            sample_weight=sample_weight,
+            class_weight=class_weight,
+            callbacks=callbacks,
+            shuffle=shuffle,
+            seed=seed,
+            threads=threads,
+            progress=progress,
+            check_finite=check_finite,
+            resume=resume,
+            augment=augment,
+            steps_per_epoch=steps_per_epoch,
+            validation_split=validation_split,
+            validation_steps=validation_steps,
+            validation_freq=validation_freq,
+        )
+        with self._begun(X, y, settings) as (fit, position):
+            fit.epochs(settings.epochs, position)
+            return fit.history
 
-        def prepared(validated: bool = False) -> tuple[Fit, Position | None]:
-            Xt, yt, weights, validation = X, y, sample_weight, validation_data
-            if validation_split is not None:
-                Xt, yt, weights, validation = splitting.part(validation_split, Xt, yt, weights, validation)
-            check = self.runner.checked
-            if together and training_data.without_rows(Xt, yt):
-                data: Any = NO_ROWS
-                watched = training_data.to_validate_on(check, validation, check_finite, validation_steps)
-            else:
-                given = (weights, class_weight), check_finite, steps_per_epoch, augment
-                data, watched = row_sets.data_of(self.runner, Xt, yt, *given, (validation, validation_steps))
-            if validated and watched is None:
-                watched = NO_ROWS
-            size = checks.positive_int(batch_size, "batch_size")
-            callbacks_ = [*checks.instances(callbacks, Callback, "callbacks"), *[ProgressBar()] * bool(progress)]
-            told = GroupCallbacks(self, callbacks_, together) if together else Callbacks(self, callbacks_)
-            history = History(row_sets.logged(data, watched, self.metrics))
-            history.params = {"epochs": checks.positive_int(epochs, "epochs"), "batch_size": size}
-            history.params["rows"] = None if together else getattr(data, "rows", None)
-            rest = checks.as_threads(threads), checks.positive_int(validation_freq, "validation_freq")
-            if seed is not None:
-                self.rng = np.random.default_rng(checks.as_seed(seed))
-            if augment is not None:
-                rng = together.rng if together else self.rng
-                data = training_data.augmented(data, augment, size, shuffle, rng, check, check_finite)
-            kind: Any = GroupFit if together else row_sets.kind_of_fit(data)
-            fit = kind(self.runner, self.rng, data, watched, size, shuffle, told, history, *rest)
-            return fit, trainer_file.resumed(self, resume, fit.check)
+    def calls(self, X: Any, y: Any, settings: FitSettings) -> Calls[History]:
+        """A fit, for a caller who makes the engine's calls."""
+        with self._begun(X, y, settings) as (fit, position):
+            yield from fit.calls(settings.epochs, position)
+            return fit.history
 
-        if together:
-            watches = validation_data is not None or validation_split is not None
-            self._fit, position = together.prepared(prepared, self.rng, watches)
-        else:
-            self._fit, position = prepared()
-        history = self._fit.history
+    @contextmanager
+    def _begun(self, X, y, settings):
+        """A fit and where it begins."""
+        self._fit, position = begun(self, X, y, settings)
         try:
-            self._fit.epochs(history.params["epochs"], position)
+            yield self._fit, position
         finally:
             self._fit = None
-        return history
 
     def evaluate(
         self, X: Arrays | Iterable[Any], y: Arrays | None = None, sample_weight: WeightsOf = None
