@@ -1,7 +1,7 @@
 """BatchRunner: runs batches of checked data through the engine, and computes metrics.
 
-Every step, of a loop by hand or of a fit, goes through `trained`: one call into the engine for many batches, or one batch
-in Python where a loss is written in Python.
+Every step, of a loop by hand or of a fit, goes through `trained`: one call into the engine for many batches, or one
+batch in Python where a loss is written in Python.
 """
 
 import math

@@ -22,7 +22,7 @@ from fastbp.training.group_fit import GroupCallbacks, GroupFit
 from fastbp.training.group_runner import GroupRunner
 
 if TYPE_CHECKING:
-    from fastbp.training.trainer import Trainer
+    from fastbp._trainer import Trainer
 
 
 class FitSettings(NamedTuple):
