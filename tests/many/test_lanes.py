@@ -145,19 +145,24 @@ def test_a_net_that_diverges_and_the_others(dtype: np.dtype) -> None:
     assert_bits(many, single)
 
 
-def test_an_update_that_is_not_finite(dtype: np.dtype) -> None:
+@pytest.mark.parametrize("each", [False, True])
+def test_an_update_that_is_not_finite(each: bool, dtype: np.dtype) -> None:
+    """Of all nets with one rate, or of two nets whose rates are others."""
     X, y = batch((2, 8, 1), dtype.name, 8)
-    rate = float(np.finfo(dtype).max)
-    many = fb.Trainers(population((2, 8, 1), dtype.name), "mse", fb.SGD(rate))
-    single = [fb.Trainer(net, "mse", fb.SGD(rate)) for net in population((2, 8, 1), dtype.name)]
+    rates = [float(np.finfo(dtype).max)] * NETS
+    if each:
+        rates = [rate if k in (3, 5) else 0.01 for k, rate in enumerate(rates)]
+    many = fb.Trainers(population((2, 8, 1), dtype.name), "mse", [fb.SGD(rate) for rate in rates])
+    single = [fb.Trainer(net.copy(), "mse", fb.SGD(rate)) for net, rate in zip(many.nets, rates, strict=True)]
     y *= 100
-    with pytest.raises(fb.DivergenceError):
-        many.step(X, y)
-    for one, x, t in zip(single, X, y, strict=True):
-        with suppress(fb.DivergenceError):
-            one.step(x, t)
-    for k, one in enumerate(single):
-        np.testing.assert_array_equal(many.params[k], one.net.params)
+    for _ in range(2):
+        with pytest.raises(fb.DivergenceError, match="the update was not finite") as caught:
+            many.step(X, y)
+        assert f"nets[{3 if each else 0}]" in caught.value.__notes__[0]
+        for one, x, t in zip(single, X, y, strict=True):
+            with suppress(fb.DivergenceError):
+                one.step(x, t)
+        assert_bits(many, single)
 
 
 def mixed_rates(nets: list[fb.Sequential]) -> fb.Trainers:
@@ -198,7 +203,16 @@ def collected(nets: list[fb.Sequential]) -> fb.Trainers:
 FIRST = RNG.normal(size=(5, 4)), RNG.normal(size=(5, 3))
 
 
-@pytest.mark.parametrize("make", [mixed_rates, mixed_steps, mixed_kinds, mixed_losses, frozen, clipped, collected])
+@pytest.mark.parametrize("make", [mixed_rates, mixed_steps])
+def test_each_net_may_have_updates_of_its_own(make: Callable[[list], fb.Trainers], alone: list[int]) -> None:
+    many, single = make(population((4, 7, 3), "float64")), make(population((4, 7, 3), "float64"))
+    for _ in range(4):
+        assert many.step(*FIRST).tolist() == [one.step(*FIRST) for one in single.trainers]
+    assert all(count <= FEW for count in alone)
+    assert_bits(many, list(single.trainers))
+
+
+@pytest.mark.parametrize("make", [mixed_kinds, mixed_losses, frozen, clipped, collected])
 def test_populations_that_go_one_by_one(make: Callable[[list], fb.Trainers], alone: list[int]) -> None:
     many, single = make(population((4, 7, 3), "float64")), make(population((4, 7, 3), "float64"))
     for _ in range(4):

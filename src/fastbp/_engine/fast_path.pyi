@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from fastbp._engine.batches import Batches
 from fastbp._engine.chain import Chain
 from fastbp._engine.loss_term import Term
 from fastbp._engine.program import Program
@@ -26,7 +27,10 @@ def step_each(
 
 class Lanes:
     lanes: int
+    most_rows: int
+    gain: float
 
-    def step(self, X: np.ndarray, y: np.ndarray, numbers: np.ndarray) -> list[int]: ...
+    def step(self, X: np.ndarray, y: np.ndarray, numbers: np.ndarray) -> list[tuple[int, tuple[float, int] | None]]: ...
+    def run(self, which: list[int], batches: list[Batches]) -> list[tuple[int, int]] | None: ...
 
 def lanes_of(paths: list[FastPath | None]) -> Lanes | None: ...

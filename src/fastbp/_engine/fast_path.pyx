@@ -17,13 +17,17 @@ from fastbp._engine.array_access cimport (
 from fastbp._engine.chain cimport Group, Rules, prepare_link
 from fastbp._engine.flush cimport flush_subnormals, fp_mode, restore_mode
 from fastbp._engine.kernel_table cimport (
-    MAX_RULES, Activation, ChainLink, Kernels, LaneProduct, Rule, Step, Targets, Tensor,
+    MAX_RULES, Activation, ChainLink, Kernels, LaneProduct, Rows, Rule, Step, Targets, Tensor,
 )
-from fastbp._engine.memory cimport Arena, pitch_of
+from fastbp._engine.memory cimport Arena, address, pitch_of
 from fastbp._engine.plan cimport SHORT_ROWS, Node, Plan, Port
 from fastbp._engine.program cimport attach_plain
+from fastbp._engine.sources cimport Source
 from fastbp._engine.loss_term cimport Term
+from fastbp._engine.thread_choice cimport clock_seconds
 from fastbp._engine.threads cimport leave, wanted
+
+import numpy as np
 
 import_numpy()
 
@@ -209,3 +213,4 @@ def step_each(list paths, list xs, list ts, list rates, double[::1] losses, thre
 
 
 include "passes/lanes.pxi"
+include "passes/lane_calls.pxi"

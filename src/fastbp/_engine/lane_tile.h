@@ -19,10 +19,18 @@ __attribute__((noinline)) static void move_square(real *const *from, ptrdiff_t f
         *(vector *)(to[i] + t) = square[i];
 }
 
-/* n numbers of LANES rows to a block, or back; n is LANES or more, and the last square takes some once more. */
+/* n numbers of LANES rows to a block, or back; where they are more than LANES the last square takes some once more. */
 static void move_lanes(void **rows, ptrdiff_t n, void *block, int back)
 {
     real *vectors[LANES], *const *nets = (real *const *)rows;
+    if (n < LANES) {
+        for (ptrdiff_t i = 0; i < LANES; i++)
+            for (ptrdiff_t j = 0; j < n; j++) {
+                real *a = nets[i] + j, *b = (real *)block + j * LANES + i;
+                *(back ? a : b) = *(back ? b : a);
+            }
+        return;
+    }
     for (ptrdiff_t i = 0; i < LANES; i++)
         vectors[i] = (real *)block + i * LANES;
     for (ptrdiff_t j = 0, k; j < n; j += LANES) {

@@ -1,26 +1,32 @@
 """Jobs: fits of many networks, one a job, on threads of this process or on an executor that others have written.
 
-A fit on a thread holds the GIL between calls of the engine only, so threads share the processors and all data. Each fit
-has its own trainer, its own copy of the optimizer and its own callbacks, and does what it does alone, bit for bit.
-Rejected: a scheduler or a pool of processes of our own.
+A fit on a thread holds the GIL between calls of the engine only, so threads share the processors and all data; fits of
+small networks that are alike share a thread and go side by side. Each fit has its own trainer, its own copy of the
+optimizer and its own callbacks, and does what it does alone, bit for bit. Rejected: a scheduler or a pool of processes
+of our own.
 """
 
 import copy
+import itertools
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from fastbp.callbacks.callback import Callback
 from fastbp.callbacks.history import History
-from fastbp.data.batches import Chosen
+from fastbp.data.batches import Chosen, Data
 from fastbp.errors import DivergenceError
 from fastbp.many.memory_maps import opened, packed
 from fastbp.many.progress import Progress
+from fastbp.many.side_by_side import SideBySide, groups_of
 from fastbp.network.network import Network
 from fastbp.threads import get_num_threads
 from fastbp.training import training_data
+from fastbp.training.fit import Calls
+from fastbp.training.fit_settings import FitSettings
 from fastbp.training.trainer import Trainer
 
 SMALL = 100_000  # parameters; a trainer of more is made again, since those of all nets at once are much memory
@@ -59,6 +65,10 @@ class Watch(Callback):
         if self.shared.progress is not None:
             self.shared.progress.epoch_done(logs)
 
+    def on_train_end(self, trainer, history):
+        if self.shared.progress is not None:
+            self.shared.progress.net_done()
+
     def on_divergence(self, trainer, error):
         if self.keep:
             self.history.error = error
@@ -79,6 +89,7 @@ class Job:
     keep: bool = False
     shared: Shared = field(default_factory=Shared)
     made: Trainer | None = None  # that of `check`, for `fit`
+    plain: bool = False  # whether the data are arrays as the engine reads them, without weights
 
     def trainer(self) -> Trainer:
         """A trainer with an optimizer of its own."""
@@ -97,15 +108,33 @@ class Job:
         check, given = trainer.runner.checked, self.settings
         finite = given.get("check_finite", True)
         weights, by_class = given.get("sample_weight"), given.get("class_weight")
-        training_data.to_train_on(check, self.data(), self.y, weights, by_class, finite, given.get("steps_per_epoch"))
+        steps, augment = given.get("steps_per_epoch"), given.get("augment")
+        data = training_data.to_train_on(check, self.data(), self.y, weights, by_class, finite, steps)
+        self.plain = isinstance(data, Data) and data.weights is None and augment is None
         validation = given.get("validation_data"), finite, given.get("validation_steps")
         training_data.to_validate_on(check, *validation)
         self.made = trainer if self.net.params.size <= SMALL else None
 
     def fit(self) -> History:
         """Train the network."""
-        callbacks = [*self.settings["callbacks"], Watch(self.shared, self.keep)]
-        return self.trainer().fit(self.data(), self.y, **{**self.settings, "callbacks": callbacks})
+        with self._named():
+            return self.trainer().fit(self.data(), self.y, **self._arguments())
+
+    def calls(self) -> Calls[History]:
+        """The same, for a caller who makes the engine's calls."""
+        with self._named():
+            return (yield from self.trainer()._calls(self.data(), self.y, FitSettings(**self._arguments())))
+
+    def _arguments(self):
+        return {**self.settings, "callbacks": [*self.settings["callbacks"], Watch(self.shared, self.keep)]}
+
+    @contextmanager
+    def _named(self):
+        try:
+            yield
+        except DivergenceError as error:
+            error.add_note(f"it was nets[{self.k}]; the other fits were broken off (errors='keep' goes on)")
+            raise
 
     def __getstate__(self):
         kept = {**vars(self), "made": None}
@@ -122,20 +151,23 @@ class Outcome(NamedTuple):
     history: History
 
 
-def fitted(job: Job) -> Outcome:
-    """The work of one job, wherever it runs."""
-    if job.shared.cancel.is_set():
+def fitted(jobs: list[Job]) -> list[Outcome]:
+    """The work of one job, or of several that go side by side, wherever they run."""
+    shared = jobs[0].shared
+    if shared.cancel.is_set():
         raise Cancelled
     try:
-        history = job.fit()
-    except BaseException as error:
-        job.shared.cancel.set()
-        if isinstance(error, DivergenceError):
-            error.add_note(f"it was nets[{job.k}]; the other fits were broken off (errors='keep' goes on)")
+        histories = side_by_side(jobs) if len(jobs) > 1 else [jobs[0].fit()]
+    except BaseException:
+        shared.cancel.set()
         raise
-    if job.shared.progress is not None:
-        job.shared.progress.net_done()
-    return Outcome(job.net, history)
+    return [Outcome(job.net, history) for job, history in zip(jobs, histories, strict=True)]
+
+
+def side_by_side(jobs: list[Job]) -> list[History]:
+    """Train small networks that are alike in the same calls of the engine."""
+    trainers = [job.made or job.trainer() for job in jobs]
+    return SideBySide(trainers, [job.calls() for job in jobs], jobs[0].settings["threads"]).run()
 
 
 class Here(Executor):
@@ -165,30 +197,39 @@ def run(jobs: list[Job], executor: Any, threads: int | None, progress: bool) -> 
         job.settings["threads"] = of_each if alone else of_each or 1
     own = executor is None
     pool: Any = (Here() if alone else ThreadPoolExecutor(workers, "fastbp")) if own else executor
-    histories = []
+    parts = _parts(jobs, workers) if own else [[job] for job in jobs]
+    histories: dict[int, History] = {}
     try:
-        for job, outcome in zip(jobs, _outcomes(pool, jobs, shared), strict=True):
+        outcomes = itertools.chain.from_iterable(_outcomes(pool, parts, shared))
+        for job, outcome in zip(itertools.chain.from_iterable(parts), outcomes, strict=True):
             if outcome.net is not job.net:
                 job.net.params[...] = outcome.net.params
                 job.net.programs.draws = outcome.net.programs.draws
                 if shown is not None:
                     shown.net_done()
-            histories.append(outcome.history)
+            histories[job.k] = outcome.history
     finally:
         if own:
             pool.shutdown(wait=True, cancel_futures=True)
         if shown is not None:
             shown.close()
-    return histories
+    return [histories[job.k] for job in jobs]
 
 
-def _outcomes(pool, jobs, shared) -> Iterator[Outcome]:
+def _parts(jobs, workers):
+    """The jobs of each call of `fitted`."""
+    trainers = [job.made if job.plain else None for job in jobs]
+    groups = groups_of(trainers, [job.settings["batch_size"] for job in jobs], workers)
+    return [[jobs[k] for k in group] for group in groups]
+
+
+def _outcomes(pool, parts, shared) -> Iterator[list[Outcome]]:
     if not hasattr(pool, "submit"):  # a pool of multiprocessing or Ray
-        yield from pool.map(fitted, jobs)
+        yield from pool.map(fitted, parts)
         return
     futures: list[Any] = []
     try:
-        futures.extend(pool.submit(fitted, job) for job in jobs)
+        futures.extend(pool.submit(fitted, part) for part in parts)
         for future in futures:
             yield _result(future, shared.progress)
     except BaseException as error:

@@ -143,7 +143,9 @@ class Trainers:
             if lanes is not None:
                 losses[part] = rates
                 others = lanes.step(X[part] if apart else X, y[part] if apart else y, losses[part])
-                left = [share[j] for j in others]
+                left = [share[j] for j, done in others if done is None]
+                failed = [(share[j], self.trainers[share[j]].diverged(*done)) for j, done in others if done is not None]
+                errors.extend(failed)
             if not left:
                 return
             xs, ts = ([A[k] if apart else A for k in left] for A in (X, y))

@@ -246,7 +246,7 @@ class Trainer(RowByRow):
             fit.epochs(settings.epochs, position)
             return fit.history
 
-    def calls(self, X: Any, y: Any, settings: FitSettings) -> Calls[History]:
+    def _calls(self, X: Any, y: Any, settings: FitSettings) -> Calls[History]:
         """A fit, for a caller who makes the engine's calls."""
         with self._begun(X, y, settings) as (fit, position):
             yield from fit.calls(settings.epochs, position)

@@ -9,18 +9,34 @@ are those of its own steps.  Where anything is not finite nothing is written, an
 
 cdef enum:
     MOST_LANES = 16
-    DONE = 2
     MOST_BYTES = 4096           # of a net's parameters: with more, its own tiles are as fast
+    KEPT = 32                   # batches after which nets get what their lanes have: a failure costs as many, done again
+    CLOCKED = 16                # batches between two looks at the clock, as in `Program.run`
 
 
 cdef struct Net:
-    # What a step reads and changes of one net beside its vectors.
+    # What a step reads and changes of one net ...
     Plan* plan
     uint64_t* draws
     Py_ssize_t* pending
     Rules* rules
     long long* t
     double* loss
+    void** vectors              # its parameters, its gradient, its states
+    # ... and of its batches.
+    const char* x
+    const Rows* source          # of inputs that are cast as they are read; NULL: x has them
+    const char* values          # targets, or ...
+    const int64_t* labels
+    const int64_t* order        # of rows; NULL: as they are
+    const double* rates         # learning rates of batches; with rate_step 0, one for all
+    Py_ssize_t rate_step
+    double rate
+    double* losses              # of batches
+    double* each_loss           # the same once more, or NULL
+    char* outs                  # outputs of rows, or NULL
+    Py_ssize_t batch            # the next one, or the one that failed, and ...
+    int status                  # ... how, as in `Program.run`
 
 cdef struct Layer:
     const Activation* activation
@@ -32,20 +48,21 @@ cdef struct Layer:
     char* dY
 
 
-cdef class Lanes:
+cdef class LaneNets:
     """Some nets, by their fast paths, `lanes` at a time; `lanes_of` has seen that they are alike."""
 
     cdef list paths
     cdef Arena own, arena               # of the nets, and of a number of rows
     cdef Lock lock
     cdef const Kernels* kernels
-    cdef readonly Py_ssize_t lanes
+    cdef readonly Py_ssize_t lanes, most_rows
+    cdef readonly double gain           # how many times as fast all lanes are as nets one by one, roughly
     cdef Py_ssize_t count, n, I, O, n_layers, n_vectors, capacity
     cdef Py_ssize_t vector, block       # bytes of a vector, and of a block of all parameters
     cdef Net* nets
-    cdef void** vectors                 # of each net: its parameters, its gradient, its states
+    cdef Net** chosen                   # those of a call
     cdef Layer* layers
-    cdef char* on               # of each group: whether it goes this way in this step, or has DONE it
+    cdef ChainLink* links               # of a group whose updates are the same
     cdef char* P                # blocks: the vectors ...
     cdef char* X                # ... a batch ...
     cdef char* T
@@ -55,45 +72,46 @@ cdef class Lanes:
     cdef char* negative_zeros
     cdef double* row_losses
     cdef void* scratch
-    cdef Tensor Y, dY           # of one net, for losses of whole rows
+    cdef Tensor Y, dY, cast     # of one net: for losses of whole rows, and for inputs that are cast
     cdef Targets targets
-    cdef int64_t* labels
     cdef bint by_lanes          # the loss is of each output by itself
-    cdef bint each              # a batch for each net
-    cdef Py_ssize_t rows, x_size, t_size
-    cdef const char* x
-    cdef const char* t
+    cdef Py_ssize_t rows        # of a batch
 
     def __init__(self, list paths):
         cdef FastPath path = paths[0]
         cdef Py_ssize_t k, c, s, place, scratch
         cdef const Node* node
         cdef void** to
+        cdef Net* net
         cdef Arena own
         self.paths, self.count, self.lock, self.capacity = paths, len(paths), Lock(), 0
         self.kernels, self.n, self.I, self.O = path.program.plan.kernels, path.chain.n, path.I, path.O
         self.lanes, self.n_layers, self.n_vectors = self.kernels.lanes, path.program.plan.n_nodes, 2
-        self.vector = self.lanes * self.kernels.item
+        self.vector, self.most_rows = self.lanes * self.kernels.item, SHORT_ROWS
+        self.gain = 2.5 * MOST_BYTES / (MOST_BYTES + path.size)
         self.block = self.n * self.vector
         self.targets = path.term.targets
         self.targets.width = self.O // path.term.heads
         for c in range(path.chain.rules.groups.n_links):
             self.n_vectors += path.chain.rules.groups.links[c].rule.states
         scratch = max(self.kernels.scratch, self.kernels.loss_scratch(self.O))
-        self.own = own = Arena(self.count * (sizeof(Net) + 1 + self.n_vectors * sizeof(void*)) + scratch
-                               + self.n_layers * sizeof(Layer) + self.n_vectors * self.block + 64 * 6)
-        self.nets, self.on = <Net*> own.take(self.count * sizeof(Net)), <char*> own.take(self.count)
-        self.vectors = to = <void**> own.take(self.count * self.n_vectors * sizeof(void*))
-        self.layers = <Layer*> own.take(self.n_layers * sizeof(Layer))
+        self.own = own = Arena(self.count * (sizeof(Net) + sizeof(Net*) + self.n_vectors * sizeof(void*)) + scratch
+                               + self.n_layers * sizeof(Layer) + MAX_RULES * sizeof(ChainLink)
+                               + self.n_vectors * self.block + 64 * 7)
+        self.nets, self.chosen = <Net*> own.take(self.count * sizeof(Net)), <Net**> own.take(
+            self.count * sizeof(Net*))
+        to = <void**> own.take(self.count * self.n_vectors * sizeof(void*))
+        self.layers, self.links = <Layer*> own.take(self.n_layers * sizeof(Layer)), <ChainLink*> own.take(
+            MAX_RULES * sizeof(ChainLink))
         self.P, self.scratch = <char*> own.take(self.n_vectors * self.block), own.take(scratch)
         for k in range(self.n_layers):
             node = path.program.plan.nodes + k
             self.layers[k] = Layer(node.op.activation, node.op.alpha, node.op.beta, node.weight_rows,
                                    node.weight_columns, node.weights, node.bias, NULL, NULL, NULL)
         for k in range(self.count):
-            path = paths[k]
-            self.nets[k] = Net(&path.program.plan, &path.program.draws, &path.program.pending, &path.chain.rules,
-                               &path.chain.t, &path.chain.loss)
+            path, net = paths[k], self.nets + k
+            net.plan, net.draws, net.pending = &path.program.plan, &path.program.draws, &path.program.pending
+            net.rules, net.t, net.loss, net.vectors = &path.chain.rules, &path.chain.t, &path.chain.loss, to
             to[0], to[1], place = path.program.plan.params, path.program.plan.grads, 2
             for c in range(path.chain.rules.groups.n_links):
                 for s in range(path.chain.rules.groups.links[c].rule.states):
@@ -106,13 +124,13 @@ cdef class Lanes:
         cdef Py_ssize_t k, outputs = rows * self.O, item = self.kernels.item
         cdef Layer* layer
         cdef char* ones
-        cdef Py_ssize_t size = rows * (self.I + 3 * self.O + 2 * self.kernels.panel) * self.vector + 2 * self.block
+        cdef Py_ssize_t size = rows * (self.I + 3 * self.O + 3 * self.kernels.panel) * self.vector + 2 * self.block
         cdef Arena arena
         if rows <= self.capacity:
             return
         for k in range(self.n_layers):
             size += 3 * (rows * self.layers[k].O * self.vector + 64)
-        self.arena = arena = Arena(size + rows * (self.lanes + self.count) * sizeof(double) + 64 * 10)
+        self.arena = arena = Arena(size + rows * self.lanes * sizeof(double) + 64 * 11)
         self.X = <char*> arena.take(rows * self.I * self.vector)
         self.T, self.losses = <char*> arena.take(outputs * self.vector), <char*> arena.take(outputs * self.vector)
         self.ones = ones = <char*> arena.take(outputs * self.vector)
@@ -122,7 +140,6 @@ cdef class Lanes:
         for k in range(self.n * self.lanes):
             put(self.negative_zeros + k * item, item, -0.0)
         self.row_losses = <double*> arena.take(rows * self.lanes * sizeof(double))
-        self.labels = <int64_t*> arena.take(rows * self.count * sizeof(int64_t))
         for k in range(self.n_layers):
             layer = self.layers + k
             layer.Y = layer.Z = <char*> arena.take(rows * layer.O * self.vector)
@@ -133,198 +150,198 @@ cdef class Lanes:
         self.Y.block = rows * self.Y.pitch
         self.dY = self.Y
         self.Y.data, self.dY.data = arena.take(self.Y.block * item), arena.take(self.Y.block * item)
+        if self.I <= self.kernels.panel:
+            self.cast.width, self.cast.pitch = self.I, pitch_of(self.kernels, self.I)
+            self.cast.block = rows * self.cast.pitch
+            self.cast.data = arena.take(self.cast.block * item)
         self.capacity = rows
 
-    cdef bint attach(self, X, y) except -1:
-        """Whether the arrays are as the engine reads them; the step is on them then."""
-        cdef int at = ndim_of(X) - 2
-        cdef FastPath path = self.paths[0]
-        cdef Py_ssize_t total, k
-        self.each = at == 1
-        if (not is_plain(X) or not is_plain(y) or not 0 <= at <= 1 or number_of(X) != path.number
-                or not at + 1 <= ndim_of(y) <= at + 2
-                or at == 1 and not length_of(X, 0) == length_of(y, 0) == self.count
-                or not 0 < length_of(X, at) == length_of(y, at) <= SHORT_ROWS or length_of(X, at + 1) != self.I):
+    cdef bint pays(self, Py_ssize_t filled) noexcept:
+        """Whether the lanes that so many nets leave empty cost less than the others gain."""
+        return filled > 1 and filled * self.gain >= self.lanes
+
+    cdef bint take(self, Py_ssize_t k) except -1:
+        """Whether net k can go this way; its lock is held then."""
+        cdef FastPath path = self.paths[k]
+        cdef const Plan* plan = &path.program.plan
+        if not path.lock.try_acquire():
             return False
-        self.rows = length_of(X, at)
-        total = self.rows * (self.count if self.each else 1)
-        self.x, self.t, self.x_size = data_of(X), data_of(y), self.rows * self.I * self.kernels.item
-        if self.kernels.first_nonfinite(self.x, total * self.I) >= 0:
-            return False
-        self.reserve(self.rows)
-        self.by_lanes = self.targets.loss.of_outputs != NULL and self.targets.width == self.O
-        self.targets.indices = self.targets.values = NULL
-        if ndim_of(y) == at + 1:
-            if not self.targets.loss.labels or not holds_int64(y):
-                return False
-            memcpy(self.labels, self.t, total * sizeof(int64_t))    # what is checked here is what kernels index with
-            for k in range(total):
-                if not 0 <= self.labels[k] < self.O:
-                    return False
-            self.t, self.t_size, self.by_lanes = <char*> self.labels, self.rows * sizeof(int64_t), False
-            self.targets.indices = self.labels
+        if (plan.n_spans == 1 and plan.spans.start == 0 and plan.spans.stop == self.n and not plan.keeps_rows
+                and path.program.meeting is None and path.chain.shown_penalty == 0):
             return True
-        self.t_size = self.rows * self.targets.width * self.kernels.item
-        return (number_of(y) == path.number and length_of(y, at + 1) == self.targets.width
-                and self.kernels.first_nonfinite(self.t, total * self.targets.width) < 0
-                and (self.targets.loss.low == -INFINITY or self.kernels.first_outside(
-                    self.t, total * self.targets.width, self.targets.loss.low, self.targets.loss.high) < 0))
-
-    def step(self, X, y, double[::1] numbers):
-        """Steps of those nets that can go side by side, on (rows, inputs) for all or (nets, rows, inputs); the others.
-
-        A net's number is its learning rate, and its loss when it has done the step.
-        """
-        cdef Py_ssize_t group, k, L = self.lanes, groups = (self.count + L - 1) // L
-        cdef bint fit
-        left = []
-        if not self.lock.try_acquire():
-            return list(range(self.count))
-        try:
-            _pins = PyWeakref_NewRef(X, None), PyWeakref_NewRef(y, None)
-            fit = self.attach(X, y)
-            for group in range(groups):
-                self.on[group] = fit and self.may_go(group * L, min(L, self.count - group * L), &numbers[0])
-            with nogil:
-                self.run(groups, &numbers[0])
-            for k in range(self.count):
-                if self.on[k // L]:
-                    (<FastPath> self.paths[k]).lock.release()
-                if self.on[k // L] != DONE:
-                    left.append(k)
-            return left
-        finally:
-            self.lock.release()
-
-    cdef bint may_go(self, Py_ssize_t start, Py_ssize_t filled, const double* rates) except -1:
-        """Whether a step does the same with all nets of a group, and the lanes that it leaves empty cost less than the
-        others gain; the nets' locks are held then."""
-        cdef Py_ssize_t k
-        cdef Py_ssize_t size = self.n * self.kernels.item
-        cdef bint fit = filled > 1 and 5 * MOST_BYTES * filled >= 2 * self.lanes * (MOST_BYTES + size)
-        for k in range(start, start + filled if fit else start):
-            if not (<FastPath> self.paths[k]).lock.try_acquire():
-                break
-            if rates[k] != rates[start] or not self.alike(start, k):
-                (<FastPath> self.paths[k]).lock.release()
-                break
-        else:
-            return fit
-        while k > start:
-            k -= 1
-            (<FastPath> self.paths[k]).lock.release()
+        path.lock.release()
         return False
 
-    cdef bint alike(self, Py_ssize_t a, Py_ssize_t b) noexcept:
-        """Whether two nets are at the same step, with the same of what may have changed."""
-        cdef FastPath path = self.paths[b]
-        cdef const Net* net = self.nets + b
-        cdef const Group* one = self.nets[a].rules.groups
-        cdef const Group* group = net.rules.groups
-        cdef Py_ssize_t c
-        for c in range(one.n_links):
-            if (memcmp(one.links[c].parameters, group.links[c].parameters, sizeof(one.links.parameters)) != 0
-                    or memcmp(one.links[c].scalars, group.links[c].scalars, sizeof(one.links.scalars)) != 0):
-                return False
-        return (self.nets[a].t[0] == net.t[0] and net.plan.n_spans == 1
-                and net.plan.spans.start == 0 and net.plan.spans.stop == self.n and path.program.meeting is None
-                and path.chain.shown_penalty == 0)
+    cdef void train(self, Net** nets, Py_ssize_t filled, Py_ssize_t first, Py_ssize_t last, Py_ssize_t size,
+                    Py_ssize_t total, double until, bint reads) noexcept nogil:
+        """Batches first ... last - 1 of `size` of `total` rows, or until a time (0: none); each net's `batch` is next.
 
-    cdef void run(self, Py_ssize_t groups, double* numbers) noexcept nogil:
-        cdef fp_mode mode = flush_subnormals()
-        cdef Py_ssize_t k, L = self.lanes
-        cdef bint read = False
-        for k in range(groups):
-            if self.on[k]:
-                if self.each or not read:
-                    read = True
-                    self.read_rows(k * L, min(L, self.count - k * L))
-                if self.go(k * L, min(L, self.count - k * L), numbers + k * L):
-                    self.on[k] = DONE
-        restore_mode(mode)
-
-    cdef void read_rows(self, Py_ssize_t start, Py_ssize_t filled) noexcept nogil:
-        """Inputs and targets of a group to their blocks."""
-        cdef void* xs[MOST_LANES]
-        cdef void* ts[MOST_LANES]
-        cdef Py_ssize_t k, net
-        for k in range(self.lanes):
-            net = start + (k if k < filled else 0) if self.each else 0
-            xs[k], ts[k] = <void*> (self.x + net * self.x_size), <void*> (self.t + net * self.t_size)
-        self.move(xs, self.rows * self.I, self.X, False)
-        if self.by_lanes:
-            self.move(ts, self.rows * self.O, self.T, False)
-
-    cdef void move(self, void** nets, Py_ssize_t n, char* block, bint back) noexcept nogil:
-        """n numbers of each net to a block, or back."""
-        cdef Py_ssize_t k, j, item = self.kernels.item
-        cdef char* a
-        cdef char* b
-        if n >= self.lanes:
-            self.kernels.move_lanes(nets, n, block, back)
-            return
-        for k in range(self.lanes):
-            for j in range(n):
-                a, b = <char*> nets[k] + j * item, block + j * self.vector + k * item
-                memcpy(a if back else b, b if back else a, item)
-
-    cdef void move_vectors(self, Py_ssize_t start, Py_ssize_t filled, bint back) noexcept nogil:
-        """Parameters and states of a group to their blocks, or back with the gradient.
-
-        Lanes that the group leaves empty hold its first net once more, and find the same for it.
+        Where something is not finite, nets are as they were before one of these batches.
         """
-        cdef void* nets[MOST_LANES]
-        cdef Py_ssize_t v, k
+        cdef double totals[MOST_LANES]
+        cdef Py_ssize_t k = first, kept = first, j
+        cdef bint together = self.updates_are_alike(nets, filled, first, last), fine = True, late = False
+        cdef double scale
+        for j in range(filled):
+            nets[j].batch, nets[j].status = first, 0
+        self.move_vectors(nets, filled, False)
+        while k < last and fine and not late:
+            self.rows = min(size, total - k * size)
+            if reads and not self.read_rows(nets, filled, k * size):
+                break
+            self.forward()
+            scale = self.kernels.loss_scale(&self.targets, self.rows)
+            self.apply_loss(nets, filled, k * size, scale, totals)
+            if not self.targets.weighted_mean:
+                scale = 1.0 / <double> self.rows
+            for j in range(filled):
+                fine &= isfinite(totals[j]) != 0
+            if not fine:
+                break
+            self.backward()
+            if together:
+                fine = self.update_together(nets[0], nets[0].t[0] + k - kept + 1, nets[0].rates[k * nets[0].rate_step],
+                                            scale)
+                if not fine:
+                    break
+            for j in range(filled):
+                nets[j].losses[k] = totals[j]
+                if nets[j].each_loss != NULL:
+                    nets[j].each_loss[k] = totals[j]
+                if nets[j].outs != NULL:
+                    self.write_outputs(nets[j], j, k * size)
+            if not together:
+                fine = self.update_each(nets, filled, k, scale)
+            k += 1
+            late = until > 0 and (k - first - 1) % CLOCKED == 0 and clock_seconds() > until
+            if together and (k - kept == KEPT or k == last or late):
+                self.keep(nets, filled, k, k - kept, scale)
+                kept = k
+
+    cdef bint updates_are_alike(self, Net** nets, Py_ssize_t filled, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+        """Whether all nets have the same updates to make, so that lanes hold them too."""
+        cdef const Group* one = nets[0].rules.groups
+        cdef const Group* group
+        cdef Py_ssize_t c, j, k
+        for j in range(1, filled):
+            group = nets[j].rules.groups
+            if nets[j].t[0] != nets[0].t[0]:
+                return False
+            for c in range(one.n_links):
+                if (memcmp(one.links[c].parameters, group.links[c].parameters, sizeof(one.links.parameters)) != 0
+                        or memcmp(one.links[c].scalars, group.links[c].scalars, sizeof(one.links.scalars)) != 0):
+                    return False
+            for k in range(first, last if nets[0].rate_step + nets[j].rate_step > 0 else first + 1):
+                if nets[j].rates[k * nets[j].rate_step] != nets[0].rates[k * nets[0].rate_step]:
+                    return False
+        return True
+
+    cdef void gather(self, Net** nets, Py_ssize_t filled, bint targets, Py_ssize_t first, Py_ssize_t width,
+                     char* block) noexcept nogil:
+        """Rows of each net's inputs or targets to a block; lanes that are left empty hold the first net once more."""
+        cdef void* at[MOST_LANES]
+        cdef const Net* net
+        cdef Py_ssize_t n, k, row
+        cdef bint ordered = False
+        for k in range(filled):
+            ordered |= nets[k].order != NULL
+        for n in range(self.rows if ordered else 1):
+            for k in range(self.lanes):
+                net = nets[k if k < filled else 0]
+                row = first + n if net.order == NULL else net.order[first + n]
+                at[k] = <void*> ((net.values if targets else net.x) + row * width * self.kernels.item)
+            self.kernels.move_lanes(at, width if ordered else self.rows * width, block + n * width * self.vector, False)
+
+    cdef bint read_rows(self, Net** nets, Py_ssize_t filled, Py_ssize_t first) noexcept nogil:
+        """A batch of each net to the blocks.  False: a source had a number that is not allowed."""
+        cdef const Net* net
+        cdef Py_ssize_t k
+        if self.by_lanes:
+            self.gather(nets, filled, True, first, self.O, self.T)
+        if nets[0].source == NULL:
+            self.gather(nets, filled, False, first, self.I, self.X)
+            return True
+        for k in range(self.lanes):
+            net = nets[k if k < filled else 0]
+            net.source.gather(net.source.data, net.source, net.order, first, &self.cast, 0, self.rows)
+            if not self.kernels.fit_rows(net.source, &self.cast, 0, self.rows):
+                return False
+            self.kernels.lane_rows(self.X + k * self.kernels.item, self.rows, &self.cast, True)
+        return True
+
+    cdef void write_outputs(self, const Net* net, Py_ssize_t lane, Py_ssize_t first) noexcept nogil:
+        cdef Tensor out = self.Y
+        out.data, out.pitch = net.outs + first * self.O * self.kernels.item, self.O
+        self.kernels.lane_rows(self.layers[self.n_layers - 1].Y + lane * self.kernels.item, self.rows, &out, False)
+
+    cdef void move_vector(self, Net** nets, Py_ssize_t filled, Py_ssize_t v, bint back) noexcept nogil:
+        """Vector v of all nets to its block, or back; lanes that are left empty find the same as the first net's."""
+        cdef void* at[MOST_LANES]
+        cdef Py_ssize_t k
+        for k in range(self.lanes):
+            at[k] = nets[k if k < filled else 0].vectors[v]
+        self.kernels.move_lanes(at, self.n, self.P + v * self.block, back)
+
+    cdef void move_vectors(self, Net** nets, Py_ssize_t filled, bint back) noexcept nogil:
+        """Parameters and states to their blocks, or back with the gradient."""
+        cdef Py_ssize_t v
         for v in range(self.n_vectors):
             if v != 1 or back:
-                for k in range(self.lanes):
-                    nets[k] = self.vectors[(start + (k if k < filled else 0)) * self.n_vectors + v]
-                self.move(nets, self.n, self.P + v * self.block, back)
+                self.move_vector(nets, filled, v, back)
 
-    cdef bint go(self, Py_ssize_t start, Py_ssize_t filled, double* numbers) noexcept nogil:
-        """A step of a group.  False: not all of it was finite, and nothing has changed."""
-        cdef ChainLink links[MAX_RULES]
-        cdef double totals[MOST_LANES]
-        cdef Net* net = self.nets + start
-        cdef Group* group = net.rules.groups
+    cdef bint update_together(self, const Net* net, long long t, double lr, double scale) noexcept nogil:
+        """The update of all lanes, which is that of one net.  False: some of it was not finite."""
+        cdef const Group* group = net.rules.groups
         cdef Step step
-        cdef double scale = self.kernels.loss_scale(&self.targets, self.rows)
-        cdef Py_ssize_t k, c, s, place = 2
-        self.move_vectors(start, filled, False)
-        self.forward()
-        self.apply_loss(start, filled, scale, totals)
-        if not self.targets.weighted_mean:
-            scale = 1.0 / <double> self.rows
-        for k in range(filled):
-            if not isfinite(totals[k]):
-                return False
-        self.backward()
-        memcpy(links, group.links, group.n_links * sizeof(ChainLink))
+        cdef Py_ssize_t c, s, place = 2
         memset(&step, 0, sizeof(Step))
-        step.lr, step.t, step.scale = numbers[0], <double> (net.t[0] + 1), scale
-        step.batch = step.t
+        step.lr, step.t, step.batch, step.scale = lr, <double> t, <double> t, scale
+        memcpy(self.links, group.links, group.n_links * sizeof(ChainLink))
         for c in range(group.n_links):
-            prepare_link(&links[c], &step, group.lr_scale)
-            for s in range(links[c].rule.states):
-                links[c].states[s] = self.P + place * self.block
+            prepare_link(&self.links[c], &step, group.lr_scale)
+            for s in range(self.links[c].rule.states):
+                self.links[c].states[s] = self.P + place * self.block
                 place += 1
-        if not self.kernels.update(links, group.n_links, self.P, self.P + self.block, 0, self.n * self.lanes,
-                                   self.scratch):
-            return False
-        self.move_vectors(start, filled, True)
-        for k in range(filled):
-            group = net.rules.groups
+        return self.kernels.update(self.links, group.n_links, self.P, self.P + self.block, 0, self.n * self.lanes,
+                                   self.scratch)
+
+    cdef void keep(self, Net** nets, Py_ssize_t filled, Py_ssize_t k, Py_ssize_t steps, double scale) noexcept nogil:
+        """Gives the nets what their lanes have after some steps together, of which the last was on batch k - 1."""
+        cdef Net* net
+        cdef Group* group
+        cdef Py_ssize_t j, c
+        self.move_vectors(nets, filled, True)
+        for j in range(filled):
+            net, group = nets[j], nets[j].rules.groups
             for c in range(group.n_links):
-                memcpy(group.links[c].scalars, links[c].scalars, sizeof(links.scalars))
-            step.loss_before, step.loss, net.loss[0] = net.loss[0], totals[k], totals[k]
-            net.rules.step, net.rules.stage, net.rules.collecting, net.rules.averages_wait = step, 0, False, False
-            numbers[k] = totals[k]
-            net.t[0] += 1
-            net.draws[0] += 1
-            net.pending[0] = 0
-            net.plan.scale, net.plan.sinks.loss = scale, totals[k]
-            net += 1
-        return True
+                memcpy(group.links[c].scalars, self.links[c].scalars, sizeof(self.links.scalars))
+            net.t[0] += steps - 1
+            if steps > 1:
+                net.loss[0] = net.losses[k - 2]
+            begin_step(net, net.rates[(k - 1) * net.rate_step], net.losses[k - 1], scale)
+            net.draws[0] += <uint64_t> steps
+            net.batch = k
+
+    cdef bint update_each(self, Net** nets, Py_ssize_t filled, Py_ssize_t k, double scale) noexcept nogil:
+        """Each net's own update after batch k.  False: one of them was not finite, and has a status."""
+        cdef Net* net
+        cdef Group* group
+        cdef Py_ssize_t j, c
+        cdef bint fine = True
+        self.move_vector(nets, filled, 1, True)
+        for j in range(filled):
+            net, group = nets[j], nets[j].rules.groups
+            begin_step(net, net.rates[k * net.rate_step], net.losses[k], scale)
+            for c in range(group.n_links):
+                prepare_link(&group.links[c], &net.rules.step, group.lr_scale)
+            if self.kernels.update(group.links, group.n_links, net.vectors[0], net.vectors[1], 0, self.n,
+                                   self.scratch):
+                net.batch = k + 1
+                net.draws[0] += 1
+            else:
+                net.status, fine = 2, False
+        self.move_vector(nets, filled, 0, False)
+        return fine
 
     cdef void forward(self) noexcept nogil:
         """Z = X W + b and Y = f(Z) of each layer."""
@@ -343,10 +360,12 @@ cdef class Lanes:
                 it.activation.value(it.Z, it.Y, self.rows * it.O * self.lanes, it.alpha, it.beta)
             X = it.Y
 
-    cdef void apply_loss(self, Py_ssize_t start, Py_ssize_t filled, double scale, double* totals) noexcept nogil:
+    cdef void apply_loss(self, Net** nets, Py_ssize_t filled, Py_ssize_t first, double scale,
+                         double* totals) noexcept nogil:
         """dY of the last layer, and the loss of each net."""
         cdef const Layer* it = self.layers + self.n_layers - 1
-        cdef Py_ssize_t k, net
+        cdef const Net* net
+        cdef Py_ssize_t k
         cdef double* row_losses = self.row_losses
         cdef Targets targets = self.targets
         memset(row_losses, 0, self.rows * self.lanes * sizeof(double))
@@ -356,10 +375,8 @@ cdef class Lanes:
             self.kernels.lane_losses(self.losses, it.dY, self.rows, self.O, scale * targets.share / self.O, row_losses)
         for k in range(self.lanes):
             if not self.by_lanes:
-                net = start + (k if k < filled else 0) if self.each else 0
-                targets.values = self.t + net * self.t_size
-                if targets.indices != NULL:
-                    targets.indices = <const int64_t*> targets.values
+                net = nets[k if k < filled else 0]
+                targets.values, targets.indices, targets.order, targets.first = net.values, net.labels, net.order, first
                 self.kernels.lane_rows(it.Y + k * self.kernels.item, self.rows, &self.Y, False)
                 self.kernels.apply_loss(&self.Y, &targets, scale, row_losses, NULL, &self.dY, 0, self.rows,
                                         self.scratch)
@@ -391,52 +408,19 @@ cdef class Lanes:
                 self.kernels.lane_sums(it.dY, self.rows, it.O, G + it.bias * self.vector)
 
 
+cdef void begin_step(Net* net, double lr, double loss, double scale) noexcept nogil:
+    """What `Chain.prepare` notes of a step, but for its links."""
+    cdef Step* step = &net.rules.step
+    net.t[0] += 1
+    step.lr, step.batch, step.t, step.norm, step.scale = lr, <double> net.t[0], <double> net.t[0], 0, scale
+    step.loss_before, step.loss, net.loss[0] = net.loss[0], loss, loss
+    net.rules.collecting, net.rules.stage, net.rules.averages_wait = False, 0, False
+    net.plan.scale, net.plan.sinks.loss = scale, loss
+    net.pending[0] = 0
+
+
 cdef void put(char* at, Py_ssize_t item, double value) noexcept:
     if item == sizeof(float):
         (<float*> at)[0] = <float> value
     else:
         (<double*> at)[0] = value
-
-
-cdef bint fits(FastPath path, FastPath first) noexcept:
-    """Whether a net is a chain of dense layers that looks at each number alone, but for products and sums, like
-    another."""
-    cdef Py_ssize_t k
-    cdef const Plan* plan = &path.program.plan
-    cdef const Node* it
-    cdef const Node* other
-    cdef const Rules* rules = &path.chain.rules
-    cdef const Rule* rule
-    cdef const Targets* targets = &path.term.targets
-    if (rules.n_stages != 1 or rules.n_groups != 1 or rules.n_segments != 1 or plan.n_constrained > 0
-            or plan.n_nodes != first.program.plan.n_nodes or rules.groups.n_links != first.chain.rules.groups.n_links
-            or rules.groups.lr_scale != first.chain.rules.groups.lr_scale or path.O > plan.kernels.panel
-            or path.term.heads != first.term.heads or targets.column != NULL or targets.loss.whole
-            or targets.skips_nan or targets.ceiling != INFINITY
-            or memcmp(targets, &first.term.targets, sizeof(Targets)) != 0
-            or path.size != first.size or path.number != first.number or path.program.in_python):
-        return False
-    for k in range(rules.groups.n_links):
-        rule = rules.groups.links[k].rule
-        if rule.collects or rule.compares_losses or rule != first.chain.rules.groups.links[k].rule:
-            return False
-    for k in range(plan.n_nodes):
-        it, other = plan.nodes + k, first.program.plan.nodes + k
-        if (it.op.kind != plan.kernels.dense or not it.live or it.shares_gradient or not it.last_of_parameters
-                or (plan.X_source[it.op.X - plan.X] >= 0) != (k == 0) or it.op.activation.rows_value != NULL
-                or it.op.activation != other.op.activation or it.op.alpha != other.op.alpha
-                or it.op.beta != other.op.beta or it.weights != other.weights or it.bias != other.bias
-                or it.weight_rows != other.weight_rows or it.weight_columns != other.weight_columns):
-            return False
-    return plan.n_nodes > 0
-
-
-def lanes_of(list paths):
-    """`Lanes` of nets that share shape, loss and rules and are small enough to gain by it; or None."""
-    cdef FastPath first = paths[0]
-    if first is None or first.program.plan.kernels.move_lanes == NULL or first.size > MOST_BYTES:
-        return None
-    for path in paths:
-        if path is None or not fits(path, first):
-            return None
-    return Lanes(paths)
