@@ -169,12 +169,17 @@ def mixed_rates(nets: list[fb.Sequential]) -> fb.Trainers:
     return fb.Trainers(nets, "mse", [fb.Adam(0.01 / (k + 1)) for k in range(len(nets))])
 
 
-def mixed_steps(nets: list[fb.Sequential]) -> fb.Trainers:
-    many = fb.Trainers(nets, "mse", fb.Adam(0.01))
+def mixed_steps(nets: list[fb.Sequential], optimizer: Any = fb.Adam(0.01)) -> fb.Trainers:  # noqa: B008
+    many = fb.Trainers(nets, "mse", optimizer)
     for k, trainer in enumerate(many.trainers):
         for _ in range(k % 2):
             trainer.step(*FIRST)
     return many
+
+
+def mixed_averages(nets: list[fb.Sequential]) -> fb.Trainers:
+    """Averages that begin with the fourth step, which half of the nets make one call before the others."""
+    return mixed_steps(nets, fb.SGD(0.01, swa_start=3))
 
 
 def mixed_kinds(nets: list[fb.Sequential]) -> fb.Trainers:
@@ -203,10 +208,10 @@ def collected(nets: list[fb.Sequential]) -> fb.Trainers:
 FIRST = RNG.normal(size=(5, 4)), RNG.normal(size=(5, 3))
 
 
-@pytest.mark.parametrize("make", [mixed_rates, mixed_steps])
+@pytest.mark.parametrize("make", [mixed_rates, mixed_steps, mixed_averages])
 def test_each_net_may_have_updates_of_its_own(make: Callable[[list], fb.Trainers], alone: list[int]) -> None:
     many, single = make(population((4, 7, 3), "float64")), make(population((4, 7, 3), "float64"))
-    for _ in range(4):
+    for _ in range(8):
         assert many.step(*FIRST).tolist() == [one.step(*FIRST) for one in single.trainers]
     assert all(count <= FEW for count in alone)
     assert_bits(many, list(single.trainers))

@@ -10,7 +10,7 @@ are those of its own steps.  Where anything is not finite nothing is written, an
 cdef enum:
     MOST_LANES = 16
     MOST_BYTES = 4096           # of a net's parameters: with more, its own tiles are as fast
-    KEPT = 32                   # batches after which nets get what their lanes have: a failure costs as many, done again
+    KEPT = 32                   # batches from one copy of the lanes to their nets to the next: a failure repeats them
     CLOCKED = 16                # batches between two looks at the clock, as in `Program.run`
 
 
@@ -316,8 +316,6 @@ cdef class LaneNets:
             for c in range(group.n_links):
                 memcpy(group.links[c].scalars, self.links[c].scalars, sizeof(self.links.scalars))
             net.t[0] += steps - 1
-            if steps > 1:
-                net.loss[0] = net.losses[k - 2]
             begin_step(net, net.rates[(k - 1) * net.rate_step], net.losses[k - 1], scale)
             net.draws[0] += <uint64_t> steps
             net.batch = k
