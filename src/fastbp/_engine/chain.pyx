@@ -122,7 +122,6 @@ cdef class Chain:
         assert stops == sorted(stops) and max(stops) == n    # a stretch beyond them would be read without end
         self.arrays, self.n, self.t, self.loss, self.every = [], n, 0, NAN, 1
         self.rules.kernels, self.rules.n = kernels_of(np.dtype(dtype)), n
-        self.context.scratch = self.own(self.rules.kernels.scratch)
         self.rules.n_groups, self.rules.n_segments = len(groups), len(segments)
         self.rules.groups = <Group*> self.own(self.rules.n_groups * sizeof(Group))
         self.rules.segments = <Segment*> self.own(self.rules.n_segments * sizeof(Segment))

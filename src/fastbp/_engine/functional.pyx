@@ -329,6 +329,8 @@ def update(Chain chain, real[::1] P, const real[::1] G, double lr, spans=None, d
     want(chain.n, G.shape[0])
     rules.G = &G[0]
     chain.context.stops = NULL
+    if chain.context.scratch == NULL:       # 64 kB that a chain of a network's own steps has no use for
+        chain.context.scratch = chain.own(rules.kernels.scratch)
     chain.prepare(lr, loss, scale)
     rules.averages_wait = constrain is not None
     if not rules.collecting and long_matrices(rules):

@@ -169,8 +169,9 @@ class Callbacks:
     def batches_done(self, count: int, last: int, loss: float) -> None:
         """Call `on_batch_end` of the callbacks that are due after `count` more batches."""
         self.batches += count
-        due = [callback for callback in self._by_batch if self.batches % callback.every == 0]
-        self.call("on_batch_end", last, {"loss": float(loss)}, callbacks=due)
+        if self._by_batch:
+            due = [callback for callback in self._by_batch if self.batches % callback.every == 0]
+            self.call("on_batch_end", last, {"loss": float(loss)}, callbacks=due)
 
     def call(self, hook: str, *args: Any, callbacks: Sequence[Callback] | None = None) -> bool:
         """Call a hook of all with the trainer and these; whether one of them returned True, which stops the fit."""

@@ -169,21 +169,29 @@ class Fit:
                 each_loss=self._each_loss,
             )
             batch = self._batch = self.runner.taken(asked, *(yield asked), where)
-            callbacks.batches_done(batch - first, batch - 1, losses[batch - 1])
-            rows = int(self._starts[batch - 1] + sizes[batch - 1])
-            callbacks.call("on_tick", rows, {"loss": float(losses[batch - 1])})
+            loss, rows = float(losses[batch - 1]), min(batch * self.batch_size, self.data.rows)
+            callbacks.batches_done(batch - first, batch - 1, loss)
+            callbacks.call("on_tick", rows, {"loss": loss})
         return self._loss_of_batches(order)
 
     def _loss_of_batches(self, order):
         """The mean loss of the epoch's batches, weighted as `evaluate` weighs rows; and the number of rows done."""
-        batch, data = self._batch, self.data
-        rows = int(self._sizes[:batch].sum())
-        edges = self._starts[:batch], self._starts[:batch] + self._sizes[:batch]
-        return mean_of_batches(self._each_loss[:batch], counted(self._amounts, len(data.ts), edges, order)), rows
+        batch = self._batch
+        if batch == len(self._sizes) and self._amounts is None:
+            return mean_of_batches(self._each_loss, self._counted), self.data.rows
+        return mean_of_batches(self._each_loss[:batch], self._counts(batch, order)), int(self._sizes[:batch].sum())
 
     @cached_property
     def _amounts(self):
         return self.runner.objective.amounts(self.data.ts, self.data.weights)
+
+    @cached_property
+    def _counted(self):
+        return self._counts(len(self._sizes), None)
+
+    def _counts(self, batch, order):
+        edges = self._starts[:batch], self._starts[:batch] + self._sizes[:batch]
+        return counted(self._amounts, len(self.data.ts), edges, order)
 
     # Position
 
