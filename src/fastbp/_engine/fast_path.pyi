@@ -25,11 +25,12 @@ def step_each(
     threads: int | None = None,
 ) -> list[tuple[int, tuple[float, int] | None]]: ...
 
-class Lanes:
+class LaneNets:
     lanes: int
     most_rows: int
     gain: float
 
+class Lanes(LaneNets):
     def step(self, X: np.ndarray, y: np.ndarray, numbers: np.ndarray) -> list[tuple[int, tuple[float, int] | None]]: ...
     def run(self, which: list[int], batches: list[Batches]) -> list[tuple[int, int]] | None: ...
 

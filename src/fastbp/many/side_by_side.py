@@ -23,8 +23,8 @@ def groups_of(trainers: Sequence[Trainer | None], batch_sizes: Sequence[int], wo
     kinds: dict[tuple[int, int], list[list[int]]] = {}  # by what is seen at once
     groups: list[list[int]] = []
     for k, (trainer, size) in enumerate(zip(trainers, batch_sizes, strict=True)):
-        lanes = _lanes([trainer]) if trainer is not None else None
-        if lanes is None or size > lanes.most_rows:
+        lanes = None if trainer is None else _lanes([trainer])
+        if trainer is None or lanes is None or size > lanes.most_rows:
             groups.append([k])
             continue
         known = kinds.setdefault((trainer.net.params.size, size), [])
