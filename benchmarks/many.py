@@ -6,6 +6,9 @@ which it trains as many together as a vector has lanes. What a fit of each net c
 the peers' compilation, a second, does not. The peers stack the nets: JAX by vmap in one `lax.scan`, PyTorch by
 `torch.func`; they cannot give each net its own batch size or shape. `--only fastbp` compares one thread with two, which
 want two free processors. CPU time is what remains meaningful on a machine that is busy with other work.
+
+`--small` compares fit_many with fits one after the other, for widths that it trains together: with one optimizer for
+all nets, and with a learning rate for each.
 """
 
 import argparse
@@ -35,6 +38,7 @@ class Case(NamedTuple):
 
 
 CASES = (Case((4, 64, 64, 2), 32, 500), Case((2, 8, 1), 8, 5000))
+SMALL = [Case(widths, 8, 4000) for widths in ((2, 8, 1), (4, 16, 2), (4, 16, 16, 2), (8, 24, 24, 4))]
 
 
 def data(case: Case) -> tuple[np.ndarray, np.ndarray]:
@@ -50,16 +54,40 @@ def ours(threads: int) -> Callable[[Case], Callable[[], object]]:
 
     def run(case):
         X, y = data(case)
-        first, *hidden, last = case.widths
-        nets = [
-            fb.Sequential(fb.Input(first), *(fb.Dense(width, "tanh") for width in hidden), fb.Dense(last), seed=k)
-            for k in range(NETS)
-        ]
+        nets = networks(case)
         return lambda: fb.fit_many(
             nets, X, y, optimizer=fb.Adam(lr=RATE), batch_size=case.rows, shuffle=False, threads=threads
         )
 
     return run
+
+
+def networks(case: Case) -> list[fb.Sequential]:
+    """The nets, which differ in their seeds."""
+    first, *hidden, last = case.widths
+    return [
+        fb.Sequential(fb.Input(first), *(fb.Dense(width, "tanh") for width in hidden), fb.Dense(last), seed=k)
+        for k in range(NETS)
+    ]
+
+
+def gains(case: Case, rounds: int) -> tuple[float, float]:
+    """How many times as fast fit_many is as fits one after the other: with one optimizer, with a rate for each net."""
+    X, y = data(case)
+    rates = [RATE * (1 + k / NETS) for k in range(NETS)]
+    settings = {"batch_size": case.rows, "shuffle": False, "threads": 1}
+    found = []
+    for _, each in itertools.product(range(rounds), (False, True)):
+        optimizers = [fb.Adam(lr=rate if each else RATE) for rate in rates]
+        nets, others = networks(case), networks(case)
+        times = [time.process_time()]
+        for net, optimizer in zip(others, optimizers, strict=True):
+            net.fit(X, y, optimizer=optimizer, **settings)
+        times.append(time.process_time())
+        fb.fit_many(nets, X, y, optimizer=optimizers, **settings)
+        times.append(time.process_time())
+        found.append((times[1] - times[0]) / (times[2] - times[1]))
+    return statistics.median(found[::2]), statistics.median(found[1::2])
 
 
 def weights(case: Case) -> list[np.ndarray]:
@@ -157,7 +185,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", default="", help="a part of the names of what is to run, such as fastbp")
+    parser.add_argument("--small", action="store_true", help="fit_many beside fits one after the other, by widths")
     arguments = parser.parse_args()
+    if arguments.small:
+        sys.stdout.write(f"{'times as fast':20} {'one optimizer':>14} {'a rate each':>14}\n")
+        for case in SMALL:
+            sys.stdout.write(f"{case!s:20} {'{:14.2f} {:14.2f}'.format(*gains(case, arguments.rounds))}\n")
+        return
     for case in CASES:
         sys.stdout.write(
             f"{case!s:20} {'CPU us/step':>12} {'wall us/step':>13} {'steps/s':>10} {'times the first':>16}\n"

@@ -45,7 +45,8 @@ def fit_many(
 
     The networks may differ in everything. Of loss, optimizer, seed, epochs and batch_size, anything but a list or a
     range is for all networks; a list or a range has one for each. The optimizer is copied for each network, and stays
-    as it was.
+    as it was. Without an executor, small chains of `Dense` layers of the same widths (up to 4 kB of parameters, batches
+    of up to 64 rows) are trained together, one in each lane of a SIMD vector, up to five times as fast.
 
     Parameters
     ----------
@@ -79,8 +80,8 @@ def fit_many(
         The callbacks of network k, made anew for each, since callbacks have state. They are called in the thread
         that trains the network, and in another process copies are.
     threads : int, optional
-        How many networks to train at the same time, a thread each; `get_num_threads()` if not given. With an executor,
-        the threads of each fit; 1 if not given.
+        Number of threads that train networks; `get_num_threads()` if not given. With an executor, the threads of each
+        fit; 1 if not given.
     executor : optional
         Anything with `submit` or `map` as in concurrent.futures: a pool of threads or processes, loky, mpi4py.futures,
         a Dask client, a Ray pool. Networks, data and callbacks are pickled for another process, memory-mapped

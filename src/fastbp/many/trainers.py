@@ -28,8 +28,8 @@ LINE = 64  # bytes to which the engine wants its vectors aligned
 class Trainers:
     """A population: networks of the same inputs, outputs, dtype and number of parameters, trained step by step.
 
-    Small chains of `Dense` layers (up to 4 kB of parameters, 64 rows) with one loss, optimizer and learning rate are
-    trained side by side, one a lane of a vector, up to three times as fast and with the bits of their steps alone.
+    Small chains of `Dense` layers of the same widths (up to 4 kB of parameters, 64 rows) with one loss and one kind of
+    optimizer are trained together, one in each lane of a SIMD vector, up to three times as fast and with the same bits.
 
     Parameters
     ----------

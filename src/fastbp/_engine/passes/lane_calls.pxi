@@ -1,11 +1,10 @@
-"""What Python calls of nets that go LANES at a time: a step of all of a population, or batches of a few fits.
+"""`Lanes`: which nets train together, LANES at a time; a step of a whole population, or batches of a few fits.
 
-Each call looks at which nets can go side by side, holds their locks meanwhile, and leaves the others as they were.
+Each call holds the locks of the nets that it trains, and leaves all other nets as they were.
 """
 
 cdef bint fits(FastPath path, FastPath first) noexcept:
-    """Whether a net is a chain of dense layers that looks at each number alone, but for products and sums, like
-    another."""
+    """Whether two nets are the same chain of dense layers, and all but their products works element by element."""
     cdef Py_ssize_t k
     cdef const Plan* plan = &path.program.plan
     cdef const Node* it
@@ -95,7 +94,7 @@ cdef class Lanes(LaneNets):
         return True
 
     cdef Py_ssize_t choose(self, list which) except -1:
-        """Which of some nets go side by side, and how many; their locks are held then."""
+        """Chooses the nets that train together, and returns their number; their locks are held then."""
         cdef Py_ssize_t k, rest, count = 0
         for k in which:
             if self.take(k):
@@ -114,7 +113,7 @@ cdef class Lanes(LaneNets):
 
     cdef void train_chosen(self, Py_ssize_t count, Py_ssize_t first, Py_ssize_t last, Py_ssize_t size,
                            Py_ssize_t total, double seconds, bint each) noexcept nogil:
-        """Batches by those that were chosen, `lanes` at a time; unless `each` has its own, all have the same rows."""
+        """Batches of the chosen nets, `lanes` nets at a time; all nets have the same rows unless `each` has its own."""
         cdef fp_mode mode = flush_subnormals()
         cdef double until = clock_seconds() + seconds if seconds > 0 else 0
         cdef Py_ssize_t start = 0
@@ -154,8 +153,9 @@ cdef class Lanes(LaneNets):
             self.lock.release()
 
     def run(self, list which, list batches):
-        """Trains some nets, each on its own `Batches`, as far as all can go; (next batch, status) of each as
-        `Program.run` has it.  None: they cannot go side by side.
+        """Trains some nets, each on its own `Batches`; returns (next batch, status) of each, as `Program.run` does.
+
+        None: these nets cannot train together.
         """
         cdef Py_ssize_t count = len(which), first = batches[0].first, size = batches[0].size, last, total, k
         cdef Py_ssize_t most = 0

@@ -1,10 +1,11 @@
-"""A step of many small nets of one shape, LANES of them at once: one net a lane of a vector.
+"""Training of small nets of one shape, LANES of them at once: one net in each lane of a SIMD vector.
 
-The arithmetic of a tiny net takes a few nanoseconds, and what stands around it a hundred times as long.  Here it stands
-around LANES nets: their parameters and states are transposed into blocks, where number k of all of them is vector k,
-trained there and transposed back.  Activations, losses of each output by itself and update rules are element by
-element, so their kernels run on blocks as they are; sums take the order of the net alone (lane_tile.h), and so the bits
-are those of its own steps.  Where anything is not finite nothing is written, and the nets go one by one.
+A step of a tiny net is a few nanoseconds of arithmetic and a hundred times as much of loop overhead and calls, which
+LANES nets share here.  Parameters and states are transposed into blocks, where number k of all nets is vector k, and
+back.  Activations, losses of each output by itself and update rules work element by element, so their kernels take
+blocks as they are; sums have the order that they have in a net alone (lane_tile.h), and so the bits are the same.  Nets
+with the same updates stay in blocks for KEPT batches; others are updated one by one, from their own gradients.  Where a
+number is not finite, the nets are what they were before one of these batches, and train alone from there.
 """
 
 cdef enum:
