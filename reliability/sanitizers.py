@@ -27,7 +27,8 @@ CHECKED = {
             "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=0",
             "PYTHONMALLOC": "malloc",
         },
-        "tests/many/test_lanes.py tests/many/test_side_by_side.py tests/_engine tests/files tests/test_threads.py tests/network/test_lock.py",
+        "tests/many/test_lanes.py tests/many/test_side_by_side.py tests/_engine tests/files"
+        " tests/test_threads.py tests/network/test_lock.py",
     ),
     "thread": (
         "-fsanitize=thread",
