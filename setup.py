@@ -63,6 +63,7 @@ DIRECTIVES = {
     "cdivision": True,
     "initializedcheck": False,
     "infer_types": False,
+    "auto_pickle": False,  # engine objects are never pickled; two methods less in each class
     "freethreading_compatible": True,  # a lock for each net: threads.pyx; experimental, RELEASING.md
 }
 

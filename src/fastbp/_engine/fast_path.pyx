@@ -27,8 +27,6 @@ from fastbp._engine.loss_term cimport Term
 from fastbp._engine.thread_choice cimport clock_seconds
 from fastbp._engine.threads cimport leave, wanted
 
-import numpy as np
-
 import_numpy()
 
 cdef double TINY = 2e-6         # seconds of a pass that is not worth letting other threads of Python in
@@ -193,20 +191,21 @@ cdef bint apart(const char* a, Py_ssize_t a_size, const char* b, Py_ssize_t b_si
     return a + a_size <= b or b + b_size <= a
 
 
-def step_each(list paths, list xs, list ts, list rates, double[::1] losses, threads=None):
+def step_each(list paths, list xs, list ts, list rates, losses, threads=None):
     """A step of many nets, one after the other; (k, what `step` has returned) of those that have done none.
 
     A path is None where a net has no short way.
     """
     cdef int most = wanted(threads)
     cdef Py_ssize_t k
+    cdef double* of_nets = <double*> address(losses, len(paths) * sizeof(double))
     cdef FastPath path
     others = []
     for k in range(len(paths)):
         path = paths[k]
         done = None if path is None else path.attached(xs[k], ts[k], rates[k], most, NULL)
         if type(done) is float:
-            losses[k] = done
+            of_nets[k] = done
         else:
             others.append((k, done))
     return others

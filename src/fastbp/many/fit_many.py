@@ -46,7 +46,7 @@ def fit_many(
     The networks may differ in everything. Of loss, optimizer, seed, epochs and batch_size, anything but a list or a
     range is for all networks; a list or a range has one for each. The optimizer is copied for each network, and stays
     as it was. Without an executor, small chains of `Dense` layers of the same widths (up to 4 kB of parameters, batches
-    of up to 64 rows) are trained together, one in each lane of a SIMD vector, up to five times as fast.
+    of up to 64 rows) are trained together, one in each lane of a SIMD vector, up to four times as fast.
 
     Parameters
     ----------

@@ -50,7 +50,7 @@ cdef class Lanes(LaneNets):
         memcpy(self.labels, labels, count * sizeof(int64_t))
         return self.labels
 
-    cdef bint attach(self, X, y, double[::1] numbers) except -1:
+    cdef bint attach(self, X, y, double* numbers) except -1:
         """Whether the arrays are as the engine reads them; the step is on them then."""
         cdef int at = ndim_of(X) - 2
         cdef FastPath path = self.paths[0]
@@ -89,7 +89,7 @@ cdef class Lanes(LaneNets):
                 net.values = data_of(y) + k * self.rows * width * item
                 if labels != NULL:
                     net.labels = labels + k * self.rows
-            net.rate, net.rates, net.rate_step, net.losses, net.order = numbers[k], &net.rate, 0, &numbers[k], NULL
+            net.rate, net.rates, net.rate_step, net.losses, net.order = numbers[k], &net.rate, 0, numbers + k, NULL
             net.each_loss, net.outs, net.source = NULL, NULL, NULL
         return True
 
@@ -123,7 +123,7 @@ cdef class Lanes(LaneNets):
             start += self.lanes
         restore_mode(mode)
 
-    def step(self, X, y, double[::1] numbers):
+    def step(self, X, y, numbers):
         """A step of the nets on (rows, inputs) for all or (nets, rows, inputs).
 
         A net's number is its learning rate, and its loss when it has done the step.  Returns (net, None) of those that
@@ -131,6 +131,7 @@ cdef class Lanes(LaneNets):
         """
         cdef Py_ssize_t k, count = 0
         cdef bint each = X.ndim == 3
+        cdef double* of_nets = <double*> address(numbers, self.count * sizeof(double))
         cdef Net* net
         if not self.lock.try_acquire():
             return [(k, None) for k in range(self.count)]
@@ -138,7 +139,7 @@ cdef class Lanes(LaneNets):
             for k in range(self.count):
                 self.nets[k].batch = self.nets[k].status = 0
             _pins = PyWeakref_NewRef(X, None), PyWeakref_NewRef(y, None)
-            if self.attach(X, y, numbers):
+            if self.attach(X, y, of_nets):
                 count = self.choose(list(range(self.count)))
             with nogil:
                 self.train_chosen(count, 0, 1, self.rows, self.rows, 0, each)
@@ -147,7 +148,7 @@ cdef class Lanes(LaneNets):
             for k in range(self.count):
                 net = self.nets + k
                 if net.batch == 0:
-                    left.append((k, (numbers[k], net.status) if net.status else None))
+                    left.append((k, (of_nets[k], net.status) if net.status else None))
             return left
         finally:
             self.lock.release()
@@ -196,11 +197,8 @@ cdef class Lanes(LaneNets):
     cdef bint attach_batches(self, Net* net, FastPath path, batches) except -1:
         """Whether a net's batches are plain arrays, without weights; they are its next ones then."""
         cdef Py_ssize_t rows = len(batches.xs[0]), item = self.kernels.item, total = self.total_of(batches)
-        cdef bint planned = isinstance(batches.rates, np.ndarray)
-        cdef double[::1] losses = batches.losses
-        cdef double[::1] rates
-        cdef double[:, ::1] each_loss = batches.each_loss
-        X, y, order, outs = batches.xs[0], batches.ts[0], batches.order, batches.outs
+        X, y, order, outs, rates = batches.xs[0], batches.ts[0], batches.order, batches.outs, batches.rates
+        cdef bint planned = not isinstance(rates, float)
         cdef const Rows* source = &(<Source> X).rows if isinstance(X, Source) else NULL
         if (source != NULL and (source.starts != NULL or self.I > self.kernels.panel) or batches.weights is not None
                 or batches.chain is not path.chain or batches.terms is None or batches.terms[0] is not path.term):
@@ -216,12 +214,14 @@ cdef class Lanes(LaneNets):
         net.order = NULL
         if order is not None:
             net.order = <const int64_t*> address(order, total * sizeof(int64_t))
-        net.rate, net.rate_step, net.rates = 0 if planned else batches.rates, planned, &net.rate
+        net.rate, net.rate_step, net.rates = 0 if planned else rates, planned, &net.rate
         if planned:
-            rates = batches.rates
-            net.rates = &rates[0]
-        net.losses, net.each_loss = &losses[0], NULL if each_loss is None else &each_loss[0, 0]
-        net.outs = NULL if outs is None else <char*> address(outs[0], total * self.O * item)
+            net.rates = <double*> address(rates, rates.nbytes)
+        net.losses, net.each_loss, net.outs = <double*> address(batches.losses, batches.losses.nbytes), NULL, NULL
+        if batches.each_loss is not None:
+            net.each_loss = <double*> address(batches.each_loss, batches.each_loss.nbytes)
+        if outs is not None:
+            net.outs = <char*> address(outs[0], total * self.O * item)
         return True
 
 
