@@ -1,9 +1,9 @@
 """Jobs: fits of many networks, one a job, on threads of this process or on an executor that others have written.
 
 A fit on a thread holds the GIL between calls of the engine only, so threads share the processors and all data; fits of
-small networks that are alike share a thread and go side by side. Each fit has its own trainer, its own copy of the
-optimizer and its own callbacks, and does what it does alone, bit for bit. Rejected: a scheduler or a pool of processes
-of our own.
+small networks of the same shape share a thread and its SIMD lanes. Each fit has its own trainer, its own copy of the
+optimizer and its own callbacks, and gets the bits of a fit alone. Rejected: a scheduler or a pool of processes of our
+own.
 """
 
 import copy
@@ -120,10 +120,10 @@ class Job:
         with self._named():
             return self.trainer().fit(self.data(), self.y, **self._arguments())
 
-    def calls(self) -> Calls[History]:
-        """The same, for a caller who makes the engine's calls."""
+    def calls(self, trainer: Trainer) -> Calls[History]:
+        """`fit` as a generator, whose caller makes the calls of the engine."""
         with self._named():
-            return (yield from self.trainer()._calls(self.data(), self.y, FitSettings(**self._arguments())))
+            return (yield from trainer._calls(self.data(), self.y, FitSettings(**self._arguments())))
 
     def _arguments(self):
         return {**self.settings, "callbacks": [*self.settings["callbacks"], Watch(self.shared, self.keep)]}
@@ -152,7 +152,7 @@ class Outcome(NamedTuple):
 
 
 def fitted(jobs: list[Job]) -> list[Outcome]:
-    """The work of one job, or of several that go side by side, wherever they run."""
+    """Run one job, or several jobs side by side, in whatever thread or process this is called."""
     shared = jobs[0].shared
     if shared.cancel.is_set():
         raise Cancelled
@@ -165,9 +165,10 @@ def fitted(jobs: list[Job]) -> list[Outcome]:
 
 
 def side_by_side(jobs: list[Job]) -> list[History]:
-    """Train small networks that are alike in the same calls of the engine."""
-    trainers = [job.made or job.trainer() for job in jobs]
-    return SideBySide(trainers, [job.calls() for job in jobs], jobs[0].settings["threads"]).run()
+    """Train small networks of the same shape in shared calls of the engine."""
+    trainers = [job.trainer() for job in jobs]
+    fits = [job.calls(trainer) for job, trainer in zip(jobs, trainers, strict=True)]
+    return SideBySide(trainers, fits, jobs[0].settings["threads"]).run()
 
 
 class Here(Executor):

@@ -1,7 +1,7 @@
-"""Fits side by side: small nets that are alike share each call of the engine, one net a lane of a vector.
+"""Fits side by side: small networks of the same shape share each call of the engine, one network in each SIMD lane.
 
-Each fit goes on by itself between calls, with callbacks, validation and end of its own, and gets the bits that it has
-alone. Where some cannot share a call (they are at different batches, or one diverges), each makes its own.
+Between two calls each fit goes on alone, with its own callbacks, validation and end, and its bits are those of a fit
+alone. Fits that cannot share a call (they are at different batches, or a network diverges) make calls of their own.
 """
 
 import itertools
@@ -12,15 +12,15 @@ from fastbp.callbacks.history import History
 from fastbp.training.fit import Calls
 from fastbp.training.trainer import Trainer
 
-FEW = 32  # batches that fits do alone before they try again to go side by side
+FEW = 32  # batches that each fit trains alone after a shared call that failed
 
 
 def groups_of(trainers: Sequence[Trainer | None], batch_sizes: Sequence[int], workers: int) -> list[list[int]]:
-    """The fits that go side by side where that is faster than one after the other, and the others by themselves.
+    """Group fits that train faster together than one after the other; each other fit is a group by itself.
 
-    None stands for a trainer whose data the engine does not take in this way.
+    None stands for the trainer of a fit that must be alone, because of its data.
     """
-    kinds: dict[tuple[int, int], list[list[int]]] = {}  # by what is seen at once
+    kinds: dict[tuple[int, int], list[list[int]]] = {}  # fits that may share calls, by parameters and batch size
     groups: list[list[int]] = []
     for k, (trainer, size) in enumerate(zip(trainers, batch_sizes, strict=True)):
         lanes = None if trainer is None else _lanes([trainer])
@@ -47,16 +47,16 @@ def _lanes(trainers):
 
 
 class SideBySide:
-    """Some fits that are alike, by the generators of their calls."""
+    """Fits of networks of the same shape: their trainers, and the generators of their calls."""
 
     def __init__(self, trainers: list[Trainer], fits: list[Calls[History]], threads: int | None):
         self.trainers, self.fits, self.threads = trainers, fits, threads
         self.lanes = _lanes(trainers)
-        self.asked: dict[int, _engine.Batches] = {}  # what each waits for
+        self.asked: dict[int, _engine.Batches] = {}  # the call that each fit waits for
         self.histories: dict[int, History] = {}
 
     def run(self) -> list[History]:
-        """Train all to their ends."""
+        """Run all fits to their ends."""
         try:
             for k in range(len(self.fits)):
                 self._send(k, None)
@@ -69,7 +69,7 @@ class SideBySide:
         return [self.histories[k] for k in range(len(self.fits))]
 
     def _level(self) -> list[list[int]]:
-        """The fits that wait for the same batches of their epochs."""
+        """Group the fits that wait for the same batches of an epoch."""
         found: dict[tuple[int, int], list[int]] = {}
         for k, batches in self.asked.items():
             found.setdefault((batches.first, batches.size), []).append(k)

@@ -4,8 +4,8 @@ An epoch is one call into the engine that returns every 50 ms, for progress and 
 callback asks for it. Metrics of the training data are computed from the outputs of the epoch's own forward passes, as
 in Keras; a second pass would give cleaner numbers for a third more time.
 
-A fit is a generator: it yields the batches that the engine is to train on next, and is sent how far the engine came. So
-fits of many networks can share a call of the engine. Rejected: a thread for each of them, which waits for the others.
+A fit is a generator: it yields the batches that the engine is to train on next, and receives how far the engine came,
+so that fits of many networks can share a call of the engine. Rejected: a thread for each fit, which waits for others.
 """
 
 import threading
@@ -94,7 +94,7 @@ class Fit:
             calls.close()
 
     def calls(self, count: int, position: Position | None = None) -> Calls[None]:
-        """The same, for a caller who makes the engine's calls."""
+        """`epochs` as a generator, whose caller makes the calls of the engine."""
         call = self.callbacks.call
         try:
             call("on_train_begin", self.history)

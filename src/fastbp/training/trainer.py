@@ -247,7 +247,7 @@ class Trainer(RowByRow):
             return fit.history
 
     def _calls(self, X: Any, y: Any, settings: FitSettings) -> Calls[History]:
-        """A fit, for a caller who makes the engine's calls."""
+        """`fit` as a generator, whose caller makes the calls of the engine."""
         with self._begun(X, y, settings) as (fit, position):
             yield from fit.calls(settings.epochs, position)
             return fit.history
