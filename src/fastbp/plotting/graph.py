@@ -70,7 +70,7 @@ def positions(net) -> dict:
 
 
 def lane_of(places: dict, start: tuple, end: tuple, taken: list) -> float | None:
-    """The x at which a long edge passes the boxes of the rows between, apart from other edges; None if it meets no box."""
+    """The x at which an edge over several rows passes boxes, apart from other edges; None if no box is in its way."""
     (x0, y0), (x1, y1) = start, end
     between = [x for x, y in places.values() if y0 < y < y1]
     crossed = [x for x in between if min(x0, x1) - BESIDE < x < max(x0, x1) + BESIDE]

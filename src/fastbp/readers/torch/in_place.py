@@ -55,7 +55,7 @@ class Memory:
         return first if found and hasattr(first, "users") else None
 
     def note(self, node: Any, changes: bool) -> None:
-        """Record that a value may be a view of its operation's first argument, and is that argument if it `changes`."""
+        """Record that a value may share memory with its operation's first argument; it does if that is changed."""
         first = node.args[0] if node.args else None
         if not hasattr(first, "users"):
             return

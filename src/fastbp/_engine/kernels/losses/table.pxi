@@ -8,7 +8,7 @@ Rejected: a loop over the outputs of one row.  It leaves most lanes of a vector 
 
 The loss of a batch is the sum over n of scale weight[n] loss[n], with scale = 1 / (number of known samples), so that
 the weights of other samples do not change a sample's share.  With `weighted_mean`, in evaluation and as in
-scikit-learn, scale is 1 / (sum of the weights).  Curvatures and tangents give the Hessian of a sample's loss times V.
+scikit-learn, scale is 1 / (sum of the weights).  Curvatures and tangents give a sample's Hessian times a direction V.
 """
 
 cdef enum:
