@@ -22,19 +22,19 @@ from fastbp.training.objective import Objective
 
 VANISHED = 1e-3  # of the last layer's gradient
 EXPLODED = 1e3
-NARROW = 1e-5  # of the largest number: what lies closer together than this is drawn as one
+NARROW = 1e-5  # of the largest number: the least range of a histogram
 UPDATED = 0.5  # of the weights, in one step
 DEAD = 0.75  # of the units
 SATURATED = 0.75  # of the numbers
 GRADIENT, WEIGHT = (_engine.FIGURES.index(name) for name in ("gradient", "weight"))
 NOT_LEARNING, MISFIT = "not learning", "misfit"  # verdicts on the net as a whole
-VERDICTS = ("exploding", "dead", "vanishing", "saturated", "healthy")  # the first that a node has is the net's
+VERDICTS = ("exploding", "dead", "vanishing", "saturated", "healthy")  # the first that any node has is the net's
 CAUSES = {
     "exploding": "rate",
     "dead": "rate",
     "vanishing": "depth",
     "saturated": "rate",
-}  # what is behind these, or the data
+}  # the usual cause of each verdict, unless it is the data
 REMEDIES = {
     "exploding": "a smaller learning rate, clip_by_global_norm, LayerNorm between the layers, or smaller start weights",
     "dead": 'biases that start at 0, a smaller learning rate, "leaky_relu", or he_normal start weights',
@@ -49,8 +49,8 @@ class Figures(NamedTuple):
     """The figures of one node; NaN where one does not apply.
 
     `gradient` is the root mean square of dLoss/dZ of a Dense layer, of dLoss/dY of another node; `relative` divides it
-    by that of the last layer; `bound` is the largest product of slopes that the activations from here to the output
-    allow; `update` is |dW| / |W|, times the learning rate if that was given.
+    by the last layer's gradient; `bound` is the largest product of slopes that the activations from here to the output
+    allow; `update` is |dW| / |W|, times the learning rate if one was given.
     """
 
     name: str
@@ -103,7 +103,7 @@ class Diagnosis:
     2.0
     """
 
-    ALIGN: ClassVar[str] = "<<>>>>>>><"  # the sides that the columns of `table` keep to
+    ALIGN: ClassVar[str] = "<<>>>>>>><"  # the alignment of the columns of `table`
 
     def __init__(
         self,
@@ -326,7 +326,7 @@ def _verdict(own, relative, bound, update):
 
 
 def _path_bounds(nodes, bounds):
-    """Of each node: the largest product of slopes from it to an output."""
+    """For each node the largest product of slopes from it to an output."""
     best = {}
     for node, bound in zip(reversed(nodes), reversed(list(bounds)), strict=True):
         best[node] = bound * max((best[child] for child in nodes if node in child.parents), default=1.0)
@@ -334,10 +334,10 @@ def _path_bounds(nodes, bounds):
 
 
 def _histogram(values):
-    """Counts and edges of 40 bins, of any finite numbers: as good as equal, or near the end of their range."""
+    """Counts and edges of 40 bins, for any finite numbers: also nearly equal ones, or ones close to overflow."""
     values = values[np.isfinite(values)].astype(np.float64)
     size = float(np.abs(values).max(initial=0.0)) or 1.0
-    values = values / size if values.size else np.zeros(1)  # else the width of all could overflow
+    values = values / size if values.size else np.zeros(1)  # else the range could overflow
     low, high = float(values.min()), float(values.max())
     if high - low < NARROW:
         low, high = low - NARROW / 2, high + NARROW / 2

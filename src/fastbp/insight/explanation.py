@@ -24,8 +24,8 @@ class Change(NamedTuple):
 class Step(NamedTuple):
     """One node: its value, the slope of its activation, its gradients, and what it passed to each parent.
 
-    `arrived` is dLoss/dY, which comes from the nodes after it. `gradient` is the same but for a Dense layer, where it
-    is dLoss/dZ, arrived * slope, as for `diagnose`. `changes` has the parameters of a layer, at its last node.
+    `arrived` is dLoss/dY, which comes from the nodes after it. `gradient` is the same, but for a Dense layer it is
+    dLoss/dZ, arrived * slope, as in `diagnose`. `changes` has the parameters of a layer, at its last node.
     """
 
     name: str
@@ -144,7 +144,7 @@ def explain(
     loss : str or function, or a tuple of them, default="mse"
         A name in `fastbp.losses`, a loss, or a function (Y, t) -> (value, dY).
     optimizer : str or Optimizer, optional
-        With it, also what its first update from here would add to each parameter; the network stays as it is.
+        If given, also shows what its first update would add to each parameter; the network does not change.
 
     Returns
     -------
@@ -221,7 +221,7 @@ def _changes(net, xs, ts, objective, optimizer):
 
 
 def _told(changes):
-    """A line for each gradient of a parameter, and one for all updates."""
+    """A line for the gradient of each parameter, and one for all updates."""
     lines = [f"{f'd{change.name}':8}  {text.numbers(change.gradient)}" for change in changes]
     moved = [f"{change.name} by {text.numbers(change.update)}" for change in changes if change.update is not None]
     return [*lines, f"update    {'; '.join(moved)}"] if moved else lines
@@ -240,7 +240,7 @@ def _slope(layer, Z, Y):
 
 
 def _pulled(dY, layer, Z, Y):
-    """DZ of an activation."""
+    """The gradient dLoss/dZ of an activation."""
     return _engine.functional.activation_backward(dY, Z, Y, *layer.function.settings().values())
 
 

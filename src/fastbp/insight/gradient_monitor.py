@@ -89,7 +89,7 @@ class GradientMonitor(Callback):
             self._look(table)
 
     def _look(self, table):
-        # Plain floats: on a handful of nodes NumPy would cost more than the pass that it looks at.
+        # Plain floats: for a handful of nodes NumPy would cost more than the recorded pass.
         rows = table.tolist()
         last = next((figures[GRADIENT] for figures in reversed(rows) if figures[WEIGHT] == figures[WEIGHT]), 0.0)
         for name, figures in zip(self.names, rows, strict=True):

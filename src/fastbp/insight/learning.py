@@ -1,9 +1,9 @@
 """Does a net learn? Its loss is compared with that of the best constant; if it is no better, the cause is named.
 
 The cause is one of data, output, loss, learning rate and depth. A constant does not depend on the inputs, so a net
-whose loss is not below it has learned nothing from them. The causes are checked in the order in which they hide each
-other, each with figures; the learning rate is checked by trial: a copy of the net takes a few steps. Rejected: judging
-by gradients alone, which are fine in most nets that do not learn.
+whose loss is not below the constant's has learned nothing from them. The causes are checked in the order in which they
+hide each other, each with figures; the learning rate is checked by trial: a copy of the net takes a few steps.
+Rejected: judging by gradients alone, which are fine in most nets that do not learn.
 """
 
 import math
@@ -23,14 +23,14 @@ from fastbp.plotting.svg import readable
 from fastbp.training.objective import Objective
 from fastbp.training.trainer import Trainer
 
-CLEAR = 0.01  # share of what can be won over the best constant that counts as learning
-LARGE = 30.0  # inputs or targets beyond this size, or below its inverse, are of another scale than start weights
-FLAT = 0.03  # what is left at the last hidden layer of the differences between rows
+CLEAR = 0.01  # share of the possible gain over the best constant that counts as learning
+LARGE = 30.0  # inputs or targets above this size, or below its inverse, do not suit the scale of initial weights
+FLAT = 0.03  # share of the differences between rows that must be left at the last hidden layer
 SMALL_STEP = 1e-6  # of the weights, in one step
 FEWEST_ROWS = 40  # of each half of a trial
 TRIAL_ROWS, TRIAL_STEPS, TRIAL_RATES = 512, 40, (1e-3, 1e-2, 1e-1)
 TRIAL_WORK = 5e9  # multiplications that a trial may take
-SEARCH_STEPS, SEARCH_WORK = 80, 2e7  # of the search for the best constant: steps, and numbers looked at
+SEARCH_STEPS, SEARCH_WORK = 80, 2e7  # of the search for the best constant: steps, and numbers evaluated
 FEWEST_STEPS, EXPLAINED = 5, 0.05  # of a trial; share of variance that a linear model must explain to count
 RATES = "a larger learning rate if the loss stands still, a smaller one if it jumps, or more epochs"
 DATA = "inputs that have to do with the targets, rows that belong to their targets, more rows"
@@ -75,7 +75,7 @@ def _value(objective, k, Y, t, dtype):
 
 
 def _guesses(t, width):
-    """Constants of which one is the best, or near it, for most losses."""
+    """Constants; for most losses one of them is the best, or near it."""
     yield np.zeros(width)
     if t.ndim == 1:
         shares = np.bincount(t[t >= 0], minlength=width)[:width] / max(1, (t >= 0).sum())
@@ -93,7 +93,7 @@ def _guesses(t, width):
 
 
 def _known(t, width):
-    """Outputs of one who knows the targets."""
+    """Outputs of a perfect net, in the forms that losses take."""
     if t.ndim == 1:
         yield 20.0 * np.eye(width)[np.maximum(t, 0)]
         return
@@ -104,7 +104,7 @@ def _known(t, width):
 
 
 def _descended(objective, k, guess, value, t, dtype):
-    """The lowest loss of constants from a guess on, each entry with a step of its own (Rprop)."""
+    """The lowest loss of a constant that Rprop finds from a guess."""
     c, best = np.array(guess, np.float64), value
     c = np.where(np.isfinite(c), c, 0.0)
     step, before = np.full(c.shape, 0.1), np.zeros(c.shape)
@@ -125,7 +125,7 @@ def _descended(objective, k, guess, value, t, dtype):
 
 
 def misfit(net: Network, objective: Objective, ts: tuple) -> Cause | None:
-    """An output layer that cannot give what the loss or the targets want."""
+    """The cause if the range of an output layer does not fit the loss or the targets, even if the net learns."""
     for node, loss, t in zip(net.outputs, objective.losses, ts, strict=True):
         name = getattr(node.layer, "activation", None)
         if not isinstance(name, str) or name == "linear":
@@ -166,7 +166,7 @@ def _between(low, high):
 def cause(net: Network, xs: tuple, ts: tuple, objective: Objective, values: list, updates: list) -> Cause:
     """Why the loss is not below that of the best constant.
 
-    `values` are the nodes' of one pass, `updates` the sizes of a step relative to the weights where they are known.
+    `values` are the nodes' values in one pass, `updates` the sizes of a step relative to the weights, where known.
     """
     found = of_data(net, xs, ts, objective) or _of_loss(objective, net, xs, ts) or _of_depth(net, xs, values)
     largest = max((update for update in updates if update == update), default=1.0)
@@ -177,7 +177,7 @@ def cause(net: Network, xs: tuple, ts: tuple, objective: Objective, values: list
 
 
 def of_data(net: Network, xs: tuple, ts: tuple, objective: Objective) -> Cause | None:
-    """Inputs or targets that are all the same, or of a scale that start weights are not made for."""
+    """The cause if inputs or targets are all the same, or of a scale that does not suit initial weights."""
     for t in ts:
         if len(t) and (np.nanmax(t, axis=0) == np.nanmin(t, axis=0)).all():
             return Cause("data", "the targets are the same in every row", "other targets: a constant says all of these")
@@ -223,7 +223,7 @@ def _of_loss(objective, net, xs, ts):
 
 
 def _of_depth(net, xs, values):
-    """Whether the rows still differ before the last layer."""
+    """The cause if the rows hardly differ any more before the last layer."""
     weighted = [k for k, node in enumerate(net.nodes) if isinstance(node.layer, Dense)]
     if len(weighted) < 4:
         return None
@@ -241,7 +241,7 @@ def _spread(A):
 
 
 def _by_trial(net, xs, ts, objective):
-    """The rate, if a few steps of a copy help on other rows; else the data, if a linear model finds nothing either."""
+    """The rate if a few steps of a copy lower the loss of other rows; else the data if a linear model fails too."""
     rows = np.linspace(0, len(ts[0]) - 1, min(2 * TRIAL_ROWS, len(ts[0]))).astype(int)
     split = len(rows) >= 2 * FEWEST_ROWS
     own, others = (rows[::2], rows[1::2]) if split else (rows, rows)
@@ -271,7 +271,7 @@ def _by_trial(net, xs, ts, objective):
 
 
 def _trained(net, parts, objective, lr, steps):
-    """The losses of a copy on both parts after some steps on the first; None if it cannot be trained so."""
+    """The losses of a copy on both parts after some steps on the first; None if these steps fail."""
     (xs, ts), _ = parts
     try:
         copy = net.copy()
@@ -285,7 +285,7 @@ def _trained(net, parts, objective, lr, steps):
 
 
 def _linear_share(xs, ts):
-    """The share of the targets' variance that a linear model explains, less what chance explains."""
+    """The share of the targets' variance that a linear model explains, adjusted for chance."""
     plain = [x for x in xs if isinstance(x, np.ndarray)]
     X = np.hstack([np.ones((len(ts[0]), 1)), *plain])[:, :201].astype(np.float64)
     T = np.hstack([np.eye(int(t.max()) + 1)[np.maximum(t, 0)] if t.ndim == 1 else t for t in ts]).astype(np.float64)

@@ -11,7 +11,7 @@ from fastbp.inputs import checks
 
 
 class Constraint(Registered):
-    """Base of the constraints; `kind` names the engine's row."""
+    """Base of the constraints; `kind` names the entry of the engine's table."""
 
     classes = Registry("constraint", "kind", synonyms={"non_neg": "non_negative"})  # Keras's name
     kind: ClassVar[str]
@@ -19,11 +19,11 @@ class Constraint(Registered):
 
     @classmethod
     def label(cls) -> str:
-        """The name of the engine's row."""
+        """The name of the entry of the engine's table."""
         return cls.kind
 
     def arguments(self) -> dict[str, Any]:
-        """The numbers that it has."""
+        """The numbers of the constraint."""
         return {}
 
     def __eq__(self, other):

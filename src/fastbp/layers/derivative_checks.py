@@ -1,4 +1,4 @@
-"""What a derivative node asks of the nodes that it crosses, before it is made."""
+"""Checks before a derivative node is created: of its input, and of the nodes on the path to it."""
 
 import warnings
 
@@ -8,11 +8,11 @@ from fastbp.layers.merge import Slice
 from fastbp.layers.node import Input, Node, depending_on, topological_order
 
 HIGHEST = 4  # order of the derivatives of one activation
-PIECEWISE = {"maximum", "minimum", "prelu"}  # kinds with second derivatives of 0 where there are any
+PIECEWISE = {"maximum", "minimum", "prelu"}  # kinds whose second derivatives are 0 wherever they exist
 
 
 def columns_of(x: Node, what: str) -> tuple[Input, list[int] | None]:
-    """The input, and which of its columns, or None for all, that something differentiates by."""
+    """The input, and which of its columns `x` is; None for all."""
     if isinstance(x, Input):
         return x, None
     if isinstance(x, Node) and isinstance(x.layer, Slice) and isinstance(x.parents[0], Input):
@@ -22,7 +22,7 @@ def columns_of(x: Node, what: str) -> tuple[Input, list[int] | None]:
 
 
 def check_path(u: Node, source: Input, what: str, order: int) -> None:
-    """Raise unless a node depends on an input, and all nodes between have derivatives of the orders it takes."""
+    """Raise unless a node depends on an input, and all nodes between have derivatives of the required orders."""
     nodes = topological_order([u])
     depends = depending_on(source, nodes)
     if u not in depends:

@@ -1,9 +1,9 @@
-"""Derivatives as nodes: of any node by an input, exact, and trained on like any other node.
+"""Derivatives as nodes: of any node by an input, exact, and used in losses like any other node.
 
-A layer here is a description: which derivative, by which columns of the input, in which mode. The ops that compute it
-are made with the model (`_engine/derivative_graph.py`), together with those of all others, so that what derivatives
-have in common is computed once. They share the parameters of the layers that they differentiate. Rejected: public
-nodes for each op, some dozens a derivative, which no summary could show.
+A layer here is a description: which derivative, by which columns of the input, in which mode. The ops of all
+derivatives are created together with the model (`_engine/derivative_graph.py`), so that common subexpressions are
+computed once. They share the parameters of the layers that they differentiate. Rejected: public nodes for each op,
+some dozens for each derivative, which no summary could show.
 """
 
 from typing import ClassVar
@@ -20,7 +20,7 @@ MOST_SQUARE = 64  # columns of the Jacobian of `logdet`: kernels/ops/derivatives
 
 
 class Derivative(Layer):
-    """Base of the derivatives: called on a node and the input that it is differentiated by."""
+    """Base of the derivatives: called on a node and the input to differentiate it by."""
 
     kind = "derivative"
     arity: ClassVar[int | None] = 2
@@ -37,11 +37,11 @@ class Derivative(Layer):
         return {"name": self.name, "columns": self.columns, "mode": self.mode}
 
     def columns_in(self, width: int) -> list[int]:
-        """The columns of the input, of this width, that it differentiates by."""
+        """The columns to differentiate by, of an input of this width."""
         return list(range(width)) if self.columns is None else self.columns
 
     def by(self, source: Node) -> str:
-        """What it differentiates by, in words."""
+        """The input or columns that it differentiates by, in words."""
         if self.columns is None:
             return str(source.name)
         return f"column{'s' * (len(self.columns) > 1)} {', '.join(map(str, self.columns))} of {source.name}"
@@ -184,8 +184,8 @@ class Directional(Derivative):
 def _reverse(mode, graph, u, x, columns, rows):
     """Whether a Jacobian takes a backward pass for each row instead of a tangent for each column.
 
-    What counts is the number of products: a tangent costs all but those of the first layers, whose columns are rows of
-    W; a backward pass costs all.
+    The cost is counted in matrix products: a tangent takes all except those of the first layers, which only copy rows
+    of W; a backward pass takes all.
     """
     if mode == "forward":
         return False

@@ -1,7 +1,7 @@
-"""The functions that make derivatives of nodes: `fb.diff`, `fb.grad` and their kin.
+"""The functions that create derivatives of nodes: `fb.diff`, `fb.grad` and others.
 
-What they are asked for is checked here, on the line of the mistake: that it is by an input or columns of one, that the
-node depends on it, and that every node between has a derivative.
+They check their arguments, so that an error points at the user's line: x must be an input or columns of one, the node
+must depend on x, and every node between must have a derivative.
 """
 
 from typing import Any
@@ -25,7 +25,7 @@ from fastbp.layers.node import Node
 
 
 def _made(layer: type[Derivative], u: Any, x: Any, what: str, more: tuple = (), **settings: Any) -> Node:
-    """A derivative of u by what `x` names."""
+    """A derivative of u by the input or columns `x`."""
     checks.instance(u, Node, f"what {what} differentiates")
     source, columns = columns_of(x, what)
     made = layer(columns, **settings)
@@ -41,7 +41,7 @@ def diff(u: Node, c: Node) -> Node:
     u : Node of width n
         Any node that depends on the input, also a derivative.
     c : Input of width 1, or a column such as `x[:, 0]`
-        What it is differentiated by.
+        The column to differentiate by.
 
     Returns
     -------
@@ -86,9 +86,9 @@ def grad(u: Node, x: Node, mode: str = "auto") -> Node:
     u : Node of width 1
         Any node that depends on the input.
     x : Input, or columns of it such as `x[:, :3]`
-        What it is differentiated by.
+        The input, or columns, to differentiate by.
     mode : {"auto", "forward", "reverse"}, default="auto"
-        A tangent for each column, or one backward pass as ops; "auto" takes what needs fewer products.
+        A tangent for each column, or one backward pass as ops; "auto" takes the mode with fewer matrix products.
 
     Returns
     -------
@@ -130,9 +130,9 @@ def jac(u: Node, x: Node, mode: str = "auto") -> Node:
     u : Node of width n
         Any node that depends on the input.
     x : Input of width m, or columns of it
-        What it is differentiated by.
+        The input, or columns, to differentiate by.
     mode : {"auto", "forward", "reverse"}, default="auto"
-        A tangent for each column, or a backward pass for each output; "auto" takes what needs fewer products.
+        A tangent for each column, or a backward pass for each output; "auto" takes the mode with fewer matrix products.
 
     Returns
     -------
@@ -170,7 +170,7 @@ def laplacian(u: Node, x: Node, mode: str = "auto") -> Node:
     u : Node of width n
         Any node that depends on the input.
     x : Input, or columns of it such as `x[:, :2]`
-        What it is differentiated by.
+        The input, or columns, to differentiate by.
     mode : {"auto", "forward", "nested"}, default="auto"
         The forward Laplacian (Li et al. 2023), which "auto" takes, or a second derivative for each column.
 
@@ -211,7 +211,7 @@ def hess(u: Node, x: Node, mode: str = "auto") -> Node:
     u : Node of width n
         Any node that depends on the input.
     x : Input of width m, or columns of it
-        What it is differentiated by.
+        The input, or columns, to differentiate by.
     mode : {"auto", "forward", "reverse"}, default="auto"
         Tangents of tangents, or tangents of a backward pass for each output.
 
@@ -251,7 +251,7 @@ def logdet(z: Node, x: Node) -> Node:
     z : Node of width n
         Any node that depends on the input.
     x : Input of width n, at most 64, or n columns of it
-        What it is differentiated by.
+        The input, or columns, to differentiate by.
 
     Returns
     -------
@@ -286,7 +286,7 @@ def directional(u: Node, x: Node, along: Node | ArrayLike) -> Node:
     u : Node of width n
         Any node that depends on the input.
     x : Input of width m, or m columns of it
-        What it is differentiated by.
+        The input, or columns, to differentiate by.
     along : Node of width m, or array of shape (m,)
         The direction v, one for each row or the same for all. It counts as constant: only u is differentiated.
 

@@ -53,7 +53,7 @@ class Layer(Registered):
     Raises
     ------
     TypeError
-        If the name is no string or empty; when it is called, if it is on too many nodes or what is no node.
+        If the name is no string or empty; when the layer is called, if on too many nodes or on something else.
     ValueError
         When it is called on nodes for which its parameters have the wrong shapes.
 
@@ -71,12 +71,12 @@ class Layer(Registered):
 
     classes = Registry("class of layer", "class")
     kind: ClassVar[str]
-    arity: ClassVar[int | None] = 1  # number of nodes it is called on; None for any
+    arity: ClassVar[int | None] = 1  # number of nodes that it is called on; None for any
     parameters: ClassVar[tuple[str, ...]] = ()
-    statistics: ClassVar[tuple[str, ...]] = ()  # those among them that no gradient moves
+    statistics: ClassVar[tuple[str, ...]] = ()  # the parameters that no gradient updates
     one_span: ClassVar[bool] = False  # whether its op takes all parameters as one
     decay: float | None = None  # weight decay of its matrices, instead of the optimizer's
-    verb: ClassVar[str] = ""  # what it does with a gradient, where one word says it
+    verb: ClassVar[str] = ""  # one word for what it does with a gradient, if there is one
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -93,8 +93,8 @@ class Layer(Registered):
         self.name = checks.as_name(name, checks.article(type(self).__name__))
         self.fixed_shapes: dict[str, tuple[int, ...]] | None = None
         self.views: dict[str, np.ndarray] | None = None
-        self.owner: Any = None  # what it needs of the network that has the parameters
-        self._nodes: list[weakref.ref[Node]] = []  # those of the owner
+        self.owner: Any = None  # what the layer uses of the network that owns its parameters
+        self._nodes: list[weakref.ref[Node]] = []  # the layer's nodes in that network
         self._trainable = bool(trainable)
         self._tell_engines: list[Callable[[bool], None]] = []
         self._presets: dict[str, np.ndarray] = {}
@@ -153,7 +153,7 @@ class Layer(Registered):
         Raises
         ------
         TypeError
-            If the number of nodes is another, or one of them is no node.
+            If the number of nodes is wrong, or one of them is no node.
         ValueError
             If the layer has parameters of other shapes already.
         """
@@ -206,7 +206,7 @@ class Layer(Registered):
         return cls.__name__
 
     def arguments(self) -> dict[str, Any]:
-        """The settings: what they say, a subclass overrides."""
+        """The result of `settings`, which is the method to override."""
         return self.settings()
 
     def settings(self) -> dict:
@@ -215,7 +215,7 @@ class Layer(Registered):
         return {"name": self.name, **({"trainable": self.trainable} if self.parameters else {}), **decay}
 
     def why_not_stored(self) -> str:
-        """What keeps a file from holding the layer; nothing if one can."""
+        """Why a file cannot hold the layer; empty if it can."""
         return ""
 
     def op(self, number: int, *widths: int) -> dict:
@@ -229,7 +229,7 @@ class Layer(Registered):
         self.owner, self._nodes = owner, [weakref.ref(node) for node in nodes]
 
     def tells(self, tell_engine: Callable[[bool], None]) -> None:
-        """Set one more function that freezes the layer, in the engine of one more network."""
+        """Add a function that tells one more network's engine whether the layer is trainable."""
         if self.parameters:
             self._tell_engines.append(tell_engine)
             if not self.trainable:

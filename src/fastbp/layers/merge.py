@@ -1,7 +1,7 @@
 """Gates: layers that merge, select or rescale nodes.
 
 `h + g`, `h * g`, `fb.maximum(h, g)` create the same nodes as `Add()(h, g)` and so on (`operators.py`). A node of
-width 1 is broadcast by a node of its own, so a gate handles inputs of one width only. The docstring of a gate says
+width 1 goes through a Broadcast node first, so a gate handles inputs of one width only. The docstring of a gate says
 how it passes the gradient on.
 """
 

@@ -130,7 +130,7 @@ def topological_order(outputs: Iterable[Node]) -> tuple[Node, ...]:
 
 
 def depending_on(source: Node, nodes: Iterable[Node]) -> set[Node]:
-    """A node, and those of some in topological order that are computed from it."""
+    """The node `source`, and the nodes, given in topological order, that are computed from it."""
     found = {source}
     for node in nodes:
         if not found.isdisjoint(node.parents):

@@ -78,7 +78,7 @@ def _is_number(value):
 
 
 def _is_vector(value):
-    """Whether it is a number for each column."""
+    """Whether it has a number for each column."""
     return isinstance(value, (np.ndarray, list, tuple))
 
 
@@ -91,7 +91,7 @@ def _as_nodes(values, function):
 
 
 def _as_node(value, width):
-    """A number or a vector as a node of this width, or of its own where a node of width 1 is broadcast to it."""
+    """A number or a vector as a node of this width; a vector keeps its own width beside a node of width 1."""
     if _is_number(value) or np.ndim(value) == 0:
         return Constant(value, width)()
     shape = np.shape(value)
@@ -153,7 +153,7 @@ OPERATORS = {
     "__abs__": lambda self: Activation("abs")(self),
     "__getitem__": _columns,
     "__iter__": None,  # x[0], x[1] ... are no rows
-    "__array_ufunc__": None,  # so that an array of NumPy's on the left leaves the operator to the node
+    "__array_ufunc__": None,  # so that a NumPy array on the left leaves the operator to the node
 }
 for name, operator in OPERATORS.items():  # node.py does not know the layers, so the operators are set here
     setattr(Node, name, operator)

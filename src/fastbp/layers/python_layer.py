@@ -1,8 +1,8 @@
 """Lambda and PythonLayer: layers computed by Python functions, without and with parameters of their own.
 
 The engine calls `forward_rows` and `backward_rows` with parts of a batch, from any thread, and `gradient_rows` once
-with the whole of it: so no bit of a result depends on the number of threads. Rejected: parameter gradients from
-`backward`, whose sums over parts would depend on it.
+with the whole batch, so no bit of a result depends on the number of threads. Rejected: parameter gradients from
+`backward`, whose sums over parts would depend on that number.
 """
 
 import inspect
@@ -19,7 +19,7 @@ from fastbp.layers.layer import Layer
 
 
 class _InPython(Layer):
-    """Base of both: what the engine asks of a layer in Python, with checks of what its functions return."""
+    """Base of both: the interface that the engine calls, with checks of the functions' results."""
 
     kind = "python"
     arity = None
@@ -78,7 +78,7 @@ class Tangent:
         return self.layer._checked(self.layer.jvp(*tensors[count + 1 :], *tensors[:count], Y), Y.shape, dtype, "jvp")
 
     def backward_rows(self, *arguments: object) -> list[np.ndarray]:
-        """Refused."""
+        """Raise: a tangent has no backward pass."""
         raise ValueError(f"{self.layer!r} has first derivatives only: no second ones go through its functions")
 
 
@@ -158,9 +158,9 @@ class PythonLayer(_InPython):
     - `forward(X, ...) -> Y`, with one array (rows, width) for each node that the layer is called on.
     - `backward(dY, X, ..., Y) -> dX`: the gradients of the inputs, an array or a tuple of them.
     - `gradients(dY, X, ..., Y)`: a dict with the gradient of each parameter, summed over the rows.
-    - If wanted: `output_width(*widths)`, else that of the first input; `start(rng)`, a dict of initial values, else
-      Glorot uniform for matrices and 0 for others; `jvp(dX, ..., X, ..., Y) -> dY`, the tangent of Y, for derivatives
-      in forward mode, which are refused without it.
+    - Optional: `output_width(*widths)`, by default the width of the first input; `start(rng)`, a dict of initial
+      values, by default Glorot uniform for matrices and 0 for others; `jvp(dX, ..., X, ..., Y) -> dY`, the tangent of
+      Y, for derivatives in forward mode, which are refused without it.
 
     `forward`, `backward` and `jvp` are called with parts of a batch, from any thread, and must treat each row
     independently; `gradients` is called with the whole batch. Each argument of the constructor is kept as the attribute
@@ -170,7 +170,7 @@ class PythonLayer(_InPython):
     Parameters
     ----------
     name : str, optional
-        Unique in the model; that of the class in lower case and a number if not given.
+        Unique in the model; the class's name in lower case and a number if not given.
     trainable : bool, default=True
         Whether training updates the parameters.
 
@@ -311,7 +311,7 @@ class PythonLayer(_InPython):
         return np.concatenate([part.reshape(-1) for part in parts])
 
 
-MOST_NODES = 16  # that the engine's gradients of single rows have room for
+MOST_NODES = 16  # the most inputs for which the engine's per-sample gradients have room
 RESERVED = {"name", "views", "owner", "fixed_shapes", "X", "Y"}
 
 

@@ -105,7 +105,7 @@ def confusion_matrix(
     y : array of shape (rows,)
         Class indices, from 0.
     predicted : array of shape (rows,) or (rows, classes)
-        Class indices, or outputs of a network, of which the largest counts.
+        Class indices, or outputs of a network; the largest of a row is its class.
     names : sequence of str, optional
         Names of the classes in the order of their indices; the indices if not given.
     ax : Axes, optional
@@ -244,7 +244,7 @@ def confusion(y: ArrayLike, predicted: ArrayLike, classes: int | None = None) ->
     y : array of shape (rows,)
         Class indices, from 0.
     predicted : array of shape (rows,) or (rows, classes)
-        Class indices, or outputs of a network, of which the largest counts.
+        Class indices, or outputs of a network; the largest of a row is its class.
     classes : int, optional
         Number of classes; as many as occur if not given.
 

@@ -6,8 +6,8 @@ from fastbp._optional import package
 from fastbp.plotting.axes import FILLS, open_frame
 from fastbp.plotting.svg import COLORS
 
-BEYOND = 4.0  # the gradients' axis reaches this factor beyond them, so that near-equal ones look it
-LEAST = 1e-300  # of the axes, and 1 / LEAST at most, so that their ends and margins are numbers
+BEYOND = 4.0  # the gradients' axis reaches this factor beyond them, so that nearly equal ones look equal
+LEAST = 1e-300  # axes stay within LEAST ... 1 / LEAST, so that their limits and margins are finite
 
 
 def draw(figures: list, histograms: list, verdict: str, ax=None):

@@ -10,8 +10,8 @@ from fastbp._optional import package
 
 COLORS = {"input": "#dbe9f6", "layer": "#f3f0e6", "gate": "#e3f1df", "output": "#f8e0d6"}
 FORWARD, BACK = "#666666", "#a03020"
-CHARACTER = 0.065  # inches, of a label
-BESIDE = 0.55  # of the distance of two columns: from the middle of a box to what passes beside it
+CHARACTER = 0.065  # width of a label's character, in inches
+BESIDE = 0.55  # from the middle of a box to an edge that passes beside it, in columns
 
 
 def kind_of(net, node) -> str:
@@ -70,7 +70,7 @@ def positions(net) -> dict:
 
 
 def lane_of(places: dict, start: tuple, end: tuple, taken: list) -> float | None:
-    """Where an edge over several rows runs beside the boxes between, apart from others; None if none is in its way."""
+    """The x at which an edge over several rows passes boxes, apart from other edges; None if no box is in its way."""
     (x0, y0), (x1, y1) = start, end
     between = [x for x, y in places.values() if y0 < y < y1]
     crossed = [x for x in between if min(x0, x1) - BESIDE < x < max(x0, x1) + BESIDE]
@@ -87,7 +87,7 @@ def lane_of(places: dict, start: tuple, end: tuple, taken: list) -> float | None
 
 
 def _curve(start, end, lane, shift):
-    """The path of an edge, and where its label may stand, best first; `shift` moves it to the side."""
+    """The path of an edge, and the places for its label, best first; `shift` moves both to the side."""
     from matplotlib.path import Path
 
     (x0, y0), (x1, y1) = (start[0], start[1] + 0.27), (end[0], end[1] - 0.27)
@@ -104,7 +104,7 @@ def _curve(start, end, lane, shift):
 
 
 def _place(wanted: list, size: tuple, lane: float | None, outwards: int, taken: list) -> tuple:
-    """The first place for a text of this size that covers none of the rectangles taken; else the first of all."""
+    """The first place where a text of this size covers none of the rectangles `taken`; if none, the first place."""
     width, height = size
     if lane is not None:  # beside its edge, not on it
         wanted = [(x + side * width / 2, y) for side in (outwards, -outwards) for x, y in wanted]
@@ -130,7 +130,7 @@ def _arrow(ax, path, color, back=False):
 
 
 def draw(net, ax=None, texts: dict | None = None, edges: dict | None = None):
-    """Draw the graph; `texts` replaces labels of nodes, `edges` says what goes back to parents. Returns the Axes."""
+    """Draw the graph; `texts` replaces labels of nodes, `edges` labels the gradients to parents. Returns the Axes."""
     plt = package("matplotlib.pyplot", "plot")
     places = positions(net)
     columns = [x for x, _ in places.values()]

@@ -28,11 +28,11 @@ def decision_boundary(
     ----------
     net : Model, estimator or function
         Maps (rows, 2) to logits or probabilities (rows, classes), one logit (rows, 1), or class indices (rows,).
-        `predict_proba` is used where it has one; a single column of that is a probability.
+        If it has `predict_proba`, that is used; a single column of its result is a probability.
     X : array of shape (rows, 2)
         The samples to show, which also set the range of the axes.
     y : array of shape (rows,), optional
-        Their class indices; for an estimator with `classes_`, its labels. All samples look alike if not given.
+        Class indices of the samples; for an estimator with `classes_`, labels. If not given, all samples look alike.
     names : sequence of str, optional
         Names of the classes; their indices or labels if not given.
     resolution : int, default=200
@@ -202,7 +202,7 @@ def _outputs(net, X):
 
 
 def _shares(Y):
-    """Probabilities of the classes: outputs that are none become some by softmax, one logit by the sigmoid."""
+    """Probabilities of the classes: logits go through softmax, a single logit through the sigmoid."""
     if Y.ndim == 1:
         labels = labels_of(Y, None, "what predict gives")
         return np.eye(max(2, labels.max() + 1))[labels]

@@ -1,8 +1,8 @@
 """Charts as SVG: lines, points, dots by name, a matrix. NumPy is enough, and a page with them needs no script.
 
-Text and axes take the colour of the text around them, and COLORS stand out 3 to 1 on white and on #1e1e1e, so one
-picture does for light and dark. Every text is escaped here. Rejected: matplotlib's SVG, which is there only where
-matplotlib is, and takes ten times the bytes for its glyphs.
+Text and axes inherit the colour of the surrounding text, and COLORS have a contrast of 3 to 1 on white and on #1e1e1e,
+so one picture suits light and dark pages. Every text is escaped here. Rejected: matplotlib's SVG, which needs
+matplotlib, and takes ten times the bytes for its glyphs.
 """
 
 import math
@@ -14,19 +14,19 @@ import numpy as np
 
 # Four of the colours of Okabe and Ito 2008, which the colour-blind tell apart; the blue lighter, for dark pages.
 COLORS = ("#1f86cc", "#d55e00", "#009e73", "#cc79a7")
-DASHES = ("", "6 4", "2 3")  # once through the colours each
+DASHES = ("", "6 4", "2 3")  # one pattern for each pass through the colours
 WIDTH, HEIGHT = 560, 300
-RIGHT, TOP, BOTTOM = 16, 34, 46  # of the frame, in pixels; the left side fits the numbers there
+RIGHT, TOP, BOTTOM = 16, 34, 46  # margins of the frame, in pixels; the left one fits its numbers
 NARROWEST = 340  # pixels that a chart keeps on a narrow page: below that its text is too small
-LETTER = 6.6  # pixels that a letter takes, roughly
+LETTER = 6.6  # approximate width of a letter, in pixels
 MOST_POINTS = 1500  # of a scatter or a line: more make a file large and a picture no clearer
 MOST_LABELS = 30  # of a matrix
 HUGE = 1e290
-SPREAD = 50  # from this ratio of largest to smallest on, numbers are seen by their logarithms only
+SPREAD = 50  # above this ratio of largest to smallest number an axis is logarithmic
 
 
 class Axis:
-    """From numbers to pixels, evenly or by their logarithms, with ticks at round numbers."""
+    """Maps numbers to pixels, linearly or logarithmically, with ticks at round numbers."""
 
     def __init__(self, values: np.ndarray, start: float, end: float, log: bool = False):
         self.log, self.start, self.end = log, start, end
@@ -40,7 +40,7 @@ class Axis:
         self.low, self.high = low - margin, high + margin
 
     def _scaled(self, values):
-        """The numbers or their logarithms, NaN without one; those near the end of float64 are drawn short of it."""
+        """The numbers, clipped to +-HUGE, or their logarithms; NaN where there is none."""
         values = np.asarray(values, np.float64)
         values = np.where(np.isfinite(values), np.clip(values, -HUGE, HUGE), np.nan)
         if not self.log:
@@ -48,12 +48,12 @@ class Axis:
         return np.log10(np.where(values > 0, np.maximum(values, 1 / HUGE), np.nan))
 
     def place(self, values: np.ndarray) -> np.ndarray:
-        """Pixels; NaN for what has no place on the axis."""
+        """Pixels; NaN for numbers that have no place on the axis."""
         numbers = self._scaled(values)
         return self.start + (numbers - self.low) / (self.high - self.low) * (self.end - self.start)
 
     def ticks(self, most: int = 6) -> list[float]:
-        """Round numbers on the axis: 1, 2 or 5 times a power of ten, or on a wide logarithmic one these powers."""
+        """Round numbers on the axis: 1, 2 or 5 times a power of ten, or powers of ten on a wide logarithmic axis."""
         if self.log and self.high - self.low >= 1:
             few = self.high - self.low < most / 2
             step = max(1, math.ceil((self.high - self.low) / most))
@@ -76,10 +76,10 @@ def lines(
     Parameters
     ----------
     series : mapping from str to sequence of float
-        What is not finite leaves a gap.
+        Numbers that are not finite leave gaps.
     title, xlabel, ylabel : str
     log : bool, default=False
-        Whether the numbers go by their logarithms.
+        Whether the axis of the numbers is logarithmic.
 
     Returns
     -------
@@ -121,7 +121,7 @@ def points(x_values: np.ndarray, y_values: np.ndarray, title: str, xlabel: str, 
 
 
 def dots(names: Sequence[str], values: Sequence[float], marked: Sequence[bool], title: str, xlabel: str) -> str:
-    """A row for each name with a dot at its value, by logarithms; those that are marked stand out."""
+    """A row for each name with a dot at its value, on a logarithmic axis; marked ones stand out."""
     row, numbers = 22, np.asarray(values, np.float64)
     left = 16 + LETTER * min(24, max((len(name) for name in names), default=1))
     top, height = 8, 8 + row * len(names) + BOTTOM
@@ -140,7 +140,7 @@ def dots(names: Sequence[str], values: Sequence[float], marked: Sequence[bool], 
 
 
 def matrix(counts: np.ndarray, names: Sequence[str], title: str, xlabel: str, ylabel: str) -> str:
-    """A square of counts, each row shaded by its shares; numbers and names where there is room for them."""
+    """A square of counts, each cell shaded by its share of the row; numbers and names if there is room for them."""
     size = len(names)
     few = size <= MOST_LABELS
     shown = [name if len(name) <= 14 else f"{name[:13]}\N{HORIZONTAL ELLIPSIS}" for name in names]
@@ -171,7 +171,7 @@ def matrix(counts: np.ndarray, names: Sequence[str], title: str, xlabel: str, yl
 
 
 def wants_logarithms(series: Iterable[Sequence[float]]) -> bool:
-    """Whether the numbers lie so far apart that they are seen by their logarithms only."""
+    """Whether the numbers lie so far apart that their axis should be logarithmic."""
     values = np.array([value for numbers in series for value in numbers if np.isfinite(value)])
     return bool(values.size and values.min() > 0 and values.max() > SPREAD * values.min())
 
@@ -212,7 +212,7 @@ def _frame(x, y, xlabel, ylabel, whole=False):
 
 
 def _bottom(x, y, xlabel, grid_from, whole=False):
-    """The axis at the bottom; a grid above it from a height on, if one is given."""
+    """The axis at the bottom, with a grid from the height `grid_from` down to it, if that is given."""
     parts = [f'<path d="M{x.start:.1f} {y}H{x.end:.1f}" stroke="currentColor" opacity=".6"/>']
     ticks = [tick for tick in x.ticks() if not whole or tick == int(tick)]
     for tick, place in zip(ticks, x.place(np.array(ticks)), strict=True):
@@ -233,7 +233,7 @@ def _legend(names, x):
 
 
 def _path(xs, ys, k):
-    """A line through the points in the k-th colour, with gaps where there is no number; a dot for a lone one."""
+    """A line through the points in the k-th colour, with gaps at NaN; a dot for a point between gaps."""
     known = [*(x == x and y == y for x, y in zip(xs, ys, strict=True)), False]
     commands = []
     for at, (x, y) in enumerate(zip(xs, ys, strict=True)):

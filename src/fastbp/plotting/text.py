@@ -9,7 +9,7 @@ MOST_NUMBERS = 4  # of an array that is shown in full
 
 
 def columns(rows: Sequence[Sequence[str]], align: str) -> list[str]:
-    """The lines of a table; `align` has "<" or ">" for the side that each column keeps to."""
+    """The lines of a table; `align` has "<" or ">" for the alignment of each column."""
     sizes = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(_cells(row, align, sizes)).rstrip() for row in rows]
 
@@ -44,7 +44,7 @@ def mean(array: np.ndarray, digits: int = 4) -> str:
 
 
 def logs(values: Mapping[str, float], width: int | None = None) -> str:
-    """The numbers of an epoch by name; in so many columns as many of the first as fit, whole."""
+    """The numbers of an epoch by name; as many of the first as fit into `width` characters without a cut."""
     parts = [f"{name} {value:.4f}" for name, value in values.items()]
     while width is not None and len(parts) > 1 and len("  ".join(parts)) > width:
         parts.pop()

@@ -27,7 +27,7 @@ class At:
 
 @dataclass(frozen=True)
 class Whole:
-    """A step as whole numbers, with which only a table is indexed: an input that has only these, or rounded numbers."""
+    """A step cast to integers, which may only index a table: an input of integers (`exact`), or rounded numbers."""
 
     number: int
     exact: bool = False

@@ -1,7 +1,7 @@
 """Comparison of a converted network with its original, on a few random rows.
 
 The tolerance is measured: it is how much the net's own outputs change if X changes by some units in the last place.
-Rejected: a fixed tolerance, which is too wide for a layer and too narrow for an exponential of one.
+Rejected: a fixed tolerance, which is too wide for a layer and too narrow for the exponential of a layer.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ SIZES = (0.1, 0.3, 1.0, 1.0, 1.0, 3.0, 3.0, 10.0)  # scale of the numbers in eac
 NUDGES = 4
 FACTOR = 64.0  # times the effect of the perturbation: the original may round in another order in each operation
 FLOORS = {"float16": 0.02, "float32": 1e-4, "float64": 1e-8}  # relative to the largest output of a column
-UNITS = {"float16": 2.0**-8, "float32": 2.0**-23, "float64": 2.0**-52}  # for 16 bits that of bfloat16
+UNITS = {"float16": 2.0**-8, "float32": 2.0**-23, "float64": 2.0**-52}  # 16 bits: the unit of bfloat16
 
 
 def rows(net: Model) -> list[np.ndarray]:
@@ -39,7 +39,7 @@ def compare(
 ) -> None:
     """Raise if `evaluate`, the original's function from inputs to outputs, and the net have different outputs.
 
-    If the original raises on the rows, only those rows are compared that it accepts one by one, or else rows within
+    If the original raises on the rows, only the rows that it accepts one by one are compared, or else rows within
     0 ... 1. If it accepts none, for example because its device is not available, there is a warning.
     """
     xs = rows(net) if xs is None else [x.astype(net.dtype) for x in xs]

@@ -232,7 +232,7 @@ def _is_plain(made: Any) -> bool:
 
 @functools.cache
 def names() -> set[str]:
-    """Functions that formulas have."""
+    """The names of the functions that occur in formulas."""
     found, pending = set(ARITHMETIC), [made for _, made in formulas()]
     while pending:
         part = pending.pop()
@@ -328,7 +328,7 @@ class Spelled:
         return None
 
     def _before(self, key: Hashable) -> list[Hashable]:
-        """A value and those from which it is computed, nearest first, up to a limit."""
+        """A value and the values from which it is computed, nearest first, up to a limit."""
         found = [key]
         for each in found:
             parts = self._calls[each][1] if each in self._calls and len(found) < LIMIT else ()
@@ -337,7 +337,7 @@ class Spelled:
 
 
 def _form_of(key: Hashable, calls: dict[Hashable, tuple[str, tuple]], known: dict[Hashable, Any]) -> Any:
-    """The form of a value in terms of known ones, to which it is added; None if it has no form."""
+    """The form of a value in terms of `known` values; it is added to these. None if it has no form."""
     if key not in known:
         name, parts = calls.get(key, ("", ()))
         made = [_form_of(part.key, calls, known) if isinstance(part, Of) else part for part in parts]

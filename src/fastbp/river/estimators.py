@@ -23,7 +23,7 @@ BaseRegressor: Any = base.Regressor
 
 
 class _Network:
-    """What both models share: a trainer that is made when it is first needed, and not part of the parameters."""
+    """What both models share: a trainer, which is created on first use and is not one of the parameters."""
 
     _loss: str
     _made: Trainer | None

@@ -375,7 +375,7 @@ class MultilayerPerceptron(FeatureNames, TransformerMixin, CallbackSupport, Base
     def input_gradient(self, X: Any, output: int | None = None) -> np.ndarray:
         """The gradient of an output with respect to the features of each sample (saliency).
 
-        The output is that before the softmax or sigmoid of a classifier, or the exponential of "poisson".
+        The output is taken before the softmax or sigmoid of a classifier, or the exponential of "poisson".
 
         Parameters
         ----------

@@ -42,7 +42,7 @@ class Runtime:
     coefs, intercepts : list of ndarray
         Live views of its parameters.
     trainer : Trainer or None
-        That of the last training, for the next call of `partial_fit`.
+        The trainer of the last training, for the next call of `partial_fit`.
     """
 
     def __init__(self, design: Design, coefs: Sequence[np.ndarray], intercepts: Sequence[np.ndarray]):

@@ -189,7 +189,7 @@ class Values:
         return loss.row.heads * math.prod(np.size(one) for one in lists)
 
     def _levels(self):
-        """The levels of the quantiles or expectiles that the outputs of a target are, or None."""
+        """The levels, if the outputs of a target are quantiles or expectiles; else None."""
         loss = self._loss_of_values()
         lists = [loss.settings[one.name] for one in loss.row.parameters if one.kind == "heads"]
         return np.atleast_1d(lists[0]) if lists else None

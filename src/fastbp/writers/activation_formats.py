@@ -1,7 +1,7 @@
-"""The activations in other formats: an entry for each, with its forms in PyTorch, ONNX and C beside each other.
+"""The activations in other formats: an entry for each, with its forms in PyTorch, ONNX and C side by side.
 
-The writers take their form from here, the readers recognize what these forms write. An activation that lacks one cannot
-be entered. Its slope is written once for all formats, in other activations and arithmetic. Rejected: a table in each
+The writers use these forms, and the readers recognize what these forms write. An entry must have all three. The slope
+of an activation is written once for all formats, in other activations and arithmetic. Rejected: a table in each
 writer, so that a new activation is a line in three files.
 """
 
@@ -26,11 +26,11 @@ class Formats(NamedTuple):
 
     ONNX is a formula (X, alpha, beta) -> Y of values of the graph (`onnx_table.Value`). C is an expression of z and the
     parameters a and b; `real` is float or double, F(name) the function of math.h for it, K(number) a constant of it.
-    For an activation of whole rows, C is the statements that replace the n numbers at y.
+    For an activation that works by rows, C is the statements that replace the n numbers at y.
 
-    The slope is a formula (graph, Z, Y, alpha, beta) -> f'(Z) of tensors of a `derivative_steps` graph; derivatives of
-    a higher order follow by its tangent rules. None: linear, of whole rows, or of random slopes, whose derivatives are
-    other ops.
+    The slope is a formula (graph, Z, Y, alpha, beta) -> f'(Z) of tensors of a `derivative_steps` graph; higher
+    derivatives follow by its tangent rules. It is None if derivatives take other ops: for activations that are linear,
+    work by rows or have random slopes.
     """
 
     torch: InTorch
@@ -52,18 +52,18 @@ def _softplus(X):
 
 
 def _expm1(X, scale=1.0):
-    """Below 0, else 0: exp(X / scale) - 1, so that nothing overflows."""
+    """exp(X / scale) - 1 where X < 0, else 0, so that nothing overflows."""
     return (X.op("Min", 0.0) * (1 / scale)).exp() - 1.0
 
 
 def _erf(X):
-    if X.graph.dtype == np.float64:  # onnxruntime has it in float32 alone
+    if X.graph.dtype == np.float64:  # onnxruntime implements it for float32 only
         return X.op("Cast", to=X.graph.code("float32")).op("Erf").op("Cast", to=X.graph.code("float64"))
     return X.op("Erf")
 
 
 def normal_cdf(X: Any) -> Any:
-    """The share of a normal distribution below X, in ONNX."""
+    """The cumulative distribution function of the standard normal distribution, in ONNX."""
     return (_erf(X * math.sqrt(0.5)) + 1.0) * 0.5
 
 
@@ -85,7 +85,7 @@ def _leaky_relu(X, slope):
 
 
 def _gated_slope(graph, Z, s, dw):
-    """Of Z s, s a sigmoid of something with the derivative dw: a number."""
+    """The slope of Z s, where s = sigmoid(w) and w has the constant derivative dw."""
     return graph.op("add", [s, graph.affine(graph.times(Z, s, graph.affine(s, -1.0, 1.0)), dw)], alpha=1.0)
 
 
@@ -106,7 +106,7 @@ def _shrink_slope(graph, Z, edge):
 
 
 def _reciprocal_slope(graph, Z, scale):
-    """Scale / (1 + |z|)^2; the size of z by its left sign, whose slope at 0 is -1."""
+    """Scale / (1 + |z|)^2; |z| is z times a sign that is -1 at 0, so the slope of |z| at 0 is the left one."""
     size = graph.times(Z, graph.affine(graph.above(Z), 2.0, -1.0))
     return graph.affine(graph.op("power", [graph.affine(size, 1.0, 1.0)], alpha=-2.0), scale)
 

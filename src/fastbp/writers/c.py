@@ -1,7 +1,7 @@
 """Writer of C: one C99 file that computes the outputs of one row, using only math.h.
 
-Intermediate results are on the stack; a buffer is reused after its last reader. With little stack, define
-PREDICT_STORAGE as `static`. Rejected: a pointer to memory of the caller as an argument of every call.
+Intermediate results are on the stack; a buffer is reused after its last reader. If the stack is small, define
+PREDICT_STORAGE as `static`. Rejected: a pointer to the caller's memory as an argument of every call.
 """
 
 import os
@@ -84,12 +84,12 @@ class _Writer:
         )
 
     def unused(self, body: list[str]) -> list[str]:
-        """Casts of inputs that no line reads, as where all outputs are constant."""
+        """Casts to void of inputs that no line reads, for example if all outputs are constant."""
         named = [f"x{k + 1 if len(self.inputs) > 1 else ''}" for k in range(len(self.inputs))]
         return [f"    (void){x};" for x in named if not re.search(rf"\b{x}\b", "\n".join(body))]
 
     def head(self) -> list[str]:
-        """A comment: what the file is and what it wants."""
+        """The comment at the head of the file: its origin, its inputs and outputs."""
         lines = [f"/* {_plain(self.net.name)}: outputs of one row, written by fastbp from a model in {self.net.dtype}."]
         for sign, ends in (("x", self.inputs), ("y", self.outputs)):
             many = len(ends) > 1
@@ -99,7 +99,7 @@ class _Writer:
         return [*lines, "*/"]
 
     def signature(self) -> str:
-        """The function's head."""
+        """The signature of the function."""
         xs, ys = (
             [f"{sign}{k + 1 if len(ends) > 1 else ''}" for k in range(len(ends))]
             for sign, ends in (("x", self.inputs), ("y", self.outputs))
@@ -107,7 +107,7 @@ class _Writer:
         return f"void {self.name}({', '.join([*(f'const real *{x}' for x in xs), *(f'real *{y}' for y in ys)])})"
 
     def tables(self) -> list[str]:
-        """The parameters, those of a layer that is used twice once."""
+        """The parameters; those of a layer that is used several times appear once."""
         lines: list[str] = []
         written: set[str] = set()
         for step in self.found:
@@ -135,7 +135,7 @@ class _Writer:
         return repr(float(value))
 
     def body(self) -> list[str]:
-        """The lines of the function, a block a step."""
+        """The lines of the function, one block for each step."""
         last = {parent: step.number for step in self.found for parent in step.parents}
         last |= dict.fromkeys(self.outputs, len(self.found))
         many = len(self.inputs) > 1
@@ -156,7 +156,7 @@ class _Writer:
         return lines
 
     def taken(self, free: list[int], width: int) -> int:
-        """An unused buffer, the best fit, or a new one."""
+        """The free buffer that fits best, or a new one."""
         if not free:
             self.sizes.append(width)
             return len(self.sizes) - 1
@@ -186,7 +186,7 @@ class _Writer:
         return [title, *(f"    {line}" for line in lines)]
 
     def activated(self, activation: str, step: Step, names: Names) -> str:
-        """The call of an activation's function, which is written if it is the first."""
+        """The call of an activation's function; the first call also writes the function."""
         expression = FORMATS[activation].c
         if ACTIVATIONS[activation].by_rows:
             head = f"static void {activation}_(real *y, int n)"
@@ -202,5 +202,5 @@ class _Writer:
 
 
 def _plain(text: str) -> str:
-    """A name in a comment, which it cannot end."""
+    """A name with which a comment cannot end early."""
     return re.sub(r"[^\w .:,()=-]", "_", text, flags=re.ASCII)

@@ -21,7 +21,7 @@ static void dense(const real *W, const real *b, const real *x, real *y, int inpu
         for (j = 0; j < units; j++) y[j] += x[i] * W[i * units + j];
 }
 """
-# Elimination with partial pivoting, in double; for the inverse each column of the identity is solved for.
+# LU decomposition with partial pivoting, in double; the inverse is solved for column by column of the identity.
 LOG_DET = """\
 static double log_det(const real **x, real *y, int n)
 {
@@ -62,14 +62,14 @@ FUNCTIONS = {"dense": DENSE, "log_det": LOG_DET, "inverse": LOG_DET}
 
 
 class Names:
-    """How a step's block calls things: its inputs xs, its output y, its parameters p; n is the output's width."""
+    """The names in a step's block: its inputs xs, its output y, its parameters p; n is the output's width."""
 
     def __init__(self, xs: list[str], widths: list[int], y: str, p: dict[str, str], number: Callable[[float], str]):
         self.xs, self.widths, self.y, self.p, self.number = xs, widths, y, p, number
 
 
 def _each(expression: str) -> Callable:
-    """A loop over the columns, of an expression with X for the first input and the op's two numbers."""
+    """A loop over the columns, of an expression in X, the first input, and the op's two numbers."""
 
     def write(step: Step, names: Names) -> list[str]:
         body = expression.replace("X[", f"{names.xs[0]}[") if names.xs else expression
@@ -194,7 +194,7 @@ def _matrix(kind: str) -> Callable:
 
 
 def _square_product(step: Step, names: Names) -> list[str]:
-    """A B of two square matrices, B turned where `step` is 2."""
+    """A B of two square matrices; B is transposed if `step` is 2."""
     n, (a, b) = step.settings["first"], names.xs
     other = "i % N * N + k" if step.settings["step"] == 2 else "k * N + i % N"
     term = f"{a}[i / N * N + k] * {b}[{other}]".replace("N", str(n))
@@ -209,7 +209,7 @@ def _square_product(step: Step, names: Names) -> list[str]:
     ]
 
 
-# kind: (step, names) -> lines; an empty list for what passes its input through
+# kind: (step, names) -> lines; an empty list for a no-op
 KINDS: dict[str, Callable[[Step, Names], list[str]]] = {
     "derivative": taken_apart,
     "dense": _dense,

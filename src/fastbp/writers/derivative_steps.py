@@ -1,8 +1,8 @@
-"""Networks with derivatives as the writers see them: in kinds of op that a format has.
+"""Networks with derivatives for the writers: expressed in the kinds of op that a format has.
 
-Slopes of activations are written in other activations, arithmetic and steps from 0 to 1; derivatives of these follow
-by the engine's tangent rules. Where a format has no parameters of its own to share, rows of W are constants and W' is
-a dense layer's matrix; where it has no determinant, one is written by minors.
+Slopes of activations are written in other activations, arithmetic and step functions; derivatives of these follow by
+the engine's tangent rules. If a format's ops cannot share a layer's parameters, rows of W become constants and W' the
+matrix of another dense layer; if it has no determinant, one is written by minors.
 """
 
 from collections.abc import Collection
@@ -19,7 +19,7 @@ from fastbp.writers.activation_formats import FORMATS
 
 
 class Part:
-    """A part of a derivative in the place of a layer: its name and kind."""
+    """Stands for the layer of a step that is a part of a derivative: its name and kind."""
 
     def __init__(self, name: str, kind: str):
         self.name, self.kind = name, kind
@@ -33,11 +33,11 @@ class Part:
 
 
 OWN = {"weight_row", "transposed", "scale", "scatter", "interleave", "log_det", "inverse", "square_product"}
-MOST_MINORS = 6  # columns of a determinant by minors, of which there are 2 to this power
+MOST_MINORS = 6  # columns of a determinant by minors: n columns have 2**n minors
 
 
 class _PlainGraph(_engine.DerivativeGraph):
-    """A graph of derivatives without kinds of op that a format lacks; `kinds` are those that it has."""
+    """A graph of derivatives that has only the `kinds` of op of a format."""
 
     def __init__(self, params: np.ndarray, kinds: Collection[str]):
         super().__init__()
@@ -51,7 +51,7 @@ class _PlainGraph(_engine.DerivativeGraph):
         return made(list(parents), width, offsets, settings)
 
     def row(self, values: Any) -> int:
-        """The same numbers in every row."""
+        """A constant with the same numbers in every row."""
         numbers = [float(value) for value in values]
         return super().op("constant", [], len(numbers), values=numbers)
 
@@ -144,20 +144,20 @@ class _PlainGraph(_engine.DerivativeGraph):
         return self.own_slope("threshold", t, t, alpha=float(edge))
 
     def own_slope(self, name: str, Z: int, Y: int, **parameters: float) -> int:
-        """f'(Z) as an op of its own, for which each format has an entry: `slope_threshold`, `slope_gelu`."""
+        """f'(Z) as a separate op, for which each format has an entry: `slope_threshold`, `slope_gelu`."""
         return super().op("slope", [Z, Y], activation=name, **parameters)
 
     def within(self, t: int, low: float, high: float) -> int:
-        """1 in low ... high without low, else 0."""
+        """1 where low < t <= high, else 0."""
         return self.op("subtract", [self.above(t, low), self.above(t, high)])
 
     def below(self, t: int, slope: int) -> int:
-        """1 above 0, else the slope that is given."""
+        """1 where t > 0, else `slope`."""
         above = self.above(t)
         return self.op("add", [above, self.times(self.affine(above, -1.0, 1.0), slope)], alpha=1.0)
 
     def decay(self, t: int, scale: float, slope: float) -> int:
-        """Slope exp(t / scale) where t is not above 0."""
+        """Slope exp(t / scale) where t <= 0."""
         low = self.times(t, self.affine(self.above(t), -1.0, 1.0))
         return self.affine(self.f("exp", self.affine(low, 1 / scale)), slope)
 
@@ -173,7 +173,7 @@ class _PlainGraph(_engine.DerivativeGraph):
         return self.sum(terms)
 
     def slope(self, Z: int, Y: int, settings: dict) -> int:
-        """f'(Z) in other activations and arithmetic."""
+        """f'(Z), in other activations and arithmetic."""
         name = settings["activation"]
         formula = FORMATS[name].slope
         if formula is None:
@@ -215,7 +215,7 @@ def plain_ops(net: Network, kinds: Collection[str]) -> tuple[list[tuple], list[i
 
 
 def _matrix(graph, kind, parents, made, settings, arrays):
-    """What a transposed product, or a move of columns, multiplies by."""
+    """The matrix by which a transposed product, or a scatter of columns, multiplies."""
     if kind == "transposed":
         return np.ascontiguousarray(arrays["W"].T)
     size, width = graph.widths[parents[0]], graph.widths[made]

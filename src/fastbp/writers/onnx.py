@@ -26,11 +26,11 @@ class Graph:
         self.scope = ""
 
     def code(self, dtype: str) -> int:
-        """The standard's number of a dtype."""
+        """The ONNX code of a dtype."""
         return self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
 
     def fresh(self, name: str) -> str:
-        """The name, or it with the first number that is free."""
+        """The name, with the first free number if it is taken."""
         number, wanted = 1, name
         while wanted in self.taken:
             number, wanted = number + 1, f"{name}_{number}"
@@ -53,13 +53,13 @@ class Graph:
         return self.parameter(self.fresh("constant"), array)
 
     def parameter(self, name: str, array: np.ndarray) -> Value:
-        """An array under a name."""
+        """A named array."""
         self.arrays.setdefault(name, array)
         self.taken.add(name)
         return Value(self, name)
 
     def named(self, value: Value, name: str, fresh: bool) -> Value:
-        """The value under a name: that of the last node's output if it was made just now, else of a copy."""
+        """The value under a name: `fresh` renames the last node's output, else a copy gets the name."""
         if not fresh:
             value = value.op("Identity")
         self.nodes[-1].output[0] = self.nodes[-1].name = name
@@ -121,14 +121,14 @@ def _body(graph: Graph, found: list[Step], inputs: list[int]) -> dict[int, Value
         twice = any(node.output[0] == step.name for node in graph.nodes)  # a layer that is called again
         if len(graph.nodes) > before and not twice:
             Y = graph.named(Y, step.name, True)
-            if step.arrays:  # the node that has the parameters is the one by the layer's name
+            if step.arrays:  # the node with the parameters gets the layer's name
                 graph.nodes[-1].name, graph.nodes[before].name = graph.nodes[before].name, step.name
         values[step.number] = Y
     return values
 
 
 def _end(graph: Graph, step: Step, values: dict[int, Value], before: list[int]) -> Value:
-    """An output of its own name: a copy of an input, of what passes through, or of what is given out already."""
+    """An output with its own name: a copy if the value is an input, passes through, or is an output already."""
     value = values[step.number]
     if value.name == step.name and step.kind != INPUT and step.number not in before:
         return value

@@ -28,7 +28,7 @@ class Value:
         return self.graph.node(kind, [self, *others], attributes)
 
     def either(self, kind: str, formula: Callable[[], "Value"], *, since: int = 1, **attributes: Any) -> "Value":
-        """The output of an operator of the standard, or what the formula gives where that cannot run."""
+        """The output of a standard operator, or of the formula where onnxruntime or the opset lacks the operator."""
         if self.graph.dtype == np.float64 or self.graph.opset < since:
             return formula()
         return self.op(kind, **attributes)
@@ -60,17 +60,17 @@ class Value:
         return self.op("Sigmoid")
 
     def clip(self, low, high):
-        """Within low ... high."""
+        """Clipped to low ... high."""
         return self.op("Max", low).op("Min", high)
 
     def mean(self):
-        """Of each row."""
+        """The mean of each row."""
         if self.graph.opset < 18:
             return self.op("ReduceMean", axes=[1], keepdims=1)
         return self.op("ReduceMean", np.array([1]), keepdims=1)
 
     def where(self, condition, other):
-        """Itself where the condition holds, else the other."""
+        """The value itself where the condition holds, else the other."""
         return condition.op("Where", self, other)
 
 
@@ -106,7 +106,7 @@ def _slice(step: Step, X: Value, p: dict[str, Value]) -> Value:
 
 
 def _every_row(step: Step, X: Value, row: Value) -> Value:
-    """A number, or one for each column, in as many rows as X has."""
+    """A number, or one for each column, broadcast to the rows of X."""
     rows = X.op("Shape").op("Slice", np.array([0]), np.array([1]))
     return row.op("Expand", rows.op("Concat", np.array([step.width]), axis=0))
 
@@ -130,7 +130,7 @@ def _embedding(step: Step, X: Value, p: dict[str, Value]) -> Value:
 
 
 def _each(kind: str) -> Callable:
-    """A gate of two, one after the other."""
+    """A gate of several inputs by an operator of two, applied repeatedly."""
 
     def write(step: Step, X: Value, p: dict[str, Value], *others: Value) -> Value:
         for other in others:
@@ -140,7 +140,7 @@ def _each(kind: str) -> Callable:
     return write
 
 
-# kind: (step, X, parameters by name, more inputs) -> Y; X is any input for a kind that has none
+# kind: (step, X, parameters by name, more inputs) -> Y; X is some input of the net for a kind without inputs
 KINDS: dict[str, Callable[..., Value]] = {
     "derivative": taken_apart,
     "dense": lambda step, X, p: X.op("Gemm", *p.values()),

@@ -1,6 +1,6 @@
-"""A network as the writers see it: steps, each a kind of op with its settings and parameters.
+"""A network for the writers: steps, each a kind of op with its settings and parameters.
 
-Each format has a table of kinds of op, and all share that of activations; `require` checks a network against them
+Each format has a table of kinds of op, and all share the table of activations; `require` checks a network against both
 before anything is written. Rejected: a method of each layer for each format, which would make the layers depend on the
 formats.
 """
@@ -14,11 +14,11 @@ from fastbp.network.network import Network
 from fastbp.writers.activation_formats import FORMATS
 from fastbp.writers.derivative_steps import plain_ops
 
-INPUT = "input"  # the kind of a step where rows enter
+INPUT = "input"  # the kind of a step that is an input of the net
 
 
 class Step(NamedTuple):
-    """A node as writers see it: the op's kind and settings, its parameters, its parents by number."""
+    """A node for the writers: the op's kind and settings, its parameters, its parents by number."""
 
     number: int
     name: str
@@ -46,7 +46,7 @@ class Step(NamedTuple):
 
 
 def steps(net: Network, kinds: Collection[str]) -> list[Step]:
-    """All nodes, each after its parents; of a net with derivatives what these are made of, of kinds that there are."""
+    """All nodes in topological order; derivatives are expanded into steps of these kinds."""
     if has_derivatives(net):
         return _with_derivatives(net, kinds)[0]
     numbers = {node: k for k, node in enumerate(net.nodes)}
@@ -86,12 +86,12 @@ def ends(net: Network, kinds: Collection[str]) -> tuple[list[int], list[int]]:
 
 
 def taken_apart(step: Step, *given: Any) -> Any:
-    """Of a derivative: `derivative_steps` has put other steps in its place."""
+    """The entry of derivatives; it is never called, since `derivative_steps` expands them."""
     raise AssertionError(step.name)
 
 
 def require(net: Network, form: str, kinds: Collection[str], impossible: dict[str, str]) -> list[Step]:
-    """The steps of a net, if a format has all of them."""
+    """The steps of a net; raises if a format lacks one of their kinds or activations."""
     found = steps(net, kinds)
     for step in found:
         for what, name, known in (

@@ -22,7 +22,7 @@ FORM = "PyTorch"
 
 
 class Module(NamedTuple):
-    """A layer in PyTorch: how its module is made, and what the module calls our parameters."""
+    """A layer in PyTorch: how its module is made, and the module's names of our parameters."""
 
     make: Callable  # (torch.nn, step) -> module
     states: dict[str, str]
@@ -81,7 +81,7 @@ def _slope_gelu(torch, step, X, Y):
     return 0.5 * torch.erfc(X * -math.sqrt(0.5)) + X * density
 
 
-# kind: (torch, step, one tensor a parent) -> tensor
+# kind: (torch, step, one tensor for each parent) -> tensor
 GATES: dict[str, Callable] = {
     "affine": lambda torch, step, X: X * step.alpha + step.beta,
     "add": lambda torch, step, *Xs: _scaled(sum(Xs[1:], Xs[0]), step.alpha),
@@ -146,7 +146,7 @@ class _Writer:
         self.rows = self.values[inputs[0].number]
 
     def write(self, step: Step) -> None:
-        """Add what a step is in PyTorch."""
+        """Add the nodes and modules of a step."""
         Xs = [self.values[parent] for parent in step.parents] or [self.rows]
         if step.kind in SHARED and (step.kind not in MODULES or self.apart(step)):
             Y = SHARED[step.kind](self.torch, step, self.shared(step), *Xs)
@@ -177,11 +177,11 @@ class _Writer:
         return self.call(name, lambda: getattr(self.torch.nn, row.module)(**options, **row.fixed), X)
 
     def apart(self, step: Step) -> bool:
-        """Whether an op of a derivative takes parameters of a layer without being the layer."""
+        """Whether an op of a derivative uses parameters of a layer without being a call of the layer."""
         return len(step.parents) > 1 or (step.kind == "dense" and "b" in step.layer.views and "b" not in step.arrays)
 
     def shared(self, step: Step) -> dict:
-        """The parameters of an op in the module of its layer, which is made if there is none."""
+        """The parameters of an op in the module of its layer; the module is created if there is none."""
         layer, name = step.layer, _name(step.layer.name)
         if name not in self.modules:
             arrays = {each: layer.views[each] for each in layer.fixed_shapes}
@@ -196,11 +196,11 @@ class _Writer:
         module = make(self.torch.nn, step).to(self.dtype)
         turned = {states[name]: _turned(step, array).copy() for name, array in step.arrays.items()}
         tensors = {name: self.torch.from_numpy(array) for name, array in turned.items()}
-        module.load_state_dict(tensors, strict=False)  # torch.nn counts batches beside
+        module.load_state_dict(tensors, strict=False)  # torch.nn also has a counter of batches
         return module.requires_grad_(step.layer.trainable)
 
     def parameter(self, step: Step):
-        """A parameter that is no module's, with a copy of the value."""
+        """A parameter outside of all modules, with a copy of the value."""
         name, layer = _name(step.layer.name), step.layer
         if name not in self.modules:
             value = self.torch.tensor(step.arrays["value"].tolist(), dtype=self.dtype)
@@ -208,13 +208,13 @@ class _Writer:
         return self.proxy(self.graph.get_attr(name))
 
     def call(self, name: str, make: Callable, X):
-        """A call of the module of this name, which is made if there is none."""
+        """A call of the module of this name; the module is created if there is none."""
         if name not in self.modules:
             self.modules[name] = make()
         return self.proxy(self.graph.call_module(name, (X.node,)))
 
     def module(self, outputs: list[int]):
-        """The whole: a Sequential if each module is called on what the one before gave."""
+        """The complete module: a Sequential if each module is called on the output of the one before."""
         nodes = [self.values[k].node for k in outputs]
         self.graph.output(nodes[0] if len(nodes) == 1 else tuple(nodes))
         first, *calls, last = self.graph.nodes
@@ -227,10 +227,10 @@ class _Writer:
 
 
 def _turned(step: Step, array):
-    """A parameter in the layout of PyTorch, whose weights are (outputs, inputs)."""
+    """A parameter in PyTorch's layout: weights are (outputs, inputs)."""
     return array.T if step.kind == "dense" else array
 
 
 def _name(name: str) -> str:
-    """A name as modules may have it, which the dot joins."""
+    """A name that a module may have: without dots, which join module names."""
     return name.replace(".", "_")

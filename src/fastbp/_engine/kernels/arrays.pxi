@@ -1,4 +1,4 @@
-"""Tensors to and from the caller's arrays, and figures of both: kernels that a program calls and no family has."""
+"""Copies between tensors and the caller's arrays, and figures of both: kernels that belong to no family."""
 
 cdef void load_rows(const void* A, Py_ssize_t pitch, const int64_t* order, const Tensor* X,
                     Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
@@ -24,7 +24,7 @@ cdef void store_rows(const Tensor* Y, void* A, Py_ssize_t pitch, Py_ssize_t star
 
 
 cdef void describe(const Tensor* T, Py_ssize_t N, double low, double high, double* out) noexcept nogil:
-    """Sum, sum of squares, how many numbers are not within low ... high, how many columns are nowhere above 0."""
+    """Sum, sum of squares, number of values outside low ... high, number of columns that are nowhere above 0."""
     cdef Py_ssize_t block, n, j, width
     cdef double[64] total, squares, outside
     cdef real[64] most
@@ -85,7 +85,7 @@ cdef double sum_of_squares(const void* A, Py_ssize_t n) noexcept nogil:
 
 
 cdef void stream(const void* A, void* C, Py_ssize_t n) noexcept nogil:
-    """C = A for numbers that are not read soon: whole lines go to memory without being fetched first."""
+    """C = A for numbers that are not read soon: whole cache lines go to memory without being fetched first."""
     cdef const char* a = <const char*> A
     cdef char* c = <char*> C
     cdef Py_ssize_t size = n * sizeof(real), head = least(size, -<Py_ssize_t> (<size_t> c % 64) & 63), k

@@ -1,7 +1,7 @@
 """The caller's samples of any dtype into the engine's blocks: one body, an entry of the table for each dtype.
 
-They are cast as a batch of them is read.  A converted copy of the whole data, the rejected option, is what memory
-does not have room for when an array is a mapped file, and takes eight times the room of an array of bytes.
+Samples are cast when their batch is read.  Rejected: a converted copy of the whole data.  It does not fit into memory
+if the array is a memory-mapped file, and takes eight times the memory of an array of bytes.
 """
 
 cdef struct half:
@@ -36,7 +36,7 @@ cdef void source(const char* name, GatherKernel gather):
 
 
 cdef inline real from_half(half h) noexcept nogil:
-    """IEEE 754's 16 bits; subnormal ones by their mantissa, since subnormal single ones count as zero here."""
+    """From half precision; a subnormal by its mantissa, since the engine flushes single-precision subnormals to 0."""
     cdef uint32_t size = h.bits & 0x7FFF, bits = (size << 13) + (112 << 23)
     cdef float value
     bits += (<uint32_t> (112 << 23)) if size >= 0x7C00 else 0
@@ -46,7 +46,7 @@ cdef inline real from_half(half h) noexcept nogil:
 
 
 cdef inline void cast_features(const number* A, Py_ssize_t step, real* C, Py_ssize_t width) noexcept nogil:
-    """At most a block's; numbers that lie side by side are cast as vectors."""
+    """At most one block's features; contiguous numbers are cast as vectors."""
     cdef Py_ssize_t j
     if step == sizeof(number):
         for j in range(width):
@@ -91,8 +91,8 @@ source(b"float64", <GatherKernel> gather_numbers[double])
 
 
 cdef bint fit_rows(const Rows* rows, const Tensor* X, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """Whether the numbers of these rows are what they must be.  What names no row of a table names its first then, so
-    that the pass, which is for nothing, comes to its end."""
+    """Whether the numbers of these rows are finite, and valid indices where they select rows of a table.  An invalid
+    index becomes 0, so that the pass, whose result is not used then, can finish."""
     cdef Py_ssize_t block, n, j
     cdef bint fine = True
     cdef real* x

@@ -4,17 +4,18 @@
     backward  dX = dZ W'        rows of dZ  times panels of W'
     gradient  dW = X' dZ        columns of X times panels of dZ
 
-A panel is up to PANEL columns wide; a tile keeps some rows of it in registers.  W is copied into
-panels as it is used, W' transposed on the way; panels of dZ lie ready in memory.  Every number is summed
+A panel is up to PANEL columns wide; a tile keeps some rows of the product in registers.  W is copied into
+panels when it is used, W' is transposed during the copy; dZ already lies in panels.  Every number is summed
 over k = 0, 1, 2 ... in this order, whatever the tiles, so tiling and threads cannot change a bit.
 """
 
 cdef enum:
-    # A part of the second-level cache, from which a tile reads a panel as fast as it multiplies; a sum that is longer
-    # loads and stores its tile once more.
+    # A part of the second-level cache, from which a tile reads a panel as fast as it multiplies; a longer sum loads
+    # and stores its tile once more.
     PANEL_BYTES = 131072
-    # What all rows of the left operand may take at the depth of a panel, down to SHALLOWEST: they stay in the
-    # second-level cache while all panels of that depth pass by.  With AVX-512 and its wide panels it costs 2 to 4 %.
+    # The most bytes of the left operand's rows at the depth of a panel, which is at least SHALLOWEST: the rows stay in
+    # the second-level cache while all panels of that depth use them.  With AVX-512 and its wide panels this limit
+    # costs 2 to 4 %, so there SHALLOWEST is DEPTH.
     LEFT_BYTES = 524288
 
 cdef bint BY_DEPTH = LANES * sizeof(real) < 64
@@ -24,14 +25,14 @@ cdef Py_ssize_t SCRATCH = DEPTH * PANEL + PANEL + TILE_ROWS * PANEL
 
 
 cdef inline Py_ssize_t even_depth(Py_ssize_t K, Py_ssize_t N) noexcept nogil:
-    """K in equal parts for N rows, each a multiple of PANEL and at most DEPTH."""
+    """The size of equal parts of K for N rows: a multiple of PANEL, at most DEPTH."""
     cdef Py_ssize_t most = LEFT_BYTES // (N * <Py_ssize_t> sizeof(real))
     most = least(DEPTH, most if most > SHALLOWEST else SHALLOWEST)
     return parts(parts(K, parts(K, most)), PANEL) * PANEL
 
 
 cdef inline Py_ssize_t nth_part(Py_ssize_t panel, Py_ssize_t deep, Py_ssize_t across) noexcept nogil:
-    """Which of `deep` parts of the depth the panel takes: all blocks of one part first, or all parts of one block."""
+    """Which of `deep` parts of the depth the panel is in: all blocks of a part come first, or all parts of a block."""
     return panel // across if BY_DEPTH else panel % deep
 
 
@@ -50,7 +51,7 @@ cdef inline void pack(const real* W, Py_ssize_t pitch, Py_ssize_t depth, Py_ssiz
 
 cdef inline void pack_transposed(const real* W, Py_ssize_t pitch, Py_ssize_t depth, Py_ssize_t width,
                                  real* P) noexcept nogil:
-    """P[k, j] = W[j, k], zero beyond the width: whole squares in registers, the rest one by one."""
+    """P[k, j] = W[j, k], zero beyond the width: whole squares are transposed in registers, the rest one by one."""
     cdef Py_ssize_t squares_down = width // LANES, squares_across = depth // LANES, lanes = padded(width), j, k
     if width < lanes:
         memset(P, 0, depth * lanes * sizeof(real))
@@ -63,7 +64,7 @@ cdef inline void pack_transposed(const real* W, Py_ssize_t pitch, Py_ssize_t dep
 
 
 cdef inline bint in_plain_rows(const Tensor* A) noexcept nogil:
-    """Whether a row of A is one stretch of memory: arrays of Python's, and tensors of one block."""
+    """Whether each row of A is contiguous, as in NumPy's arrays and in tensors of one block."""
     return A.pitch != PANEL
 
 
@@ -113,14 +114,14 @@ cdef inline void forward_panels(const Op* op, const Context* context, bint activ
 
 
 cdef inline bint vectors_lie_in_W(const Op* op) noexcept nogil:
-    """Whether a vector that begins in any row of W lies in memory that may be read."""
+    """Whether whole vectors may be loaded from every row of W without reading beyond the flat vector."""
     return beyond(op.Y.width) == 0 or (op.W_end != NULL and <const char*> op.W_end - <const char*> op.W >= (
         ((op.X.width - 1) * op.Y.width + padded(op.Y.width)) * <Py_ssize_t> sizeof(real)))
 
 
 cdef inline void forward_panel(const Op* op, Py_ssize_t block, Py_ssize_t width, const real* bias, real* packed,
                                Py_ssize_t k, Py_ssize_t depth, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """Inputs k ... k + depth of Z's features of one block.  A panel that few rows use is read where it lies."""
+    """What inputs k ... k + depth add to one block of Z.  A panel that few rows use is read in place."""
     cdef Py_ssize_t O = op.Y.width, lanes = padded(width), n
     cdef const real* W = <const real*> op.W + k * O + block * PANEL
     cdef bint in_place = ((width == lanes and O <= PANEL) or stop - start <= TILE_ROWS) and vectors_lie_in_W(op)
@@ -143,14 +144,14 @@ cdef inline void times_transposed(const Tensor* A, const real* W, const Tensor* 
         block, k = nth_block(panel, deep, blocks(I)), nth_part(panel, deep, blocks(I)) * deepest
         width, depth = width_of(I, block), least(deepest, O - k)
         panel_of, lies = W + block * PANEL * O + k, O == 1 and width % LANES == 0
-        if not lies:  # a column of whole vectors is a panel as it lies
+        if not lies:  # one column of W in whole vectors already is a panel
             pack_transposed(panel_of, O, depth, width, packed)
         rows_times_panel(A, k, depth, panel_of if lies else packed, padded(width), C, block, NULL,
                          FROM_C if k > 0 else FROM_ZERO, start, stop)
 
 
 cdef void dense_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """dZ = dY f'(Z), in dY's place; dX = dZ W'."""
+    """dZ = dY f'(Z), in place of dY; dX = dZ W'."""
     activation_slope(op, context, &op.Z, &op.dY, &op.dY, start, stop)
     if op.dX.data != NULL and stop - start == 1 and op.Y.width == 1 and beyond(op.dX.width) == 0:
         lone_column(block_of(&op.dY, start, 0)[0], <const real*> op.W, op.dX, start)
@@ -178,7 +179,7 @@ cdef void dense_gradient(const Op* op, const Context* context, Py_ssize_t N, Py_
 
 cdef void add_gram(const Op* op, const Context* context, Py_ssize_t N, Py_ssize_t first, Py_ssize_t last,
                    bint bias) noexcept nogil:
-    """dW += X' X in the panels first ... last - 1, down to the squares on the diagonal: the rest is the same again."""
+    """dW += X' X in the panels first ... last - 1, down to the squares on the diagonal: the product is symmetric."""
     cdef Py_ssize_t O = op.Y.width, block, part
     for block in range(first, last):
         for part in range(parts(N, DEPTH)):
@@ -202,7 +203,7 @@ cdef inline void columns_times_panel(const Op* op, Py_ssize_t n, Py_ssize_t dept
 
 cdef inline void column_tile(const Op* op, Py_ssize_t n, Py_ssize_t depth, Py_ssize_t i, Py_ssize_t height,
                              Py_ssize_t block, Py_ssize_t width, real* scratch, bint adds) noexcept nogil:
-    """One tile of dW.  A narrow one goes through scratch: the tile stores whole vectors."""
+    """One tile of dW.  A narrow one goes through scratch memory, since tiles store whole vectors."""
     cdef Py_ssize_t O = op.Y.width, vectors = parts(width, LANES), r
     cdef bint narrow = width < vectors * LANES
     cdef real* dW = <real*> op.dW + i * O + block * PANEL

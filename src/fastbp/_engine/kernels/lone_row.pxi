@@ -1,4 +1,4 @@
-"""One row through a dense layer, forward, backward and its gradient: the sums of dense.pxi without parts and panels."""
+"""One row through a dense layer: forward, backward, gradient.  The sums of dense.pxi without parts and panels."""
 
 cdef inline void lone_transposed(const Tensor* A, const real* W, const Tensor* C, real* packed,
                                  Py_ssize_t n) noexcept nogil:
@@ -13,7 +13,7 @@ cdef inline void lone_transposed(const Tensor* A, const real* W, const Tensor* C
 
 
 cdef inline void lone_column(real a, const real* W, const Tensor* C, Py_ssize_t n) noexcept nogil:
-    """The same where A is one number and C has whole vectors; a sum begins with 0, which counts for -0."""
+    """`lone_transposed` where A is one number and C has whole vectors; each sum begins with 0: this turns -0 into 0."""
     cdef Py_ssize_t block, i
     cdef result c
     for block in range(blocks(C.width)):
@@ -23,7 +23,7 @@ cdef inline void lone_column(real a, const real* W, const Tensor* C, Py_ssize_t 
 
 
 cdef inline void forward_lone(const Op* op, real* bias, Py_ssize_t n) noexcept nogil:
-    """Z of one row, with W read where it lies, several panels at once."""
+    """Z of one row, several panels at once; W is read in place."""
     cdef Py_ssize_t O = op.Y.width, first = 0, width
     cdef Py_ssize_t run = op.X.width if in_plain_rows(op.X) else PANEL
     cdef const real* A = block_of(op.X, n, 0)
@@ -46,7 +46,7 @@ cdef inline void forward_lone(const Op* op, real* bias, Py_ssize_t n) noexcept n
 
 
 cdef void outer_product(const Op* op, Py_ssize_t start, Py_ssize_t stop, bint bias) noexcept nogil:
-    """dW[start : stop] = X' dZ and db = dZ of one row, by plain loops: a tile would be all beginning and end."""
+    """dW[start : stop] = X' dZ and db = dZ of one row, by plain loops: a tile would only start and finish its sums."""
     cdef Py_ssize_t O = op.Y.width, i = start, end, block
     cdef real* dW = <real*> op.dW
     cdef const real* x
@@ -83,7 +83,7 @@ cdef inline void outer_block(const real* x, Py_ssize_t rows, const real* dz, Py_
 
 
 cdef inline void add_scaled(operand A, real x, result C, Py_ssize_t n, bint adds) noexcept nogil:
-    """C (+)= x A: vectors, then what is left of one."""
+    """C (+)= x A: whole vectors, then the remainder."""
     cdef Py_ssize_t i
     cdef real[16] last
     if adds:

@@ -1,4 +1,4 @@
-"""Random draws by counters: a number for (seed, step, node, row, feature), whoever draws it."""
+"""Random draws by counters: (seed, step, node, row, feature) determine the number, whichever thread draws it."""
 from libc.stdint cimport uint32_t, uint64_t
 
 from fastbp._engine.kernel_table cimport Context, Op
@@ -12,7 +12,7 @@ cdef inline uint64_t mixed(uint64_t x) noexcept nogil:
 
 
 cdef inline uint32_t row_key(const Op* op, const Context* context, Py_ssize_t n) noexcept nogil:
-    """What the draws of a row begin with."""
+    """The key of all draws of a row."""
     return <uint32_t> mixed(mixed(mixed(context.seed) ^ context.step) ^ (op.key << 40) ^ (context.row + <uint64_t> n))
 
 

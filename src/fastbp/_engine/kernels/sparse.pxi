@@ -1,7 +1,7 @@
-"""A dense layer on rows in compressed form (CSR), which are never written out: their zeros cost nothing.
+"""A dense layer on rows in compressed form (CSR), which are never made dense: their zeros cost nothing.
 
-Numbers are added in the order of the columns, as the tile adds them, so a sparse X gives the bits of the same X with
-its zeros.  The gradient of X, which is not used, is not computed.
+Numbers are added in the order of the columns, as the tile adds them, so a sparse X gives the same bits as a dense X.
+The gradient of X is not computed: nothing uses it.
 """
 
 ctypedef fused column:
@@ -10,7 +10,7 @@ ctypedef fused column:
 
 
 cdef inline const int64_t* bounds_of(const Op* op, const Context* context, Py_ssize_t n) noexcept nogil:
-    """Where the numbers of the batch's row n begin, and after it where they end."""
+    """bounds[0] and bounds[1]: where the numbers of the batch's row n begin and end."""
     return op.rows.starts + (context.order[context.first + n] if context.order != NULL else context.first + n)
 
 
@@ -53,7 +53,7 @@ cdef void sparse_forward(const Op* op, const Context* context, Py_ssize_t start,
 
 
 cdef inline Py_ssize_t first_from(const column* columns, const int64_t* bounds, Py_ssize_t wanted) noexcept nogil:
-    """The first of a row's numbers whose column is not below the wanted one."""
+    """The first of a row's numbers whose column is at least `wanted`."""
     cdef Py_ssize_t low = bounds[0], high = bounds[1], middle
     while low < high:
         middle = (low + high) // 2
@@ -110,7 +110,7 @@ cdef inline void spread(const column* columns, const real* x, const int64_t* bou
 
 cdef void gather_sparse(const void* A, const Rows* rows, const int64_t* order, Py_ssize_t first, const Tensor* X,
                         Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """X[n] = A[order[first + n]], written out for what is no dense layer; without order X[n] = A[first + n]."""
+    """X[n] = A[order[first + n]], made dense for other ops than a dense layer; without order X[n] = A[first + n]."""
     cdef Py_ssize_t n, block
     cdef const int64_t* bounds
     for block in range(blocks(X.width)):

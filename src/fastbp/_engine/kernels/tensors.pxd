@@ -1,9 +1,9 @@
 """What every family of kernels uses: parts of a tensor, copies, sums of rows and columns, numbers within limits.
 
-A tensor lies in blocks of PANEL features, the rows of a block one after the other.  A tensor of one block has rows of
-whole vectors only, as many as its width needs; so has every panel.  A tile then reads and writes one stretch of memory
-whatever the width of the layer.  Plain rows, the rejected layout, cost 1.2 to 1.9 times as much on wide layers, and
-more when a row is a multiple of 4096 bytes.
+A tensor lies in blocks of PANEL features; the rows of a block are contiguous.  In a tensor of one block each row is
+padded to whole vectors, as in every panel.  A tile then reads and writes contiguous memory whatever the width of the
+layer.  Rejected: plain row-major tensors.  They take 1.2 to 1.9 times as long on wide layers, and longer if a row is a
+multiple of 4096 bytes.
 """
 from libc.string cimport memcpy, memset
 
@@ -16,17 +16,17 @@ cdef inline Py_ssize_t least(Py_ssize_t a, Py_ssize_t b) noexcept nogil:
 
 
 cdef inline Py_ssize_t parts(Py_ssize_t n, Py_ssize_t most) noexcept nogil:
-    """How many parts of at most `most` make n; unsigned, since a division by a power of two then is a shift alone."""
+    """How many parts of at most `most` make n; unsigned, so that a division by a power of two is a single shift."""
     return <Py_ssize_t> (<size_t> (n + most - 1) // <size_t> most)
 
 
 cdef inline Py_ssize_t whole(Py_ssize_t n) noexcept nogil:
-    """n, as the compiler is to know it: whole vectors."""
+    """n rounded down to whole vectors; where n is a multiple of LANES, this tells the compiler so."""
     return n & -LANES
 
 
 cdef inline real within(real z, real low, real high) noexcept nogil:
-    """z, or the end of low ... high that it is beyond; NaN for NaN."""
+    """z clipped to low ... high; NaN for NaN."""
     z = low if z < low else z
     return high if z > high else z
 
@@ -36,12 +36,12 @@ cdef inline real absolute(real z) noexcept nogil:
 
 
 cdef inline Py_ssize_t padded(Py_ssize_t width) noexcept nogil:
-    """The width in whole vectors."""
+    """The width rounded up to whole vectors."""
     return whole(width + LANES - 1)
 
 
 cdef inline Py_ssize_t beyond(Py_ssize_t width) noexcept nogil:
-    """How many numbers stand behind the last whole vector."""
+    """How many numbers follow the last whole vector."""
     return width & LANES - 1
 
 
@@ -55,7 +55,7 @@ cdef inline Py_ssize_t width_of(Py_ssize_t width, Py_ssize_t block) noexcept nog
 
 
 cdef inline real* block_of(const Tensor* T, Py_ssize_t n, Py_ssize_t block) noexcept nogil:
-    """Row n of a block: features block * PANEL and on."""
+    """Row n of a block: the features from block * PANEL on."""
     return <real*> T.data + block * T.block + n * T.pitch
 
 
@@ -65,24 +65,24 @@ cdef inline real* at(const Tensor* T, Py_ssize_t n, Py_ssize_t j) noexcept nogil
 
 
 cdef inline Py_ssize_t numbers_in(const Tensor* T, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """How many numbers rows start ... stop of a block hold, one after the other."""
+    """How many numbers rows start ... stop of a block hold, with padding."""
     return (stop - start) * T.pitch
 
 
 cdef inline real* piece(void** free_from, Py_ssize_t numbers) noexcept nogil:
-    """The next part of the scratch memory, in whole cache lines."""
+    """Takes the next part of the scratch memory, in whole cache lines."""
     cdef real* first = <real*> free_from[0]
     free_from[0] = first + (numbers + 15) // 16 * 16
     return first
 
 
-# How many rows ahead rows in any order are fetched: a processor foresees only what lies side by side.
+# How many rows ahead shuffled rows are prefetched: the hardware prefetches only contiguous memory.
 cdef enum:
     AHEAD = 2
 
 
 cdef inline void copy_features(const real* A, real* C, Py_ssize_t width) noexcept nogil:
-    """At most a block's: constant sizes are vector moves instead of calls."""
+    """C = A, at most one block's features: copies of constant size are vector moves instead of calls."""
     cdef Py_ssize_t v, vectors = whole(width) // LANES
     if width == PANEL:
         memcpy(C, A, PANEL * sizeof(real))
@@ -94,12 +94,12 @@ cdef inline void copy_features(const real* A, real* C, Py_ssize_t width) noexcep
 
 
 cdef inline Py_ssize_t stretches(const Tensor* T) noexcept nogil:
-    """In how many stretches of memory some rows lie: one a block, or one where they are an array's."""
+    """How many contiguous stretches of memory some rows take: one for each block, or one if T is an array."""
     return blocks(T.width) if T.pitch <= PANEL else 1
 
 
 cdef inline void copy_rows(const Tensor* A, const Tensor* C, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """C = A, both of the engine's own or both arrays."""
+    """C = A; both are tensors of the engine, or both are arrays."""
     cdef Py_ssize_t block
     for block in range(stretches(C)):
         memcpy(block_of(C, start, block), block_of(A, start, block), (stop - start) * C.pitch * sizeof(real))
@@ -130,7 +130,7 @@ cdef inline void scaled(operand A, real* C, Py_ssize_t n, real scale) noexcept n
 
 
 cdef inline real row_sum(const Tensor* A, Py_ssize_t n) noexcept nogil:
-    """sum over j of A[n, j], in chains of one for each lane."""
+    """sum over j of A[n, j], with one partial sum for each lane."""
     cdef real[16] sums
     cdef Py_ssize_t block, v, j, width
     cdef const real* a
@@ -169,7 +169,7 @@ cdef inline real row_dot(const Tensor* A, const Tensor* B, Py_ssize_t n) noexcep
 
 
 cdef inline void sum_rows(const Tensor* dZ, Py_ssize_t block, Py_ssize_t N, real* db, bint adds) noexcept nogil:
-    """db (+)= sum over n of dZ[n, block]; rows n, n + 4, n + 8 ... form four chains, so that additions overlap."""
+    """db (+)= sum over n of dZ[n, block]; rows n, n + 4, n + 8 ... form four partial sums: their additions overlap."""
     cdef real sums[4][16]
     cdef Py_ssize_t width = width_of(dZ.width, block), v, n, c, j
     cdef const real* dz

@@ -32,7 +32,7 @@ OPERATIONS = ("keras.src.ops.nn", "keras.src.ops.numpy", "keras.src.ops.core", "
 
 
 def check(path: str, layers: Collection[str], is_operation: Callable[[str], bool]) -> None:
-    """Raise if a file has anything but these layers and operations with their weights, or claims more than it has."""
+    """Raise if a file has anything but these layers and operations with their weights, or claims more than it holds."""
     keras = _optional.package("keras", "from_keras")
     version = str(keras.__version__)
     if tuple(int(part) for part in re.findall(r"\d+", version)[:2]) < OLDEST:

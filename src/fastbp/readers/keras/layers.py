@@ -102,7 +102,7 @@ def _function(reader: Any, operation: Any, x: At, own_name: bool) -> At | None:
 
 
 def _constraint(operation: Any) -> Any:
-    """A constraint of a kernel, if ours is the same: along the inputs of each unit."""
+    """The constraint of a kernel, if fastbp has it: over the inputs of each unit."""
     found = operation.kernel_constraint
     kind = type(found).__name__
     if found is None:
@@ -115,7 +115,7 @@ def _constraint(operation: Any) -> Any:
 
 
 def _decay(regularizer: Any) -> float | None:
-    """Keras adds l2 * sum(W**2) to the loss, whose gradient is that of a weight decay of 2 * l2; None without l2."""
+    """Keras adds l2 * sum(W**2) to the loss: its gradient is a weight decay of 2 * l2. None without l2."""
     if type(regularizer).__name__ not in ("L2", "L1L2") or not type(regularizer).__module__.startswith("keras."):
         return None
     return 2.0 * float(regularizer.l2) or None

@@ -58,7 +58,7 @@ def add(a: Any, b: Any) -> Part | None:
 
 
 def root(node, x: Any) -> Part | At | None:
-    """The square root of these, or of a step."""
+    """The square root of a mean of squares plus eps, or of a step."""
     kinds = {"mean": "root mean", "variance": "root variance"}
     if isinstance(x, Part) and x.kind in kinds:
         return x._replace(kind=kinds[x.kind])

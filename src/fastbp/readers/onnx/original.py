@@ -63,7 +63,7 @@ class _Session:
         return [np.concatenate(each)[: len(xs[0])] for each in zip(*parts, strict=True)]
 
     def arrays(self, feed: dict[str, np.ndarray]) -> list[np.ndarray]:
-        """The outputs; those of ZipMap, a dict for each row, as rows."""
+        """The outputs; the dicts of a ZipMap, one for each row, become rows of numbers."""
         made = self.run(self.outputs, feed) if self.run else []
         return [np.array([list(row.values()) for row in Y]) if isinstance(Y, list) else Y for Y in made]
 

@@ -55,7 +55,7 @@ class Memory:
         return first if found and hasattr(first, "users") else None
 
     def note(self, node: Any, changes: bool) -> None:
-        """Record that a value may be a view of the first argument of its operation, and is one if that was changed."""
+        """Record that a value may share memory with its operation's first argument; it does if that is changed."""
         first = node.args[0] if node.args else None
         if not hasattr(first, "users"):
             return
@@ -91,9 +91,9 @@ def arguments(node: Any) -> dict[str, Any]:
 
 
 def tracer(fx: Any, graded: Callable[[], bool]) -> Any:
-    """A tracer that records `x += y` as a change of x; that of torch.fx records x + y.
+    """A tracer that records `x += y` as a change of x; torch.fx's own tracer records x + y.
 
-    It refuses operations under `torch.no_grad`, which that of torch.fx does not notice.
+    It refuses operations under `torch.no_grad`, which torch.fx's own does not notice.
     """
 
     def changing(name: str) -> Callable:

@@ -51,7 +51,7 @@ def _norm(make, own: dict[str, str], *settings: str):
         if "gamma" in given and "beta" not in given:
             given["beta"] = np.zeros_like(given["gamma"])
         dtypes = [array.dtype for array in given.values()] or [np.dtype(np.float32)]
-        eps = np.finfo(dtypes[0]).eps if module.eps is None else module.eps  # RMSNorm uses that of its input's dtype
+        eps = np.finfo(dtypes[0]).eps if module.eps is None else module.eps  # RMSNorm uses the eps of its input's dtype
         layer = make(
             *(getattr(module, key) for key in settings),
             float(eps),
@@ -119,11 +119,11 @@ def _activation(draft, module, name, x):
 
 
 def _check_fixed(module, row) -> None:
-    """Refuse settings that are not those of an entry."""
+    """Refuse settings that differ from the fixed ones of an entry."""
     if hasattr(module, "dim"):
         want("dim", module.dim, *COLUMNS)
     for key, value in row.fixed.items():
-        if key == "threshold":  # above which softplus is X
+        if key == "threshold":  # above it softplus is X
             if not module.threshold >= STRAIGHT:
                 raise Refused(f"threshold is {module.threshold!r}, known here: {STRAIGHT:g} and more")
         elif key != "dim":
@@ -131,7 +131,7 @@ def _check_fixed(module, row) -> None:
 
 
 def is_plain(module: Any, row: Any) -> bool:
-    """Whether a module is that of an entry without parameters."""
+    """Whether a module belongs to an entry without parameters."""
     if row.module != type(module).__name__ or row.names:
         return False
     try:
@@ -193,7 +193,7 @@ def refuse_ties(module: Any) -> None:
         own = {name: id(parameter) for name, parameter in part.named_parameters(recurse=False, remove_duplicate=False)}
         for name, number in own.items():
             other, theirs = owners.setdefault(number, (_named(part, path), own))
-            if theirs != own:  # two modules that share all are one layer
+            if theirs != own:  # two modules that share all parameters are one layer
                 raise Refused(f"the {name} of {_named(part, path)} is a parameter of {other} too")
 
 

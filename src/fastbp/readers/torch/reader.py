@@ -48,8 +48,8 @@ def from_torch(
         Linear layers, normalizations, dropout, activations, and in the forward of a module also +, -, *, torch.cat,
         torch.maximum, column slices and similar operations.
     activation : str or list of str, optional
-        For a state dict, which has no activations: that of the hidden layers, applied after a normalization that
-        follows the layer, or one for each Linear layer.
+        For a state dict, which has no activations: the activation of all hidden layers, or a list with one for each
+        Linear layer. It is applied after a normalization that follows the layer.
     output_activation : str, default="linear"
         The activation of the last layer of a state dict.
     inputs : int or list of int, optional
@@ -105,7 +105,7 @@ def from_torch(
 
 @contextlib.contextmanager
 def _evaluating(module: Any) -> Iterator[None]:
-    """Put the module and its parts in evaluation mode, and back at the end."""
+    """Put the module and its parts in evaluation mode, and restore their modes at the end."""
     modes = {part: part.training for part in module.modules()}
     try:
         module.eval()

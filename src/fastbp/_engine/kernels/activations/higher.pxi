@@ -1,10 +1,10 @@
-"""Third to fifth derivatives of the activations: what derivatives of derivatives, and the training on them, need.
+"""Third to fifth derivatives of the activations: for higher derivatives of a network, and for training on these.
 
     name_higher   dZ = dY f'''(Z), f''''(Z) or f^(5)(Z), by the order; dZ may be dY
 
-Each is a polynomial in Y where there is one (tanh, sigmoid, exp), else in Z and functions of it.  Those that are z
-times a gate go by the derivatives of the gate, s(w(z)), by the formula of Faa di Bruno.
-Every entry with a curvature has one; where the third derivative is 0 it is `nothing_higher`.
+Each is a polynomial in Y where possible (tanh, sigmoid, exp), else in Z and functions of Z.  Activations of the form
+z times a gate s(w(z)) use the derivatives of the gate, by the formula of Faa di Bruno.
+Every entry with a curvature has a `higher`; where the third derivative is 0 it is `nothing_higher`.
 """
 
 cdef void nothing_higher(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha, double beta,
@@ -23,7 +23,7 @@ cdef inline real factorial_of(int k) noexcept nogil:
 
 
 cdef inline real tanh_order(real y, int order) noexcept nogil:
-    """The derivative of tanh by its value, of orders 1 ... 5."""
+    """The derivative of tanh, of orders 1 ... 5, from its value y."""
     cdef real v = y * y, s = <real> 1 - v
     if order == 1:
         return s
@@ -37,7 +37,7 @@ cdef inline real tanh_order(real y, int order) noexcept nogil:
 
 
 cdef inline real sigmoid_order(real y, real shut, int order) noexcept nogil:
-    """The derivative of the sigmoid by its value y and shut = 1 - y, of orders 0 ... 5."""
+    """The derivative of the sigmoid, of orders 0 ... 5, from its value y and shut = 1 - y."""
     cdef real u = y * shut
     if order == 0:
         return y
@@ -53,13 +53,13 @@ cdef inline real sigmoid_order(real y, real shut, int order) noexcept nogil:
 
 
 cdef inline real reciprocal_order(real s, bint above, int order) noexcept nogil:
-    """Of z / (1 + |z|), by s = 1 / (1 + |z|)."""
+    """The derivative of z / (1 + |z|), from s = 1 / (1 + |z|)."""
     cdef real size = factorial_of(order) * s * power_of(s, order - 1) * s
     return -size if above and order % 2 == 0 else size
 
 
 cdef inline real composed(const real* s, const real* w, int order) noexcept nogil:
-    """The derivative of s(w(z)) of orders 2 ... 5, by those of s at w and of w at z, s[k] and w[k] for k = 1 ... 5."""
+    """The derivative of s(w(z)), of orders 2 ... 5, from s[k] of s at w and w[k] of w at z, for orders k = 1 ... 5."""
     cdef real u = w[1]
     if order == 2:
         return s[2] * u * u + s[1] * w[2]
@@ -74,7 +74,7 @@ cdef inline real composed(const real* s, const real* w, int order) noexcept nogi
 
 
 cdef inline real gate_higher(real z, real at, real* w, int order) noexcept nogil:
-    """The derivative of z s(w), s the sigmoid, w[0] = at."""
+    """The derivative of z s(w), where s is the sigmoid and w[0] = at."""
     cdef real e = exp_of_negative(-absolute(at)), r = <real> 1 / (<real> 1 + e)
     cdef real y = r if at > 0 else e * r, shut = e * r if at > 0 else r
     cdef real[6] s

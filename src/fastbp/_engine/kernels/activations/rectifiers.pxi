@@ -1,4 +1,4 @@
-"""Activations that rise without end: relu's family, its smooth relatives, and plain functions."""
+"""Unbounded activations: relu and its variants, smooth approximations of them, and plain functions."""
 
 cdef void relu_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
     cdef Py_ssize_t i
@@ -67,7 +67,7 @@ cdef void random_slopes_of_row(operand z, operand s, real* t, Py_ssize_t first, 
 
 cdef inline void random_slopes(const Op* op, const Context* context, const Tensor* Z, const Tensor* S, const Tensor* T,
                                Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """T[n, j] = S[n, j], times a slope drawn for it where Z[n, j] <= 0."""
+    """T[n, j] = S[n, j], times a random slope where Z[n, j] <= 0."""
     cdef real low = <real> op.alpha, step = <real> ((op.beta - op.alpha) / 4294967296.0)
     cdef Py_ssize_t n, block
     cdef uint32_t key
@@ -264,10 +264,10 @@ softplus_entry.shape = softplus_shape
 softplus_entry.higher = <HigherKernel> softplus_higher
 
 
-cdef real ROOTED = <real> (1LL << 60)     # the root of its square plus 1 is itself
+cdef real ROOTED = <real> (1LL << 60)     # from here on sqrt(z^2 + 1) rounds to z
 
 cdef inline real sqrt_of(real x) noexcept nogil:
-    """The instruction, correctly rounded."""
+    """The processor's instruction, which is correctly rounded."""
     if sizeof(real) == 4:
         return <real> sqrtf(<float> x)
     return <real> sqrt_double(<double> x)

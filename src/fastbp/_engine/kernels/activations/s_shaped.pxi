@@ -1,6 +1,6 @@
-"""Activations with bounds, or with one that is reached fast: S-shaped ones and the bell."""
+"""Activations that are bounded or saturate fast on one side: S-shaped ones and the bell."""
 
-cdef real SETTLED = <real> (1LL << 60)     # beyond it a number plus 1 is itself
+cdef real SETTLED = <real> (1LL << 60)     # beyond it z + 1 rounds to z
 
 
 cdef void sigmoid_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
@@ -248,7 +248,7 @@ cdef void gaussian_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssiz
 
 cdef void gaussian_higher(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha, double beta,
                           int order) noexcept nogil:
-    """By the polynomials of Hermite."""
+    """By Hermite polynomials."""
     cdef Py_ssize_t i
     cdef real z, v, h
     for i in range(whole(n)):

@@ -1,13 +1,13 @@
-"""Activations that are z times a gate of z: silu's and gelu's family."""
+"""Activations that are z times a gate of z: silu, gelu and their variants."""
 
-# z times a gate s(w) with w = w(z); what is needed of each is s, its complement 1 - s, and the derivatives of w.
+# z times a gate s(w) with w = w(z); each needs s, its complement 1 - s, and the derivatives of w.
 
-cdef real FAR = 800                 # all gates are open or shut there
+cdef real FAR = 800                 # beyond it every gate is open (1) or shut (0)
 cdef double QUICK = 1.702
 cdef double TANH_1 = 1.5957691216057307117      # 2 sqrt(2 / pi): tanh(w / 2) = 2 s(w) - 1
 cdef double TANH_3 = 0.044715 * 1.5957691216057307117
-# A shut gate, z exp(w) for w below SHUT, is no normal number, though exp(-w) may be too large a one: its power of 2 is
-# lowered by SHIFT.  Of an open gate exp(-w) does not count.
+# Below w = SHUT the gate is shut: z exp(w) is subnormal.  Above SHUT exp(-w) could still overflow, so its power of 2 is
+# lowered by SHIFT.  Above w = OPEN the gate is open: exp(-w) is negligible beside 1.
 cdef real SHUT = <real> -92.5 if sizeof(real) == 4 else -716
 cdef real OPEN = 40
 
@@ -22,7 +22,7 @@ cdef inline real gated(real z, real x, real rest) noexcept nogil:
 
 
 cdef inline real gate_slope(real z, real w, real dw) noexcept nogil:
-    """Of z s(w)."""
+    """The slope of z s(w)."""
     cdef real e = exp_of_negative(-absolute(w)), r = <real> 1 / (<real> 1 + e), shut = e * r
     return (r if w > 0 else shut) + z * shut * r * dw
 
@@ -73,7 +73,7 @@ silu_entry.higher = <HigherKernel> silu_higher
 
 
 cdef void quick_gelu_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
-    """The product comes in two parts: the error of a rounded one would be multiplied by it."""
+    """QUICK z comes in two parts: exp would multiply the relative error of a single product by |QUICK z|."""
     cdef Py_ssize_t i
     cdef real ah = upper_half(<real> QUICK), al = <real> (QUICK - <double> ah), low = SHUT / <real> QUICK, z, zh
     for i in range(whole(n)):
@@ -162,10 +162,10 @@ gelu_tanh_entry.higher = <HigherKernel> gelu_tanh_higher
 
 
 cdef double DENSITY = 0.39894228040143267794    # 1 / sqrt(2 pi)
-cdef real EDGE = <real> 13.2 if sizeof(real) == 4 else 37.64      # what is shut there is no normal number
+cdef real EDGE = <real> 13.2 if sizeof(real) == 4 else 37.64      # beyond it the shut side is subnormal
 
 cdef void gelu_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
-    """z - z p or z p; p itself can be below the normal numbers.  The square is in two parts, as the gaussian's."""
+    """z - z p or z p; p itself can be subnormal.  The square comes in two parts, as in the gaussian."""
     cdef Py_ssize_t i
     cdef real z, h, shut
     for i in range(whole(n)):
@@ -249,7 +249,7 @@ cdef void mish_curvature(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t 
 
 cdef void mish_higher(operand Z, operand Y, operand dY, real* dZ, Py_ssize_t n, double alpha, double beta,
                       int order) noexcept nogil:
-    """z tanh(w), w = log(1 + exp(z)): w' is the sigmoid."""
+    """z tanh(w) with w = log(1 + exp(z)): w' is the sigmoid."""
     cdef Py_ssize_t i
     cdef int k
     cdef real z, e, m, r

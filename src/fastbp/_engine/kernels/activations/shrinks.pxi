@@ -1,4 +1,4 @@
-"""Activations that draw small numbers to 0."""
+"""Activations that shrink small numbers towards 0."""
 
 cdef void tanh_shrink_value(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil:
     cdef Py_ssize_t i

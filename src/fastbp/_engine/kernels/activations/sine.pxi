@@ -1,9 +1,9 @@
 """Sine and cosine over the whole range of both number types.
 
-Up to 10,000 (single precision) and 1,000,000 (double) the multiple of pi / 2 is taken off in four parts, the first
-three of which have few enough digits for exact products (Cody and Waite 1980), in loops that vectorise.  What is
-larger goes one by one through an exact product with 2 / pi (Payne and Hanek 1983); infinities give NaN.  The rejected
-option, libm for these, would have been the only call of its kind.  Polynomials: Cephes (single), fdlibm.
+Up to 10,000 (single precision) and 1,000,000 (double) the multiple of pi / 2 is subtracted in four parts, the first
+three with few enough digits for exact products (Cody and Waite 1980), in loops that vectorise.  Larger numbers go one
+by one through an exact product with 2 / pi (Payne and Hanek 1983); infinities give NaN.  Rejected: libm for larger
+numbers, which would have been the only call of its kind.  Polynomials: Cephes (single), fdlibm.
 """
 
 cdef real CODY_WAITE = <real> 1e4 if sizeof(real) == 4 else <real> 1e6
@@ -82,16 +82,16 @@ cdef inline real near_wave(real x, int quarter) noexcept nogil:
     x = ((x - n * <real> 1.5707963267341256) - n * <real> 6.077100506303966e-11) - n * <real> 2.0222662487111665e-21
     x -= n * <real> 8.4784276603689e-32
     s, c = sine_near_0(x, x * x), cosine_near_0(x * x)
-    # As above, but integers and numbers are of one size, or the loop would not vectorise.
+    # As above; the integers are as wide as the numbers, else the loop would not vectorise.
     s = c if (double_.bits + quarter) & 1 else s
     return -s if (double_.bits + quarter) & 2 else s
 
 
 cdef real far_wave(real x, int quarter) noexcept nogil:
-    """sin(x + quarter pi / 2) for any |x| >= 4; NaN for what is no number.
+    """sin(x + quarter pi / 2) for any |x| >= 4; NaN for NaN and infinities.
 
-    With |x| = m 2^e, m whole, the bits of 2 / pi before number e - 1 give whole turns.  The product of m with 192 bits
-    from there on has the quarter in its two first bits, and the fraction of a quarter in the others.
+    With |x| = m 2^e and an integer m, the bits of 2 / pi before bit e - 1 give whole turns.  The product of m with the
+    192 bits from there on has the quarter in its first two bits, and the fraction of a quarter in the others.
     """
     cdef Double bits
     cdef uint64_t m, total, carry
@@ -107,7 +107,7 @@ cdef real far_wave(real x, int quarter) noexcept nogil:
     bits.bits = bits.bits & 0x7FFFFFFFFFFFFFFFLL
     e = <int32_t> (bits.bits >> 52) - 1075
     m = <uint64_t> bits.bits & 0xFFFFFFFFFFFFFULL | 0x10000000000000ULL
-    first = e - 2                                   # how many bits are left out, and where it is negative, put before
+    first = e - 2                                   # bits to skip, or, if negative, zeros to put in front
     for k in range(6):
         j = first + 32 * k
         total = 0
@@ -126,7 +126,7 @@ cdef real far_wave(real x, int quarter) noexcept nogil:
             product[k], carry = <uint32_t> total, total >> 32
     quarter += product[0] >> 30
     product[0] = product[0] << 2 >> 2
-    if product[0] >> 29:                            # above half a quarter: what is missing to the next one
+    if product[0] >> 29:                            # above half a quarter: the distance to the next one
         quarter += 1
         flip = -1
         for k in range(6):
@@ -140,7 +140,7 @@ cdef real far_wave(real x, int quarter) noexcept nogil:
 
 
 cdef inline bint within_reach(const real* Z, Py_ssize_t n) noexcept nogil:
-    """Whether no |Z[i]| is above CODY_WAITE or NaN: a count, since a search would not vectorise."""
+    """Whether no Z[i] is NaN and no |Z[i]| above CODY_WAITE; it counts, since a search would not vectorise."""
     cdef Py_ssize_t i, near = 0
     for i in range(whole(n)):
         near += <Py_ssize_t> (absolute(Z[i]) <= CODY_WAITE)

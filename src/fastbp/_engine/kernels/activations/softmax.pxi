@@ -1,9 +1,9 @@
-"""Softmax and its like: activations whose features depend on each other, so that they work by rows.
+"""Softmax and related activations: a row's outputs depend on each other, so the kernels work by rows.
 
-LANES rows at a time: a pass over each row leaves a vector of LANES maxima or sums; these vectors, transposed in
-registers, give those of LANES rows side by side, and what a row needs once (a logarithm, a quotient) is computed for
-all of them together.  A row reduced to one number by itself, the rejected option, waits for each of its halvings.
-A row's sums have one order, wherever it stands.
+LANES rows at a time: a pass over each row leaves a vector of LANES partial maxima or sums; these vectors, transposed
+in registers, give one vector with the maxima or sums of LANES rows, so that what a row needs once (a logarithm, a
+quotient) is computed for all these rows together.  Rejected: reducing each row by itself, which waits for each halving
+of the vector.  A row is summed in the same order wherever it stands.
 """
 
 cdef enum:
@@ -86,18 +86,18 @@ cdef void shifted_exps(const Tensor* T, const Tensor* E, Py_ssize_t n, Py_ssize_
 
 
 cdef inline bint few(const Tensor* T) noexcept nogil:
-    """Whether a vector best holds a feature of LANES rows, where it would hold few of a row; SSE's are too short."""
+    """Whether a vector should hold one feature of LANES rows, since rows are short; not with SSE's short vectors."""
     return LANES * <Py_ssize_t> sizeof(real) >= 32 and T.width <= FEW_FEATURES
 
 
 cdef inline bint narrow(const Tensor* T, Py_ssize_t rows) noexcept nogil:
-    """Whether these rows are turned: all lanes are wanted."""
+    """Whether these rows are transposed: only if they fill all lanes."""
     return few(T) and rows == LANES
 
 
 cdef void exps_by_feature(const Tensor* T, Py_ssize_t n, real sign, real* E, real* most,
                           real* sums) noexcept nogil:
-    """E[j, r] = exp(sign T[n + r, j] - most[r]) for LANES rows, their largest, and the sums of the exponentials."""
+    """E[j, r] = exp(sign T[n + r, j] - most[r]) for LANES rows, their maxima `most`, and the sums of exponentials."""
     cdef Py_ssize_t v, j, k, width = T.width
     for v in range(1 + (width - 1) // LANES):
         transpose(at(T, n, v * LANES), T.pitch, E + v * LANES * LANES, LANES)
@@ -115,7 +115,7 @@ cdef void exps_by_feature(const Tensor* T, Py_ssize_t n, real sign, real* E, rea
 
 
 cdef inline void sums_of_few(const Tensor* E, Py_ssize_t n, Py_ssize_t rows, real* sums) noexcept nogil:
-    """sums[r] = the sum of E[n + r], in the order of `exps_by_feature`: for the rows that are left."""
+    """sums[r] = the sum of E[n + r], in the order of `exps_by_feature`: for rows that do not fill all lanes."""
     cdef Py_ssize_t r, j
     for r in range(rows if few(E) else 0):
         sums[r] = at(E, n + r, 0)[0]
@@ -182,7 +182,7 @@ cdef void softmax_slopes(const Tensor* Y, const Tensor* dY, const Tensor* dZ, Py
 
 cdef void softmax_value(const Op* op, const Context* context, const Tensor* Z, Py_ssize_t start,
                         Py_ssize_t stop) noexcept nogil:
-    """Y[n, j] = exp(Z[n, j]) / sum over k of exp(Z[n, k]), shifted by the largest."""
+    """Y[n, j] = exp(Z[n, j]) / sum over k of exp(Z[n, k]), with Z[n] shifted by its maximum."""
     softmax_rows(Z, &op.Y, start, stop, 1)
 
 cdef void softmax_vjp(const Op* op, const Context* context, const Tensor* Z, const Tensor* dY, const Tensor* dZ,

@@ -1,4 +1,4 @@
-"""Activations: the table, and how a node's are applied.  The entries stand in the files after this one, by kind.
+"""Activations: the table, and how a node applies them.  The entries are in the files included after this one, by kind.
 
     name_value   Y = f(Z); Y may be Z
     name_vjp     dZ = dY f'(Z); dZ may be dY; the slope comes from Z or from Y, whichever is cheaper, and an entry with
@@ -6,8 +6,9 @@
     name_curvature   dZ = dY f''(Z), for second derivatives; an entry without one is piecewise linear
     name_higher  the same of orders 3 to 5, which every entry with a curvature has
 
-At a kink the slope is the left one.  Lengths are whole vectors: what is left of one is filled up by the caller, and
-loops have no second part.  Element by element where it can be: only softmax and its like, and what draws, work by rows.
+At a kink the slope is the left one.  Lengths are whole vectors: the caller pads the last one, so loops have no
+remainder.  Kernels are elementwise, but for softmax, related activations and those with random slopes: they work by
+rows.
 """
 
 ctypedef void (*Value)(operand Z, real* Y, Py_ssize_t n, double alpha, double beta) noexcept nogil
@@ -23,7 +24,7 @@ cdef int n_activations = 0
 
 cdef Activation* activation(const char* name, const char* formula, Value value, Vjp vjp, Vjp curvature=NULL,
                             bint keeps_input=False):
-    """Adds an entry and returns it: what few have is set on it."""
+    """Adds an entry and returns it; fields that few entries need are set on the result."""
     global n_activations
     assert n_activations < MOST_ACTIVATIONS - 1
     cdef Activation* made = &activations[n_activations]
@@ -39,7 +40,7 @@ cdef Setting setting(const char* name, double value, double low=-INFINITY, doubl
     return Setting(name, value, low, high, above)
 
 
-# A variable: with two constants for its ends a compiler turns `within` into branches under masks.
+# A variable: if both limits are constants, the compiler turns `within` into branches with masks.
 cdef real SIX = 6
 
 
@@ -48,13 +49,13 @@ linear_entry.synonyms = b"identity"
 
 
 cdef inline bint by_rows(const Op* op, const Context* context) noexcept nogil:
-    """Whether the kernels by rows are the ones to use; one that draws has others for when it does not."""
+    """Whether to use the kernels by rows; an activation with random slopes uses its elementwise ones in inference."""
     return op.activation.rows_value != NULL and (context.training or not op.activation.draws)
 
 
 cdef inline void activate_block(const Op* op, const Context* context, const Tensor* Z, Py_ssize_t block,
                                 Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """Y = f(Z) for the rows of one block, as far as it goes element by element."""
+    """Y = f(Z) for the rows of one block, if f is elementwise."""
     cdef real* Y = block_of(&op.Y, start, block)
     cdef Py_ssize_t n = (stop - start) * op.Y.pitch
     if by_rows(op, context):
@@ -67,7 +68,7 @@ cdef inline void activate_block(const Op* op, const Context* context, const Tens
 
 cdef inline void activate_rows(const Op* op, const Context* context, const Tensor* Z, Py_ssize_t start,
                                Py_ssize_t stop) noexcept nogil:
-    """Y = f(Z) where it goes by rows, after all blocks."""
+    """Y = f(Z) after all blocks, if f works by rows."""
     if by_rows(op, context):
         op.activation.rows_value(op, context, Z, start, stop)
 

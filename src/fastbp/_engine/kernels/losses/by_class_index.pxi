@@ -1,12 +1,12 @@
-"""The entropy of softmax(Y) at class indices, row by row as softmax itself has it.
+"""The cross-entropy of softmax(Y) at class indices, by rows like softmax.
 
-Neither the targets nor their weights are written out for each output, as `each_group` does: 64 rows of 1,000 classes
-took 145 us so, and take 59 (`fastbp.losses.cross_entropy`, float32, one thread).
+Rejected: writing out one-hot targets and their weights, as `each_group` does.  64 rows of 1,000 classes took 145 us
+that way, and take 59 (`fastbp.losses.cross_entropy`, float32, one thread).
 """
 
 cdef inline real label_loss(const Targets* targets, double share, double* row_loss, Py_ssize_t label, real y,
                             real log_sum) noexcept nogil:
-    """Adds a row's loss, from the logit y of its label, shifted like the row; returns what its gradient counts."""
+    """Adds a row's loss, from the logit y of its label, shifted like the row; returns the factor of its gradient."""
     cdef real counted = (<const real*> targets.column)[label] if targets.column != NULL else 1
     cdef real value = counted * (log_sum - y)
     lower(&value, targets.ceiling, 1)
@@ -16,7 +16,7 @@ cdef inline real label_loss(const Targets* targets, double share, double* row_lo
 
 cdef inline void label_row(const Tensor* dY, const Targets* targets, double share, double* row_loss, Py_ssize_t n,
                            Py_ssize_t label, real y, real log_sum, real over) noexcept nogil:
-    """The same with the gradient; dY[n] holds exp(Y[n]), shifted like y."""
+    """`label_loss` with the gradient; dY[n] holds exp(Y[n]), shifted like y."""
     cdef real factor = label_loss(targets, share, row_loss, label, y, log_sum)
     cdef Py_ssize_t block
     for block in range(blocks(dY.width)):
@@ -26,7 +26,7 @@ cdef inline void label_row(const Tensor* dY, const Targets* targets, double shar
 
 cdef void narrow_labels(const Tensor* Y, const Targets* targets, double scale, double* row_losses,
                         const Tensor* dY, Py_ssize_t n) noexcept nogil:
-    """The same for LANES rows of few classes."""
+    """`each_label` for LANES rows of few classes."""
     cdef real[FEW_CELLS] E
     cdef real[MOST_LANES] most, log_sums, over, factors
     cdef int64_t[MOST_LANES] labels
@@ -50,7 +50,7 @@ cdef void narrow_labels(const Tensor* Y, const Targets* targets, double scale, d
 
 cdef void each_label(const Tensor* Y, const Targets* targets, double scale, double* row_losses, const Tensor* dY,
                      Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """The entropy of softmax(Y) at class indices: neither targets nor weights are written out for each output."""
+    """The cross-entropy of softmax(Y) at class indices, without one-hot targets or a weight for each output."""
     cdef real[MOST_LANES] most, log_sums, over
     cdef Py_ssize_t group, n, r, rows, k, label
     for group in range(parts(stop - start, LANES)):

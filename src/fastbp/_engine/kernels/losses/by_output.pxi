@@ -1,8 +1,8 @@
-"""How losses of each output by itself are applied: stretches of rows of a block, in place where rows have no gaps."""
+"""How elementwise losses are applied: to stretches of rows of a block, in place where rows have no padding."""
 
 cdef void gather_outputs(const Tensor* Y, Py_ssize_t n, Py_ssize_t rows, Py_ssize_t block, Py_ssize_t width,
                          real* to) noexcept nogil:
-    """Rows of a tensor's block without the padding: whole vectors, of which the next row covers what is too much."""
+    """Rows of a tensor's block without padding: copied in whole vectors, whose excess the next row overwrites."""
     cdef Py_ssize_t r, v
     if width == Y.pitch:
         memcpy(to, block_of(Y, n, block), rows * width * sizeof(real))
@@ -14,7 +14,7 @@ cdef void gather_outputs(const Tensor* Y, Py_ssize_t n, Py_ssize_t rows, Py_ssiz
 
 cdef void gather_values(const void* A, const Targets* targets, Py_ssize_t heads, Py_ssize_t n, Py_ssize_t rows,
                         Py_ssize_t first, Py_ssize_t width, real* to) noexcept nogil:
-    """What an array of the targets' shape has for outputs first ... of the rows, without gaps."""
+    """The values of an array of the targets' shape for the outputs from `first` on, without padding."""
     cdef const real* a = <const real*> A
     cdef Py_ssize_t r, j
     if heads > 1:
@@ -47,14 +47,14 @@ cdef void gather_weights(const Targets* targets, Py_ssize_t heads, Py_ssize_t n,
 
 
 cdef inline void weigh(real* A, const real* W, Py_ssize_t n) noexcept nogil:
-    """A *= W, and 0 without weight whatever A is."""
+    """A *= W, but 0 where W is 0, even if A is NaN or infinite."""
     cdef Py_ssize_t i
     for i in range(n):
         A[i] = A[i] * W[i] if W[i] != 0 else 0
 
 
 cdef inline void lower(real* A, double ceiling, Py_ssize_t n) noexcept nogil:
-    """A = min(A, ceiling), with a NaN left as it is."""
+    """A = min(A, ceiling); NaN stays NaN."""
     cdef real most = <real> ceiling
     cdef Py_ssize_t i
     for i in range(n if ceiling < INFINITY else 0):
@@ -62,7 +62,7 @@ cdef inline void lower(real* A, double ceiling, Py_ssize_t n) noexcept nogil:
 
 
 cdef inline real sum_of(const real* A, Py_ssize_t n) noexcept nogil:
-    """Whole vectors side by side, then what is left."""
+    """The sum of A, with one partial sum for each lane, then the remainder."""
     cdef real[16] sums
     cdef real total = 0
     cdef Py_ssize_t v, k
@@ -80,7 +80,7 @@ cdef inline real sum_of(const real* A, Py_ssize_t n) noexcept nogil:
 
 cdef inline void add_narrow(operand losses, double share, double* row_losses, Py_ssize_t rows,
                             Py_ssize_t width) noexcept nogil:
-    """Of rows whose width the compiler knows, so that it takes several at once."""
+    """Adds the losses of rows; inlined with a constant width, so that the compiler vectorises over rows."""
     cdef Py_ssize_t r, k
     cdef real total
     for r in range(rows):
@@ -109,7 +109,7 @@ cdef inline void add_losses(const Targets* targets, double share, const real* lo
 
 cdef void scatter(const Targets* targets, double scale, const Chunk* chunk, double* row_losses, const Tensor* V,
                   const Tensor* dY, Py_ssize_t n, Py_ssize_t rows, Py_ssize_t block, Py_ssize_t width) noexcept nogil:
-    """The rows' losses, and their gradients into the tensor; with V the tangents."""
+    """Adds the rows' losses and writes their gradients into the tensor; with V writes the tangents only."""
     cdef Py_ssize_t r, v, k, pitch = dY.pitch
     cdef double share = scale / dY.width
     cdef real factor = <real> share
@@ -142,7 +142,7 @@ cdef void scatter(const Targets* targets, double scale, const Chunk* chunk, doub
 
 cdef void lone_outputs(const Tensor* Y, const Targets* targets, double scale, double* row_losses, const Tensor* dY,
                        Py_ssize_t n, real* own) noexcept nogil:
-    """`each_output` for one row of at most a vector, in tensors of the engine's own, without weights."""
+    """`each_output` for one row of at most a vector, in tensors of the engine, without weights."""
     cdef real* C = own + LANES
     cdef real* losses = own + 2 * LANES
     cdef real* dy = block_of(dY, n, 0)
@@ -162,7 +162,7 @@ cdef void lone_outputs(const Tensor* Y, const Targets* targets, double scale, do
 
 cdef void each_output(const Tensor* Y, const Targets* targets, double scale, double* row_losses, const Tensor* V,
                       const Tensor* dY, Py_ssize_t start, Py_ssize_t stop, void* scratch) noexcept nogil:
-    """A loss of single outputs, over stretches of rows within each block of features."""
+    """An elementwise loss, over stretches of rows within each block of features."""
     cdef const Loss* row = targets.loss
     cdef Py_ssize_t heads, block, width, most, rows, n, r, size
     cdef bint in_place, weighs = targets.weighs_values or targets.skips_nan

@@ -1,8 +1,8 @@
-"""Losses of rows whose outputs depend on each other.
+"""Losses that couple the outputs of a row.
 
-A kernel sees a Group: number (j, r) of an array, output j of row r, is at j * GROUP + r.  All inner loops run over
-the rows r.  W are the weights of the targets, 1 or 0 if none were given.  A tangent writes the Hessian of the row's
-loss times V into dY.
+A kernel sees a Group: output j of row r is at j * GROUP + r of each array.  All inner loops run over the rows r.
+W are the weights of the targets; without given weights 1, or 0 for a missing target.  A tangent writes the Hessian of
+the row's loss times V into dY.
 """
 
 cdef inline real column_of(const Group* group, Py_ssize_t j) noexcept nogil:
@@ -29,7 +29,7 @@ cdef void softmax_of(const Group* group, real* shift, real* log_sum, real* over)
 
 
 cdef void smooth_targets(const Group* group, real smoothing, real* mass) noexcept nogil:
-    """T as the entropies want them: smoothed and weighed; their sum."""
+    """Smooths T and applies the weights W, for the entropies; mass is the sum over a row."""
     cdef real* T = <real*> group.T
     cdef const real* W = <const real*> group.W
     cdef real kept = <real> 1 - smoothing, share = smoothing / <real> group.outputs, weight
@@ -63,7 +63,7 @@ cdef inline void entropies(const Group* group, real smoothing) noexcept nogil:
     for j in range(group.outputs):
         for r in range(GROUP):
             t = T[j * GROUP + r]
-            # A class without share counts nothing, even where its logit is -inf.
+            # A class with target 0 adds nothing, even if its logit is -inf.
             losses[r] += t * (log_sum[r] - (Y[j * GROUP + r] - shift[r])) if t != 0 else 0
             dY[j * GROUP + r] = over[r] * dY[j * GROUP + r] - t
 
@@ -102,12 +102,12 @@ cross_entropy_entry.parameters[1] = Parameter(b"class_weight", 1, 0, INFINITY, E
 
 
 cdef struct Share:
-    # Of a class: its probability p, minus its logarithm, the others' q = 1 - p, q^gamma, and minus_log_p / q.
+    # Of a class: its probability p, -log p, q = 1 - p, q^gamma, and minus_log_p / q.
     real p, minus_log_p, q, power, ratio
 
 
 cdef void rest_of_softmax(const Group* group, real* shift, real* log_sum, real* rest) noexcept nogil:
-    """dY = exp(Y - shift); the sum of these without one of the largest, which are 1; the logarithm of the whole sum."""
+    """dY = exp(Y - shift); rest is a row's sum of dY without one of its maxima, each 1; log_sum = log(1 + rest)."""
     cdef const real* e = <const real*> group.dY
     cdef real[GROUP] largest
     cdef Py_ssize_t j, r
@@ -124,7 +124,7 @@ cdef void rest_of_softmax(const Group* group, real* shift, real* log_sum, real* 
 
 
 cdef inline Share share_of(real e, real y, real shift, real log_sum, real rest, real gamma) noexcept nogil:
-    """Of a class with e = exp(y - shift): no q is a difference of equal numbers, so its power has all digits."""
+    """The Share of a class with e = exp(y - shift): q comes without cancellation, so its power has all digits."""
     cdef Share s
     cdef real over = <real> 1 / (<real> 1 + rest)
     s.p, s.minus_log_p = e * over, log_sum - (y - shift)
@@ -135,9 +135,10 @@ cdef inline Share share_of(real e, real y, real shift, real log_sum, real rest, 
 
 
 cdef void focal_cross_entropy(const Group* group) noexcept nogil:
-    """The slope by log p is -t q^gamma (1 + gamma p ratio); that by Y is this times q, less p times the others'.
+    """The slope by log p is -t q^gamma (1 + gamma p ratio); the slope by Y is this times q, minus p times the slopes by
+    the other classes' log p.
 
-    What T and Y hold is not needed twice: the slopes and q take their places.
+    T and Y are read once only, so the slopes and q overwrite them.
     """
     cdef real* Y = <real*> group.Y
     cdef real* T = <real*> group.T
@@ -165,8 +166,8 @@ cdef void focal_cross_entropy(const Group* group) noexcept nogil:
             dY[k] = dY[k] * (along[r] - T[k]) - Y[k] * T[k]
 
 cdef void focal_cross_entropy_tangent(const Group* group) noexcept nogil:
-    """With a = V - p'V, which is what log p moves by: the slope's own tangent t gamma q^gamma p (...) / q a, and the
-    softmax's of both."""
+    """With a = V - p'V, the tangent of log p: the tangent of the slope by log p is t gamma q^gamma p (...) / q a; the
+    tangent of softmax adds the rest."""
     cdef const real* Y = <const real*> group.Y
     cdef const real* V = <const real*> group.V
     cdef real* T = <real*> group.T
@@ -305,7 +306,7 @@ group_loss(b"cosine", b"1 - Y't / (|Y| |t|), and 1 where Y or t is 0", cosine, c
 
 
 cdef void gaussian_nll(const Group* group) noexcept nogil:
-    """Below eps the variance counts as eps, but the slope by it goes on: so PyTorch has it, and it can grow again."""
+    """Below eps the variance counts as eps, but keeps its slope, as in PyTorch, so that it can grow again."""
     cdef const real* T = <const real*> group.T
     cdef const real* W = <const real*> group.W
     cdef real* losses = <real*> group.losses
@@ -330,7 +331,7 @@ cdef void gaussian_nll(const Group* group) noexcept nogil:
             dY[half + k] = share * W[k] * (slope if logs else slope * precision)
 
 cdef void gaussian_nll_tangent(const Group* group) noexcept nogil:
-    """Along the mean and along the (logarithm of the) variance, which below eps is the constant eps."""
+    """The tangent along the mean and the variance (or its logarithm); below eps the variance is the constant eps."""
     cdef const real* T = <const real*> group.T
     cdef const real* W = <const real*> group.W
     cdef const real* Y = <const real*> group.Y

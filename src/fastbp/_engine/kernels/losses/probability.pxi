@@ -1,11 +1,11 @@
 """Losses of outputs that stand for a probability, a side or a rate: logits, margins, logarithms of means.
 
-Built like regression.pxi.  Of a logit x the kernels use e = exp(-|x|), which cannot overflow: the logarithms of
-1 + exp(x) and 1 + exp(-x), and both probabilities p and q = 1 - p, come from it without a difference of equal numbers.
+Built like regression.pxi.  For a logit x the kernels use e = exp(-|x|), which cannot overflow: the logarithms of
+1 + exp(x) and 1 + exp(-x), and both probabilities p and q = 1 - p, come from it without cancellation.
 """
 
 cdef struct Odds:
-    # Of a logit: the probabilities p of 1 and q of 0, and minus their logarithms.
+    # Of a logit: the probabilities p of class 1 and q of class 0, -log p and -log q.
     real p, q, minus_log_p, minus_log_q
 
 
@@ -51,7 +51,7 @@ binary_cross_entropy_entry.parameters[1] = Parameter(b"label_smoothing", 0, 0, B
 
 cdef void focal(operand Y, operand T, operand C, const double* numbers, result losses, real* dY,
                 Py_ssize_t n) noexcept nogil:
-    """q^gamma is exp(-gamma (-log q)): no power, and no logarithm of a rounded q."""
+    """q^gamma is exp(-gamma (-log q)): no call of pow, and no logarithm of a rounded q."""
     cdef Py_ssize_t i
     cdef real gamma = <real> numbers[0], alpha = <real> numbers[1], ones, zeros
     cdef Odds o

@@ -1,6 +1,6 @@
-"""Losses of each output by itself: value and slope of every one in one loop, its curvature below.
+"""Elementwise losses: value and slope of each output in one loop, the curvature below.
 
-Y are outputs, T their targets, C a parameter that each output has of its own; d is the error.
+Y are outputs, T their targets, C a parameter with one value for each output; d is the error.
 """
 cdef inline real magnitude(real x) noexcept nogil:
     return -x if x < 0 else x
@@ -12,7 +12,7 @@ cdef inline real sign_of(real x) noexcept nogil:
 
 
 cdef inline real log_of(real x) noexcept nogil:
-    """log(x), and NaN where x is not above 0."""
+    """log(x); NaN unless x > 0."""
     return log(x) if x > 0 else <real> NAN
 
 
@@ -70,7 +70,7 @@ huber_entry.parameters[0] = Parameter(b"delta", 1, ABOVE_0, INFINITY, NUMBER)
 
 cdef void log_cosh(operand Y, operand T, operand C, const double* numbers, result losses, real* dY,
                    Py_ssize_t n) noexcept nogil:
-    """Near 0 from cosh(d) - 1 = 2 sinh(d / 2)^2, where the other formula would be a difference of equal numbers."""
+    """Near 0 from cosh(d) - 1 = 2 sinh(d / 2)^2, where the other formula would lose digits to cancellation."""
     cdef Py_ssize_t i
     cdef real d, size, e, sinh, near
     for i in range(whole(n)):

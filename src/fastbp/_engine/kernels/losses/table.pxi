@@ -1,22 +1,22 @@
-"""Losses: the table, and the two ways in which rows of outputs and targets come to its kernels.
+"""Losses: the table, and the two ways in which its kernels get rows of outputs and targets.
 
-Most losses look at each output by itself: their kernels see stretches of outputs and targets, one after the other,
-and give loss and slope of each (`each_output`).  Where the outputs of a row depend on each other, as under a
-softmax, a kernel sees GROUP rows side by side, so that its loops still run over rows (`each_group`).  Both ways
-gather the targets in the order of the epoch, weigh, leave out what is missing, and sum: kernels do none of that.
-A loss in one loop over its own row, the rejected option, leaves most lanes of a vector empty in narrow layers.
+Most losses are elementwise: their kernels see contiguous stretches of outputs and targets, and give loss and slope of
+each output (`each_output`).  If the outputs of a row depend on each other, as under a softmax, a kernel sees GROUP
+rows side by side, so that its loops still run over rows (`each_group`).  Both ways gather the targets in the order of
+the epoch, apply weights, leave out missing targets, and sum: kernels do none of that.
+Rejected: a loop over the outputs of one row.  It leaves most lanes of a vector empty in narrow layers.
 
-The loss of a batch is the sum over n of scale weight[n] loss[n], with scale = 1 / (number of known samples): so the
-weights of other samples do not change a sample's share.  With `weighted_mean`, in evaluation and as scikit-learn has
-it, scale is 1 / (sum of the weights).  Curvatures and tangents give the Hessian of a sample's loss, times a direction.
+The loss of a batch is the sum over n of scale weight[n] loss[n], with scale = 1 / (number of known samples), so that
+the weights of other samples do not change a sample's share.  With `weighted_mean`, in evaluation and as in
+scikit-learn, scale is 1 / (sum of the weights).  Curvatures and tangents give a sample's Hessian times a direction V.
 """
 
 cdef enum:
     MOST_LOSSES = 64
-    CHUNK = 512                 # numbers that a kernel of single outputs sees at once, about
-    GROUP = 16                  # rows side by side: a whole number of vectors in every variant
+    CHUNK = 512                 # about how many numbers an elementwise kernel sees at once
+    GROUP = 16                  # rows side by side: whole vectors in every variant
 
-cdef double ABOVE_0 = 5e-324            # ranges are closed, so the next numbers stand for open ends
+cdef double ABOVE_0 = 5e-324            # ranges are closed, so the neighbouring numbers stand for open limits
 cdef double BELOW_1 = 1 - 2.0 ** -53
 
 cdef Loss[MOST_LOSSES] losses
@@ -29,8 +29,8 @@ ctypedef void (*OutputCurvature)(const real* Y, const real* T, const real* C, co
 
 
 cdef Loss* loss(const char* name, const char* formula, OutputLoss of_outputs, OutputCurvature curvature=NULL):
-    """Adds an entry and returns it: what few have is set on it.  Of each output by itself; the mean over the outputs
-    is the sample's loss.  Without curvature that is 0."""
+    """Adds the entry of an elementwise loss, whose mean over the outputs is the sample's loss, and returns it; fields
+    that few entries need are set on the result.  Without `curvature` the second derivative is 0."""
     global n_losses
     assert n_losses < MOST_LOSSES - 1
     cdef Loss* made = &losses[n_losses]
@@ -42,7 +42,7 @@ cdef Loss* loss(const char* name, const char* formula, OutputLoss of_outputs, Ou
 
 
 cdef Loss* group_loss(const char* name, const char* formula, GroupLossKernel of_group, GroupLossKernel tangent):
-    """The same for a loss whose outputs depend on each other."""
+    """Adds the entry of a loss that couples the outputs of a row."""
     cdef Loss* made = loss(name, formula, NULL)
     made.of_group, made.tangent = of_group, tangent
     return made
@@ -53,14 +53,14 @@ cdef inline Py_ssize_t source_row(const Targets* targets, Py_ssize_t n) noexcept
 
 
 cdef inline real weight_of(const Targets* targets, Py_ssize_t n) noexcept nogil:
-    """Of a sample; 1 where each value has one of its own."""
+    """The weight of a sample; 1 if each of its values has a weight."""
     if targets.weights == NULL or targets.weighs_values:
         return 1
     return (<const real*> targets.weights)[source_row(targets, n)]
 
 
 cdef double sum_weights(const Targets* targets, Py_ssize_t N, bint weighs) noexcept nogil:
-    """Of what is not missing, in units of whole rows; without `weighs` all weights are 1."""
+    """The sum of the weights of the known targets, in units of whole rows; without `weighs` all weights are 1."""
     cdef Py_ssize_t n, j, width = targets.width
     cdef const real* t
     cdef const real* w
@@ -81,9 +81,9 @@ cdef double sum_weights(const Targets* targets, Py_ssize_t N, bint weighs) noexc
 
 
 cdef double loss_scale(const Targets* targets, Py_ssize_t N) noexcept nogil:
-    """What the losses of a batch's rows are multiplied with: 1 / (number of them, or sum of their weights).
+    """The factor of the losses of a batch's rows: 1 / (number of known rows, or sum of their weights).
 
-    A batch without any known target, or without weight, has loss 0 and moves nothing.
+    A batch without known targets, or with weights of 0 only, has loss 0 and gradient 0.
     """
     cdef bint weighs = targets.weighted_mean and targets.weights != NULL
     cdef double total = <double> N
@@ -93,7 +93,7 @@ cdef double loss_scale(const Targets* targets, Py_ssize_t N) noexcept nogil:
 
 
 cdef double sum_losses(const double* row_losses, Py_ssize_t N) noexcept nogil:
-    """In one order, with eight sums side by side."""
+    """The sum, always in the same order, with eight partial sums."""
     cdef double[8] sums
     cdef double total = 0
     cdef Py_ssize_t n, k
@@ -109,7 +109,7 @@ cdef double sum_losses(const double* row_losses, Py_ssize_t N) noexcept nogil:
 
 
 cdef struct Chunk:
-    # A stretch of outputs and what belongs to them, row after row without gaps.
+    # A stretch of outputs with their targets, parameters, weights, losses and gradients: rows without padding.
     real* Y
     real* T
     real* C
@@ -119,13 +119,13 @@ cdef struct Chunk:
 
 
 cdef Py_ssize_t loss_scratch(Py_ssize_t outputs) noexcept nogil:
-    """Bytes that `apply_loss` needs for a number of outputs."""
+    """Bytes of scratch memory that `apply_loss` needs for this number of outputs."""
     cdef Py_ssize_t chunks = 6 * (CHUNK + 2 * PANEL + 16), groups = 5 * padded(outputs) * GROUP + GROUP
     return (chunks if chunks > groups else groups) * sizeof(real)
 
 
 cdef void gather_group(const Tensor* A, Py_ssize_t n, Py_ssize_t rows, real* to) noexcept nogil:
-    """GROUP rows of a tensor side by side; where there are fewer, the last one again."""
+    """GROUP rows of a tensor side by side; if there are fewer, the last one is repeated."""
     cdef real[16 * 16] staged
     cdef Py_ssize_t block, v, part, r
     cdef const real* a
@@ -171,7 +171,7 @@ cdef void spread_values(const void* A, const Targets* targets, Py_ssize_t n, Py_
 
 
 cdef void gather_targets(const Targets* targets, Py_ssize_t n, Py_ssize_t rows, const Group* group) noexcept nogil:
-    """T and W of a group: a class index becomes a 1 among zeros, what is missing has no weight."""
+    """T and W of a group: a class index becomes a one-hot row, a missing target has weight 0."""
     cdef real* T = <real*> group.T
     cdef real* W = <real*> group.W
     cdef Py_ssize_t r, i, j, size = targets.width * GROUP
@@ -197,7 +197,7 @@ cdef void gather_targets(const Targets* targets, Py_ssize_t n, Py_ssize_t rows, 
 
 cdef void each_group(const Tensor* Y, const Targets* targets, double scale, double* row_losses, const Tensor* V,
                      const Tensor* dY, Py_ssize_t start, Py_ssize_t stop, void* scratch) noexcept nogil:
-    """A loss of whole rows, GROUP of them at a time."""
+    """A loss that couples the outputs of a row, for GROUP rows at a time."""
     cdef Py_ssize_t n, group_number, rows, r, j, lanes = padded(Y.width) * GROUP
     cdef real[GROUP] losses_, factors
     cdef double[GROUP] shares
@@ -237,8 +237,8 @@ cdef void each_group(const Tensor* Y, const Targets* targets, double scale, doub
 
 cdef void apply_loss(const Tensor* Y, const Targets* targets, double scale, double* row_losses, const Tensor* V,
                      const Tensor* dY, Py_ssize_t start, Py_ssize_t stop, void* scratch) noexcept nogil:
-    """Adds share scale weight[n] loss[n] to row_losses[n] and writes dY; with a direction V writes what dY changes by
-    along it instead."""
+    """Adds share scale weight[n] loss[n] to row_losses[n] and writes dY; with a direction V writes the derivative of dY
+    along V instead."""
     scale *= targets.share
     if targets.loss.of_labels and targets.indices != NULL and V == NULL and targets.numbers[0] == 0:
         each_label(Y, targets, scale, row_losses, dY, start, stop)

@@ -1,8 +1,8 @@
-"""Gates: what merges nodes of one width, element by element.
+"""Gates: ops that merge nodes of one width, elementwise.
 
-The pattern of the gradient is what a gate is: Add distributes it, Maximum routes it to the input that won (a
-tie is split evenly), Multiply switches: each input's gradient is scaled by the others.  Nodes of width 1 are
-broadcast by an op of their own before, so that every input here lies in memory as Y does.
+Gates differ in what they do with the gradient: Add distributes it, Maximum routes it to the largest input (a tie is
+split evenly), Multiply scales each input's gradient by the other inputs.  Nodes of width 1 go through a broadcast op
+first, so every input here has Y's layout in memory.
 """
 
 cdef inline void scale_stretch(const real* A, real* C, Py_ssize_t n, real scale) noexcept nogil:
@@ -110,7 +110,7 @@ cdef void multiply_forward(const Op* op, const Context* context, Py_ssize_t star
         multiply_into(y, op, 1, -1, block, start, n)
 
 cdef void multiply_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """dX[u] = dY times all X but X[u]: a quotient Y / X[u] would fail at 0."""
+    """dX[u] = dY times all X except X[u]: the quotient Y / X[u] would fail at 0."""
     cdef Py_ssize_t u, block, n = numbers_in(&op.Y, start, stop)
     cdef real* dx
     for u in range(op.inputs):
@@ -125,7 +125,7 @@ op_kind(b"multiply", multiply_forward, multiply_backward)
 
 
 cdef inline void extreme_rows(const Op* op, Py_ssize_t start, Py_ssize_t stop, real sign) noexcept nogil:
-    """Y = the input for which sign X is largest; a NaN stays one."""
+    """Y = the input for which sign X is largest; NaN stays NaN."""
     cdef Py_ssize_t block, u, i, n = numbers_in(&op.Y, start, stop)
     cdef const real* x
     cdef real* y
@@ -138,7 +138,7 @@ cdef inline void extreme_rows(const Op* op, Py_ssize_t start, Py_ssize_t stop, r
                 y[i] = x[i] if (sign * x[i] > sign * y[i]) | (x[i] != x[i]) else y[i]
 
 cdef void extreme_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """dX[u] = dY / (inputs that equal Y) where X[u] = Y, else 0: the gradient is routed to the winners."""
+    """dX[u] = dY / (number of inputs that equal Y) where X[u] = Y, else 0: the gradient goes to the winners."""
     cdef Py_ssize_t block, chunk, first, u, i, n = numbers_in(&op.Y, start, stop), m
     cdef real[256] winners
     cdef const real* x

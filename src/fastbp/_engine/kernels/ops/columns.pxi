@@ -1,8 +1,8 @@
-"""Ops that move features about: concatenate, slice, broadcast, the sum of a row, constants and parameters."""
+"""Ops that move features: concatenate, slice, broadcast, the sum of a row, constants and parameters."""
 
 cdef inline void copy_span(const Tensor* A, Py_ssize_t a, const Tensor* C, Py_ssize_t c, Py_ssize_t width,
                            Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """C[n, c : c + width] = A[n, a : a + width], in pieces that lie in one block of both."""
+    """C[n, c : c + width] = A[n, a : a + width], in pieces that lie within one block of A and one of C."""
     cdef Py_ssize_t n, done = 0, piece
     cdef const real* from_
     cdef real* to
@@ -23,7 +23,7 @@ cdef void concatenate_forward(const Op* op, const Context* context, Py_ssize_t s
         j += op.X[u].width
 
 cdef void concatenate_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """dX[u] = its columns of dY."""
+    """dX[u] = the columns of dY that belong to X[u]."""
     cdef Py_ssize_t u, j = 0
     for u in range(op.inputs):
         if op.dX[u].data != NULL:
@@ -44,7 +44,7 @@ cdef void slice_forward(const Op* op, const Context* context, Py_ssize_t start, 
             at(&op.Y, n, j)[0] = at(op.X, n, op.first + j * op.step)[0]
 
 cdef void slice_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """dX = 0 but in the columns that were taken."""
+    """dX[n, first + j step] = dY[n, j], else 0."""
     cdef Py_ssize_t n, j
     zero_rows(op.dX, start, stop)
     if op.step == 1:
@@ -96,7 +96,7 @@ cdef inline void repeat_row(const real* row, const Tensor* C, Py_ssize_t start, 
 
 
 cdef void constant_forward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """Y = alpha, or a number W[j] for each column."""
+    """Y[n, j] = alpha, or W[j] if there is a W."""
     cdef Py_ssize_t n
     if op.W != NULL:
         repeat_row(<const real*> op.W, &op.Y, start, stop)

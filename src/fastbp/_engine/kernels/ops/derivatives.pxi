@@ -1,6 +1,6 @@
-"""Ops of graphs with derivatives: directions along inputs, rows of W, W', and what makes a Jacobian of tangents.
+"""Ops of graphs with derivatives: directions along inputs, rows of W, W', Jacobians assembled from tangents.
 
-A direction along an input is a column of the identity, so that its product with W is a row of W: a copy, no product.
+A direction along an input is a column of the identity, so its product with W is a row of W: a copy, not a product.
 """
 
 cdef void unit_forward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
@@ -107,14 +107,14 @@ cdef void interleave_backward(const Op* op, const Context* context, Py_ssize_t s
 op_kind(b"interleave", interleave_forward, interleave_backward)
 
 
-# The matrix of a row: J[o, i] = X[i][n, o], square, and in double whatever the number type.
+# Each row n has a square matrix J[o, i] = X[i][n, o]; it is computed in double whatever the number type.
 
 cdef enum:
     MOST_SQUARE = 64            # rows of J: two of them fit the scratch memory
 
 
 cdef inline double factorized(const Op* op, Py_ssize_t n, double* A, Py_ssize_t* rows) noexcept nogil:
-    """log|det J| by elimination with pivots; A holds both factors of J with its rows exchanged as `rows` says."""
+    """log|det J| by LU decomposition with partial pivoting; A holds L and U, `rows` the permutation of J's rows."""
     cdef Py_ssize_t D = op.inputs, i, j, k, best, row
     cdef double total = 0, factor, swap
     for i in range(D):
@@ -194,7 +194,7 @@ cdef void inverse_forward(const Op* op, const Context* context, Py_ssize_t start
 
 cdef inline void row_product(const Tensor* A, bint turn_a, const Tensor* B, bint turn_b, const Tensor* C, Py_ssize_t D,
                              Py_ssize_t n) noexcept nogil:
-    """C = A B, of the square matrices of a row, each of them turned if wanted; C is neither A nor B."""
+    """C = A B for the square matrices of a row, A and B transposed by turn_a and turn_b; C is neither A nor B."""
     cdef Py_ssize_t o, i, k
     cdef double total
     for o in range(D):
@@ -231,14 +231,14 @@ op_kind(b"inverse", inverse_forward, inverse_backward)
 
 cdef void square_product_forward(const Op* op, const Context* context, Py_ssize_t start,
                                  Py_ssize_t stop) noexcept nogil:
-    """Y = A B of the square matrices of a row with `first` rows; B turned where `step` is 2."""
+    """Y = A B for the square matrices of a row, `first` by `first`; B is transposed if `step` is 2."""
     cdef Py_ssize_t n
     for n in range(start, stop):
         row_product(op.X, False, &op.X[1], op.step == 2, &op.Y, op.first, n)
 
 cdef void square_product_backward(const Op* op, const Context* context, Py_ssize_t start,
                                   Py_ssize_t stop) noexcept nogil:
-    """dA = dY B', dB = A' dY; with B turned dA = dY B, dB = dY' A."""
+    """dA = dY B', dB = A' dY; with B transposed dA = dY B, dB = dY' A."""
     cdef Py_ssize_t n
     for n in range(start, stop):
         if op.dX.data != NULL:

@@ -2,7 +2,7 @@
 
 cdef inline void mask_rows(const Op* op, const Context* context, const Tensor* A, const Tensor* C, Py_ssize_t start,
                            Py_ssize_t stop) noexcept nogil:
-    """C[n, j] = A[n, j] / (1 - rate) or 0: a draw for (seed, step, node, row, feature), whoever makes it."""
+    """C[n, j] = A[n, j] / (1 - rate) or 0, by a draw that (seed, step, node, row, feature) determine."""
     cdef uint32_t key
     cdef uint32_t kept_below = <uint32_t> ((1 - op.alpha) * 4294967295.0)
     cdef real scale = <real> (1 / (1 - op.alpha)), zero = 0

@@ -1,7 +1,7 @@
-"""Rows of a table by their numbers: what stands for the values of a column that counts nothing."""
+"""Embedding: rows of a table by their indices, for categorical columns."""
 
 cdef inline Py_ssize_t number_at(const Tensor* X, Py_ssize_t n, Py_ssize_t c) noexcept nogil:
-    """Which row of the table X[n, c] is."""
+    """The row of the table that X[n, c] selects."""
     return <Py_ssize_t> at(X, n, c)[0]
 
 
@@ -18,13 +18,13 @@ cdef void embedding_forward(const Op* op, const Context* context, Py_ssize_t sta
                 done += piece
 
 cdef void embedding_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """dX = 0: between whole numbers there is nothing."""
+    """dX = 0: indices are integers."""
     if op.dX.data != NULL:
         zero_rows(op.dX, start, stop)
 
 cdef void embedding_gradient(const Op* op, const Context* context, Py_ssize_t N, Py_ssize_t start, Py_ssize_t stop,
                              bint bias) noexcept nogil:
-    """dW[i] = the sum of dY[n, c] over the n and c, in this order, where X[n, c] = i."""
+    """dW[i] = the sum of dY[n, c] over all n and c with X[n, c] = i, in this order."""
     cdef Py_ssize_t size = op.Y.width // op.X.width, n, c, i, j, done, piece
     cdef const real* dy
     cdef real* dw

@@ -1,6 +1,6 @@
-"""Quotients, powers and logarithms, element by element, by the rules of IEEE arithmetic.
+"""Quotients, powers and logarithms, elementwise, by the rules of IEEE arithmetic.
 
-They are ops and not rows of the activations, since their derivatives are ops of the same kinds: no order is the last.
+They are ops and not entries of the activations, since their derivatives are ops of the same kinds: every order exists.
 """
 
 cdef void divide_forward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
@@ -37,11 +37,11 @@ op_kind(b"divide", divide_forward, divide_backward)
 
 
 cdef enum:
-    MOST_FACTORS = 64           # of a power that is a product: each rounds once, pow takes as long as some 30 of them
+    MOST_FACTORS = 64           # of a power that is a product: each rounds once; pow takes as long as some 30 factors
 
 
 cdef inline void whole_powers(const real* X, real* Y, Py_ssize_t n, int exponent) noexcept nogil:
-    """Y = X^exponent for an exponent of 0 or more, by squaring; Y is not X."""
+    """Y = X^exponent for exponent >= 0, by squaring; Y is not X."""
     cdef Py_ssize_t i
     cdef int bit = 1
     while 2 * bit <= exponent:
@@ -84,7 +84,7 @@ cdef void power_forward(const Op* op, const Context* context, Py_ssize_t start, 
                op.alpha)
 
 cdef void power_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """dX = dY alpha X^(alpha - 1); 0 for an alpha of 0."""
+    """dX = dY alpha X^(alpha - 1); 0 if alpha is 0."""
     cdef Py_ssize_t block, i, n = whole(numbers_in(&op.Y, start, stop))
     cdef real scale = <real> op.alpha
     cdef const real* dy

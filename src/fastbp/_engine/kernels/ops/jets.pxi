@@ -1,20 +1,20 @@
-"""Jets: first and second derivatives on their way through an activation, several of them in one op.
+"""Jets: several first and second derivatives through an activation in one op.
 
     first    Y_k = f'(Z) T
     second   Y_k = f'(Z) S + f''(Z) q,  q = the sum over pairs of weight T_i T_j
 
-A value f(Z) may be the first output.  The numbers come in stretches that stay in the first-level cache: f' and f'' are
-computed once for all outputs and memory is read once.  As ops of their own (slope, multiply, add) the same derivatives
-took 1.4 to 2.6 times as long.  The table of an op, int64: has_value, how many outputs after it, for each of them its
-kind (1 first, 2 second), its T or S among X (-1: none), its first pair and the one after its last; then the pairs
-(i, j, weight), i and j among X.  X[0] is Z, and without has_value X[1] is f(Z).  Outputs lie apart from inputs.
+The value f(Z) may be the first output.  The op works in stretches that stay in the first-level cache: f' and f'' are
+computed once for all outputs, and memory is read once.  Rejected: separate ops (slope, multiply, add), which took 1.4
+to 2.6 times as long.  An op's table, int64: has_value; the number of other outputs; for each of these its kind (1
+first, 2 second), the index of its T or S in X (-1: none), its first pair and the one after its last; then the pairs
+(i, j, weight), with i and j indices in X.  X[0] is Z; without has_value X[1] is f(Z).  No output overlaps an input.
 """
 
 cdef enum:
-    JET = 256                   # numbers in a stretch at most ...
-    MOST_INPUTS = 256           # of an op
+    JET = 256                   # numbers in a stretch: at most so many ...
+    MOST_INPUTS = 256           # of one op
 
-cdef Py_ssize_t JET_NUMBERS = 1024 // sizeof(real)      # ... and this many: 1 kB of each tensor
+cdef Py_ssize_t JET_NUMBERS = 1024 // sizeof(real)      # ... and no more than 1 kB of each tensor
 
 
 cdef inline void fill_stretch(real* C, Py_ssize_t n, real value) noexcept nogil:
@@ -78,7 +78,7 @@ cdef inline bint any_second(const Op* op) noexcept nogil:
 
 
 cdef void any_jet_forward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """All outputs, whatever their pairs."""
+    """All outputs of any jet."""
     cdef real[JET] s
     cdef real[JET] c
     cdef real[JET] q
@@ -193,20 +193,21 @@ cdef inline void add_to_pair(const Op* op, Py_ssize_t to, Py_ssize_t other, real
 
 
 # Most jets are plain: at most one second derivative, whose pairs are squares, and one first derivative of each tangent.
-# Then a pass over each tangent and one over the rest is all.
+# A plain jet needs one pass over each tangent and one over the rest.
 
 cdef struct Plain:
-    # A plain jet: for each tangent its place in X, that of its output (-1: none), and its weight in the sum of squares.
+    # A plain jet: for each tangent its index in X, the index of its output (-1: none), and its weight in the sum of
+    # squares.
     Py_ssize_t n
     Py_ssize_t[MOST_INPUTS] tangents
     Py_ssize_t[MOST_INPUTS] outputs
     real[MOST_INPUTS] weights
-    Py_ssize_t S                # the place of the second derivative in X (-1: none) ...
-    Py_ssize_t second           # ... and of its output (-1: none)
+    Py_ssize_t S                # the index of the second derivative in X (-1: none) ...
+    Py_ssize_t second           # ... and the index of its output (-1: none)
 
 
 cdef inline bint plain_jet(const Op* op, Plain* jet) noexcept nogil:
-    """Whether a jet is plain, and what it then is."""
+    """Whether a jet is plain; if so, fills in `jet`."""
     cdef Py_ssize_t[MOST_INPUTS] place
     cdef const int64_t* pairs = op.table + 2 + 4 * op.table[1]
     cdef const int64_t* output
@@ -243,7 +244,7 @@ cdef inline bint plain_jet(const Op* op, Plain* jet) noexcept nogil:
 
 cdef inline void slopes_of(const Op* op, const real* z, const real* y, real* s, real* c, real* h, Py_ssize_t n,
                            int most) noexcept nogil:
-    """s = f'(z), and as far as the order `most` goes c and h, the second and the third derivative."""
+    """s = f'(z), and up to order `most` also c = f''(z) and h = f'''(z)."""
     if op.activation.slopes != NULL:
         op.activation.slopes(z, y, s, c, h, n, op.alpha, op.beta)
         return
@@ -301,7 +302,7 @@ cdef inline void add_three(operand a, operand b, operand c, result out, Py_ssize
 
 
 cdef void jet_forward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """All outputs, as the head of this file says."""
+    """All outputs, by the formulas at the head of this file."""
     cdef real[JET] s
     cdef real[JET] c
     cdef real[JET] h
@@ -345,8 +346,8 @@ cdef void jet_forward(const Op* op, const Context* context, Py_ssize_t start, Py
             at += n
 
 cdef void jet_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """dT = s dY + 2 weight c T dY'', dS = s dY'', dZ = s dY + c (sum of T dY, S dY'') + h q dY'', with dY'' that of the
-    second derivative and s, c, h the first three derivatives of the activation."""
+    """dT = s dY + 2 weight c T dY'', dS = s dY'', dZ = s dY + c (sum of T dY, S dY'') + h q dY'', where dY'' is the
+    gradient of the second derivative and s, c, h are the first three derivatives of the activation."""
     cdef real[JET] s
     cdef real[JET] c
     cdef real[JET] h

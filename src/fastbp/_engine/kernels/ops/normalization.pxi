@@ -1,12 +1,12 @@
 """Normalization: of each row (layer_norm, rms_norm), and of each feature over the rows of a batch (batch_norm).
 
-All give Y = gamma Z + beta with the normalized Z kept for the backward pass; gamma is the op's W, beta its b.
-Batch normalization couples rows, so it has kernels `couple` that run between the passes over rows, over all
-rows of a part of the features.
+All compute Y = gamma Z + beta and keep the normalized Z for the backward pass; gamma is the op's W, beta its b.
+Batch normalization couples rows, so it has `couple` kernels that run between the passes over rows: each takes all rows
+of some of the features.
 """
 
 cdef inline void scale_and_shift(const Op* op, const Tensor* Z, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """Y = gamma Z + beta; without them Y = Z."""
+    """Y = gamma Z + beta; without gamma and beta Y = Z."""
     cdef Py_ssize_t block, n, j, width
     cdef const real* gamma
     cdef const real* beta
@@ -67,7 +67,7 @@ cdef inline void scale_gradient(const Op* op, const Tensor* Z, Py_ssize_t N, bin
 
 cdef void normalization_gradient(const Op* op, const Context* context, Py_ssize_t N, Py_ssize_t start,
                                  Py_ssize_t stop, bint bias) noexcept nogil:
-    """Of gamma, which is one row of weights, and beta."""
+    """The gradients of gamma, which is one row of weights, and of beta."""
     scale_gradient(op, &op.Z, N, start < stop, bias)
 
 
@@ -88,7 +88,7 @@ op_kind(b"scale", scale_forward, scale_backward, gradient_of_scale)
 
 
 cdef inline void normalize_rows(const Op* op, Py_ssize_t start, Py_ssize_t stop, bint centred) noexcept nogil:
-    """Z[n] = (X[n] - mean) / sqrt(variance + alpha), over the features of the row; saved[n] = 1 / that root."""
+    """Z[n] = (X[n] - mean) saved[n] with saved[n] = 1 / sqrt(variance + alpha), over the features of the row."""
     cdef Py_ssize_t n, block, j
     cdef real mean = 0, scale
     cdef real* z
@@ -140,7 +140,7 @@ layer_norm_entry.row_numbers = 1
 
 
 cdef void rms_norm_forward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """The same without a mean (Zhang and Sennrich 2019)."""
+    """Layer normalization without the mean (Zhang and Sennrich 2019)."""
     normalize_rows(op, start, stop, False)
 
 cdef void rms_norm_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
@@ -151,21 +151,21 @@ rms_norm_entry.keeps_Z = True
 rms_norm_entry.row_numbers = 1
 
 
-# Batch normalization saves for each feature, in stretches of `features`: the mean, 1 / sqrt(variance + alpha),
-# the variance, mean(dY) and mean(dY Z).
+# Batch normalization saves five vectors with one number for each feature: the mean, 1 / sqrt(variance + alpha), the
+# variance, mean(dY) and mean(dY Z).
 
 cdef inline real* saved(const Op* op, int which) noexcept nogil:
     return <real*> op.saved + which * blocks(op.Y.width) * PANEL
 
 
 cdef inline bint by_batch(const Op* op, const Context* context) noexcept nogil:
-    """Whether the batch's own statistics are taken; else the running ones."""
+    """Whether to use the batch's statistics; else the running averages."""
     return context.training and not op.frozen
 
 
 cdef void batch_norm_statistics(const Op* op, const Context* context, Py_ssize_t N, Py_ssize_t first,
                                 Py_ssize_t last) noexcept nogil:
-    """Mean and variance over the rows, of the features of blocks first ... last."""
+    """Mean and variance over the rows, for the features of blocks first ... last - 1."""
     cdef Py_ssize_t block, n, j, width
     cdef real* mean
     cdef real* scale
@@ -190,8 +190,8 @@ cdef void batch_norm_statistics(const Op* op, const Context* context, Py_ssize_t
             scale[j] = <real> (1 / sqrt_double(<double> variance[j] + op.alpha))
 
 cdef void batch_norm_forward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """Z = (X - mean) / sqrt(variance + alpha), of the batch in training, of the running averages else; with first = 1
-    without the mean, which is what happens to a tangent."""
+    """Z = (X - mean) / sqrt(variance + alpha), with the batch's statistics in training, else the running averages; with
+    first = 1 the mean is not subtracted, as for a tangent."""
     cdef Py_ssize_t block, n, j, width
     cdef const real* mean
     cdef const real* scale
@@ -235,8 +235,8 @@ cdef void batch_norm_gradient_statistics(const Op* op, const Context* context, P
             along[j] /= <real> N
 
 cdef void batch_norm_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """dX = gamma / sqrt(variance + alpha) (dY - mean(dY) - Z mean(dY Z)); the means belong to the batch's
-    statistics and are 0 for the running ones (Ioffe and Szegedy 2015)."""
+    """dX = gamma / sqrt(variance + alpha) (dY - mean(dY) - Z mean(dY Z)); with running averages both means are 0
+    (Ioffe and Szegedy 2015)."""
     cdef Py_ssize_t block, n, j, width
     cdef const real* mean
     cdef const real* along
@@ -267,8 +267,8 @@ cdef void batch_norm_backward(const Op* op, const Context* context, Py_ssize_t s
 
 cdef void batch_norm_gradient(const Op* op, const Context* context, Py_ssize_t N, Py_ssize_t start,
                               Py_ssize_t stop, bint bias) noexcept nogil:
-    """dgamma and dbeta; and in training the running averages take a step of beta towards the batch's, whose
-    variance is then the unbiased one."""
+    """dgamma and dbeta; in training the running averages also move by the fraction beta towards the batch's mean and
+    unbiased variance."""
     cdef Py_ssize_t j
     cdef real kept = <real> (1 - op.beta), taken = <real> op.beta
     cdef real unbiased = taken * <real> N / <real> (N - 1) if N > 1 else taken

@@ -1,7 +1,7 @@
-"""The learned slope: an op and not a row of the activations, since it has a parameter of the net's for each feature."""
+"""PReLU, a learned slope: an op and not an entry of the activations, since it has a parameter for each feature."""
 
 cdef inline void slopes_of_block(const Op* op, Py_ssize_t block, real* slopes) noexcept nogil:
-    """W[j] for the features of a block, or W[0] for all of them where alpha is 1; 0 beyond the width."""
+    """W[j] for the features of a block, or W[0] for all of them if alpha is 1; 0 beyond the width."""
     cdef Py_ssize_t j, width = width_of(op.Y.width, block)
     cdef const real* W = <const real*> op.W
     memset(slopes, 0, PANEL * sizeof(real))
@@ -26,11 +26,11 @@ cdef inline void times_slopes(const Op* op, const Tensor* T, const Tensor* P, Py
 
 
 cdef void prelu_forward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """Y = X where X > 0, else W X; on two tensors the slope there times the second, which is the tangent."""
+    """Y = X where X > 0, else W X; with a second input, the tangent, Y is the slope at X[0] times X[1]."""
     times_slopes(op, &op.X[op.inputs - 1], &op.Y, start, stop)
 
 cdef void prelu_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """dX[last] = dY where X > 0, else W dY; X[0] of two only chooses the slope."""
+    """dX[last] = dY where X > 0, else W dY; with two inputs X[0] only selects the slope."""
     if op.dX[op.inputs - 1].data != NULL:
         times_slopes(op, &op.dY, &op.dX[op.inputs - 1], start, stop)
     if op.inputs > 1 and op.dX.data != NULL:
@@ -38,7 +38,7 @@ cdef void prelu_backward(const Op* op, const Context* context, Py_ssize_t start,
 
 cdef void prelu_gradient(const Op* op, const Context* context, Py_ssize_t N, Py_ssize_t start, Py_ssize_t stop,
                          bint bias) noexcept nogil:
-    """dW[j] = sum over n of dY[n, j] X[n, j] where X[n, j] <= 0; over j too where there is one slope for all."""
+    """dW[j] = sum over n of dY[n, j] X[n, j] where X[n, j] <= 0; also over j if all features share one slope."""
     cdef real[64] sums
     cdef Py_ssize_t block, n, j, width
     cdef real total = 0

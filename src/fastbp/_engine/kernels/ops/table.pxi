@@ -1,4 +1,4 @@
-"""What a node of the graph can be: a pair (forward, backward), a gradient where it has parameters, and an entry."""
+"""The kinds of ops: each is a pair (forward, backward), a gradient if it has parameters, and an entry of the table."""
 
 cdef enum:
     MOST_OPS = 64
@@ -8,7 +8,7 @@ cdef int n_ops = 0
 
 
 cdef OpKind* op_kind(const char* name, RowsKernel forward, RowsKernel backward, GradientKernel gradient=NULL):
-    """Adds an entry and returns it: what few have is set on it."""
+    """Adds an entry and returns it; fields that few entries need are set on the result."""
     global n_ops
     assert n_ops < MOST_OPS - 1
     cdef OpKind* made = &op_kinds[n_ops]

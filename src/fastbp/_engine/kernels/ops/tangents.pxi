@@ -1,11 +1,11 @@
-"""Ops that only graphs of tangents have (tangent_graph.py): slopes, winners and 1 / sqrt(x) as nodes of their own.
+"""Ops that occur in graphs of tangents only (tangent_graph.py): slopes, winners and 1 / sqrt(x) as separate nodes.
 
 Their backward passes give second derivatives.
 """
 
 cdef inline void times_derivative(const Op* op, const real* Z, const real* Y, const real* A, real* C, Py_ssize_t n,
                                   Py_ssize_t order) noexcept nogil:
-    """C = A f^(order)(Z), for orders from 1; C may be A."""
+    """C = A f^(order)(Z), for order 1 and above; C may be A."""
     if order == 1:
         op.activation.vjp(Z, Y, A, C, n, op.alpha, op.beta)
     elif op.activation.curvature == NULL:
@@ -17,7 +17,7 @@ cdef inline void times_derivative(const Op* op, const real* Z, const real* Y, co
 
 
 cdef void slope_forward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """Y = f'(Z), or the derivative of the order `step`, with Z = X[0] and f(Z) = X[1]."""
+    """Y = f'(Z), or the derivative of order `step`, with Z = X[0] and f(Z) = X[1]."""
     cdef Py_ssize_t block, n
     for n in range(start, stop):
         fill_row(&op.Y, n, 1)
@@ -27,7 +27,7 @@ cdef void slope_forward(const Op* op, const Context* context, Py_ssize_t start, 
                          numbers_in(&op.Y, start, stop), op.step)
 
 cdef void slope_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """dZ = dY f''(Z), or one order above the forward pass's: the whole derivative, so that none goes to f(Z)."""
+    """dZ = dY f''(Z), or one order above the forward pass: this is the whole derivative, so f(Z) gets none."""
     cdef Py_ssize_t block
     if op.dX[1].data != NULL:
         zero_rows(&op.dX[1], start, stop)
@@ -60,7 +60,7 @@ cdef void winner_forward(const Op* op, const Context* context, Py_ssize_t start,
             y[i] = <real> 1 / y[i] if x[i] == best[i] else 0
 
 cdef void winner_backward(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """Nothing: who wins is constant almost everywhere."""
+    """dX = 0: which input wins is constant almost everywhere."""
     cdef Py_ssize_t u
     for u in range(op.inputs):
         if op.dX[u].data != NULL:

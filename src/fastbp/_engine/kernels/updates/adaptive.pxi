@@ -1,16 +1,16 @@
-"""Update rules that scale each parameter's step by the gradients it has seen; Adam itself is in table.pxi.
+"""Update rules that scale each parameter's step by its past gradients; Adam itself is in table.pxi.
 
-A rule of more vectors than five takes two loops: before GCC trusts that they do not overlap, it compares
-each with each, and gives up vectors where that would be too many comparisons.
+A rule with more than five vectors takes two loops: GCC checks at run time that no two vectors overlap, and does not
+vectorize a loop that would need too many such checks.
 
-A root is multiplied before something is added to it, by a `one` where there is no factor: the last product of
-square_root could else be fused with the sum in a loop of vectors and not in its remainder, and bits would depend
-on where a slice ends.
+A root is multiplied before a sum, by `one` if there is no other factor: otherwise the compiler could fuse the last
+product of square_root with the sum in the vector loop but not in its remainder, and bits would depend on where a slice
+ends.
 """
 
 cdef const real* amsgrad(const double* scalars, real* P, const real* G, real** states, real* scratch,
                          Py_ssize_t n) noexcept nogil:
-    """Adam with the largest V there has been in V's place (Reddi et al. 2018)."""
+    """Adam with the maximum of all V so far instead of V (Reddi et al. 2018)."""
     cdef real beta1 = <real> scalars[0], beta2 = <real> scalars[1], eps = <real> scalars[2]
     cdef real rate = <real> scalars[3], root_scale = <real> scalars[4]
     cdef real left1 = <real> (1 - scalars[0]), left2 = <real> (1 - scalars[1]), m, v, most, p
@@ -53,7 +53,7 @@ cdef inline double nadam_momentum(double beta1, double decay, double t) noexcept
     return beta1 * (1 - 0.5 * pow(0.96, t * decay))
 
 cdef void prepare_nadam(const double* parameters, const Step* step, double* scalars) noexcept nogil:
-    """The product of all momenta continues from the last step's; after a jump of t it is computed again."""
+    """Updates the product of all momenta from the last step; if t does not follow that step, computes it anew."""
     cdef double beta1 = parameters[0], decay = parameters[3], product = scalars[6], done = scalars[7], after
     if done == 0 or done != step.t - 1:
         product, done = 1, 0
@@ -68,7 +68,7 @@ cdef void prepare_nadam(const double* parameters, const Step* step, double* scal
 
 cdef const real* nadam(const double* scalars, real* P, const real* G, real** states, real* scratch,
                        Py_ssize_t n) noexcept nogil:
-    """Adam that moves by the gradient and by the M to come, with a momentum that grows with t (Dozat 2016)."""
+    """Adam that moves by the gradient and by the next step's M, with a momentum that grows with t (Dozat 2016)."""
     cdef real beta1 = <real> scalars[0], beta2 = <real> scalars[1], eps = <real> scalars[2]
     cdef real rate = <real> scalars[3], root_scale = <real> scalars[4], own = <real> scalars[5]
     cdef real left1 = <real> (1 - scalars[0]), left2 = <real> (1 - scalars[1]), m, v, p
@@ -94,8 +94,8 @@ cdef void prepare_adan(const double* parameters, const Step* step, double* scala
 
 cdef const real* adan(const double* scalars, real* P, const real* G, real** states, real* scratch,
                       Py_ssize_t n) noexcept nogil:
-    """D = G - (the G before, at first G); M = b1 M + (1 - b1) G; V = b2 V + (1 - b2) D;
-    N = b3 N + (1 - b3) (G + b2 D)^2; P -= lr (M' + b2 V') / (sqrt(N') + eps), without the bias of the start at 0
+    """D = G - (G of the last step, at first G); M = b1 M + (1 - b1) G; V = b2 V + (1 - b2) D;
+    N = b3 N + (1 - b3) (G + b2 D)^2; P -= lr (M' + b2 V') / (sqrt(N') + eps), with M', V', N' corrected for bias
     (Xie et al. 2022, in the form of the authors' code)."""
     cdef real beta1 = <real> scalars[0], beta2 = <real> scalars[1], beta3 = <real> scalars[2], eps = <real> scalars[3]
     cdef real rate = <real> scalars[4], rate2 = <real> scalars[5], root_scale = <real> scalars[6]
@@ -128,7 +128,7 @@ cdef void prepare_adagrad(const double* parameters, const Step* step, double* sc
 
 cdef const real* adagrad(const double* scalars, real* P, const real* G, real** states, real* scratch,
                          Py_ssize_t n) noexcept nogil:
-    """V += G^2, from a given start on; P -= lr G / (sqrt(V) + eps) (Duchi et al. 2011)."""
+    """V += G^2, from a given initial value; P -= lr G / (sqrt(V) + eps) (Duchi et al. 2011)."""
     cdef real rate = <real> scalars[0], start = <real> scalars[1], eps = <real> scalars[2]
     cdef const vector* gradients = <const vector*> G
     cdef vector* V = <vector*> states[0]
@@ -169,7 +169,7 @@ rule(b"adadelta", 2, 2, rate_first, adadelta)
 
 cdef const real* rms(const double* scalars, real* P, const real* G, real** states, real* scratch,
                      Py_ssize_t n) noexcept nogil:
-    """V = a V + (1 - a) G^2; G / (sqrt(V) + eps) goes on to the next rule (Tieleman and Hinton 2012)."""
+    """V = a V + (1 - a) G^2; the next rule gets G / (sqrt(V) + eps) (Tieleman and Hinton 2012)."""
     cdef real alpha = <real> scalars[1], eps = <real> scalars[2], left = <real> (1 - scalars[1])
     cdef const vector* gradients = <const vector*> G
     cdef vector* V = <vector*> states[0]
@@ -188,7 +188,7 @@ rule(b"rms", 1, 2, rate_first, rms)
 
 cdef const real* rms_centered(const double* scalars, real* P, const real* G, real** states, real* scratch,
                               Py_ssize_t n) noexcept nogil:
-    """The same with the variance in the place of the mean square: M = a M + (1 - a) G; V - M^2 (Graves 2013)."""
+    """`rms` with the variance V - M^2 instead of the mean square V; M = a M + (1 - a) G (Graves 2013)."""
     cdef real alpha = <real> scalars[1], eps = <real> scalars[2], one = <real> scalars[3]
     cdef real left = <real> (1 - scalars[1]), v, m, spread
     cdef real* V = states[0]
@@ -198,7 +198,7 @@ cdef const real* rms_centered(const double* scalars, real* P, const real* G, rea
         v = alpha * V[i] + left * G[i] * G[i]
         m = alpha * M[i] + left * G[i]
         spread = v - m * m
-        # Rounding may leave less than nothing of equal gradients.
+        # Rounding may make it negative if all gradients were equal.
         spread = spread if spread > 0 else 0
         scratch[i] = G[i] / (square_root(spread) * one + eps)
         V[i], M[i] = v, m

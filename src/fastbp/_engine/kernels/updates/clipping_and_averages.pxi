@@ -1,4 +1,4 @@
-"""Rules around those that move: gradients collected and clipped before them, parameters averaged after them."""
+"""Rules around the rule that moves the parameters: gradients accumulated and clipped before it, averages after it."""
 
 cdef void prepare_accumulate(const double* parameters, const Step* step, double* scalars) noexcept nogil:
     scalars[0] = 1 / parameters[0]
@@ -6,7 +6,7 @@ cdef void prepare_accumulate(const double* parameters, const Step* step, double*
 
 cdef const real* accumulate(const double* scalars, real* P, const real* G, real** states, real* scratch,
                             Py_ssize_t n) noexcept nogil:
-    """The mean of the gradients of some batches goes on to the next rule."""
+    """The next rule gets the mean gradient of some batches."""
     cdef real share = <real> scalars[0], kept = <real> scalars[1]
     cdef real* A = states[0]
     cdef Py_ssize_t i
@@ -20,7 +20,7 @@ mean_of_batches_entry.collects = True
 
 
 cdef void prepare_clip_norm(const double* parameters, const Step* step, double* scalars) noexcept nogil:
-    """The gradient is scaled down to a norm where its own is larger (Pascanu et al. 2013)."""
+    """Scales the gradient down to the maximum norm if its norm is larger (Pascanu et al. 2013)."""
     scalars[1] = parameters[0] / step.norm if step.norm > parameters[0] else 1
 
 cdef Rule* clip_by_norm_entry = rule(b"clip_by_norm", 0, 1, prepare_clip_norm, scale)
@@ -29,7 +29,7 @@ clip_by_norm_entry.wants_norm = True
 
 cdef const real* clip_value(const double* scalars, real* P, const real* G, real** states, real* scratch,
                             Py_ssize_t n) noexcept nogil:
-    """The gradient with each number brought into -limit ... limit goes on to the next rule."""
+    """The next rule gets G with each number clipped to -limit ... limit."""
     cdef real limit = <real> scalars[1], g
     cdef Py_ssize_t i
     for i in range(whole(n)):
@@ -45,7 +45,7 @@ cdef void prepare_ema(const double* parameters, const Step* step, double* scalar
 
 cdef const real* average(const double* scalars, real* P, const real* G, real** states, real* scratch,
                          Py_ssize_t n) noexcept nogil:
-    """A += share (P - A): an average of the parameters, read only on request."""
+    """A += share (P - A): an average of the parameters, used on request only."""
     cdef real share = <real> scalars[0]
     cdef real* A = states[0]
     cdef Py_ssize_t i
@@ -58,7 +58,7 @@ moving_average_entry.averages = True
 
 
 cdef void prepare_swa(const double* parameters, const Step* step, double* scalars) noexcept nogil:
-    """Each counted step has the same share: from the first on, and every n-th after it (Izmailov et al. 2018)."""
+    """The plain mean over the first averaged step and every n-th step after it (Izmailov et al. 2018)."""
     cdef double beyond = step.t - parameters[0]
     cdef double counted = floor(beyond / parameters[1])
     scalars[0] = 1 / (counted + 1) if beyond >= 0 and beyond == counted * parameters[1] else 0

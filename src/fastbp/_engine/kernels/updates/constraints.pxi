@@ -1,4 +1,4 @@
-"""Constraints: what is done to the weights of a dense layer after an update, column by column."""
+"""Constraints on the weights of a dense layer, applied after an update, column by column."""
 
 cdef enum:
     MOST_CONSTRAINTS = 16
@@ -29,7 +29,7 @@ constraint(b"non_negative", non_negative)
 
 cdef void max_norm(void* W, Py_ssize_t I, Py_ssize_t O, Py_ssize_t start, Py_ssize_t stop,
                    double limit) noexcept nogil:
-    """Each output's weights are scaled down to the norm `limit` where theirs is above (Srivastava et al. 2014)."""
+    """Scales each output's weights down to the norm `limit` if their norm is above (Srivastava et al. 2014)."""
     cdef Py_ssize_t i, o
     cdef double total
     cdef real scale

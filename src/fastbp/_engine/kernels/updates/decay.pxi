@@ -1,11 +1,11 @@
-"""Rules that hold parameters small: most come before the rule that moves, and change the parameters or its gradient."""
+"""Regularization rules: most come before the rule that moves the parameters, and change these or the gradient."""
 
 cdef void prepare_decay(const double* parameters, const Step* step, double* scalars) noexcept nogil:
     scalars[0] = 1 - step.lr * parameters[0]
 
 cdef const real* decoupled_decay(const double* scalars, real* P, const real* G, real** states, real* scratch,
                                  Py_ssize_t n) noexcept nogil:
-    """P -= lr wd P, apart from the gradient (Loshchilov and Hutter 2019)."""
+    """P -= lr wd P, decoupled from the gradient (Loshchilov and Hutter 2019)."""
     cdef real kept = <real> scalars[0]
     cdef Py_ssize_t i
     for i in range(whole(n)):
@@ -16,7 +16,7 @@ rule(b"decoupled_decay", 0, 1, prepare_decay, decoupled_decay)
 
 
 cdef void prepare_proximal_decay(const double* parameters, const Step* step, double* scalars) noexcept nogil:
-    """What is nearest to P and small: P / (1 + lr wd), for after the rule that moves."""
+    """The proximal operator of the L2 penalty: P / (1 + lr wd), after the rule that moves P."""
     scalars[0] = 1 / (1 + step.lr * parameters[0])
 
 rule(b"proximal_decay", 0, 1, prepare_proximal_decay, decoupled_decay)
@@ -24,7 +24,7 @@ rule(b"proximal_decay", 0, 1, prepare_proximal_decay, decoupled_decay)
 
 cdef const real* l2(const double* scalars, real* P, const real* G, real** states, real* scratch,
                     Py_ssize_t n) noexcept nogil:
-    """G + wd P goes on to the next rule."""
+    """The next rule gets G + wd P."""
     cdef real wd = <real> scalars[1]
     cdef Py_ssize_t i
     for i in range(whole(n)):
@@ -35,7 +35,7 @@ rule(b"l2", 0, 1, rate_first, l2)
 
 
 cdef void prepare_l2_of_sum(const double* parameters, const Step* step, double* scalars) noexcept nogil:
-    """A penalty on the sum of the rows' losses, not on their mean: wd / (sum of their weights), as scikit-learn's."""
+    """A penalty added to the sum of the rows' losses, not to their mean: wd / (sum of weights), as in scikit-learn."""
     scalars[1] = parameters[0] * step.scale
 
 rule(b"l2_of_sum", 0, 1, prepare_l2_of_sum, l2)
@@ -43,7 +43,7 @@ rule(b"l2_of_sum", 0, 1, prepare_l2_of_sum, l2)
 
 cdef const real* l1(const double* scalars, real* P, const real* G, real** states, real* scratch,
                     Py_ssize_t n) noexcept nogil:
-    """G + l1 sign(P) goes on to the next rule."""
+    """The next rule gets G + l1 sign(P)."""
     cdef real size = <real> scalars[1]
     cdef Py_ssize_t i
     for i in range(whole(n)):
@@ -58,13 +58,13 @@ cdef void prepare_soft_threshold(const double* parameters, const Step* step, dou
 
 cdef const real* soft_threshold(const double* scalars, real* P, const real* G, real** states, real* scratch,
                                 Py_ssize_t n) noexcept nogil:
-    """P comes nearer to 0 by lr l1, and stays there: what is nearest to P and has a small |P| (Daubechies et al. 2004),
-    for after the rule that moves."""
+    """P moves towards 0 by lr l1 and stops there: the proximal operator of the L1 penalty (Daubechies et al. 2004),
+    after the rule that moves P."""
     cdef real size = <real> scalars[0], p
     cdef Py_ssize_t i
     for i in range(whole(n)):
         p = P[i]
-        P[i] = p - size if p > size else p + size if p < -size else p - p    # 0, or the NaN that must be seen
+        P[i] = p - size if p > size else p + size if p < -size else p - p    # p - p is 0, but NaN if p is
     return G
 
 rule(b"soft_threshold", 0, 1, prepare_soft_threshold, soft_threshold)

@@ -1,7 +1,7 @@
-"""Muon: a rule for whole matrices, by the products of the dense layers.
+"""Muon: a rule for whole matrices, by the kernels of the dense layers.
 
-The elementwise part writes a direction into a state of its own; the chain is cut there, and each matrix of the
-direction is made orthogonal by one thread, so no bit depends on how many there are.
+The elementwise part writes a direction into a state vector; the chain is cut there, and one thread orthogonalizes each
+matrix of the direction, so no bit depends on the number of threads.
 """
 
 cdef void prepare_muon(const double* parameters, const Step* step, double* scalars) noexcept nogil:
@@ -9,7 +9,7 @@ cdef void prepare_muon(const double* parameters, const Step* step, double* scala
 
 cdef const real* muon(const double* scalars, real* P, const real* G, real** states, real* scratch,
                       Py_ssize_t n) noexcept nogil:
-    """V = mu V + (1 - mu) G; what goes on is V, or Nesterov's mu V + (1 - mu) G, made orthogonal (Jordan et al. 2024).
+    """V = mu V + (1 - mu) G; the next rule gets V, or Nesterov's mu V + (1 - mu) G, orthogonal (Jordan et al. 2024).
     """
     cdef real mu = <real> scalars[0], left = <real> (1 - scalars[0]), v
     cdef real ahead = <real> (scalars[0] if scalars[1] else 1), own = <real> (1 - scalars[0] if scalars[1] else 0)
@@ -24,11 +24,11 @@ cdef const real* muon(const double* scalars, real* P, const real* G, real** stat
 
 
 cdef inline Py_ssize_t whole_lines(Py_ssize_t numbers) noexcept nogil:
-    """So many that what follows begins on a cache line too."""
+    """Rounded up so that the next buffer begins on a cache line too."""
     return parts(numbers, 16) * 16
 
 cdef inline Py_ssize_t size_of(Py_ssize_t rows, Py_ssize_t width) noexcept nogil:
-    """Numbers of a tensor."""
+    """How many numbers a tensor takes in memory."""
     return whole_lines(rows * (blocks(width) * PANEL if width > PANEL else padded(width)))
 
 cdef Py_ssize_t muon_work(Py_ssize_t I, Py_ssize_t O) noexcept nogil:
@@ -37,7 +37,7 @@ cdef Py_ssize_t muon_work(Py_ssize_t I, Py_ssize_t O) noexcept nogil:
 
 
 cdef inline real* tensor_at(Tensor* T, real* memory, Py_ssize_t rows, Py_ssize_t width) noexcept nogil:
-    """Places a tensor, and returns where the memory goes on."""
+    """Places a tensor in memory, and returns the address after it."""
     T.data, T.width = memory, width
     T.pitch = PANEL if width > PANEL else padded(width)
     T.block = T.pitch * rows
@@ -45,7 +45,7 @@ cdef inline real* tensor_at(Tensor* T, real* memory, Py_ssize_t rows, Py_ssize_t
 
 
 cdef inline Py_ssize_t rows_between(Py_ssize_t inner, Py_ssize_t columns) noexcept nogil:
-    """Rows of a product between two questions whether it ends; a multiple of 16, as blocks of rows are."""
+    """Rows of a product between two checks for interruption; a multiple of 16, as blocks of rows are."""
     return parts(<Py_ssize_t> (OPERATIONS / (2.0 * inner * columns)), 16) * 16 + 16
 
 
@@ -54,7 +54,7 @@ cdef inline bint ends(const Context* context) noexcept nogil:
 
 
 cdef bint forward_in_pieces(const Op* op, const Context* context, Py_ssize_t N) noexcept nogil:
-    """False if it ended early."""
+    """False if it was interrupted."""
     cdef Py_ssize_t n = 0, step = rows_between(op.X.width, op.Y.width)
     while n < N and not ends(context):
         dense_forward(op, context, n, least(N, n + step))
@@ -72,11 +72,10 @@ cdef bint backward_in_pieces(const Op* op, const Context* context, Py_ssize_t N)
 
 cdef void orthogonal(const double* scalars, void* A, Py_ssize_t I, Py_ssize_t O, void* work,
                      const Context* context) noexcept nogil:
-    """X = A / |A|; some times X = a X + (b S + c S^2) X with S = X X': A's singular values go near 1 (Newton-Schulz).
+    """X = A / |A|; then a few Newton-Schulz iterations X = a X + (b S + c S^2) X with S = X X': A's singular values go
+    near 1.  If A has more rows than columns, X is its transpose; the result is scaled by a factor for A's shape.
 
-    A is turned for it if it has more rows than columns, and at the end scaled as its shape wants.
-
-    Where it ends early, A is as it was.
+    If it is interrupted, A keeps its values.
     """
     cdef Py_ssize_t m = least(I, O), n = I if I > O else O, i, k
     cdef bint turned = I > O

@@ -1,4 +1,4 @@
-"""Update rules that look at the signs of gradients only."""
+"""Update rules that use only signs of gradients."""
 
 cdef const real* lion(const double* scalars, real* P, const real* G, real** states, real* scratch,
                       Py_ssize_t n) noexcept nogil:
@@ -22,8 +22,8 @@ cdef void prepare_rprop(const double* parameters, const Step* step, double* scal
 
 cdef const real* rprop(const double* scalars, real* P, const real* G, real** states, real* scratch,
                        Py_ssize_t n) noexcept nogil:
-    """S, which starts at lr, grows while G keeps its sign and shrinks when that changes; P -= sign(G) S, but not after
-    a change, which is then forgotten (iRprop-: Igel and Huesken 2003, PyTorch's)."""
+    """S starts at lr, grows while G keeps its sign and shrinks when the sign changes; P -= sign(G) S.  After a change P
+    does not move and G counts as 0 (iRprop-: Igel and Huesken 2003, as in PyTorch)."""
     cdef real down = <real> scalars[0], up = <real> scalars[1], low = <real> scalars[2], high = <real> scalars[3]
     cdef real start = <real> scalars[4], s, g, kept, p
     cdef real* before = states[0]
@@ -48,7 +48,7 @@ cdef void prepare_rprop_plus(const double* parameters, const Step* step, double*
 
 cdef const real* rprop_plus(const double* scalars, real* P, const real* G, real** states, real* scratch,
                             Py_ssize_t n) noexcept nogil:
-    """The same, but where the sign changed and the loss has grown, the last move D is taken back (iRprop+)."""
+    """`rprop`, but where the sign changed and the loss has grown, the last move D is undone (iRprop+)."""
     cdef real down = <real> scalars[0], up = <real> scalars[1], low = <real> scalars[2], high = <real> scalars[3]
     cdef real start = <real> scalars[4], back = <real> scalars[5], s, g, kept, d
     cdef real* before = states[0]

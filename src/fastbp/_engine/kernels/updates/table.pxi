@@ -1,22 +1,22 @@
-"""Update rules: what one step does to a stretch of the flat parameter vector, and an entry.
+"""Update rules: each is what one step does to a stretch of the flat parameter vector, and an entry of the table.
 
 A rule sees the parameters P, the gradient G and its state vectors, and returns the gradient that the next
-rule of the chain sees: weight decay and clipping are rules of their own, never flags of another.
-prepare computes, once a step and in double, the scalars in which the step number and lr appear.
+rule of the chain sees: weight decay and clipping are separate rules, never flags of another.
+prepare computes, once a step and in double, the scalars that depend on the step number and lr.
 
 A rule reads all its vectors at i before it writes any: they often begin at the same offset of a page, and a
-processor holds back a load whose address ends in the same 12 bits as that of a store on its way.
+processor delays a load whose address ends in the same 12 bits as a pending store's (4K aliasing).
 """
 
 cdef enum:
     MOST_RULES = 64
-    # Numbers of a vector that a chain handles at a time, at most: all its vectors stay in the first-level cache.
+    # The most numbers of a vector that a chain handles at a time: all its vectors stay in the first-level cache.
     STRETCH = 1024
 
-# A quarter of a page of each vector: what the processor fetches ahead ends with the page, so that with a page at a time
-# the vectors come from memory one after the other instead of all at once.
+# A quarter of a page of each vector: the processor prefetches only within a page, so with a page at a time the vectors
+# would come from memory one after the other instead of all at once.
 cdef Py_ssize_t AT_A_TIME = 1024 // sizeof(real)
-# What lies in the caches as it is goes in fewer stretches.
+# Vectors up to SHORT are in the caches already, so they go in fewer, longer stretches.
 cdef Py_ssize_t SHORT = 65536 // sizeof(real), AT_A_TIME_OF_SHORT = 4096 // sizeof(real)
 
 cdef Rule[MOST_RULES] rules
@@ -27,7 +27,7 @@ ctypedef const real* (*Update)(const double* scalars, real* P, const real* G, re
 
 
 cdef Rule* rule(const char* name, int states, int parameters, PrepareKernel prepare, Update update_stretch):
-    """Adds an entry and returns it: what few have is set on it."""
+    """Adds an entry and returns it; fields that few entries need are set on the result."""
     global n_rules
     assert n_rules < MOST_RULES - 1
     cdef Rule* made = &rules[n_rules]
@@ -44,7 +44,7 @@ cdef void rate_first(const double* parameters, const Step* step, double* scalars
 
 
 cdef inline Py_ssize_t vectors(Py_ssize_t n) noexcept nogil:
-    """A stretch is whole vectors: `update` sees to that."""
+    """How many vectors a stretch has; `update` makes it whole vectors."""
     return n * <Py_ssize_t> sizeof(real) // <Py_ssize_t> sizeof(vector)
 
 
@@ -111,7 +111,7 @@ rule(b"velocity", 1, 1, rate_first, velocity)
 
 cdef const real* nesterov_velocity(const double* scalars, real* P, const real* G, real** states, real* scratch,
                                    Py_ssize_t n) noexcept nogil:
-    """V = mu V - lr G; P += mu V - lr G: Nesterov's in the same form."""
+    """V = mu V - lr G; P += mu V - lr G: Nesterov's momentum in Keras's form."""
     cdef real lr = <real> scalars[0], mu = <real> scalars[1], v
     cdef real* V = states[0]
     cdef Py_ssize_t i
@@ -126,7 +126,7 @@ rule(b"nesterov_velocity", 1, 1, rate_first, nesterov_velocity)
 
 cdef const real* scale(const double* scalars, real* P, const real* G, real** states, real* scratch,
                        Py_ssize_t n) noexcept nogil:
-    """factor G goes on to the next rule."""
+    """The next rule gets factor G."""
     cdef real factor = <real> scalars[1]
     cdef Py_ssize_t i
     for i in range(whole(n)):
@@ -142,8 +142,8 @@ cdef void prepare_adam(const double* parameters, const Step* step, double* scala
 
 cdef const real* adam(const double* scalars, real* P, const real* G, real** states, real* scratch,
                       Py_ssize_t n) noexcept nogil:
-    """M = b1 M + (1 - b1) G; V = b2 V + (1 - b2) G^2; P -= lr M' / (sqrt(V') + eps), M' and V' without the bias
-    of a start at 0: M / (1 - b1^t), V / (1 - b2^t) (Kingma and Ba 2015)."""
+    """M = b1 M + (1 - b1) G; V = b2 V + (1 - b2) G^2; P -= lr M' / (sqrt(V') + eps), with the bias corrections
+    M' = M / (1 - b1^t), V' = V / (1 - b2^t) (Kingma and Ba 2015)."""
     cdef real beta1 = <real> scalars[0], beta2 = <real> scalars[1], eps = <real> scalars[2]
     cdef real rate = <real> scalars[3], root_scale = <real> scalars[4]
     cdef real left1 = <real> (1 - scalars[0]), left2 = <real> (1 - scalars[1])
@@ -167,7 +167,7 @@ rule(b"adam", 2, 3, prepare_adam, adam)
 
 
 cdef void prepare_adam_eps_hat(const double* parameters, const Step* step, double* scalars) noexcept nogil:
-    """eps stands beside sqrt(V) without the correction: their section 2's epsilon hat, as scikit-learn has it."""
+    """eps is added to sqrt(V) without bias correction: epsilon hat of Kingma and Ba's section 2, as in scikit-learn."""
     prepare_adam(parameters, step, scalars)
     scalars[3] /= scalars[4]
     scalars[4] = 1
@@ -176,7 +176,7 @@ rule(b"adam_eps_hat", 2, 3, prepare_adam_eps_hat, adam)
 
 
 cdef void prepare_radam(const double* parameters, const Step* step, double* scalars) noexcept nogil:
-    """Adam with its rate rectified by what V's variance is at t; while there is none, momentum (Liu et al. 2020)."""
+    """Adam with its rate rectified by V's variance at t; momentum while it is intractable (Liu et al. 2020)."""
     cdef double beta2 = parameters[1], last = 2 / (1 - beta2) - 1, power = pow(beta2, step.t)
     cdef double length = last - 2 * step.t * power / (1 - power)
     prepare_adam_eps_hat(parameters, step, scalars)
@@ -190,9 +190,9 @@ rule(b"radam", 2, 3, prepare_radam, adam)
 
 cdef inline bint update_vectors(ChainLink* chain, int links, real* p, const real* g, Py_ssize_t i, real* tails,
                                 Py_ssize_t n, Py_ssize_t counted, real* scratch) noexcept nogil:
-    """One step on n numbers, in whole vectors, whose states begin at i, or lie in tails.
+    """One step on n numbers, in whole vectors; their states begin at i of the state vectors, or lie in tails.
 
-    False if one of the parameters that count is not finite then.
+    False if one of the first `counted` parameters is not finite after the step.
     """
     cdef void* states[MAX_STATES]
     cdef real* handed
@@ -201,7 +201,7 @@ cdef inline bint update_vectors(ChainLink* chain, int links, real* p, const real
         for s in range(chain[c].rule.states):
             states[s] = <real*> chain[c].states[s] + i if tails == NULL else tails + k * LANES
             k += 1
-        # Two places in turn: a loop from a place to itself would not run in vectors.
+        # Two buffers in turn: a loop that reads and writes the same buffer would not vectorize.
         handed = scratch + (STRETCH if g == scratch else 0)
         g = <const real*> chain[c].rule.update(chain[c].scalars, p, g, states, handed, n)
     return all_finite(p, counted)
@@ -209,7 +209,7 @@ cdef inline bint update_vectors(ChainLink* chain, int links, real* p, const real
 
 cdef inline void copy_tails(ChainLink* chain, int links, Py_ssize_t i, Py_ssize_t n, real* tails,
                             bint back) noexcept nogil:
-    """The states of n numbers, less than a vector, to tails or back."""
+    """Copies the states of n numbers, less than a vector, to tails or back."""
     cdef int c, s
     cdef real* state
     for c in range(links):
@@ -224,8 +224,8 @@ cdef inline void copy_tails(ChainLink* chain, int links, Py_ssize_t i, Py_ssize_
 
 cdef bint update_tail(ChainLink* chain, int links, real* P, const real* G, Py_ssize_t i, Py_ssize_t n,
                       real* tail, real* scratch) noexcept nogil:
-    """One step on n numbers from i on, less than a vector, in a copy: each number of a net then meets the same
-    instructions wherever it stands."""
+    """One step on the n numbers from i on, less than a vector, in a padded copy: the same instructions then update each
+    number wherever it is in the flat vector."""
     read_first(P + i, n, tail)
     read_first(G + i, n, tail + LANES)
     copy_tails(chain, links, i, n, tail + 2 * LANES, False)
@@ -238,7 +238,8 @@ cdef bint update_tail(ChainLink* chain, int links, real* P, const real* G, Py_ss
 
 cdef bint update(ChainLink* chain, int links, void* P, const void* G, Py_ssize_t start, Py_ssize_t stop,
                  void* scratch) noexcept nogil:
-    """One step of the chain on P[start : stop].  False if a stretch was not finite: it stays as it was."""
+    """One step of the chain on P[start : stop].  False if a stretch's gradient or update was not finite: its parameters
+    keep their values."""
     cdef real* before = <real*> scratch
     cdef real* handed = before + STRETCH
     cdef real* p = <real*> P
