@@ -49,7 +49,7 @@ cdef bint update_span(const Rules* rules, void* P, const void* G, Py_ssize_t sta
 
 
 cdef void squares_part(const Rules* rules, int part, int of) noexcept nogil:
-    """Sums of squares of some blocks of the stage's first gradient; each sum is the same in any thread."""
+    """Sums of squares of some blocks of the gradient that the stage begins with, each the same in any thread."""
     cdef const char* G = <const char*> (rules.G if rules.groups.handed[rules.stage] == NULL
                                         else rules.groups.handed[rules.stage])
     cdef Py_ssize_t count = (rules.n + SQUARES - 1) // SQUARES, k

@@ -88,7 +88,7 @@ cdef struct Context:
     uint64_t seed
     uint64_t step
     void* scratch
-    const int64_t* order        # row n of its batch is row order[first + n] of the callers' rows; NULL: first + n
+    const int64_t* order        # row n of its batch is row order[first + n] of the caller's rows; NULL: first + n
     Py_ssize_t first
     uint64_t row                # the batch's first row in the whole batch, of which other ranks have the rest
     bint fine                   # all updates of this thread were finite
@@ -114,7 +114,7 @@ cdef struct Op:
     bint adds_gradient          # dW already holds another op's share ...
     bint adds_bias              # ... and so does db
     const Activation* activation
-    double alpha, beta          # numbers with a meaning by kind
+    double alpha, beta          # numbers whose meaning depends on the kind
     Py_ssize_t first, step      # of the columns that a slice takes
     uint64_t key                # tells the node from others in random draws
     bint frozen                 # its parameters stay as they are

@@ -211,7 +211,7 @@ cdef class Program:
             self.plan.looked = clock_seconds()
         most = min(most, MOST_THREADS)
         if threads < 0:
-            # Threads do not pay for a step shorter than their barriers, nor with less than a tile of rows each.
+            # Threads do not pay for a pass shorter than their barriers, nor with less than a tile of rows each.
             if rows * self.row_seconds < WORTHWHILE:
                 most = 1
             most = <int> min(<Py_ssize_t> most, max(1, rows // ROWS_EACH))

@@ -1,4 +1,4 @@
-"""The buffers of a program: how tensors lie in memory, and how much of it a node wants."""
+"""The buffers of a program: how tensors lie in memory, and how much of it a node needs."""
 from fastbp._engine.kernel_table cimport Kernels
 from fastbp._engine.memory cimport Arena, aligned, numbers_of, pitch_of
 from fastbp._engine.passes.parameters cimport MOST_OPERANDS
