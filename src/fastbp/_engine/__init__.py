@@ -1,7 +1,7 @@
 """The compiled engine.  It checks nothing: the folders above call it with checked arrays only.
 
-README.md in this folder says how a training step runs through these files.  The kernels are loaded at once, so that a
-processor or an instruction set that is missing is named at import; all else when it is first touched.
+README.md in this folder describes these files.  The kernels are loaded at import, so that an unsupported processor or
+instruction set is reported there; all other modules are loaded on first use.
 """
 
 from fastbp._engine.variant import isa as isa

@@ -1,4 +1,4 @@
-"""Arrays of NumPy's by its C interface, which takes a tenth of the time of the buffer protocol.
+"""NumPy arrays by NumPy's C interface, which takes a tenth of the time of the buffer protocol.
 
 A module that uses it calls `import_numpy()` first.  NumPy's own declarations want `infer_types`, which is off here.
 """
@@ -27,7 +27,7 @@ cdef extern from *:
 
 
 cdef inline bint is_plain(array) noexcept:
-    """Whether it is an ndarray and no subclass, C-contiguous, aligned, in the byte order of the machine."""
+    """Whether it is an ndarray and no subclass, C-contiguous, aligned, in native byte order."""
     return PyArray_CheckExact(array) and PyArray_ISCARRAY_RO(<PyArrayObject*> array)
 
 
@@ -36,7 +36,7 @@ cdef inline bint is_writeable(array) noexcept:
 
 
 cdef inline int number_of(array) noexcept:
-    """NumPy's number of its type."""
+    """NumPy's number of the array's dtype."""
     return PyArray_TYPE(<PyArrayObject*> array)
 
 
@@ -53,13 +53,13 @@ cdef inline char* data_of(array) noexcept:
 
 
 cdef inline bint is_rows(array, Py_ssize_t width, int number) noexcept:
-    """Whether a plain array has rows, each of a number of elements of a type."""
+    """Whether a plain array is 2-D and not empty, with this width and this number of its dtype."""
     return (ndim_of(array) == 2 and length_of(array, 0) > 0 and length_of(array, 1) == width
             and number_of(array) == number)
 
 
 cdef inline bint holds_labels(array) noexcept:
-    """Whether a plain array has int64 in one dimension."""
+    """Whether a plain array is 1-D, of int64."""
     return ndim_of(array) == 1 and holds_int64(array)
 
 
@@ -69,7 +69,7 @@ cdef inline bint holds_int64(array) noexcept:
 
 
 cdef inline new_rows_like(int ndim, Py_ssize_t rows, Py_ssize_t width, int number):
-    """An array (rows, width), or with one dimension (width,), without values."""
+    """An uninitialized array (rows, width), or (width,) if ndim is 1."""
     cdef npy_intp[2] shape
     shape[0], shape[ndim - 1] = rows, width
     return PyArray_EMPTY(ndim, shape, number, 0)

@@ -1,4 +1,4 @@
-/* Whole numbers that several threads change. */
+/* Atomic operations on integers that several threads change. */
 #ifndef FASTBP_ATOMICS_H
 #define FASTBP_ATOMICS_H
 

@@ -8,17 +8,17 @@ cdef struct Group:
     int n_links
     int cuts[MAX_STAGES + 2]            # stage s has the links cuts[s] ... cuts[s + 1] - 1
     int averages                        # the first link that averages parameters; all after it do too
-    const void* handed[MAX_STAGES + 1]  # the gradient with which it begins; NULL: that of the pass
+    const void* handed[MAX_STAGES + 1]  # the gradient with which each stage begins; NULL: that of the pass
     double lr_scale
     double penalty
 
 cdef struct Segment:
-    # A part of the flat vector, from where the one before it stops.
+    # A part of the flat vector, from where the previous segment stops.
     Py_ssize_t stop
     Group* group
 
 cdef struct Matrix:
-    # A part of the flat vector that a rule wants whole.
+    # A matrix in the flat vector that a rule needs whole.
     Py_ssize_t start, rows, columns
     ChainLink* link
 
@@ -30,17 +30,17 @@ cdef struct Rules:
     Group* groups
     Matrix* matrices
     int n_segments, n_groups, n_matrices
-    int n_stages                        # after them come the averages of the parameters, if they wait
-    bint averages_wait                  # for the constraints, which change the parameters once more
+    int n_stages                        # without the stage of averages, which averages_wait adds
+    bint averages_wait                  # parameters are averaged after the constraints, which change them once more
     bint wants_norm[MAX_STAGES]         # the stage begins with the norm of the gradient
-    bint wants_matrices[MAX_STAGES]     # ... with whole matrices
+    bint wants_matrices[MAX_STAGES]     # ... or with work on whole matrices
     double* squares                     # sums of blocks of the gradient
     int n_works                         # threads that work on matrices
-    char* works                         # their memory
-    Py_ssize_t work                     # bytes of one of them
-    # The step that goes on:
+    char* works                         # scratch memory of these threads
+    Py_ssize_t work                     # bytes of it for one thread
+    # The current step:
     Step step
-    bint collecting                     # its gradient is kept for a later one
+    bint collecting                     # the batch only adds its gradient to those that a later batch applies
     int stage
     const void* G
 
@@ -64,7 +64,7 @@ cdef class Chain:
     cdef public long long t
     cdef public double shown_penalty
     cdef public double loss
-    cdef long long every        # batches of a step
+    cdef long long every        # batches per step
     cdef Context context
     cdef void* own(self, Py_ssize_t size) except NULL
     cdef void fill(self, Group* group, rules) except *

@@ -1,9 +1,9 @@
 """A chain of update rules with its state over the flat parameter vector.
 
-Most rules need a stretch of the vectors and no more, so a thread goes through the whole chain with what lies in its
-cache. Where a rule wants something of the whole gradient first, its norm or whole matrices, the chain is cut into
-stages: all threads meet between them. The gradient that a stage begins with is the pass's own, or a state of the rule
-before the cut. Where a net has constraints, the rules that average parameters are a stage of their own after these.
+Most rules need only a stretch of the vectors, so a thread applies the whole chain to a stretch while it is in its
+cache. Where a rule needs the norm of the whole gradient or whole matrices first, the chain is cut into stages, with a
+barrier for all threads between them. A stage begins with the gradient of the pass, or with a state of the rule before
+the cut. Where a net has constraints, the rules that average parameters are one more stage, after the constraints.
 """
 from libc.math cimport NAN, isfinite, sqrt
 from libc.stdlib cimport malloc
@@ -19,13 +19,13 @@ from fastbp._engine.tables import RULES
 
 cdef enum:
     MOST_WORKS = 8              # threads that work on matrices
-    LONG_MATRICES = 200000000   # floating-point operations, five iterations of three products each
-    SQUARES = 4096              # numbers of the gradient that are summed by one thread, before the sums are
+    LONG_MATRICES = 200000000   # floating-point operations; a matrix takes five iterations of three products
+    SQUARES = 4096              # numbers of the gradient in a block, whose squares one thread sums
 
 
 cdef bint update_span(const Rules* rules, void* P, const void* G, Py_ssize_t start, Py_ssize_t stop,
                       void* scratch) noexcept nogil:
-    """One stage of a step on P[start : stop], each part of it by its own rules.  False if some of it was not finite."""
+    """One stage of a step on P[start : stop], each segment by the rules of its group.  False if not all was finite."""
     cdef int k = 0, first, count
     cdef bint fine = True
     cdef Py_ssize_t end
@@ -49,7 +49,7 @@ cdef bint update_span(const Rules* rules, void* P, const void* G, Py_ssize_t sta
 
 
 cdef void squares_part(const Rules* rules, int part, int of) noexcept nogil:
-    """The sums of squares of some blocks of the gradient at the beginning of the stage, the same in any thread."""
+    """Sums of squares of some blocks of the gradient that the stage begins with, each the same in any thread."""
     cdef const char* G = <const char*> (rules.G if rules.groups.handed[rules.stage] == NULL
                                         else rules.groups.handed[rules.stage])
     cdef Py_ssize_t count = (rules.n + SQUARES - 1) // SQUARES, k
@@ -59,7 +59,7 @@ cdef void squares_part(const Rules* rules, int part, int of) noexcept nogil:
 
 
 cdef bint take_norm(Rules* rules) noexcept nogil:
-    """Sums what the threads have summed, in its order, and tells those who want to know.  False: it is not finite."""
+    """Adds the sums of the blocks in order; gives the norm to the rules that want it.  False if it is not finite."""
     cdef Py_ssize_t k
     cdef int g, c
     cdef double total = 0
@@ -74,7 +74,7 @@ cdef bint take_norm(Rules* rules) noexcept nogil:
 
 
 cdef void matrices_part(const Rules* rules, const Context* context, int part, int of) noexcept nogil:
-    """Every `step`-th of the matrices of the last stage's result."""
+    """Applies their rule to every `step`-th matrix of the last stage's result."""
     cdef int k = part, step = min(of, rules.n_works)
     cdef const Matrix* matrix
     cdef char* A
@@ -87,7 +87,7 @@ cdef void matrices_part(const Rules* rules, const Context* context, int part, in
 
 
 cdef bint long_matrices(const Rules* rules) noexcept nogil:
-    """Whether the work on matrices takes so long that it may be interrupted: from about 5 ms on."""
+    """Whether the work on matrices is long enough to be interruptible: from about 5 ms on."""
     cdef int k
     cdef double total = 0
     cdef const Matrix* matrix
@@ -105,21 +105,21 @@ cdef void prepare_link(ChainLink* link, Step* step, double lr_scale) noexcept no
 
 
 cdef class Chain:
-    """Rules applied one after the other: each changes the parameters, or hands on another gradient.
+    """Rules applied one after the other: each changes the parameters, or hands another gradient to the next rule.
 
-    `groups` is a list of (lr_scale, rules), rules a list of (name, parameters); `segments` says which parts of the
-    n parameters a group has: a list of (stop, group), each part from the stop before; None gives the first group all.
-    `matrices` are those that a rule wants whole: (start, rows, columns, group).
-    `shown_penalty` is the share of the penalties that the losses of batches show: 0 unless set.
-    `states` is an array (state vectors, n), `t` the number of batches seen and `loss` that of the last one; all may be
-    set, to continue from a saved state.
+    `groups` is a list of (lr_scale, rules), rules a list of (name, parameters); `segments` assigns the n parameters to
+    groups: a list of (stop, group), each segment from the previous stop on; None assigns all to the first group.
+    `matrices` are the weight matrices that a rule needs whole: (start, rows, columns, group).
+    `shown_penalty` is the factor of the penalties in the losses that batches report: 0 unless set.
+    `states` is an array (state vectors, n), `t` the number of batches seen, `loss` the loss of the last batch; all may
+    be set, to continue from a saved state.
     """
 
     def __init__(self, dtype, groups, Py_ssize_t n, segments=None, matrices=()):
         cdef int k
         segments = [(n, 0)] if segments is None else segments
         stops = [stop for stop, _ in segments]
-        assert stops == sorted(stops) and max(stops) == n    # a stretch beyond them would be read without end
+        assert stops == sorted(stops) and max(stops) == n    # else update_span would read past the last
         self.arrays, self.n, self.t, self.loss, self.every = [], n, 0, NAN, 1
         self.rules.kernels, self.rules.n = kernels_of(np.dtype(dtype)), n
         self.rules.n_groups, self.rules.n_segments = len(groups), len(segments)
@@ -129,7 +129,7 @@ cdef class Chain:
         for k, (stop, group) in enumerate(segments):
             self.rules.segments[k].stop, self.rules.segments[k].group = stop, self.rules.groups + <int> group
         wanted = [sum([RULES[name].states for name, _ in rules]) for _, rules in groups]
-        # Written to at once instead of np.zeros: NumPy asks for large pages only for memory that it does not clear.
+        # np.empty and fill instead of np.zeros: NumPy asks for huge pages only for memory that it does not clear.
         self.states = np.empty((max(wanted), n), dtype)
         self.states.fill(0)
         self.states_data, self.n_states = <char*> address(self.states, self.states.nbytes), len(self.states)
@@ -167,7 +167,7 @@ cdef class Chain:
                 group.penalty = parameters[0]
 
     cdef char* keep(self, const char* P) noexcept nogil:
-        """A copy of the parameters and of all states, to be freed; NULL if there is no room."""
+        """A copy of the parameters and of all states, which the caller frees; NULL if there is no memory for it."""
         cdef Py_ssize_t size = self.n * self.rules.kernels.item
         cdef char* kept = <char*> malloc(size * (self.n_states + 1) + 1)
         if kept != NULL:
@@ -181,7 +181,7 @@ cdef class Chain:
         memcpy(self.states_data, kept + size, size * self.n_states)
 
     cdef double penalty(self, const void* P, double scale) noexcept nogil:
-        """What is added to the loss of a batch: what l2_of_sum is the gradient of, times `shown_penalty`."""
+        """The penalty added to the loss of a batch: `shown_penalty` times the function whose gradient l2_of_sum is."""
         cdef double total = 0
         cdef Py_ssize_t start = 0
         cdef int k
@@ -193,7 +193,7 @@ cdef class Chain:
         return self.shown_penalty * total * scale / 2
 
     def cut(self):
-        """Finds the stages, the same of all groups, and which links of a group are in each."""
+        """Finds the stages, which all groups share, and which links of each group are in each stage."""
         cdef int g, c
         cdef Group* group
         cdef const Rule* rule
@@ -219,7 +219,7 @@ cdef class Chain:
                 group.averages -= 1
 
     def begin_stage(self, int g, int stage, int first):
-        """A group's stage begins with a link, and with what the one before it hands on."""
+        """Begins a group's stage at link `first`, with the gradient that the links before it hand on."""
         cdef Group* group = self.rules.groups + g
         cdef int c
         group.cuts[stage] = first
@@ -231,7 +231,7 @@ cdef class Chain:
         cdef int k, c
         cdef Matrix* matrix
         cdef Group* group
-        # The largest first: so the caller's thread, which alone can look for signals, is the last to end.
+        # The largest first: the caller's thread, the only one that can look for signals, then ends last.
         matrices = sorted(matrices, key=lambda each: -each[1] * each[2] * min(each[1:3]))
         self.rules.n_matrices = len(matrices)
         self.rules.matrices = <Matrix*> self.own(self.rules.n_matrices * sizeof(Matrix))
@@ -247,7 +247,7 @@ cdef class Chain:
         self.rules.works = <char*> self.own(self.rules.n_works * self.rules.work)
 
     cdef void prepare(self, double lr, double loss, double scale) noexcept nogil:
-        """Begins the next step, or the next batch of one."""
+        """Begins the next step, or with accumulation the next batch of a step."""
         cdef int g, c
         cdef Step* step = &self.rules.step
         cdef Group* group

@@ -1,8 +1,8 @@
 """Which variants of the kernels this processor can run, best first.
 
-A variant needs all that the compiler was told to use (setup.py): the levels of the x86-64 psABI, with names as the
-compiler's macros have them.  The processor is asked itself, since not every compiler's `__builtin_cpu_supports` knows
-all of these, and the system, which must save the wider registers.
+A variant needs all features that setup.py lets the compiler use: the levels of the x86-64 psABI, named as in the
+compiler's macros.  `cpuid` says which of them the processor has, since not every compiler's `__builtin_cpu_supports`
+knows all of them; `xgetbv` says whether the system saves the wider registers.
 """
 
 cdef extern from *:
@@ -36,7 +36,7 @@ cdef enum:
     EBX = 1
     ECX = 2
 
-# Where cpuid says so: leaf, register and bit.
+# Where cpuid reports each feature: leaf, register and bit.
 FEATURES = {
     "sse3": (1, ECX, 0), "ssse3": (1, ECX, 9), "cmpxchg16b": (1, ECX, 13), "sse4_1": (1, ECX, 19),
     "sse4_2": (1, ECX, 20), "popcnt": (1, ECX, 23), "lahf_sahf": (0x80000001, ECX, 0),
@@ -64,7 +64,7 @@ def has(name):
 
 
 def supported():
-    """Names of instruction sets, best first; `generic` needs nothing where there is no other."""
+    """Names of the supported instruction sets, best first; on other processors than x86 `generic`, without checks."""
     if not IS_X86:
         return ["generic"]
     found = []

@@ -1,8 +1,8 @@
 """A graph with derivatives in it: nodes of a net as ops, and tangents of any of its tensors as further ops.
 
-Every op has a tangent rule, also those that the rules make, so a tangent can be differentiated again. What is asked
-for twice is made once: an op with the same parents and settings is the same tensor. Directions along an input are
-columns of the identity (`unit`), whose products with W are rows of W; what is 0 is never computed.
+Every op has a tangent rule, also those that the rules make, so a tangent can be differentiated again. Common
+subexpressions are merged: ops with the same parents and settings are one tensor. Directions along an input are
+columns of the identity (`unit`), whose products with W are rows of W; tensors of zeros are never computed.
 """
 
 from typing import NamedTuple
@@ -14,11 +14,11 @@ from fastbp._engine.tangent_graph import TANGENT_RULES, NoTangentRule, Tangents
 # Kinds whose output is linear in all of their inputs together: a Laplacian goes through them as a tangent does.
 LINEAR = {"affine", "add", "subtract", "concatenate", "slice", "broadcast", "sum", "scatter", "interleave"}
 LINEAR |= {"dense", "transposed", "scale", "batch_norm"}
-MOST_DIRECTIONS = 200  # of a Laplacian in one jet, which takes 256 inputs
+MOST_DIRECTIONS = 200  # of a Laplacian in one jet, which takes at most 256 inputs
 
 
 class Along(NamedTuple):
-    """A direction: of column `column` of a tensor, or of that tensor along another one."""
+    """A direction: along column `column` of a tensor, or of the tensor along another one."""
 
     tensor: int
     column: int
@@ -26,7 +26,7 @@ class Along(NamedTuple):
 
 
 class DerivativeGraph(Tangents):
-    """Ops of a net and of derivatives in it; `crossed` ops are taken apart, so that derivatives go through them."""
+    """Ops of a net and of derivatives in it; `crossed` nodes become ops that derivatives can go through."""
 
     def __init__(self):
         super().__init__()
@@ -52,7 +52,7 @@ class DerivativeGraph(Tangents):
         return made
 
     def node(self, kind, parents, width, offsets, settings, crossed):
-        """The tensor of a net's node: one op, or where derivatives cross it the ops that its tangent rule takes."""
+        """The tensor of a net's node: one op, or where derivatives go through it (`crossed`) those of its rule."""
         if not crossed:
             return self._emit(kind, parents, width, offsets, settings)
         if kind not in TANGENT_RULES:
@@ -63,7 +63,7 @@ class DerivativeGraph(Tangents):
         return self.copy(made) if made in parents else made
 
     def copy(self, t):
-        """A tensor of its own with the numbers of another."""
+        """A new tensor with the numbers of another."""
         return self._emit("affine", [t], self.widths[t], (), {"alpha": 1.0, "beta": 0.0})
 
     # Directions and constants
@@ -88,7 +88,7 @@ class DerivativeGraph(Tangents):
         return made
 
     def _folded(self, kind, parents, width, offsets, settings):
-        """What an op of constant rows comes to, where it is another constant row or a row of W."""
+        """Constant folding: the constant row or the row of W that an op of constant rows gives; None for others."""
         known = [self.constants.get(t) for t in parents]
         if not known or None in known:
             return self.zero(width) if kind == "multiply" and (-1, 0.0) in known else None
@@ -139,7 +139,7 @@ class DerivativeGraph(Tangents):
         return sorted(found)
 
     def tangent(self, t, direction):
-        """How a tensor moves along a direction; None if it does not."""
+        """The tangent of a tensor along a direction; None for 0."""
         for k in self.before(t, lambda each: (each, direction) in self.moved):
             kind, parents, made, offsets, settings = self.ops[k]
             ts = [self.moved.get((parent, direction)) for parent in parents]
@@ -154,7 +154,7 @@ class DerivativeGraph(Tangents):
     def laplacian(self, t, directions):
         """The sum of a tensor's second derivatives along the directions, None for 0: the forward Laplacian.
 
-        Li et al. 2023: beside the tangents of all directions only their sum of second derivatives is carried.
+        Li et al. 2023: beside the tangents of all directions only the sum of the second derivatives is carried.
         """
         for d in directions:
             self.tangent(t, d)

@@ -1,8 +1,8 @@
-"""Tangent rules of the ops that graphs of derivatives have themselves: with them differentiation is closed.
+"""Tangent rules of the ops that derivatives introduce: with them derivatives can be differentiated again.
 
-A jet of order 2 moves by a jet of order 2 and by the third derivative of the activation as an op of its own; that
-one, `slope`, moves by the order above it. So any order can be written; kernels end at the fifth (kernels/activations/
-higher.pxi), one of which a backward pass takes.
+The tangent of a jet of order 2 is a jet of order 2 plus the third derivative of the activation as an op of its own,
+`slope`; the tangent of a `slope` is the one of the next order. So any order can be written; kernels end at the fifth
+(kernels/activations/higher.pxi), one order of which a backward pass takes.
 """
 
 from fastbp._engine.tables import ACTIVATIONS
@@ -13,7 +13,7 @@ FIRST, SECOND = 1, 2  # kinds of a jet's output: kernels/ops/jets.pxi
 
 
 class OrderTooHigh(Exception):
-    """Of an activation; its argument is the name."""
+    """A derivative of an activation beyond HIGHEST; the argument is the activation's name."""
 
 
 def slope(graph, Z, Y, settings, order):
@@ -51,7 +51,7 @@ def second(graph, Z, Y, S, pairs, settings):
 
 
 def parts_of_jet(parents, table):
-    """Of a jet of one output: its S or T, and its pairs of tensors with weights."""
+    """The kind of a jet of one output, its S or T, and its pairs of tensors with weights."""
     _, _, kind, given, start, stop = table[:6]
     pairs = [table[6 + 3 * k : 9 + 3 * k] for k in range(start, stop)]
     return kind, None if given < 0 else given, [(i, j, weight) for i, j, weight in pairs]
@@ -90,7 +90,7 @@ def _jet(graph, xs, ts, width, offsets, settings):
 def _constant(kind):
     @tangent_rule(kind)
     def same(graph, xs, ts, width, offsets, settings):
-        """What does not depend on the inputs."""
+        """An op that does not depend on the inputs."""
         return graph.op(kind, xs, width, offsets, **settings), None
 
 
@@ -145,7 +145,7 @@ def _interleave(graph, xs, ts, width, offsets, settings):
 
 
 def interleaved(graph, ts, xs, width):
-    """The matrix of some columns, of which some are None, by rows; None for none."""
+    """The row-major matrix of some columns, with zeros for those that are None; None if all are."""
     if all(T is None for T in ts):
         return None
     return graph.op("interleave", [graph.or_zero(T, graph.widths[x]) for x, T in zip(xs, ts, strict=True)], width)

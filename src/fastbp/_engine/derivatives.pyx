@@ -1,5 +1,5 @@
-"""Derivatives of a net, as Python calls them: arrays attached, memory reserved, threads claimed for the passes in
-passes/derivative_passes.pxd."""
+"""Derivatives of a net, as Python calls them: these functions attach arrays, reserve memory and claim threads for the
+passes in passes/derivative_passes.pxd."""
 import numpy as np
 
 from fastbp._engine.flush cimport flush_subnormals, fp_mode, restore_mode
@@ -20,7 +20,7 @@ from fastbp._engine.threads cimport Task, leave, share
 
 
 cdef class _Sweeper:
-    """The sweep of a program: what of it does not change from one call to the next, and its start and end."""
+    """The sweep of a program: the fields that stay the same between calls, and how a call starts and ends it."""
     cdef Sweep sweep
     cdef list kept
     cdef object outs, columns
@@ -43,7 +43,7 @@ cdef class _Sweeper:
             self.sweep.sink_moves = self.flags([moving[t] for t, _ in program.outputs])
 
     def aim(self, outs):
-        """Where the results go."""
+        """Sets where the results go."""
         cdef Py_ssize_t k
         if len(outs) > self.n_outs:
             self.n_outs = len(outs)
@@ -60,7 +60,7 @@ cdef class _Sweeper:
         return <const bint*> address(array, array.nbytes)
 
     cdef void stack(self, Program program, Port* ports, Py_ssize_t first, Py_ssize_t last) noexcept:
-        """Several seeds at once, but no more than a port has, and than keeps the block small."""
+        """Takes several seeds at once, but no more than the widest port has columns; a block then has fewer rows."""
         cdef Py_ssize_t row = self.sweep.most * program.plan.kernels.item, k
         for k in range(first, last):
             self.sweep.seeds = max(self.sweep.seeds, min(ports[k].value.width, <Py_ssize_t> MOST_SEEDS))
@@ -73,7 +73,7 @@ cdef class _Sweeper:
 
     cdef void run(self, Program program, Task task, Py_ssize_t N, bint inputs, int threads,
                   Py_ssize_t width_of_columns=0) except *:
-        """All rows, in blocks, on some threads; the sources (and what the task asks for else) are attached."""
+        """Runs a task on all rows, in blocks, on several threads; the caller has attached all arrays that it reads."""
         threads = program.claim(threads, N)
         program.plan.looks, program.plan.looked = True, clock_seconds()
         try:
@@ -118,7 +118,7 @@ def pull(Program program, xs, outs, int threads=1):
 
 
 def push(Program program, moving, xs, outs, int threads=1):
-    """Jacobians by forward mode, of the program of the tangents: outs as for `pull`."""
+    """Jacobians by forward mode, with the program of the tangent graph: outs as for `pull`."""
     cdef _Sweeper sweeper = sweeper_of(program, moving, outs)
     program.reserve(1)
     sweeper.sweep.n_given, sweeper.sweep.n_values = len(xs), program.plan.n_sinks // 2
@@ -128,8 +128,8 @@ def push(Program program, moving, xs, outs, int threads=1):
 
 
 def second(Program program, moving, xs, out, Py_ssize_t feature, ts, terms, int threads=1):
-    """Hessians (N, I, I) of an output, or with feature -1 of each row's loss, by the program of the tangents; with
-    a direction after the input in xs, their products (N, I) with it."""
+    """Hessians (N, I, I) of an output, or with feature -1 of each row's loss, by the program of the tangent graph; if
+    xs has a direction after the input, the products (N, I) of the Hessians with that direction."""
     cdef _Sweeper sweeper = sweeper_of(program, moving, [out])
     cdef Py_ssize_t N = len(xs[0])
     program.reserve(1)
@@ -142,8 +142,8 @@ def second(Program program, moving, xs, out, Py_ssize_t feature, ts, terms, int 
 
 
 cdef void attach_losses(Program program, Py_ssize_t n_sinks, ts, terms, Py_ssize_t N) except *:
-    """Targets of the first sinks, with the scale of each row's own loss: their mean is the batch's, also where targets
-    are missing."""
+    """Attaches targets of the first sinks, with the scale of each row's own loss: the mean of these losses is the
+    batch's loss, also where targets are missing."""
     cdef Py_ssize_t k
     attach_targets(program, n_sinks, ts, None, terms, N)
     for k in range(n_sinks):
@@ -151,7 +151,7 @@ cdef void attach_losses(Program program, Py_ssize_t n_sinks, ts, terms, Py_ssize
 
 
 def parameter_second(Program program, xs, ts, terms):
-    """grads = the Hessian of the batch's loss by the parameters, times their direction in the program's params."""
+    """grads = the Hessian of the batch's loss by the parameters times the direction in the program's params."""
     cdef _Sweeper sweeper = sweeper_of(program, None, [])
     cdef Py_ssize_t N = len(xs[0])
     cdef fp_mode mode
@@ -195,7 +195,7 @@ def rows_gradients(Program program, xs, ts, terms, out, norms, Py_ssize_t size, 
 
 
 def vjp(Program program, xs, dys, int threads=1):
-    """The inputs' gradients from the outputs'; the parameters' are left alone."""
+    """The gradients of the inputs from those of the outputs, dys; the parameters' gradients are not computed."""
     cdef Py_ssize_t N = len(xs[0])
     program.reserve(N)
     program.forward(xs, False, 0, 0, threads)

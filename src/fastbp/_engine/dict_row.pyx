@@ -1,4 +1,4 @@
-"""Samples that come as dicts of features, one at a time: a dict becomes a row of X in a dozen look-ups' time."""
+"""Samples that come as dicts of features, one at a time: a dict becomes a row of X in the time of a dozen look-ups."""
 from libc.stdint cimport int64_t
 from libc.string cimport memset
 
@@ -8,7 +8,7 @@ from fastbp._engine.memory cimport address
 cdef class DictRow:
     """A batch of one row that dicts are written into.
 
-    `columns` says which column each feature has, `labels` which class each label is, or is None where y is a number.
+    `columns` maps features to columns, `labels` labels to class indices; `labels` is None where y is a number.
     `row` (1, inputs) and `target`, (1, 1) or (1,) of int64, are overwritten by each dict.
     """
 
@@ -25,7 +25,7 @@ cdef class DictRow:
             (<double*> data)[k] = value
 
     def fill(self, dict x, bint all_known=False):
-        """Write a dict into the row; False, with the row half written, if a feature is not known and must be."""
+        """Write a dict into the row; False, with the row half written, if `all_known` and a feature is unknown."""
         memset(self.data, 0, self.size)
         for feature, value in x.items():
             column = self.columns.get(feature)
@@ -36,7 +36,7 @@ cdef class DictRow:
         return True
 
     def take(self, x, y):
-        """Write a dict and its label or number; False if it is no dict, or something in it is new."""
+        """Write a dict and its label or number; False if x is no dict, or a feature or the label is unknown."""
         if type(x) is not dict or not self.fill(<dict> x, True):
             return False
         if self.labels is None:

@@ -1,7 +1,7 @@
-"""An activation on arrays as they lie, in a fraction of a microsecond.
+"""An activation on arrays without copies of them, in a fraction of a microsecond.
 
-A memoryview takes 0.1 us, as much as a small activation, and one that does not fit an exception: here buffers are
-looked at in C, and an array that a kernel cannot take as it lies is no error, but the way through functional.pyx.
+A typed memoryview takes 0.1 us, as much as a small activation, and raises where an array does not fit.  Here buffers
+are checked in C; an array that needs a cast or a copy is no error: the caller goes through functional.pyx instead.
 """
 from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.exc cimport PyErr_CheckSignals
@@ -15,8 +15,8 @@ from fastbp._engine.memory cimport kernels_of, plain
 from fastbp._engine.tables cimport row_named
 
 cdef enum:
-    COPIED = 2048               # bytes: of more, memmove takes an instruction that is slower within the caches
-    WORTH_THE_LOCK = 16384      # numbers for which other threads of Python may run meanwhile
+    COPIED = 2048               # bytes of one memmove: for more it uses an instruction that is slower within the caches
+    WORTH_THE_LOCK = 16384      # numbers from which on the GIL is released
     PIECE = 16777216            # bytes between two looks for signals; a multiple of VECTOR
     VECTOR = 64                 # bytes of the longest vector
 
@@ -31,7 +31,7 @@ cdef struct Views:
 
 
 cdef bint hold(Views* views, array, int flags) noexcept:
-    """Adds the view of an array of rows of floats; False for what needs a closer look, an error or a copy."""
+    """Adds the view of an array of rows of floats; False for arrays that need a cast, a copy or an error message."""
     cdef Py_buffer* view = &views.each[views.n]
     if type(array) is not ndarray:
         return False
@@ -51,7 +51,7 @@ cdef void release(Views* views) noexcept:
 
 
 cdef bint fit(const Views* views) noexcept:
-    """Whether they are of one type and shape, and the result lies on the first array or on none."""
+    """Whether the arrays have one dtype and shape, and the result is the first array (in place) or overlaps none."""
     cdef const Py_buffer* result = &views.each[views.n - 1]
     cdef const Py_buffer* view
     cdef const char* a
@@ -67,9 +67,9 @@ cdef bint fit(const Views* views) noexcept:
 
 
 cdef class Function:
-    """An activation with its parameters, for arrays that a kernel can take as they lie.
+    """An activation with its parameters, for arrays that a kernel can take without a copy.
 
-    For all others the answer is None, and the caller has them checked, converted or refused.
+    For all others the methods return None, and the caller checks, converts or refuses the arrays.
     """
     cdef const Kernels* kernels[2]      # of float32 and float64
     cdef const Activation* rows[2]
@@ -83,7 +83,7 @@ cdef class Function:
         self.op.alpha, self.op.beta, self.op.inputs = alpha, beta, 1
 
     def forward(self, Z, out):
-        """Y = f(Z), written into out unless that is None; or None."""
+        """Y = f(Z), written into out unless that is None; None if a kernel cannot take the arrays."""
         cdef Views views
         views.n = 0
         try:
@@ -92,7 +92,7 @@ cdef class Function:
             release(&views)
 
     def backward(self, dY, Z, Y, out):
-        """dZ = dY f'(Z) for Y = f(Z), written into out unless that is None; or None."""
+        """dZ = dY f'(Z) for Y = f(Z), written into out unless that is None; None if a kernel cannot take the arrays."""
         cdef Views views
         views.n = 0
         try:
@@ -102,14 +102,14 @@ cdef class Function:
             release(&views)
 
     cdef result(self, Views* views, out):
-        """The array to write to, written to; or None."""
+        """Runs the kernel and returns the array written to; None if it cannot take the arrays."""
         cdef const Py_buffer* like = &views.each[0]
         if out is None:
             out = empty((like.shape[0], like.shape[1]), DTYPES[like.itemsize == 8])
         return out if hold(views, out, PyBUF_WRITABLE) and fit(views) and self.run(views) else None
 
     cdef bint run(self, const Views* views) except -1:
-        """Calls the kernel; False where it needs rows of whole vectors, and has others."""
+        """Calls the kernel; False where it needs rows of whole vectors and these are not."""
         cdef const Py_buffer* like = &views.each[0]
         cdef const Kernels* kernels = self.kernels[like.itemsize == 8]
         cdef const Activation* row = self.rows[like.itemsize == 8]
@@ -128,7 +128,7 @@ cdef class Function:
         return True
 
     cdef run_pieces(self, const Kernels* kernels, const Activation* row, const Views* views):
-        """Piece by piece, so that other threads of Python run meanwhile, and Ctrl-C ends it."""
+        """Piece by piece without the GIL, so that other Python threads run meanwhile, and Ctrl-C ends the call."""
         cdef Py_ssize_t at = 0, size = views.each[0].len
         cdef fp_mode mode
         while at < size:
@@ -162,7 +162,7 @@ cdef class Function:
 
 cdef void run_elements(const Kernels* kernels, const Activation* row, const Op* op, const Views* views,
                        Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """The bytes start ... stop: whole vectors, and what is left as part of one, so that it has the same bits."""
+    """Bytes start ... stop: whole vectors, then the rest in a zero-padded vector, so that it has the same bits."""
     cdef Py_ssize_t vector = kernels.lanes * kernels.item
     cdef Py_ssize_t whole = (stop - start) // vector * vector, left = stop - start - whole
     cdef char[3][VECTOR] rest

@@ -14,7 +14,7 @@ cdef class FastPath:
     cdef Chain chain
     cdef Term term
     cdef object dtype
-    cdef int number             # NumPy's of the type
+    cdef int number             # NumPy's number of the net's dtype
     cdef Py_ssize_t I, O
     cdef Py_ssize_t size        # of the parameters, in bytes
     cdef bint takes(self, X) noexcept

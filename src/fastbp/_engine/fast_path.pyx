@@ -1,9 +1,9 @@
 """The fast path: one batch that needs no conversion, in a microsecond.
 
-A net of one input and one output is often trained and asked row by row, where the checks in Python cost ten
-times as much as the arithmetic.  The fast path looks at the arrays itself and takes those that are right as they are:
-arrays of NumPy's, contiguous, of the net's type and width, finite.  For all else it returns None, with nothing
-done, and the way through inputs/ converts or explains.
+A net of one input and one output often trains and predicts row by row, where the checks in Python cost ten times as
+much as the arithmetic.  The fast path checks arrays itself and takes those that need no conversion: NumPy arrays,
+contiguous, of the net's dtype and width, finite.  For all others it returns None and has changed nothing; the caller
+then goes through inputs/, which converts the arrays or raises.
 """
 from cpython.weakref cimport PyWeakref_NewRef
 from libc.math cimport INFINITY, isfinite
@@ -29,11 +29,11 @@ from fastbp._engine.threads cimport leave, wanted
 
 import_numpy()
 
-cdef double TINY = 2e-6         # seconds of a pass that is not worth letting other threads of Python in
+cdef double TINY = 2e-6         # seconds of a pass: a shorter one does not release the GIL
 
 
 cdef class FastPath:
-    """Trains with a loss and a chain, or gives gradients, which needs no chain, or predicts, which needs neither."""
+    """Trains (with a loss and a chain), gives gradients (without a chain) or predicts (without either)."""
 
     def __init__(self, Program program, Lock lock, dtype, Term term=None, Chain chain=None):
         assert program.plan.n_sources == program.plan.n_sinks == 1
@@ -43,11 +43,11 @@ cdef class FastPath:
         self.I, self.O = program.widths[program.inputs[0][0]], program.widths[program.outputs[0][0]]
 
     cdef bint takes(self, X) noexcept:
-        """Whether X is as the engine reads it, but for its values."""
+        """Whether X has the layout, dtype and shape that the engine reads; its values are not checked here."""
         return is_plain(X) and is_rows(X, self.I, self.number) and not self.program.plan.any_table
 
     cdef const int64_t* copied(self, const int64_t* labels, Py_ssize_t rows) except NULL:
-        """The labels of a batch in memory of our own: what is checked here is what the kernels index with."""
+        """A copy of a batch's labels: kernels index with the same numbers that are checked here."""
         if rows > self.labels_room:
             self.labels, self.labels_room = Arena(rows * sizeof(int64_t)), rows
             self.labels_at = <int64_t*> self.labels.take(rows * sizeof(int64_t))
@@ -55,7 +55,8 @@ cdef class FastPath:
         return self.labels_at
 
     cdef bint is_target(self, y, Py_ssize_t rows) except -1:
-        """Whether y is what the loss takes, in its range; that they are whole is for inputs/ to see."""
+        """Whether y has the dtype, shape and range that the loss takes; False for losses of whole numbers, which
+        inputs/ checks."""
         cdef const int64_t* labels
         cdef const Targets* targets = &self.term.targets
         cdef Py_ssize_t n, width = self.O // self.term.heads
@@ -76,18 +77,19 @@ cdef class FastPath:
                 data_of(y), rows * width, targets.loss.low, targets.loss.high) < 0)
 
     def step(self, X, y, double lr, threads=None):
-        """The loss of a training step; (loss, status) as `Program.run` has it if that is not 0; or None."""
+        """The loss of a training step; (loss, status) if the status of `Program.batch` is not 0; None if the fast path
+        does not take the arrays."""
         return self.attached(X, y, lr, wanted(threads), NULL)
 
     def gradient(self, theta, X, y, threads=None):
-        """The loss without dropout at parameters theta, which stay, and its gradient in grads; or None."""
+        """The loss without dropout at theta, which replaces params, with its gradient in grads; None as for `step`."""
         if (not is_plain(theta) or ndim_of(theta) != 1 or number_of(theta) != self.number
                 or length_of(theta, 0) * self.program.plan.kernels.item != self.size):
             return None
         return self.attached(X, y, 0, wanted(threads), data_of(theta))
 
     cdef attached(self, X, y, double lr, int threads, const void* theta):
-        """A step, or where there is a theta a gradient."""
+        """A step, or with a theta the gradient there."""
         cdef Py_ssize_t rows
         if threads == 0 or not self.takes(X):
             return None
@@ -123,7 +125,7 @@ cdef class FastPath:
         self.program.pending = 0
 
     cdef bint tiny(self, Py_ssize_t rows) noexcept:
-        # Who waits for threads that run Python must not hold the interpreter's lock.
+        # A pass that waits for other threads to run Python must not hold the GIL.
         return rows * self.program.row_seconds < TINY and not self.program.in_python
 
     cdef updated(self, double lr, int threads):
@@ -155,7 +157,7 @@ cdef class FastPath:
         return loss
 
     def predict(self, X, threads=None, out=None):
-        """The outputs, in `out` where it is an array of their form; or None."""
+        """The outputs, written to `out` if that is given; None if the fast path does not take the arrays."""
         cdef Py_ssize_t N
         cdef int most = wanted(threads)
         if most == 0 or not self.takes(X):
@@ -178,7 +180,7 @@ cdef class FastPath:
         return out
 
     cdef bint takes_outputs(self, X, out) noexcept:
-        """Whether the outputs of X can be written to `out`, which no pass reads then."""
+        """Whether the outputs of X fit `out`, and it shares no memory with X or the parameters."""
         cdef const char* first = data_of(out) if is_plain(out) else NULL
         cdef Py_ssize_t N = length_of(X, 0), item = self.program.plan.kernels.item
         return (first != NULL and is_rows(out, self.O, self.number) and length_of(out, 0) == N and is_writeable(out)
@@ -192,9 +194,9 @@ cdef bint apart(const char* a, Py_ssize_t a_size, const char* b, Py_ssize_t b_si
 
 
 def step_each(list paths, list xs, list ts, list rates, losses, threads=None):
-    """A step of many nets, one after the other; (k, what `step` has returned) of those that have done none.
+    """A step of many nets, one after the other; (k, what `step` returned) for each net k that has made none.
 
-    A path is None where a net has no short way.
+    A path is None where a net has no fast path.
     """
     cdef int most = wanted(threads)
     cdef Py_ssize_t k

@@ -1,4 +1,4 @@
-"""Figures of the last pass: what the nodes gave, and which gradients came to them.  For diagnosis and explanation."""
+"""Figures of the last pass, for diagnosis and explanation: the nodes' outputs, their gradients, statistics of both."""
 from libc.math cimport NAN, sqrt
 
 import numpy as np
@@ -13,7 +13,7 @@ FIGURES = ("mean", "std", "saturated", "dead", "gradient", "weight", "weight_gra
 
 
 cdef Activation shaped(const Op* op) noexcept:
-    """The activation's row as its parameters make it."""
+    """The activation's entry of the table, with the fields that depend on its parameters."""
     cdef Activation row = op.activation[0]
     if row.shape != NULL:
         row.shape(op.alpha, op.beta, &row)
@@ -23,10 +23,10 @@ cdef Activation shaped(const Op* op) noexcept:
 def describe(Program program, out, bint inputs=False):
     """A row of FIGURES for each op, of the last pass over training rows.
 
-    Saturated and dead are shares, of the numbers and of the columns, or NaN where the activation can be neither; the
-    gradient is the root mean square over rows and columns of that of the batch's loss, before the slope where the
-    op has one of its own: dZ.  The norms of the weights are NaN without weights; all is NaN before a
-    pass, and the gradient where none was wanted: `inputs` says that the pass went down to the inputs.
+    `saturated` is a share of the numbers, `dead` of the columns; each is NaN where the activation cannot be so.
+    `gradient` is the root mean square, over rows and columns, of the gradient of the batch's loss by the op's output,
+    or by its pre-activation (dZ) where the op has an activation; NaN where the pass computed none (`inputs`: it went
+    back to the inputs).  Norms of weights are NaN for ops without weights; before a pass all is NaN.
     """
     cdef Py_ssize_t k, N = min(program.plan.rows, program.plan.capacity), size
     cdef const Node* node
@@ -56,7 +56,7 @@ def describe(Program program, out, bint inputs=False):
 
 
 def slope_bounds(Program program):
-    """The largest slope that the activation of each op has."""
+    """The largest slope of each op's activation."""
     return [shaped(&program.plan.nodes[k].op).bound for k, spec in enumerate(program.specs)
             if spec.kind != "fan_out"]
 
@@ -68,7 +68,7 @@ def values(Program program):
 
 
 def tensor_gradients(Program program):
-    """Of the last backward pass: dLoss/d(value) of each tensor, and what each op sent to each of its operands."""
+    """From the last backward pass: dLoss/d(value) of each tensor, and what each op sent to each of its operands."""
     cdef Py_ssize_t N = min(program.plan.rows, program.plan.capacity)
     uses = [rows_of_tensor(program, holder, N) for holder in program.gradients]
     firsts = {spec.gradients[0]: spec.gradients for spec in program.specs if spec.kind == "fan_out"}

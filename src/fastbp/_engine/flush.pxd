@@ -1,7 +1,7 @@
-"""Subnormal numbers to zero around our loops: they cost 10 to 25 times as much as others.
+"""Flushes subnormal numbers to zero around the engine's loops: they cost 10 to 25 times as much as others.
 
-The calling thread's mode comes back afterwards, with its floating-point flags.  Where it is as wanted already, nothing
-is written: that waits for all that is being computed.
+Afterwards the calling thread's mode is restored, with its floating-point flags.  Where the mode is already as wanted,
+nothing is written, since a write waits for all running instructions.
 """
 
 cdef extern from *:

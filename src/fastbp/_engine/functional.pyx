@@ -1,13 +1,13 @@
-"""The kernels one by one, for Python, with the structs and so the bits of a program: how a kernel is called.
+"""Single kernels for Python, called with the structs, and so with the bits, of a program: how a kernel is called.
 
 A caller of a kernel does four things, as `dense_forward` shows.  It takes C-contiguous arrays as typed memoryviews of
-`real`, for which Cython compiles it twice; what a kernel only reads is `const`, so that read-only arrays will do.  It
-fills the kernel's struct (kernel_table.pxd): parameters stay where they lie, rows are copied into tensors, whose blocks
-of whole vectors the kernels want.  It calls through the table of kernels, with subnormal numbers set to zero.  It
-copies the result into a new array.  Arrays have been checked before they come here; their sizes are compared once more,
-since a wrong one would write into foreign memory.
+`real`, for which Cython compiles it twice; arrays that a kernel only reads are `const`, so that they may be read-only.
+It fills the kernel's struct (kernel_table.pxd): parameters are used in place, rows are copied into tensors, since
+kernels need blocks of whole vectors.  It calls through the table of kernels, with subnormal numbers flushed to zero.
+It copies the result into a new array.  Arrays have been checked before they come here; their sizes are checked once
+more, since a wrong one would write out of bounds.
 
-A call that takes long is made in pieces of rows, with a look for signals between two of them: Ctrl-C ends it.
+A long call runs in pieces of rows, with a look for signals between two of them: Ctrl-C ends it.
 
 Letters: N rows, I inputs, O outputs; dT is dLoss/dT in T's shape; f is the activation.
 """
@@ -34,19 +34,19 @@ ctypedef fused real:
     double
 
 cdef enum:
-    IN_CACHE = 16384            # numbers of which several arrays stay in the second-level cache
+    IN_CACHE = 16384            # numbers: several arrays of as many stay in the second-level cache
     PIECE = 4194304             # numbers that a kernel reads or writes between two looks for signals
 
 
 cdef object empty = np.empty
-# For numbers of 4 bytes and of 8: [sizeof(real) == 8].
+# Indexed by sizeof(real) == 8.
 cdef tuple DTYPES = (np.dtype("float32"), np.dtype("float64"))
 cdef const Kernels* KERNELS[2]
 KERNELS[0], KERNELS[1] = kernels_of(DTYPES[0]), kernels_of(DTYPES[1])
 
 
 cdef inline int want(Py_ssize_t wanted, Py_ssize_t got) except -1:
-    """A size of an array is what it must be."""
+    """Raises if the size of an array is not the one wanted."""
     if got != wanted:
         raise BufferError(f"an array has a size of {got} where {wanted} belongs")
     return 0
@@ -110,7 +110,7 @@ cdef class _Node(_Tensors):
     cdef Tensor X, dX
 
     cdef Py_ssize_t step(self) noexcept:
-        """Rows between two looks."""
+        """Rows between two looks for signals."""
         cdef double I = self.X.width, O = self.op.Y.width
         return rows_of_piece(I + O, 0 if self.op.kind.gradient == NULL else 2 * I * O)
 
@@ -164,7 +164,7 @@ cdef _Node node(kind, const real[:, ::1] X, activation, double alpha, double bet
 
 
 cdef _Node dense(const real[:, ::1] X, const real[:, ::1] W, const real[::1] b, activation, double alpha, double beta):
-    """A _Node for Y = f(X W + b); Y and Z are one tensor where f'(Z) comes from Y."""
+    """A _Node for Y = f(X W + b); Y and Z are one tensor where f'(Z) is computed from Y."""
     cdef _Node made = node("dense", X, activation, alpha, beta)
     cdef Py_ssize_t O = W.shape[1]
     want(X.shape[1], W.shape[0])
@@ -203,7 +203,7 @@ def dense_backward(const real[:, ::1] dY, const real[:, ::1] X, const real[:, ::
 
 
 def add_gram(const real[:, ::1] J, real[:, ::1] out):
-    """out (I, I) += J' J for J (N, I) in and above the diagonal; a part of what is below has it too."""
+    """out (I, I) += J' J for J (N, I) on and above the diagonal; below it only some blocks are computed."""
     cdef _Node layer = node("dense", J, "linear", 0.0, 0.0)
     cdef Py_ssize_t I = J.shape[1]
     cdef Py_ssize_t panels = (I + layer.kernels.panel - 1) // layer.kernels.panel, k
@@ -239,7 +239,7 @@ def activation_backward(const real[:, ::1] dY, const real[:, ::1] Z, const real[
 
 
 def loss(Term term, const real[:, ::1] Y, t, weights):
-    """The sum of weights[n] loss(Y[n], t[n]), over N, and dY (N, O): t (N,) or (N, O / heads), weights (N,) or as t."""
+    """The sum of weights[n] loss(Y[n], t[n]) / N, and dY (N, O): t (N,) or (N, O / heads), weights (N,) or as t."""
     cdef const Kernels* kernels = KERNELS[sizeof(real) == 8]
     cdef Py_ssize_t N = Y.shape[0], O = Y.shape[1]
     cdef Py_ssize_t size = kernels.loss_scratch(O)
@@ -270,7 +270,7 @@ def loss(Term term, const real[:, ::1] Y, t, weights):
 
 cdef loss_in_blocks(const real[:, ::1] Y, Targets* targets, double scale, double* row_losses, real[:, ::1] dY,
                     void* scratch):
-    """The loss of rows that are no whole vectors, by way of tensors that are, as many as stay in the cache."""
+    """The loss of rows that are not whole vectors: blocks of them that fit the cache are copied into padded tensors."""
     cdef Py_ssize_t N = Y.shape[0], O = Y.shape[1], n = 0, rows
     cdef _Tensors block = tensors(KERNELS[sizeof(real) == 8], max(16, min(N, IN_CACHE // O) // 16 * 16))
     cdef Tensor y = block.zeros(O), dy = block.zeros(O)
@@ -290,7 +290,7 @@ cdef loss_in_blocks(const real[:, ::1] Y, Targets* targets, double scale, double
 
 
 cdef struct Watch:
-    # Of a kernel that asks whether it ends.
+    # What a long kernel's `Context.stops` reads and changes.
     double looked
     PyObject* error             # what a signal's handler has raised
 
@@ -313,8 +313,8 @@ cdef void look(Watch* watch) noexcept with gil:
 
 def update(Chain chain, real[::1] P, const real[::1] G, double lr, spans=None, double loss=NAN, double scale=1,
            constrain=None):
-    """A step on P (n,) by its gradient G (n,), all of it or spans (start, stop); False if some of it was not finite."""
-    # scale is 1 / (number of rows over which G is the mean); constrain() comes before averages of the parameters.
+    """A step on P (n,), or on spans (start, stop) of it, by its gradient G (n,); False if not all was finite."""
+    # scale is 1 / (number of rows over which G is the mean); constrain() runs before parameters are averaged.
     cdef Rules* rules = &chain.rules
     cdef Py_ssize_t start, stop
     cdef bint fine = True
@@ -329,7 +329,7 @@ def update(Chain chain, real[::1] P, const real[::1] G, double lr, spans=None, d
     want(chain.n, G.shape[0])
     rules.G = &G[0]
     chain.context.stops = NULL
-    if chain.context.scratch == NULL:       # 64 kB that a chain of a network's own steps has no use for
+    if chain.context.scratch == NULL:       # 64 kB, which a chain does not need in a network's own steps
         chain.context.scratch = chain.own(rules.kernels.scratch)
     chain.prepare(lr, loss, scale)
     rules.averages_wait = constrain is not None
@@ -376,7 +376,7 @@ def update(Chain chain, real[::1] P, const real[::1] G, double lr, spans=None, d
     return fine
 
 
-# Picked once by a caller of many steps: to see from the arrays which of the two is meant takes 0.2 us a call.
+# A caller of many steps picks one of the two once: Cython's dispatch on the arrays' dtype takes 0.2 us a call.
 UPDATES = dict(zip(DTYPES, (update["float"], update["double"])))
 
 

@@ -1,6 +1,6 @@
-"""Jets of one activation, fused into one op of several outputs; ops that nothing needs, left out.
+"""Fusion of the jets of one activation into one op of several outputs; elimination of dead ops.
 
-A fused op stands where all that it takes is there. Of jets that would wait for each other in a circle none is fused.
+A fused op comes after all ops that it depends on. Where fused ops would depend on each other in a cycle, none is fused.
 """
 
 from fastbp._engine.derivative_rules import SECOND
@@ -24,7 +24,7 @@ def _others(op):
 
 
 def compact(widths, ops, tensors):
-    """The widths and ops with only the tensors that they use, numbered anew, and where each of `tensors` went."""
+    """The widths and ops of only the tensors in use, renumbered, and the new numbers, those of `tensors` included."""
     used = sorted({*tensors, *(t for op in ops for t in (*op[1], op[2], *_others(op)))})
     new = {t: k for k, t in enumerate(used)}
     renamed = []
@@ -36,7 +36,7 @@ def compact(widths, ops, tensors):
 
 
 def fused(ops, public):
-    """The ops with the jets of each activation in one, but for those that make a public tensor."""
+    """The ops with the jets of each activation fused, except jets that make a public tensor."""
     groups = _groups(ops, public)
     made = {member: k for k, group in enumerate(groups) for member in group}
     together = [[ops[member] for member in group] for group in groups]
@@ -45,7 +45,7 @@ def fused(ops, public):
 
 
 def _key(op):
-    """What jets share that can be one op; None for an op that is no jet."""
+    """What ops share that can be fused; None for an op that cannot be."""
     kind, parents, made, _, settings = op
     function = tuple(settings.get(name) for name in ("activation", "alpha", "beta"))
     if kind == "jet" and "others" not in settings:
@@ -57,9 +57,9 @@ def _key(op):
 
 
 def _groups(ops, public):
-    """Numbers of ops that become one, each group in the order of its first."""
+    """Groups of the numbers of ops that become one, in the order of their first ops."""
     makers = {op[2]: k for k, op in enumerate(ops)}
-    above = []  # for each op a set of bits: the ops that it depends on, with itself
+    above = []  # for each op a bit set: the op itself and those that it depends on
     for k, op in enumerate(ops):
         bits = 1 << k
         for t in op[1]:
@@ -80,7 +80,7 @@ def _groups(ops, public):
 
 
 def _joins(ops, op, group, above, makers):
-    """Whether a jet may join: its Z and its tangents do not wait for what the group makes."""
+    """Whether a jet may join a group: none of its inputs but the value Y depends on the group."""
     inputs = {t for k in group for t in ops[k][1]} | set(op[1])
     if op[0] != "jet" or len(inputs) > MOST_INPUTS - 2:
         return False
@@ -93,7 +93,7 @@ def _joins(ops, op, group, above, makers):
 
 
 def _order(ops, groups, made):
-    """The groups, each after those that it takes tensors of; None if they wait for each other."""
+    """The groups in topological order; None if they depend on each other in a cycle."""
     makers = {op[2]: made[k] for k, op in enumerate(ops)}
     waiting, after = [], [[] for _ in groups]
     for k, group in enumerate(groups):

@@ -1,8 +1,8 @@
 """The table of kernels: what each compiled variant (instruction set and number type) exports.
 
 Everything here is plain C data, so that program.pyx, compiled once, can run any variant: numbers
-travel as `void*` and only kernels, which know their type, look at them.  The rejected option, one
-program per variant, would have been six copies of the memory and thread logic.
+are passed as `void*`, and only kernels, which know their type, read them.  Rejected: one program
+per variant, which would be six copies of the memory and thread logic.
 
 Legend, the same in every kernel: N rows, I inputs, O outputs; n, i, o their indices; X input,
 Z pre-activation, Y output, W weights (I, O), b bias (O,); dT is dLoss/dT in T's shape.
@@ -27,14 +27,14 @@ cdef struct Rows:
     # The caller's rows where they lie: number (n, j) is at data + n * stride + j * step.
     const char* data
     Py_ssize_t stride, step     # in bytes
-    GatherKernel gather         # casts them; NULL: the net's own numbers, one after the other
-    bint watched                # whether they are finite is seen as they are read ...
-    const double* limits        # ... and whether each column has whole numbers below this; 0: any. NULL: none has
-    # In compressed form (CSR) row n is the numbers data[starts[n]] ... data[starts[n + 1] - 1] of the net's own type,
-    # in these columns, which rise:
+    GatherKernel gather         # casts them; NULL: C-contiguous rows of the net's dtype
+    bint watched                # they are checked to be finite as they are read ...
+    const double* limits        # ... and each column to have whole numbers below its limit, 0 for none; or NULL
+    # In compressed form (CSR) row n is the numbers data[starts[n]] ... data[starts[n + 1] - 1] of the net's dtype,
+    # in these ascending columns:
     const int64_t* starts       # NULL: not in compressed form
     const void* columns
-    bint wide                   # of 64 bits, not 32
+    bint wide                   # columns have 64 bits, not 32
 
 cdef struct SourceKind:
     const char* name            # of the dtype
@@ -56,14 +56,14 @@ ctypedef void (*ShapeKernel)(double alpha, double beta, Activation* row) noexcep
 
 cdef struct Setting:
     const char* name            # NULL for none
-    double value                # unless the user says another
-    double low, high            # the smallest value it may have, and what it must be below ...
-    bint above                  # ... or low is what it must be above
+    double value                # the default
+    double low, high            # the smallest value that is allowed, and an exclusive upper bound ...
+    bint above                  # ... low is exclusive too
 
 cdef struct Activation:
     const char* name
     const char* formula         # for the documentation
-    const char* synonyms        # other names that it answers to, with spaces between; NULL for none
+    const char* synonyms        # other names, separated by spaces; NULL for none
     const char* start           # the initializer of the weights before it
     Setting parameters[2]       # alpha and beta of the kernels, under the names that users know
     bint ordered                # alpha is at most beta
@@ -73,7 +73,7 @@ cdef struct Activation:
     VjpKernel curvature         # NULL: 0 everywhere
     HigherKernel higher         # of orders 3 ... 5, where there is a curvature
     SlopesKernel slopes         # orders 1 ... 3 at once, where that is quicker; or NULL
-    RowsValueKernel rows_value  # ... or by rows: where their features depend on each other, or, if it draws, ...
+    RowsValueKernel rows_value  # ... or by rows: where outputs of a row depend on each other, or, if it draws, ...
     RowsVjpKernel rows_vjp
     bint draws                  # ... in training only, with random numbers
     double bound                # the largest slope
@@ -88,11 +88,11 @@ cdef struct Context:
     uint64_t seed
     uint64_t step
     void* scratch
-    const int64_t* order        # row n of its batch is row order[first + n] of the callers' rows; NULL: first + n
+    const int64_t* order        # row n of its batch is row order[first + n] of the caller's rows; NULL: first + n
     Py_ssize_t first
     uint64_t row                # the batch's first row in the whole batch, of which other ranks have the rest
-    bint fine                   # no update of its was withheld
-    bint (*stops)(const Context* context) noexcept nogil    # whether a kernel that takes long ends; NULL: it never does
+    bint fine                   # all updates of this thread were finite
+    bint (*stops)(const Context* context) noexcept nogil    # whether a long kernel must stop; NULL: it never must
     const void* plan            # of the pass
 
 
@@ -107,24 +107,24 @@ cdef struct Op:
     Tensor Y
     Tensor dY
     const void* W
-    const void* W_end           # what may be read from W on, or NULL: W alone
+    const void* W_end           # end of the memory that may be read from W on; NULL: the end of W
     const void* b               # NULL without bias
     void* dW
     void* db
     bint adds_gradient          # dW already holds another op's share ...
     bint adds_bias              # ... and so does db
     const Activation* activation
-    double alpha, beta          # numbers that the kind has a use for
+    double alpha, beta          # numbers whose meaning depends on the kind
     Py_ssize_t first, step      # of the columns that a slice takes
     uint64_t key                # tells the node from others in random draws
     bint frozen                 # its parameters stay as they are
     void* running_mean          # averages over the batches seen in training
     void* running_variance
-    void* saved                 # numbers from the forward pass that the backward pass wants
-    Py_ssize_t outputs          # of an op that may have several: Y and dY are their first
+    void* saved                 # numbers from the forward pass that the backward pass needs
+    Py_ssize_t outputs          # their number, of an op that may have several: Y and dY belong to the first
     Tensor* Ys
     Tensor* dYs
-    const int64_t* table        # which of its inputs each is made from: kernels/ops/jets.pxi
+    const int64_t* table        # which inputs each output is made from: kernels/ops/jets.pxi
     void* owner                 # of a node in Python: the object that computes it
 
 ctypedef void (*RowsKernel)(const Op* op, const Context* context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil
@@ -140,8 +140,8 @@ cdef struct OpKind:
     RowsKernel backward         # dX of rows start ... stop; may turn dY into dZ in place
     GradientKernel gradient     # dW of inputs start ... stop over N rows, and db; NULL without parameters
     bint keeps_Z                # Z is memory of its own
-    bint stacks                 # but for the slope it is linear, and its rows may be of any number of seeds
-    int row_numbers             # that it saves for each sample ...
+    bint stacks                 # but for the slope it is linear, and its rows may belong to several seeds
+    int row_numbers             # numbers that it saves for each sample ...
     int feature_numbers         # ... and for each feature
     FeaturesKernel couple       # before forward in training, over all rows of blocks first ... last
     FeaturesKernel couple_backward
@@ -155,7 +155,7 @@ cdef enum:
     NUMBER
     FLAG                        # 0 or 1
     EACH_OUTPUT                 # a number for each output
-    HEADS                       # a list, with an output for each of its numbers beside each target
+    HEADS                       # a list: each target has an output for each number in it
 
 cdef struct Parameter:
     const char* name
@@ -165,8 +165,8 @@ cdef struct Parameter:
 
 cdef struct Group:
     # Samples side by side: kernels/losses/table.pxi.
-    Py_ssize_t outputs, width   # of a sample's outputs, of its targets
-    bint weighs                 # W are not all 1
+    Py_ssize_t outputs, width   # number of a sample's outputs, of its targets
+    bint weighs                 # not all W are 1
     const double* numbers
     const void* column
     void* Y
@@ -184,16 +184,16 @@ ctypedef void (*GroupLossKernel)(const Group* group) noexcept nogil
 
 cdef struct Loss:
     const char* name
-    const char* formula         # of a sample's loss; where it looks at single outputs, their mean is the sample's
+    const char* formula         # of a sample's loss; where it is of single outputs, the sample's loss is their mean
     OutputLossKernel of_outputs     # of each output by itself ...
     OutputCurvatureKernel curvature     # NULL: 0 almost everywhere
     GroupLossKernel of_group    # ... or of rows whose outputs depend on each other
     GroupLossKernel tangent
-    bint of_labels              # given class indices it is the entropy of softmax(Y), unless numbers[0] smooths them
+    bint of_labels              # by class indices it is the cross-entropy of softmax(Y), unless numbers[0] smooths them
     bint labels                 # it takes class indices too
     int heads                   # outputs for each target
-    double low, high            # of the targets
-    bint whole                  # they are whole numbers
+    double low, high            # range of the targets
+    bint whole                  # targets are whole numbers
     Parameter[MAX_PARAMETERS] parameters    # up to the first without name
 
 cdef struct Targets:
@@ -201,8 +201,8 @@ cdef struct Targets:
     const Loss* loss
     double[MAX_PARAMETERS] numbers      # its parameters ...
     const void* column          # ... and the one that has a number for each output, or NULL
-    double share                # of this loss in a sum of several
-    double ceiling              # the most that a single loss counts in the value, not in the gradient
+    double share                # factor of this loss in a sum of several
+    double ceiling              # upper bound of a single loss in the value, not in the gradient
     const int64_t* indices      # class indices (-1: missing), or NULL ...
     const void* values          # ... and then rows of values
     Py_ssize_t width            # of a sample's values
@@ -217,9 +217,9 @@ cdef struct Targets:
 cdef struct Step:
     # What a rule may know of a step beside its stretch of the vectors.
     double lr
-    double t                    # 1 for the first
-    double scale                # what the losses of the batch's rows are multiplied with
-    double batch                # 1 for the first: with accumulation there are several in a step
+    double t                    # number of the step, from 1 on
+    double scale                # factor of the losses of the batch's rows
+    double batch                # number of the batch, from 1 on: with accumulation a step has several
     double norm                 # of the whole gradient, for rules that want it
     double loss, loss_before    # of the batch and of the one before
 
@@ -235,15 +235,15 @@ cdef struct Rule:
     const char* name
     int states                  # vectors of the size of the parameters
     int parameters
-    PrepareKernel prepare       # from the parameters and the step: its scalars, which stay until the next
+    PrepareKernel prepare       # computes the scalars, from parameters and step; they hold until the next step
     UpdateKernel update         # returns the gradient that the next rule in the chain sees
     int hands_on                # which of its states that is; -1: none of them
-    bint wants_norm             # of the gradient that it sees: the chain is cut before it
+    bint wants_norm             # it needs the norm of its gradient: the chain is cut before it
     bint collects               # the rules after it wait until it has seen as many batches as its parameter says
-    bint averages               # its one state is the last of the chain's
+    bint averages               # it averages parameters; its one state is the last of the chain's
     bint compares_losses        # its scalars depend on the loss
-    MatrixKernel matrix         # done with each whole matrix of what it hands on: the chain is cut after it
-    WorkSize matrix_work        # numbers of memory that this takes
+    MatrixKernel matrix         # applied to each whole matrix of what it hands on: the chain is cut after it
+    WorkSize matrix_work        # numbers of scratch memory that `matrix` takes
 
 cdef enum:
     MAX_RULES = 12
@@ -293,7 +293,7 @@ cdef struct Kernels:
     const OpKind* ops           # each table ends with an entry without name
     const OpKind* dense
     const OpKind* sparse_dense  # the same on rows in compressed form
-    GradientKernel add_gram     # of panels of columns start ... stop: X' X to a dW
+    GradientKernel add_gram     # adds X' X to dW, in panels of columns start ... stop
     GatherKernel gather_sparse
     const Activation* activations
     const Loss* losses
@@ -314,8 +314,8 @@ cdef struct Kernels:
     void (*describe)(const Tensor* T, Py_ssize_t N, double low, double high, double* out) noexcept nogil
     double (*squares_of)(const Tensor* T, Py_ssize_t N) noexcept nogil
     double (*sum_of_squares)(const void* A, Py_ssize_t n) noexcept nogil
-    void (*stream)(const void* A, void* C, Py_ssize_t n) noexcept nogil     # a copy that passes by the caches
-    # Of LANES nets at once, one a lane, or NULL: lane_tile.h
+    void (*stream)(const void* A, void* C, Py_ssize_t n) noexcept nogil     # a copy that bypasses the caches
+    # For LANES nets at once, one a SIMD lane, or NULL: lane_tile.h
     LaneMoves move_lanes
     LaneProducts lane_product
     LaneSums lane_sums

@@ -1,14 +1,14 @@
-/* LANES nets at once, one a lane: number k of all of them is vector k of a block.  passes/lanes.pxi says what for.
+/* LANES nets at once, one a SIMD lane: number k of all nets is vector k of a block.  passes/lanes.pxi says what for.
 
-   Each sum takes the order that it has in a net alone, in tile.h and in kernels/: so do the bits.  A compiler without
-   vector extensions has none of this. */
+   Each sum has the order that it has in a net alone, in tile.h and in kernels/, and so the same bits.  For compilers
+   without vector extensions there is none of this. */
 #ifndef FASTBP_LANE_TILE_H
 #define FASTBP_LANE_TILE_H
 
 #include "tile.h"
 
 #if defined(__GNUC__)
-/* LANES vectors, transposed on their way. */
+/* Copies LANES vectors, transposed. */
 __attribute__((noinline)) static void move_square(real *const *from, ptrdiff_t f, real *const *to, ptrdiff_t t)
 {
     vector square[LANES];
@@ -19,7 +19,7 @@ __attribute__((noinline)) static void move_square(real *const *from, ptrdiff_t f
         *(vector *)(to[i] + t) = square[i];
 }
 
-/* n numbers of LANES rows to a block, or back; where they are more than LANES the last square takes some once more. */
+/* n numbers of LANES rows to a block, or back; from LANES numbers on the last square may overlap the one before. */
 static void move_lanes(void **rows, ptrdiff_t n, void *block, int back)
 {
     real *vectors[LANES], *const *nets = (real *const *)rows;
@@ -80,7 +80,7 @@ static void lane_product(const void *what)
     }
 }
 
-/* db = the sums of dZ's rows in four chains; of one row, that row. */
+/* db = the sum of dZ's rows, in four partial sums; of one row, that row. */
 static void lane_sums(const void *dZ, ptrdiff_t N, ptrdiff_t O, void *db)
 {
     for (ptrdiff_t o = 0; o < O; o++) {
@@ -93,10 +93,10 @@ static void lane_sums(const void *dZ, ptrdiff_t N, ptrdiff_t O, void *db)
     }
 }
 
-/* From losses of single outputs to share times those of rows, lane after lane; dY times share.  O is at most PANEL. */
+/* row_losses = share times the sums of each row's losses of outputs, lane by lane; dY *= share.  O is at most PANEL. */
 static void lane_losses(const void *losses, void *dY, ptrdiff_t N, ptrdiff_t O, double share, double *row_losses)
 {
-    const ptrdiff_t wide = O > 4 ? O - O % LANES : 0; /* `add_losses` has chains from five outputs on */
+    const ptrdiff_t wide = O > 4 ? O - O % LANES : 0; /* from five outputs on `add_losses` has partial sums */
     const vector *row = losses;
     vector *dy = dY;
     for (ptrdiff_t n = 0; n < N * O; n++)

@@ -1,4 +1,4 @@
-"""LANES nets at once, one a lane: lane_tile.h.  Pointers to functions, or NULL for a compiler without vectors."""
+"""LANES nets at once, one a SIMD lane: lane_tile.h.  Function pointers, NULL for compilers without vector types."""
 from fastbp._engine.kernel_table cimport LaneLosses, LaneMoves, LaneProducts, LaneRows, LaneSums
 
 cdef extern from "lane_tile.h" nogil:

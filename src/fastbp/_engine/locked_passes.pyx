@@ -1,6 +1,6 @@
 """What a network does under its lock, each in one call: a whole pass of a program with its bookkeeping.
 
-No line of Python runs in between, so a signal's handler finds the program before the pass or after it.
+No Python bytecode runs in between, so a signal handler sees the program before a pass or after it, never within.
 """
 from libc.stdint cimport int64_t
 
@@ -28,14 +28,14 @@ def forward_kept(Program program, xs, bint training, int threads):
 
 
 def forward_taped(Program program, Program owner, xs, bint training, int threads):
-    """`forward` of a program beside that which counts the draws of dropout."""
+    """`forward` of one program with the dropout masks of another, its owner, which counts them."""
     outputs = program.forward(xs, training, owner.seed, owner.draws, threads)
     owner.draws += training
     return outputs
 
 
 def backward_taped(Program program, Program owner, dys, bint accumulate, bint adds_rows, int threads):
-    """`backward` of such a program; an update by the owner's learns of how many rows the gradient is the mean."""
+    """`backward` of such a program; the owner's `scale` becomes 1 / (number of rows that the gradient averages)."""
     program.plan.scale = owner.plan.scale if adds_rows else 0
     dxs = program.backward(dys, accumulate, True, threads)
     owner.plan.scale = program.plan.scale
@@ -43,7 +43,7 @@ def backward_taped(Program program, Program owner, dys, bint accumulate, bint ad
 
 
 def predict_fit(Program program, xs, int threads):
-    """Outputs, and whether a source had a number that it must not have."""
+    """Outputs, and whether a source had a number that is not allowed."""
     return program.predict(xs, threads), program.plan.unfit
 
 
@@ -64,17 +64,17 @@ def gradient_of(Program program, xs, ts, weights, terms, int threads):
 def updated(Program program, update, arguments, double rows=0):
     """update(*arguments), one step of an optimizer with the constraints; whether the update was finite.
 
-    Its gradient is a mean over this many rows; 0: over those of the last backward passes that were added up.
+    `rows` is the number of rows over which its gradient is the mean; 0: those of the backward passes added up last.
     """
     constrain = program.constrain if program.plan.n_constrained > 0 else None
     return update(*arguments, 1 / rows if rows > 0 else program.plan.scale or 1.0, constrain)
 
 
 def collected(Program program, batches, scales, int threads):
-    """The gradient of batch `first` of `Batches`, which fills grads, and what its outputs add to the loss; (losses,
-    status) as `Program.run` has it.  Nothing but running averages moves.
+    """Fills grads with the gradient of batch `first` of `Batches`; returns (what each output adds to the loss, status
+    as in `Program.run`).  Of the parameters only running averages change.
 
-    `scales` are what the losses of each output's rows are multiplied with; None for 1 / (their number).
+    `scales` are the factors of the losses of each output's rows; None for 1 / (their number).
     """
     cdef Plan* plan = &program.plan
     cdef Py_ssize_t n = len(batches.xs[0]), k, size = batches.size

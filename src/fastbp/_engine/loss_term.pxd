@@ -3,7 +3,7 @@ from fastbp._engine.kernel_table cimport Kernels, Targets
 
 
 cdef class Term:
-    cdef Targets targets        # but for the arrays
+    cdef Targets targets        # without the arrays
     cdef readonly object column
     cdef const Kernels* kernels
     cdef Py_ssize_t heads

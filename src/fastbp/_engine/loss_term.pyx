@@ -1,4 +1,4 @@
-"""A loss with its parameters, as a program and the fast path take it: one term of what is minimised."""
+"""A loss with its parameters, as a program and the fast path take it: one term of the sum that is minimised."""
 from libc.math cimport INFINITY
 from libc.stdint cimport int64_t
 
@@ -10,11 +10,11 @@ from fastbp._engine.tables cimport row_named
 
 
 cdef class Term:
-    """A row of the table for one number type.
+    """An entry of the table of losses, for one number type.
 
-    `numbers` holds a number for each of the row's parameters (where one is a vector, any), `column` one for each output
-    or None; `heads` outputs belong to each target; `share` multiplies the loss; with `skips_nan` a target that is NaN
-    is missing, as a class index of -1 is.
+    `numbers` holds a number for each of the entry's parameters (any number where the parameter is a vector), `column`
+    the vector, a number for each output, or None; `heads` outputs belong to each target; `share` multiplies the loss;
+    with `skips_nan` a target that is NaN is missing, as a class index of -1 is.
     """
 
     def __init__(self, dtype, name, numbers=(), column=None, Py_ssize_t heads=1, double share=1.0,
@@ -30,7 +30,7 @@ cdef class Term:
 
     @property
     def ceiling(self):
-        """The most that a single loss counts in the value, not in the gradient: infinity unless set."""
+        """The upper bound of a single loss in the value, not in the gradient: infinity unless set."""
         return self.targets.ceiling
 
     @ceiling.setter
@@ -47,7 +47,7 @@ cdef class Term:
         self.targets.weighted_mean = weighted_mean
 
     cdef void place(self, Targets* targets, Py_ssize_t outputs, t, weights, Py_ssize_t rows) except *:
-        """All that is known of a batch before it begins: targets and weights of all rows."""
+        """Fills in what is known before a batch begins: targets and weights of all rows."""
         cdef Py_ssize_t width = outputs // self.heads, item = self.kernels.item
         targets[0] = self.targets
         targets.width = width

@@ -1,7 +1,7 @@
 """Where engine and Python meet: addresses of arrays, aligned memory, the variant's table.
 
-Arrays are C-contiguous and of the right type when they come here (inputs/ sees to that); their size is
-compared once more, since a wrong one would write into foreign memory.
+Arrays are C-contiguous and of the right dtype when they come here (inputs/ has checked them); their size is
+checked once more, since a wrong one would write out of bounds.
 """
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.pycapsule cimport PyCapsule_GetPointer
@@ -30,7 +30,7 @@ cdef void* address(array, Py_ssize_t size) except? NULL:
 
 
 cdef const char* readable_end(array) except NULL:
-    """Where the memory ends in which an array lies: its own, or that of the bytes of which it is a view."""
+    """The end of the memory that an array lies in: its own, or that of the array of bytes that it is a view of."""
     raw = array.base if type(array.base) is type(array) and array.base.dtype.itemsize == 1 else array
     return <const char*> address(raw, raw.nbytes) + <Py_ssize_t> raw.nbytes
 
@@ -40,22 +40,22 @@ cdef Py_ssize_t aligned(Py_ssize_t size) noexcept:
 
 
 cdef Py_ssize_t pitch_of(const Kernels* kernels, Py_ssize_t width) noexcept:
-    """From one row of a tensor's block to the next."""
+    """Numbers from one row of a tensor's block to the next."""
     return min(kernels.panel, (width + kernels.lanes - 1) // kernels.lanes * kernels.lanes)
 
 
 cdef Py_ssize_t numbers_of(const Kernels* kernels, Py_ssize_t width, Py_ssize_t rows) noexcept:
-    """How many a tensor holds, padding included."""
+    """How many numbers a tensor holds, padding included."""
     return (width + kernels.panel - 1) // kernels.panel * pitch_of(kernels, width) * rows
 
 
 cdef Tensor plain(const Kernels* kernels, const void* data, Py_ssize_t width) noexcept:
-    """A C-contiguous array where it lies, as a tensor: for kernels that take its width."""
+    """A C-contiguous array as a tensor, without a copy: for kernels that take its width."""
     return Tensor(<void*> data, width, width, kernels.panel)
 
 
 cdef class Arena:
-    """One stretch of zeroed memory, handed out in pieces that begin at multiples of 64 bytes."""
+    """One buffer of zeroed memory, handed out in pieces aligned to 64 bytes."""
 
     def __cinit__(self, Py_ssize_t size):
         self.raw = calloc(size + 64, 1)

@@ -16,14 +16,14 @@ cdef struct Handle:
     Plan* values
     Plan* tangents              # NULL where there are none
     Py_ssize_t params           # bytes
-    void* owner                 # a Native, which it calls to train
+    void* owner                 # a Native: the first argument of `trains`
     Trains trains
 
 
 cdef class Native:
     cdef Handle* handle
-    cdef Program values, tangents       # what predicts and goes backward; what gives y and its tangents
-    cdef Program training, counts       # what steps, and what counts them for dropout; None without steps
+    cdef Program values, tangents       # of predict and vjp; of jvp
+    cdef Program training, counts       # runs the steps; counts them for dropout; None without training
     cdef Lock lock                      # the network's
     cdef Chain chain
     cdef Term term
@@ -31,8 +31,8 @@ cdef class Native:
     cdef int64_t* labels_at
     cdef object next_rate, diverged
     cdef Py_ssize_t rows, I, O, width   # the width of a row of targets
-    cdef int number                     # NumPy's of the type
-    cdef bint tiny                      # a call is too short to let other threads of Python in
+    cdef int number                     # NumPy's number of the net's dtype
+    cdef bint tiny                      # a call is too short to release the GIL
     cpdef close(self)
     cdef void prepare(self, Program program) except *
     cdef int train(self, const void* x, const void* t, double lr, double* loss) noexcept nogil

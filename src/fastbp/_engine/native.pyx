@@ -1,8 +1,8 @@
 """A net as C functions for a fixed number of rows, and as one bound call for Python.
 
-A handle has programs, and so scratch memory, of its own: different handles run side by side.  What is checked once,
-when a handle is made, is not checked in its calls.  A handle's struct is never freed, so that an address which outlives
-its net refuses with CLOSED: 64 bytes for each, against an access to freed memory.
+A handle has programs and scratch memory of its own, so that different handles run in parallel.  What is checked when a
+handle is made is not checked in its calls.  A handle's struct is never freed: a call with an address that outlives its
+net returns CLOSED and reads no freed memory, for 64 bytes a handle.
 """
 from cpython.pycapsule cimport PyCapsule_GetContext, PyCapsule_New, PyCapsule_SetContext
 from cpython.ref cimport Py_DECREF, Py_INCREF
@@ -32,11 +32,11 @@ from fastbp._engine.threads cimport Lock, leave, pause
 import_numpy()
 
 cdef enum:
-    FREE, AT_WORK, GONE         # what a handle is
-    # What a call returns; 1 and 2 as Program.batch has them.
+    FREE, AT_WORK, GONE         # states of a handle
+    # What a call returns, beside 1 and 2 of Program.batch.
     FINE = 0, BAD_TARGET = 4, BUSY = 5, CLOSED = 6
 
-cdef double TINY = 2e-6         # seconds of a pass that is not worth letting other threads of Python in
+cdef double TINY = 2e-6         # seconds of a pass: a shorter one does not release the GIL
 
 
 cdef void load(const Port* port, const Plan* plan, const void* x, Py_ssize_t rows) noexcept nogil:
@@ -49,7 +49,7 @@ cdef void store(const Port* port, const Plan* plan, void* y, Py_ssize_t rows) no
 
 
 cdef void evaluate(Plan* plan, const void* x, Py_ssize_t rows) noexcept nogil:
-    """All nodes forward, at inference; nobody looks for signals."""
+    """All nodes forward, for inference, without looks for signals."""
     cdef Py_ssize_t k
     plan.sources.array = <char*> x
     read_inputs(plan, plan.all_dense, 0)
@@ -90,7 +90,7 @@ cdef int predict(void* at, const void* x, void* y) noexcept nogil:
 
 
 cdef int vjp(void* at, const void* x, const void* dy, void* dx, void* dparams) noexcept nogil:
-    """dx = dy dNet/dx and dparams = the sum over rows of dy dNet/dparams, at x; NULL where one is not wanted."""
+    """dx = dy dNet/dx and dparams = the sum over rows of dy dNet/dparams, at x; NULL for a result not wanted."""
     cdef Handle* handle = <Handle*> at
     cdef int status = begin(handle)
     cdef Plan* plan = handle.values
@@ -113,7 +113,7 @@ cdef int vjp(void* at, const void* x, const void* dy, void* dx, void* dparams) n
 
 
 cdef int jvp(void* at, const void* x, const void* dx, void* y, void* dy) noexcept nogil:
-    """y = net(x), dy = dNet/dx dx; NULL where one is not wanted."""
+    """y = net(x), dy = dNet/dx dx; NULL for a result not wanted."""
     cdef Handle* handle = <Handle*> at
     cdef int status = begin(handle)
     cdef Plan* plan = handle.tangents
@@ -133,7 +133,7 @@ cdef int jvp(void* at, const void* x, const void* dx, void* y, void* dy) noexcep
 
 
 cdef int step(void* at, const void* x, const void* t, double lr, double* loss) noexcept nogil:
-    """One training step; loss, unless NULL, gets the loss before it."""
+    """One training step; loss, unless NULL, gets the loss before the update."""
     cdef Handle* handle = <Handle*> at
     cdef int status = begin(handle)
     cdef double value = NAN
@@ -147,15 +147,15 @@ cdef int step(void* at, const void* x, const void* t, double lr, double* loss) n
 
 
 cdef double integrand(int n, double* x, void* at) noexcept nogil:
-    """The one output of a row, as SciPy's integrators want a function; NaN where `predict` refuses."""
+    """The one output of a row, with the signature of SciPy's integrators; NaN where `predict` returns an error."""
     cdef double y = NAN
     predict(at, x, &y)
     return y
 
 
 cdef int trained(Native self, const void* x, const void* t, double lr, double* loss) noexcept nogil:
-    """A step under the network's lock; BUSY where another thread has it: to wait for it could be for ever, since the
-    caller may hold what that thread wants next."""
+    """A step under the network's lock; BUSY where another thread holds it: waiting could deadlock, since the caller
+    may hold what that thread wants next."""
     cdef int status
     if not self.lock.try_acquire():
         return BUSY
@@ -165,7 +165,7 @@ cdef int trained(Native self, const void* x, const void* t, double lr, double* l
 
 
 cdef class Native:
-    """The handle, and what it needs kept alive.  All programs are for this handle alone."""
+    """The handle, and the objects that it needs alive.  Its programs, except `counts`, are for this handle alone."""
 
     def __cinit__(self):
         self.handle = <Handle*> calloc(1, sizeof(Handle))
@@ -190,7 +190,7 @@ cdef class Native:
         self.handle.trains, self.handle.state = <Trains> <void*> trained, FREE
 
     cdef void prepare(self, Program program) except *:
-        """All memory that calls want."""
+        """Reserves all memory that calls need."""
         attach_plain(program)
         leave(program.claim(1, self.rows))
         program.reserve(self.rows)
@@ -198,7 +198,7 @@ cdef class Native:
         program.plan.looks = program.plan.outputs_wanted = False
 
     def train_with(self, Program training, Program counts, Chain chain, Term term, next_rate, diverged):
-        """Gives it steps: `training` runs them, `counts` has the seed and the number of dropout's masks."""
+        """Lets the handle train: `training` runs the steps, `counts` has dropout's seed and counts its masks."""
         self.training, self.counts, self.chain, self.term = training, counts, chain, term
         self.next_rate, self.diverged = next_rate, diverged
         self.width = self.O // term.heads
@@ -210,18 +210,18 @@ cdef class Native:
         self.close()
 
     cpdef close(self):
-        """From now on every call refuses with CLOSED; waits for the one that goes on."""
+        """Makes every later call return CLOSED; waits for a call that is still running."""
         while self.handle != NULL and self.handle.state != GONE and not swap(&self.handle.state, FREE, GONE):
             with nogil:
                 pause(20)
 
     @property
     def address(self):
-        """Of the handle: the first argument of every function."""
+        """The address of the handle: the first argument of every function."""
         return <uintptr_t> self.handle
 
     def addresses(self):
-        """Of the functions that it has, by name."""
+        """The addresses of the functions that the handle has, by name."""
         found = {"predict": <uintptr_t> <void*> predict, "vjp": <uintptr_t> <void*> vjp}
         if self.tangents is not None:
             found["jvp"] = <uintptr_t> <void*> jvp
@@ -232,12 +232,12 @@ cdef class Native:
         return found
 
     cdef int train(self, const void* x, const void* t, double lr, double* loss) noexcept nogil:
-        """A step under the lock."""
+        """A step; the caller holds the lock."""
         cdef Plan* plan = &self.training.plan
         cdef Port* sink = plan.sinks
         cdef Py_ssize_t n
         cdef int status
-        memmove(&sink.targets, &self.term.targets, sizeof(Targets))     # of a struct's copy compilers make a slow loop
+        memmove(&sink.targets, &self.term.targets, sizeof(Targets))     # compilers copy a struct in a slow loop
         sink.targets.width = self.width
         if sink.targets.loss.labels and t != NULL:
             memcpy(self.labels_at, t, self.rows * sizeof(int64_t))
@@ -256,7 +256,7 @@ cdef class Native:
     # What Python calls.
 
     def call(self, x, y=None):
-        """The outputs for x, in y where it is given; only form and type of the arrays are checked."""
+        """The outputs for x, written to y if that is given; of the arrays only shape, dtype and layout are checked."""
         cdef const char* X
         cdef char* Y
         self.want("x", x, self.I)
@@ -323,7 +323,7 @@ cdef class Native:
 
 
 def capsule(Native native, str name, bytes signature):
-    """A PyCapsule of a function, with its signature as its name and the handle as its context; it keeps the handle."""
+    """A PyCapsule of a function, with its signature as its name and the handle as its context, which it keeps alive."""
     cdef uintptr_t function = native.addresses()[name]
     made = PyCapsule_New(<void*> function, SIGNATURES.setdefault(signature, signature), let_go)
     PyCapsule_SetContext(made, native.handle)
@@ -335,4 +335,4 @@ cdef void let_go(object capsule) noexcept:
     Py_DECREF(<object> (<Handle*> PyCapsule_GetContext(capsule)).owner)
 
 
-cdef dict SIGNATURES = {}       # names of capsules, which must outlive them
+cdef dict SIGNATURES = {}       # names of capsules: a name must outlive its capsule

@@ -11,16 +11,16 @@ class Spec(NamedTuple):
     gradient: int  # where dLoss/d(output) lies
     offsets: tuple
     settings: dict
-    others: tuple = ()  # further tensors that the op gives, each with where its gradient lies
+    others: tuple = ()  # further outputs of the op: (tensor, its gradient)
     live: bool = True  # an output depends on it: else it has no backward pass
 
 
 def lower(widths, ops, inputs, outputs):
-    """Specs in order, the width of each gradient, each tensor's own gradient, and that of each output.
+    """Specs in order, the width of each gradient, each tensor's own gradient, and the gradient of each output.
 
     Each use of a tensor has a gradient of its own, so that no kernel ever adds to another's result; a
-    tensor used several times is followed by a `fan_out`, which sums them into the first. An op that no output depends
-    on has no gradients: nothing comes to its output, and its parents do not count it.
+    tensor used several times is followed by a `fan_out`, which sums these gradients into the first. An op that no
+    output depends on has no gradients: its output gets none, and its parents do not count it as a use.
     """
     live = _live(ops, outputs)
     uses = [0] * len(widths)
@@ -53,7 +53,7 @@ def lower(widths, ops, inputs, outputs):
 
 
 def _live(ops, outputs):
-    """Of each op, whether an output depends on it."""
+    """For each op, whether an output depends on it."""
     needed, live = set(outputs), []
     for _, parents, output, _, settings in reversed(ops):
         live.append(output in needed or not needed.isdisjoint(settings.get("others", ())))

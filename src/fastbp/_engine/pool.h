@@ -1,11 +1,11 @@
-/* The pool: threads that share the parts of a pass, and sleep when there is none.
+/* The pool: threads that share the parts of a pass, and sleep between passes.
 
-   One job at a time: who finds the pool taken works alone, which changes no bit.  Whoever waits looks out
-   for the next phase, since it comes within microseconds and waking a sleeper costs some fifty of them:
-   for PATIENCE while the pool is at work, for SPIN_SECONDS after that, and then sleeps.  The system may wake a worker
-   on the processor of its caller, who is busy there: then the worker moves to another.
-   Not OpenMP: its workers do not survive a fork, and spin longer.  What systems do differently stands first: locks,
-   clocks, processors, threads. */
+   One job at a time: a pass that finds the pool busy runs on its own thread alone, with the same bits.  Threads that
+   wait for the next phase spin, since it comes within microseconds and to wake a thread costs some fifty of them: for
+   PATIENCE while the pool is at work, for SPIN_SECONDS after that; then they sleep.  The system may wake a worker on
+   the processor where its caller is busy: the worker then moves to another.
+   Rejected: OpenMP, whose workers do not survive a fork, and spin longer.  What differs between systems comes first:
+   locks, clocks, processors, threads. */
 #ifndef FASTBP_POOL_H
 #define FASTBP_POOL_H
 
@@ -42,7 +42,7 @@ static double pool_seconds(void)
     return (double)ticks.QuadPart / (double)per_second.QuadPart;
 }
 
-/* To any processor that the process may use but one. */
+/* Moves the calling thread off a processor, to any other that the process may use. */
 static void pool_leave_cpu(int cpu)
 {
     DWORD_PTR others, all;
@@ -101,13 +101,13 @@ static void pool_leave_cpu(int cpu)
 #define STORE(variable, value) __atomic_store_n(&(variable), value, __ATOMIC_SEQ_CST)
 #define ADD(variable, value) __atomic_add_fetch(&(variable), value, __ATOMIC_SEQ_CST)
 
-/* What `taken` says: by nobody, at work, or kept by somebody who works alone for the time being. */
+/* States of `taken`: free, at work, or held by a caller that works alone for the time being. */
 enum { POOL_FREE, POOL_WORKS, POOL_RESTS };
 
 static struct {
     int taken, workers, registered;
     int cpu; /* where the caller runs */
-    /* Number of the job times 256 plus its parts: one word, so that nobody sees half of a new job. */
+    /* The job's number times 256, plus the number of its parts: one word, so that no thread sees half of a new job. */
     uint64_t call;
     pool_task *task;
     void *job;
@@ -126,7 +126,7 @@ static void pool_pause(void)
 #endif
 }
 
-/* Looks at a condition until it holds or patience ends; lets others run from time to time. */
+/* Spins until a condition holds or the time is over; yields the processor from time to time. */
 #define SPIN_UNTIL(condition)                                                                           \
     do {                                                                                                \
         for (int look = 0; look < 256 && !(condition); look++)                                          \
@@ -166,7 +166,7 @@ static void *pool_worker(void *number)
 #endif
 {
     const int part = (int)(intptr_t)number;
-    /* The first call that concerns a worker comes after its start, and none before has so many parts. */
+    /* The first call that has a part for this worker comes after its start: none before has as many parts. */
     for (uint64_t seen = 0;;) {
         seen = pool_next_call(seen);
         const int of = (int)(seen & 255);
@@ -233,7 +233,7 @@ static int pool_take(void)
     return __atomic_compare_exchange_n(&pool.taken, &free, POOL_WORKS, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 
-/* Takes the pool for so many threads, the caller among them; how many there are, 1 for nobody else. */
+/* Acquires the pool for `wanted` threads, the caller's included; returns how many there are, 1: the caller's alone. */
 static int pool_enter(int wanted)
 {
     if (wanted > POOL_MOST)
@@ -253,10 +253,10 @@ static void pool_leave(int threads)
         STORE(pool.taken, POOL_FREE);
 }
 
-/* Who has entered for several threads says whether the next passes want them. */
+/* Called after entering for several threads: whether the next passes do without the workers. */
 static void pool_rest(int resting) { STORE(pool.taken, resting ? POOL_RESTS : POOL_WORKS); }
 
-/* All parts of a task, the first one by the caller, who has entered for at least so many threads. */
+/* Runs all parts of a task, the first on the caller's thread, which has entered for at least `of` threads. */
 static void pool_run(pool_task *task, void *job, int of)
 {
     if (of > 1) {

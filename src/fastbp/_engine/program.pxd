@@ -1,4 +1,4 @@
-"""A program, and what of it other modules use: program.pyx."""
+"""A program, and its functions that other modules call: program.pyx."""
 from libc.stdint cimport uint64_t
 
 from fastbp._engine.chain cimport Chain
@@ -9,7 +9,7 @@ from fastbp._engine.thread_choice cimport Tuner
 
 
 cdef enum:
-    # What is tuned by itself.
+    # The passes that have a tuner of their own.
     STEPS, GRADIENTS, FORWARDS, BACKWARDS, PREDICTIONS, KINDS_OF_PASS
 
 
@@ -23,18 +23,18 @@ cdef class Program:
     cdef list tensors, gradients    # of the buffers
     cdef list owns              # (tensor, its first gradient)
     cdef object interruption    # what a signal's handler has raised
-    cdef object sweeper         # of derivatives.pyx, when first wanted
+    cdef object sweeper         # of derivatives.pyx, made on first use
     cdef list widths, specs, gradient_widths, inputs, outputs
-    cdef public uint64_t seed, draws    # of dropout; forward passes in training, which number its masks
-    cdef public uint64_t row            # of the whole batch, with which the batch begins: in data parallel training
-    cdef public object meeting          # what is called where a node couples rows: passes/meeting.pxd
+    cdef public uint64_t seed, draws    # dropout's seed; forward passes in training, which number its masks
+    cdef public uint64_t row            # in data parallel training: the batch's first row in the whole batch
+    cdef public object meeting          # called where a node couples rows: passes/meeting.pxd
     cdef public Py_ssize_t pending      # rows of the forward pass that a backward pass may follow, 0 for none
-    cdef int n_contexts         # that have scratch memory ...
+    cdef int n_contexts         # contexts that have scratch memory ...
     cdef Py_ssize_t scratch     # ... of this many bytes
-    cdef const char* params_end     # of the memory that params lies in
-    cdef double row_seconds     # that one thread takes for a row, roughly
+    cdef const char* params_end     # end of the memory that params lies in
+    cdef double row_seconds     # seconds of a row on one thread, roughly
     cdef Tensor* dX             # of all nodes, one after the other
-    cdef void** dX_data         # dX.data, which is NULL while it is not wanted
+    cdef void** dX_data         # dX.data, also while that is NULL since no gradient is wanted
     cdef bint* dX_trains
     cdef Arena buffers          # activations and their gradients
     cdef Arena losses_of_rows

@@ -2,9 +2,9 @@
 
 A step has two phases.  Phase one gives a thread a part of the rows, since rows do not depend on each other:
 all layers forward, the loss, all layers backward.  Phase two gives a thread a slice of every weight matrix:
-its dW summed over all rows, then its update.  Each number is summed in one order by any thread.
-Where a node couples rows, phase one falls into stages with a meeting of the threads between.  The rejected
-option, a gradient for each thread and a sum of them, costs memory and makes bits depend on threads.
+its dW summed over all rows, then its update.  Each number is summed in the same order by any thread.
+Where a node couples rows, phase one is cut into stages, with a barrier for all threads between them.
+Rejected: a gradient for each thread and a sum of these, which costs memory and makes bits depend on threads.
 """
 from libc.math cimport isfinite
 from libc.stdint cimport int64_t, uint64_t
@@ -37,16 +37,16 @@ include "passes/arrays.pxi"
 include "passes/python_ops.pxi"
 
 cdef enum:
-    ROWS_EACH = 8               # at least, for a thread that the engine adds on its own
-    CLOCKED = 16                # short steps from one look at the clock, a tenth of a step, to the next
-    PASSES = 3                  # products of a training step for each one of a forward pass
+    ROWS_EACH = 8               # rows, at least, for each thread that the engine adds by choice
+    CLOCKED = 16                # short steps between two looks at the clock, each a tenth of a step
+    PASSES = 3                  # products of a training step per product of a forward pass
 
-cdef double SHORT = 5e-3            # seconds of a pass without a look for signals
-cdef double WORTHWHILE = 50e-6      # seconds of a step from which on threads are tried
-cdef double PRODUCTS_A_LANE = 6e9   # floating-point operations of a vector's lane in a second, roughly
+cdef double SHORT = 5e-3            # seconds of a pass: a shorter one does not look for signals
+cdef double WORTHWHILE = 50e-6      # seconds of a step from which on several threads are tried
+cdef double PRODUCTS_A_LANE = 6e9   # floating-point operations per second of a SIMD lane, roughly
 
 
-# What other modules take of passes/: compiled once, here.
+# Functions of passes/ that other modules call: compiled once, here.
 
 cdef void backward_pass(Plan* plan, int threads) noexcept nogil:
     forward_backward.backward_pass(plan, threads)
@@ -66,7 +66,7 @@ cdef bint updated(Plan* plan, Chain chain, double loss, double lr, double scale,
 
 
 cdef class TensorHolder:
-    """A tensor as Python's lists can hold it."""
+    """A tensor as a Python object, for lists."""
 
 
 cdef class Program:
@@ -117,7 +117,7 @@ cdef class Program:
         return arena.take(size)
 
     def _fill_nodes(self):
-        """What does not depend on the number of rows."""
+        """Fills in what does not depend on the number of rows."""
         cdef Py_ssize_t operand = 0, k
         cdef Node* node
         seen = {}
@@ -145,7 +145,7 @@ cdef class Program:
         self.freeze(frozenset())
 
     def freeze(self, frozen):
-        """Keeps the parameters of the nodes that give these tensors as they are, and lets all others train."""
+        """Freezes the parameters of the nodes that output these tensors, and lets all others train."""
         cdef Py_ssize_t operand = 0, k
         cdef Node* node
         trains = [False] * len(self.widths)
@@ -175,7 +175,7 @@ cdef class Program:
             new_losses(self, rows)
 
     cdef void reserve_batch(self, Py_ssize_t rows) except *:
-        """The same for a training pass, which may go through them in parts."""
+        """Makes buffers for a training pass, which may take its rows in parts."""
         self.reserve(rows if self.plan.keeps_rows else rows_at_once(&self.plan, rows))
         if rows > self.plan.loss_rows:
             new_losses(self, rows)
@@ -190,11 +190,11 @@ cdef class Program:
         self.plan.keeps_rows = keeps
 
     def rows_at_once(self, Py_ssize_t rows):
-        """How many of `rows` rows come together in sums of gradients."""
+        """How many of `rows` rows are summed into the gradients at once."""
         return rows_at_once(&self.plan, rows)
 
     cdef void want_inputs(self, bint wanted) noexcept nogil:
-        """Whether gradients are wanted where no parameter stands above."""
+        """Sets whether gradients are computed where no trained parameter is upstream, down to the inputs."""
         cdef Py_ssize_t k
         self.plan.inputs_wanted = wanted
         for k in range(self.plan.n_operands):
@@ -203,7 +203,7 @@ cdef class Program:
     cdef int claim(self, int threads, Py_ssize_t rows) except -1:
         """Acquires the pool for a pass over some rows; returns the number of threads.  The caller releases it.
 
-        `threads` is a number of threads, or less than 0 for a choice up to -threads.
+        `threads` is a number of threads, or negative: the engine then chooses, up to -threads.
         """
         cdef int most = threads if threads > 0 else -threads
         self.plan.looks, self.plan.stopped = rows * self.row_seconds > SHORT, False
@@ -211,21 +211,21 @@ cdef class Program:
             self.plan.looked = clock_seconds()
         most = min(most, MOST_THREADS)
         if threads < 0:
-            # What takes less than the threads' meeting is not worth their while, nor is less than a tile each.
+            # Threads do not pay for a pass shorter than their barriers, nor with less than a tile of rows each.
             if rows * self.row_seconds < WORTHWHILE:
                 most = 1
             most = <int> min(<Py_ssize_t> most, max(1, rows // ROWS_EACH))
         elif most > rows:
             most = <int> max(1, rows)
         while self.n_contexts < most:
-            self.plan.contexts[self.n_contexts] = self.plan.contexts[0]     # a pass has begun
+            self.plan.contexts[self.n_contexts] = self.plan.contexts[0]     # of the pass that has begun
             self.plan.contexts[self.n_contexts].scratch = self.own(self.scratch)
             self.plan.contexts[self.n_contexts].stops, self.plan.contexts[self.n_contexts].plan = asked, &self.plan
             self.n_contexts += 1
         return enter(most)
 
     cdef void begin(self, bint training, uint64_t seed, uint64_t step) noexcept nogil:
-        """Tells all threads which step this is."""
+        """Writes mode, seed and step into the contexts of all threads."""
         cdef int k
         self.plan.meets = training and self.meeting is not None
         for k in range(self.n_contexts):
@@ -243,7 +243,7 @@ cdef class Program:
             self.reserve(threads * min(rows_of_thread(&self.plan, N, threads), rows_of_piece(&self.plan)))
             self.plan.rows, self.plan.order, self.plan.first = N, NULL, 0
             self.begin(False, 0, 0)
-            # Several threads read the callers' rows in place where the buffers have a row for each.
+            # Several threads read the caller's rows in place where the buffers have a row for each of them.
             in_place = (threads > 1 and N <= threads * rows_of_piece(&self.plan) and self.plan.all_dense
                         and self.plan.all_plain)
             place_inputs(&self.plan, in_place, 0)
@@ -258,7 +258,7 @@ cdef class Program:
         self.raise_failed()
 
     cdef void raise_failed(self) except *:
-        """Raises what a node in Python, or the handler of a signal, has raised during a pass."""
+        """Raises what a node in Python or a signal handler has raised during a pass."""
         cdef InPython node
         if self.plan.stopped:
             self.plan.stopped = self.plan.failed = False
@@ -274,7 +274,7 @@ cdef class Program:
     cdef int batch(self, Chain chain, double lr, uint64_t seed, uint64_t step, bint direct, int wanted, int most,
                    double* loss) noexcept nogil:
         """A training step on the rows from plan.first on: 0 fine, 1 its loss or 2 its update is not finite, 3 a
-        node in Python failed, 4 a source is not as it must be."""
+        node in Python or a signal handler raised, 4 a source had a number that is not allowed."""
         cdef int threads = tuned(&self.tuners[STEPS], self.plan.rows, wanted, most)
         cdef int status = self.batch_on(threads, chain, lr, seed, step, direct, loss)
         passed(&self.tuners[STEPS])
@@ -302,7 +302,7 @@ cdef class Program:
 
     cdef double value_and_gradients(self, bint training, uint64_t seed, uint64_t step, int wanted, int most,
                                     bint adds=False) noexcept nogil:
-        """The loss of the attached rows; grads hold its gradient, added to what they held if it `adds`."""
+        """The loss of the attached rows; grads gets its gradient, added to what it held if `adds`."""
         cdef int threads = tuned(&self.tuners[GRADIENTS], self.plan.rows, wanted, most)
         cdef double loss
         self.begin(training, seed, step)
@@ -341,7 +341,7 @@ cdef class Program:
         return outputs
 
     def backward(self, dys, bint accumulate, bint input_gradients, int threads=1):
-        """grads from the gradients of the outputs of the last forward pass; the inputs' gradients if wanted."""
+        """Fills grads from the gradients dys of the last forward pass's outputs; the inputs' gradients if wanted."""
         cdef Py_ssize_t N = self.plan.rows
         cdef double summed = 1 / self.plan.scale if accumulate and self.plan.scale > 0 else 0
         cdef int most
@@ -364,7 +364,7 @@ cdef class Program:
 
     @property
     def unfit(self):
-        """Whether a source had a number that it must not have, in the last pass."""
+        """Whether a source had a number that is not allowed, in the last pass."""
         return self.plan.unfit
 
     @property
@@ -389,7 +389,7 @@ cdef class Program:
 
     def loss_and_gradient(self, xs, ts, weights, terms, uint64_t seed, uint64_t step, bint training, int threads=1,
                           bint adds=False):
-        """The loss of a batch; grads hold its gradient, added to what they held if it `adds`."""
+        """The loss of a batch; grads gets its gradient, added to what it held if `adds`."""
         cdef Py_ssize_t N = len(xs[0])
         cdef double loss
         cdef int most
@@ -404,7 +404,7 @@ cdef class Program:
         return loss
 
     def run(self, batches, uint64_t seed, uint64_t step, int threads=1):
-        """Trains `Batches`, first ... last - 1; returns (next batch, status) as `batch` has it."""
+        """Trains on batches first ... last - 1 of `Batches`; returns (next batch, status of `batch`)."""
         cdef Chain chain = batches.chain
         cdef Py_ssize_t k = batches.first, first = k, last = batches.last, batch_size = batches.size, s
         cdef object order = batches.order, rates = batches.rates
@@ -429,7 +429,7 @@ cdef class Program:
         direct = self.plan.all_dense and self.plan.all_plain and order is None
         with nogil:
             begun = clock_seconds()
-            if self.plan.small:         # once for all of them: short_step finds it so
+            if self.plan.small:         # once for all steps: short_step finds the mode set
                 mode = flush_subnormals()
             while k < last:
                 self.plan.first = k * batch_size

@@ -1,7 +1,7 @@
 """Reverse mode as ops: the backward pass of one output of width 1, whose results are tensors like any other.
 
-A rule for each op gives what it sends to its parents for the gradient G of its output; the ops it takes have tangent
-rules, so the gradient can be differentiated again: forces, Hessians by forward over reverse.
+A gradient rule for each op gives what the op sends to its parents for the gradient G of its output. The rules use only
+ops with tangent rules, so a gradient can be differentiated again: forces, Hessians by forward over reverse.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ GRADIENT_RULES: dict[str, Callable] = {}
 
 
 class NoGradientRule(Exception):
-    """Of an op, or of an activation that works by rows; its argument is the name."""
+    """An op, or an activation that works by rows, has no gradient rule; the argument is its name."""
 
 
 def gradient_rule(kind):
@@ -28,7 +28,7 @@ def gradient_rule(kind):
 
 
 def gradient_of_tensor(graph, t, start):
-    """The gradient of a tensor of width 1 by another one; None for 0."""
+    """The gradient of tensor t, of width 1, by tensor `start`; None for 0."""
     depends = _between(graph, t, start)
     gradients = {t: [graph.unit(1, 0)]}
     for k in reversed(depends):
@@ -46,7 +46,7 @@ def gradient_of_tensor(graph, t, start):
 
 
 def _between(graph, t, start):
-    """The ops on the ways from one tensor to another."""
+    """The ops on the paths from `start` to t."""
     reached, found = {start}, []
     for k in graph.before(t, lambda each: each == start):
         if not reached.isdisjoint(graph.ops[k][1]):
@@ -62,7 +62,7 @@ def without_rule(graph, t, start):
 
 
 def products_between(graph, t, start):
-    """Multiplications of a row in the dense layers between two tensors: all, and without those that start at once."""
+    """Multiplications of a row in the dense layers between two tensors: all, and without layers that read `start`."""
     total = inner = 0
     for k in _between(graph, t, start):
         kind, parents, made, _, _ = graph.ops[k]
@@ -252,7 +252,7 @@ def _product(graph, A, B, size, turn=False):
 
 @gradient_rule("inverse")
 def _inverse(graph, xs, Y, G, offsets, settings):
-    """-M G' M, with M = Y the inverse's transpose."""
+    """-Y G' Y, where Y is the inverse's transpose."""
     size = len(xs)
     shares = _product(graph, _product(graph, Y, G, size, turn=True), Y, size)
     return _columns(graph, graph.scaled(shares, -1.0), size)

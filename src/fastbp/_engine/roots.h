@@ -1,5 +1,5 @@
-/* The square root of a vector of numbers, for optimizer rules: their division follows it and would queue for the
-   same unit as the processor's own root, so products and an estimate of 1 / sqrt(x) are several times as fast. */
+/* The square root of a vector, for update rules: these divide by it next, and the division would queue for the same
+   unit as the processor's root instruction, so products and an estimate of 1 / sqrt(x) are several times as fast. */
 #ifndef FASTBP_ROOTS_H
 #define FASTBP_ROOTS_H
 
@@ -14,7 +14,7 @@
 #define REAL_MAX (sizeof(real) == 4 ? (real)FLT_MAX : (real)DBL_MAX)
 
 #if defined(__GNUC__)
-/* 1 / sqrt(x) to ESTIMATE_STEPS fewer doublings of its digits than x has. */
+/* An estimate of 1 / sqrt(x): ESTIMATE_STEPS doublings of its digits, and that of the root, reach the digits of x. */
 INLINE vector estimate(vector x)
 {
 #if defined(__AVX512F__)

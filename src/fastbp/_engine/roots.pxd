@@ -1,6 +1,6 @@
-"""Vectors of numbers as C's compiler knows them, and their square roots: roots.h.
+"""Vectors of the C compiler's vector extension, and their square roots: roots.h.
 
-To Cython a vector is a number: sums and products of vectors, and of vectors and numbers, are C's own.
+Cython takes a vector for a number: it leaves sums and products of vectors, and of vectors and numbers, to C.
 """
 from fastbp._engine.tile cimport real
 

@@ -1,11 +1,11 @@
-"""Elementary functions of one number: inline and without branches, so that loops over them vectorise.
+"""Elementary functions of one number: inline and without branches, so that loops over them are vectorized.
 
 Cython writes the 1 of a sum with a `real` as the double 1.0, which would make float kernels compute in double:
-hence `<real> 1` here and in the kernels.  The exponential's polynomial comes in an odd and an even half: a processor
-that waits for each step of one long chain has no room left to begin with the next numbers.
+hence `<real> 1` here and in the kernels.  The exponential's polynomial is evaluated in an odd and an even half: in one
+long chain of dependent operations the processor could not begin with the next numbers.
 
-The choice of formula by number type is a comparison of constants that the compiler settles.  libm is
-the rejected option: its calls stop vectorisation and cost ten times as much.
+The choice of formula by number type is a comparison of constants that the compiler settles.  Rejected: libm, whose
+calls prevent vectorization and cost ten times as much.
 Sources: fdlibm (log); the exponential in float and the normal tail are fits of our own.  Errors in ulp are in
 tests/_engine/test_activations.py.
 """
@@ -79,9 +79,10 @@ cdef inline double exp_minus_double(double x, double rest, double scale) noexcep
 
 
 cdef inline real exp_minus(real x, real rest, real scale) noexcept nogil:
-    """scale exp(x - rest), for a rest below 1: of an x that no single number holds, the part that it leaves out.
+    """scale exp(x - rest), for a rest below 1: the part of the exponent that is lost when it is rounded to x.
 
-    The scale comes in first: it rounds with the sum, and a product that is no subnormal does not pass through one.
+    The scale is multiplied in first: it rounds with the sum, and a result that is not subnormal is not computed from a
+    subnormal one.
     """
     if sizeof(real) == 4:
         return <real> exp_minus_single(<float> x, <float> rest, <float> scale)
@@ -167,7 +168,7 @@ cdef inline real log_of_parts(real f, real k) noexcept nogil:
 
 
 cdef inline real log(real x) noexcept nogil:
-    """log(x) for normal x > 0; NaN for NaN, which the bits alone would not tell."""
+    """log(x) for normal x > 0; NaN for NaN, which the arithmetic on bits would lose."""
     cdef Single single
     cdef Double double_
     cdef real m, k
@@ -188,7 +189,7 @@ cdef inline real log(real x) noexcept nogil:
 
 
 cdef inline real log1p_of_unit(real u) noexcept nogil:
-    """log(1 + u) for 0 <= u <= 1, to the last digits of a small u."""
+    """log(1 + u) for 0 <= u <= 1, accurate to the last digits also for small u."""
     cdef bint big = u > <real> 0.41421356
     cdef real f = (u - <real> 1) * <real> 0.5 if big else u
     return log_of_parts(f, <real> 1 if big else <real> 0)
@@ -200,7 +201,7 @@ cdef inline real softplus_of_minus(real x) noexcept nogil:
 
 
 cdef inline real upper_half(real x) noexcept nogil:
-    """x with the lower half of its digits cleared: the square of that is exact."""
+    """x with the lower half of its digits cleared, so that its square is exact."""
     cdef Single single
     cdef Double double_
     if sizeof(real) == 4:
@@ -215,7 +216,7 @@ cdef inline real upper_half(real x) noexcept nogil:
 cdef inline real exp_of_minus_square(real x, real share, real scale) noexcept nogil:
     """scale exp(-share x^2) for |x| <= 40 and a share of 1 or 1/2.
 
-    The square comes in two parts: the error of a rounded one would be multiplied by the square.
+    The square is passed in two parts: the relative error of a rounded one would be multiplied by the square.
     """
     cdef real h = upper_half(x)
     return exp_minus(-share * h * h, share * (x - h) * (x + h), scale)
@@ -248,7 +249,7 @@ cdef inline real tanh(real x) noexcept nogil:
 
 
 cdef inline real normal_tail_polynomial(real t) noexcept nogil:
-    """What normal_tail_ratio divides, in t = (a - c) / (a + c), as in Shepherd and Laframboise 1981.
+    """The polynomial that normal_tail_ratio divides, in t = (a - c) / (a + c), as in Shepherd and Laframboise 1981.
 
     The coefficients were fitted at Chebyshev's points with 60 digits: relative errors are below 2.7e-9 and 3.9e-18.
     """
@@ -297,8 +298,8 @@ cdef inline real normal_tail_ratio(real a) noexcept nogil:
     """P / exp(-a^2 / 2) for 0 <= a <= 39 (in single precision 14.5), with P the probability that a normal number is
     above a.
 
-    The sum a + c rounds.  The rest belongs to that of d - c, for which t is a quotient of exact numbers, and the little
-    that a is from there comes in by the slope, a R - 1 / sqrt(2 pi).
+    The sum d = a + c rounds.  So the ratio is computed at d - c, where t is a quotient of exact numbers, and the small
+    distance of a from there is added by the slope, a R - 1 / sqrt(2 pi).
     """
     cdef real c = <real> 4, d = a + c
     cdef real near = d - c

@@ -5,5 +5,5 @@ cdef extern from *:
     #define FASTBP_OPERATIONS 5e9
     #define FASTBP_LOOK_EVERY 0.05
     """
-    const double OPERATIONS "FASTBP_OPERATIONS"     # floating-point ones of a product between two looks, at most
+    const double OPERATIONS "FASTBP_OPERATIONS"     # floating-point operations of a product between looks, at most
     const double LOOK_EVERY "FASTBP_LOOK_EVERY"     # seconds from one look to the next

@@ -1,4 +1,4 @@
-"""Arrays of any kind of number as the rows of a batch: sources.pyx."""
+"""Arrays of any dtype as the samples of a batch: sources.pyx."""
 from fastbp._engine.kernel_table cimport Rows
 
 

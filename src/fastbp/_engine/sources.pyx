@@ -1,4 +1,4 @@
-"""Arrays of any dtype as the samples of a batch, read and cast where they are."""
+"""Arrays of any dtype as the samples of a batch, read in place and cast by batch."""
 from cpython.buffer cimport PyBUF_STRIDED_RO, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int64_t
 
@@ -14,8 +14,8 @@ from fastbp._engine.tables cimport row_named
 cdef class Source:
     """The rows of an aligned (rows, width) array in native byte order, for a net of the dtype.
 
-    With `finite` the engine watches out for numbers that are not, with `limits` (float64, one a column, 0 for none) for
-    what is not a whole number below its column's.  The name is how errors call the array.
+    With `finite` the engine checks that all numbers are finite, with `limits` (float64, one a column, 0 for none) that
+    they are whole numbers below their column's limit.  Errors call the array by `name`.
     """
 
     def __init__(self, array, dtype, name="X", finite=False, limits=None):
@@ -43,7 +43,7 @@ cdef class Source:
 cdef class SparseSource(Source):
     """Rows in compressed form (CSR): numbers of the net's dtype, their columns (int32 or int64), where rows begin.
 
-    The columns of a row rise.  `array` is what gives rows when it is indexed, with `toarray`.
+    The columns of a row are ascending.  `array` is the sparse array itself: indexing gives rows with `toarray`.
     """
 
     def __init__(self, array, dtype, data, columns, starts):
@@ -54,7 +54,7 @@ cdef class SparseSource(Source):
         self.parts, self.pins = (data, columns, starts), ref(data)
 
     def limit(self, limits):
-        """As `limits` of a Source: the rows are written out then, and watched."""
+        """Sets `limits` as of a Source: the rows are then written out densely and checked."""
         self.rows.limits, self.limits = <const double*> address(limits, self.shape[1] * sizeof(double)), limits
 
     def __getitem__(self, rows):

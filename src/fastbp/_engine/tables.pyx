@@ -32,7 +32,7 @@ cdef const void* row_named(const void* rows, Py_ssize_t size, name) except NULL:
 
 
 cdef names_in(const void* rows, Py_ssize_t size):
-    """Of all rows."""
+    """The names of all entries."""
     cdef const char* row = <const char*> rows
     found = []
     while name_of(row) != NULL:

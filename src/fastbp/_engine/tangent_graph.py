@@ -1,9 +1,9 @@
-"""The graph of a net's tangents: for each op one that says how its output moves when its inputs do.
+"""The graph of a net's tangents: for each op, ops that compute how its output moves when its inputs do.
 
 The result is a graph of ops like any other, so the engine's forward pass gives directional derivatives (forward
 mode), and its backward pass second derivatives (reverse over forward). Each tangent rule gives (Y, T): the tensor of
-the value, and that of its tangent or None where it does not move. What does not depend on a direction is marked, so
-that it is computed once for many directions. Formulas: Pearlmutter 1994.
+the value, and the tensor of its tangent, or None where the value does not move. Tensors that do not depend on a
+direction are marked, and computed once for many directions. Formulas: Pearlmutter 1994.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ TANGENT_RULES: dict[str, Callable] = {}
 
 
 class NoTangentRule(Exception):
-    """Of an op, or of an activation that works by rows; its argument is the name, or the layer in Python."""
+    """An op, or an activation that works by rows, has no tangent rule; the argument is its name or Python layer."""
 
 
 def tangent_rule(kind):
@@ -31,7 +31,7 @@ class Tangents:
     """A graph that grows: tensors with their widths, ops, and which tensors move with the direction."""
 
     def __init__(self, offset=None):
-        self.offset = offset  # of the direction in the vector of parameters; None: they stay
+        self.offset = offset  # of the direction in the vector of parameters; None: parameters do not move
         self.widths, self.ops, self.moving = [], [], []
 
     def tensor(self, width, moves=False):
@@ -49,7 +49,7 @@ class Tangents:
         return made
 
     def sum(self, tangents):
-        """The sum of those that are not None; None for none."""
+        """The sum of the tangents that are not None; None if all are."""
         terms = [t for t in tangents if t is not None]
         return self.op("add", terms, alpha=1.0) if len(terms) > 1 else terms[0] if terms else None
 
@@ -65,10 +65,10 @@ class Tangents:
 
 
 def tangent(widths, ops, inputs, outputs, offset=None):
-    """The graph (widths, ops, inputs, outputs), the tensors that move, and those that the direction's parameters make.
+    """The graph (widths, ops, inputs, outputs), which tensors move, and those that ops with the direction's W make.
 
-    Its outputs are the values and then their tangents. Without an offset the inputs move, and directions of them are
-    inputs after the others; with one the parameters move, along those that begin there in the flat vector.
+    Its outputs are the values and then their tangents. Without an offset the inputs move, and their directions are
+    inputs after them; with one the parameters move, along the direction that begins there in the flat vector.
     """
     graph = Tangents(offset)
     values = {t: graph.tensor(widths[t]) for t in inputs}
@@ -123,12 +123,12 @@ def _through(graph, Z, TZ, settings):
 
 
 def function_of(settings):
-    """What the engine's ops call an activation by."""
+    """The settings that name an activation in an op."""
     return {key: settings[key] for key in ("activation", "alpha", "beta") if key in settings}
 
 
 def _less_mean(graph, Y, TZ):
-    """TZ less its mean over the row, with the shares Y as weights."""
+    """TZ minus its mean over the row, weighted by Y."""
     along = graph.op("sum", [graph.op("multiply", [Y, TZ])], 1, alpha=1.0)
     return graph.op("subtract", [TZ, graph.op("broadcast", [along], graph.widths[Y])])
 
@@ -165,7 +165,7 @@ def _prelu(graph, xs, ts, width, offsets, settings):
     # Of two inputs the first only chooses the slope of the second.
     T = None if ts[-1] is None else graph.op("prelu", [xs[0], ts[-1]], None, offsets, **settings)
     if graph.offset is not None and len(xs) == 1:
-        # Along the slopes Y moves by X below 0: that is prelu with the direction for slopes, less relu.
+        # Where X is below 0, Y moves by X times the direction of the slopes: prelu with the direction, minus relu.
         moved = graph.op("prelu", xs, None, offsets, along=True, **settings)
         T = graph.sum([T, graph.op("subtract", [moved, graph.op("activation", xs, activation="relu")])])
     return Y, T
@@ -294,7 +294,7 @@ def _scale(graph, Z, TZ, offsets):
     """Gamma Z + beta, of a normalization."""
     if offsets[0] < 0:
         return Z, TZ
-    # The value first: who comes later adds to its gradients, and only it has beta.
+    # The value first: later ops add to the gradients of its parameters, and only it has beta.
     Y = graph.op("scale", [Z], None, offsets[:2])
     T = None if TZ is None else graph.op("scale", [TZ], None, (offsets[0], -1))
     if graph.offset is not None:

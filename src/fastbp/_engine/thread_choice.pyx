@@ -1,9 +1,9 @@
-"""How many threads a pass takes when it may choose: one, or all where and as long as these prove faster.
+"""How many threads a pass takes when the engine may choose: one, or all of them while they are faster.
 
-Cores may be busy, or not be real ones, so a model of costs alone would be wrong as often as not, and a trial tells of
-its moment only. So a choice of one is tried again, soon at first and then ever more rarely; a choice of several is
-watched, and given up when the passes since have taken longer than one thread would have. Threads that save little may
-just have been lucky, and cost others their cores: in a trial they must save a tenth.
+Cores may be busy, or not be physical ones, so a cost model alone would be wrong as often as not, and a trial is true
+only for its moment. So after a choice of one thread there is another trial, soon at first and then ever more rarely; a
+choice of several is watched, and given up when the passes since have taken longer than one thread would have. A small
+gain may be luck, and costs other programs their cores: in a trial several threads must save a tenth.
 """
 
 from libc.string cimport memset
@@ -19,12 +19,12 @@ cdef extern from "<time.h>" nogil:
     enum: TIME_UTC
 
 cdef enum:
-    EACH = 4                    # passes of a trial with one thread, then with several; the first of them wakes or parks
-    PASSES_OF_SEVERAL = 300     # until the next trial ...
-    SHORTEST = 16               # ... and of one, twice as many after each trial or watch that several have lost,
+    EACH = 4                    # passes of a trial with one, then several threads; the first wakes or parks: not timed
+    PASSES_OF_SEVERAL = 300     # passes of several threads until the next trial ...
+    SHORTEST = 16               # ... and of one thread, doubled each time that several lose a trial or a watch,
     LONGEST = 4096              # up to this
-    PATIENT = 8                 # passes of one thread that several may be behind
-    STRAY = 8                   # passes over another number of rows, until that counts: an epoch's last batch does not
+    PATIENT = 8                 # several threads may be behind by the time of this many passes of one
+    STRAY = 8                   # passes in a row over other numbers of rows that restart trials: an epoch's last is one
 
 cdef double GAIN = 0.9
 
@@ -42,7 +42,7 @@ cdef inline void settle(Tuner* tuner, bint several) noexcept nogil:
 
 
 cdef inline bint chosen(Tuner* tuner) noexcept nogil:
-    """Whether the next pass is one of several threads."""
+    """Whether the next pass takes several threads."""
     if tuner.trials == 2 * EACH and tuner.passes >= (PASSES_OF_SEVERAL if tuner.several else tuner.pause):
         if tuner.several:
             tuner.pause = SHORTEST
@@ -51,7 +51,7 @@ cdef inline bint chosen(Tuner* tuner) noexcept nogil:
 
 
 cdef inline void noted(Tuner* tuner, double took) noexcept nogil:
-    """What the chosen number of threads took for a pass."""
+    """Records the seconds of a pass with the chosen number of threads."""
     cdef bint several = tuner.trials >= EACH, lost
     if tuner.trials < 2 * EACH:
         tuner.trials += 1
@@ -69,7 +69,7 @@ cdef inline void noted(Tuner* tuner, double took) noexcept nogil:
 
 
 cdef int tuned(Tuner* tuner, Py_ssize_t rows, int wanted, int most) noexcept nogil:
-    """Threads for the next pass over some rows: most, unless the caller leaves the choice (wanted < 0)."""
+    """Threads for the next pass over some rows: `most`, unless the engine may choose (wanted < 0)."""
     cdef bint several
     tuner.timing = wanted < 0 and most > 1
     if not tuner.timing:
@@ -86,13 +86,13 @@ cdef int tuned(Tuner* tuner, Py_ssize_t rows, int wanted, int most) noexcept nog
 
 
 cdef void passed(Tuner* tuner) noexcept nogil:
-    """Takes note of what the pass took."""
+    """Records how long the pass took."""
     if tuner.timing:
         noted(tuner, clock_seconds() - tuner.began)
 
 
 def choices(times):
-    """Which passes take several threads, if one would take and several would take these (seconds, seconds) for each."""
+    """Which passes take several threads, given each one's (seconds with one thread, seconds with several)."""
     cdef Tuner tuner
     cdef bint several
     memset(&tuner, 0, sizeof(Tuner))

@@ -16,9 +16,9 @@ cdef void pause(int microseconds) noexcept nogil
 
 cdef class Lock:
     cdef int state
-    cdef PyThread_type_lock bell    # of which a release wakes one who waits
+    cdef PyThread_type_lock bell    # its release wakes one thread that waits
     cdef unsigned long owner        # the thread that holds it; 0: none
-    cdef int process, waiting       # the process in which it was taken, by forks; threads that wait for it
+    cdef int process, waiting       # `forks` when it was taken; the number of threads that wait for it
     cdef int acquire(self) except -1
     cdef bint try_acquire(self) noexcept nogil
     cdef int wait(self) except -1

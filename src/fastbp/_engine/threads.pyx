@@ -1,4 +1,4 @@
-"""The pool of threads, one for the process: pool.h says how it works.  And the lock around a network."""
+"""The pool of threads, one per process (pool.h says how it works), and the lock of a network."""
 import os
 
 cimport cython
@@ -52,17 +52,17 @@ cdef extern from "pool.h" nogil:
 
 
 cdef int enter(int wanted) noexcept nogil:
-    """Takes the pool; how many threads there are then, the caller among them."""
+    """Acquires the pool; returns how many threads it gives, including the caller's."""
     return pool_enter(wanted)
 
 
 cdef void share(Task task, void* job, int of) noexcept nogil:
-    """Runs the parts 0 ... of - 1 of a task, and comes back when all are done."""
+    """Runs the parts 0 ... of - 1 of a task, and returns when all are done."""
     pool_run(task, job, of)
 
 
 cdef void leave(int threads) noexcept nogil:
-    """Gives back what `enter` has given."""
+    """Releases what `enter` has acquired."""
     pool_leave(threads)
 
 
@@ -70,17 +70,17 @@ cdef void pause(int microseconds) noexcept nogil:
     nap(microseconds)
 
 
-cdef int most = 0               # threads of a call that does not say; 0: not known yet
+cdef int most = 0               # threads of a call without a number; 0: not known yet
 
 
 def limit(int threads):
-    """Sets the most threads of a call that does not say; 0: the floor above will find out."""
+    """Sets the most threads of a call without a number; 0: not known, fastbp/threads.py finds it."""
     global most
     most = threads
 
 
 cdef int wanted(threads) except? 0:
-    """What `Program.claim` takes; 0 where the floor above must find out, or look, first."""
+    """The `threads` of `Program.claim`; 0 where fastbp/threads.py must find or check the number first."""
     if threads is None:
         return -most
     return threads if type(threads) is int and 0 < threads <= MOST_THREADS else 0
@@ -99,12 +99,12 @@ if hasattr(os, "register_at_fork"):
 
 cdef enum:
     LOOK_EVERY = 20_000         # microseconds of a wait between two looks for signals
-    COURTESY = 200              # microseconds that a lock is left to those who wait for it
-    FREE = 0, TAKEN, AWAITED    # what a lock is; who waits for it says so
+    COURTESY = 200              # microseconds for which a free lock is left to threads that came first
+    FREE = 0, TAKEN, AWAITED    # states of a lock; a thread that waits sets AWAITED
 
 
 cdef object serve(Lock lock):
-    """Says that this thread runs Python for a pass under a lock; gives what it was told before."""
+    """Records that this thread runs Python for a pass under a lock; returns the lock recorded before."""
     global served
     before = None if served == NULL else <object> served
     served = <void*> lock if lock is not None else NULL
@@ -125,11 +125,11 @@ cdef int pin(values, list pins) except -1:
 
 
 cdef class Lock:
-    """Around a network: one thread at a time computes.  For `with`, and for compiled code.
+    """The lock of a network, for `with` and for compiled code: one thread at a time computes.
 
-    A lock of Python's would cost ten times as much, and would hang where this one raises: when a thread wants a
-    lock that it holds, or that was held by another when the process was forked. Who finds it free makes one exchange;
-    a lock of the threads library looks at the clock first, and takes 20 ns longer.
+    A lock of Python's `threading` would cost ten times as much, and would deadlock where this one raises: when a thread
+    wants a lock that it holds, or that another thread held when the process was forked. To take a free lock is one
+    atomic exchange; a lock of the threads library reads the clock first, and takes 20 ns longer.
     """
 
     def __cinit__(self):
@@ -149,14 +149,14 @@ cdef class Lock:
         return 0
 
     cdef bint try_acquire(self) noexcept nogil:
-        """Whether it was free, and is taken now: for threads that may hold what others wait for."""
+        """Takes the lock if it is free, and never waits: for threads that may hold what others wait for."""
         if not swap(&self.state, FREE, TAKEN):
             return False
         self.owner, self.process = PyThread_get_thread_ident(), forks
         return True
 
     cdef int wait(self) except -1:
-        """Gets the lock, or raises where it would never come, or where a signal's handler raises."""
+        """Waits for the lock; raises where it would never come, or where a signal handler raises."""
         cdef bint polite = self.waiting > 0 and self.owner == 0
         if self.owner != 0 and self.process != forks:
             raise RuntimeError("this network was at work in another thread when the process was forked, and that thread"
@@ -164,7 +164,7 @@ cdef class Lock:
         if self.owner == PyThread_get_thread_ident() or served == <void*> self:
             raise RuntimeError("this network is at work: what runs inside of one of its passes (a Lambda, a signal"
                                " handler, a finalizer) cannot use it")
-        with cython.critical_section(self):     # of a Python without the GIL; nothing in others
+        with cython.critical_section(self):     # for a Python without the GIL; a no-op in others
             self.waiting += 1
         try:
             if polite:          # it is free, and others came first: their turn
@@ -182,12 +182,12 @@ cdef class Lock:
     cdef void release(self) noexcept nogil:
         self.owner = 0
         if exchange(&self.state, FREE) == AWAITED:
-            PyThread_release_lock(self.bell)    # for nobody, it does no harm: who wakes looks again
+            PyThread_release_lock(self.bell)    # harmless if no thread waits: a woken one checks the state
 
     def call(self, function, *arguments):
-        """function(*arguments) under the lock, with no line of Python between: no signal's handler runs inside.
+        """function(*arguments) under the lock, without Python bytecode in between: no signal handler runs inside.
 
-        Arrays among the arguments, in tuples too, keep their size meanwhile: NumPy resizes none that has a weak
+        Arrays among the arguments, in tuples too, keep their size meanwhile: NumPy resizes no array that has a weak
         reference.
         """
         cdef list pins = []
@@ -206,10 +206,10 @@ cdef class Lock:
 
 
 cdef void rest(bint resting) noexcept nogil:
-    """Between `enter` for several threads and `leave`: whether the next passes do without the others."""
+    """Called between `enter` for several threads and `leave`: whether the next passes do without the workers."""
     pool_rest(resting)
 
 
 def started():
-    """Threads that exist, the caller among them."""
+    """The number of threads that exist, including the caller's."""
     return pool_size()

@@ -28,7 +28,7 @@ typedef REAL real;
 #endif
 
 /* Up to 28 accumulators of 32 registers, or 12 of 16: the rest holds the panel's row and a broadcast, which
-   leaves 6 rows beside 4 vectors.  A sum too many falls into memory and waits there for itself. */
+   leaves 6 rows beside 4 vectors.  A sum too many spills to memory, and each addition waits for the store before. */
 #define UP_TO_2(X, R) X(R, 1) X(R, 2)
 #define UP_TO_3(X, R) UP_TO_2(X, R) X(R, 3)
 #define UP_TO_4(X, R) UP_TO_3(X, R) X(R, 4)
@@ -65,7 +65,7 @@ enum { FROM_ZERO, FROM_BIAS, FROM_C };
 
 #if defined(__GNUC__)
 #define INLINE static inline __attribute__((always_inline))
-/* A loop over accumulators that stays a loop keeps them in memory, at a third of the speed. */
+/* A loop over accumulators that is not unrolled keeps them in memory, at a third of the speed. */
 #define UNROLL _Pragma("GCC unroll 16")
 typedef real vector __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(real)), may_alias));
 #else
@@ -73,10 +73,10 @@ typedef real vector __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(rea
 #define UNROLL
 #endif
 
-/* What a loop reads at i before it writes at i, and never again: it may be what is written, or lie apart.  A compiler
-   that is not told guards the loop, and one in place then runs number by number. */
+/* An array that a loop reads at i before it writes at i, and never again: it may be the array written to, or lie apart.
+   Without `restrict` a compiler guards the loop against overlap, and in place it then runs number by number. */
 typedef const real *__restrict operand;
-/* What a loop writes beside that, and nobody reads. */
+/* An array that a loop only writes to. */
 typedef real *__restrict result;
 
 /* A's element (r, k) is A[r * row + (k / run) * jump + (k % run) * step]; P's row k begins at P[k * pitch]. */
@@ -151,11 +151,12 @@ enum { BLOCKED, PLAIN, COLUMNS };
     [R - 1][COLUMNS][V - 1] = tile_columns_##R##_##V,
 static tile_function *const TILES[TILE_ROWS][3][PANEL_VECTORS] = {EACH_TILE(POINTERS)};
 
-/* The tallest tile of so many vectors less one. */
+/* The rows of the tallest tile, by its number of vectors - 1. */
 static const ptrdiff_t HEIGHTS[PANEL_VECTORS] = TILE_HEIGHTS;
 
 /* One row: C = start + A P for 1 ... LONE_VECTORS vectors of columns, of several panels.  The sums of a panel alone are
-   too few to keep the multiply-adds busy.  Vector v of C lies at (v / PANEL_VECTORS) * block + (v % PANEL_VECTORS) * LANES. */
+   too few to keep the multiply-add units busy.  Vector v of C lies at
+   (v / PANEL_VECTORS) * block + (v % PANEL_VECTORS) * LANES. */
 enum { LONE_VECTORS = 8 };
 
 INLINE void lone(const int V, const real *A, const ptrdiff_t run, const ptrdiff_t jump, const real *P,
@@ -197,7 +198,7 @@ EACH_LONE(LONE_FUNCTIONS)
 #define LONE_POINTERS(V) lone_##V,
 static lone_function *const LONES[LONE_VECTORS] = {EACH_LONE(LONE_POINTERS)};
 
-/* One row on its side: C's row i = A[i] P, for 1 ... PANEL_VECTORS vectors of P. */
+/* The outer product of two rows: C's row i = A[i] P, for 1 ... PANEL_VECTORS vectors of P. */
 INLINE void outer(const int V, const real *A, const ptrdiff_t rows, const real *P, real *C, const ptrdiff_t pitch)
 {
 #if defined(__GNUC__)
@@ -252,7 +253,7 @@ static outer_function *const OUTERS[PANEL_VECTORS] = {EACH_OUTER(OUTER_POINTERS)
                 PICK(a, b, high, t[(i + distance) % LANES])                                             \
             }                                                                                           \
     }
-/* LANES vectors to their transpose, by halving exchanges in registers. */
+/* Transposes LANES vectors in registers, by exchanges at distances of 1, 2, 4 and 8 lanes. */
 INLINE void exchange(vector *t)
 {
     typedef __typeof__((vector){0} < (vector){0}) lanes;
@@ -277,7 +278,7 @@ static inline void transpose(const real *S, ptrdiff_t s_row, real *T, ptrdiff_t 
 #endif
 }
 
-/* Asks for the cache lines of so many bytes; one function, since dozens of loops over rows call it. */
+/* Prefetches the cache lines of `size` bytes; one function, since dozens of loops over rows call it. */
 #if defined(__GNUC__)
 __attribute__((noinline, unused)) static void fetch(const void *A, ptrdiff_t size)
 {
@@ -288,7 +289,7 @@ __attribute__((noinline, unused)) static void fetch(const void *A, ptrdiff_t siz
 static inline void fetch(const void *A, ptrdiff_t size) {}
 #endif
 
-/* C = A, 64 bytes at a multiple of 64: on x86 by stores that do not fetch the line first. */
+/* C = A, 64 bytes at a multiple of 64: on x86 by non-temporal stores, which do not fetch the cache line first. */
 static inline void stream_line(const void *A, void *C)
 {
 #if defined(__SSE2__)

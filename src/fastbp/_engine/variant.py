@@ -34,7 +34,7 @@ def _select() -> tuple[str, dict]:
     if forced:
         if forced not in supported:
             message = f"FASTBP_ISA is {forced!r}; this processor runs: {', '.join(supported)}"
-            if _at_a_shell():  # the command could not say it: it is loaded after this
+            if _at_a_shell():  # the command line is loaded after this and could not report it
                 raise SystemExit(f"fastbp: error: {message}")
             raise ImportError(message)
         return forced, _tables(forced)

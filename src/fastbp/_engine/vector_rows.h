@@ -1,6 +1,6 @@
-/* What is done to LANES numbers of a row at once, a vector in memory, and to LANES rows of them: products, maxima and
-   sums of which the last vector of a row has only its first `left` lanes.  Loops over lanes with such a condition
-   become branches instead of vectors. */
+/* Operations on one vector of a row in memory, and on LANES rows of vectors: products, maxima and sums of which the
+   last vector of a row has only its first `left` lanes.  Compilers turn loops over lanes with such a condition into
+   branches instead of SIMD. */
 #ifndef FASTBP_LANES_H
 #define FASTBP_LANES_H
 
@@ -17,7 +17,7 @@ INLINE vector chosen(lanes where, vector a, vector b) { return (vector)((where &
 
 INLINE vector larger(vector a, vector b) { return chosen((lanes)(a > b), a, b); }
 
-/* x in the lanes that belong to the row, `other` in the others. */
+/* x in the first `left` lanes, which belong to the row, `other` in the rest. */
 INLINE vector held(vector x, ptrdiff_t left, vector other)
 {
     lanes k;
@@ -37,7 +37,7 @@ INLINE vector held(vector x, ptrdiff_t left, vector other)
         plain;
 #endif
 
-/* Whether a lane is NaN.  By comparisons of the whole vector: a sum over its lanes is a chain of LANES additions. */
+/* Whether a lane is NaN.  By a comparison of whole vectors: a sum over lanes would be LANES dependent additions. */
 #if defined(__GNUC__)
 INLINE int any_nan(vector x)
 {
@@ -59,7 +59,7 @@ INLINE int any_nan(vector x)
 }
 #endif
 
-/* Whether all of n numbers are finite: x 0 is NaN for what is not, and stays so in a sum. */
+/* Whether all of n numbers are finite: x * 0 is NaN for an x that is not, and a sum with NaN is NaN. */
 INLINE int all_finite(const real *a, ptrdiff_t n)
 {
     ptrdiff_t i = 0;
@@ -82,8 +82,8 @@ INLINE int all_finite(const real *a, ptrdiff_t n)
     return total == 0;
 }
 
-/* C = the first n of a vector's numbers, at most LANES, and zeros; C may be a.  Where the processor has masks for
-   that, by one load: what was written in smaller parts would be read as a whole only when it has reached the cache. */
+/* C = the first n of a vector's numbers, at most LANES, and zeros; C may be a.  Where the processor has masked loads,
+   by one of them: a vector written in smaller parts could be read as a whole only when these have reached the cache. */
 INLINE void read_first(const real *a, ptrdiff_t n, real *C)
 {
 #if defined(__AVX512F__)

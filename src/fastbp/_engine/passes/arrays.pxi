@@ -1,7 +1,7 @@
-"""What a program reads and writes: plain rows of the net's own numbers, or a Source of any others; targets; results."""
+"""What a program reads and writes: plain rows of the net's dtype, or a Source of any other; targets; results."""
 
 cdef void attach_sources(Program program, xs, Py_ssize_t rows) except *:
-    """Places the ports at the callers' rows."""
+    """Points the ports to the caller's rows."""
     cdef Port* port = program.plan.sources
     attach_plain(program)
     for x in xs:
@@ -17,7 +17,7 @@ cdef void attach_sources(Program program, xs, Py_ssize_t rows) except *:
 
 
 cdef void attach_plain(Program program) noexcept:
-    """Lets go of what was attached, for rows whose ports are placed by `array` alone."""
+    """Detaches the sources of the last call, for plain rows, whose ports need only `array`."""
     cdef Plan* plan = &program.plan
     cdef Py_ssize_t k
     plan.all_plain, plan.unfit = True, False
@@ -30,7 +30,7 @@ cdef void attach_plain(Program program) noexcept:
 
 
 cdef void read_sparse(Program program) noexcept:
-    """Dense layers read rows in compressed form as they are; where other ops read them too, they are written out."""
+    """Lets dense layers read rows in compressed form in place; rows that other ops read too are written out densely."""
     cdef Plan* plan = &program.plan
     cdef Py_ssize_t k, s
     cdef Node* node
@@ -48,14 +48,14 @@ cdef void read_sparse(Program program) noexcept:
 
 
 cdef void attach_rows(Program program, Port* ports, Py_ssize_t n_ports, arrays, Py_ssize_t rows) except *:
-    """Places ports at plain rows."""
+    """Points ports to plain rows."""
     cdef Py_ssize_t k
     for k in range(n_ports):
         ports[k].array = <char*> address(arrays[k], rows * ports[k].value.width * program.plan.kernels.item)
 
 
 cdef new_rows(Program program, Port* ports, Py_ssize_t n_ports, Py_ssize_t rows):
-    """New arrays, and the ports placed at them."""
+    """New arrays, to which the ports point."""
     cdef Py_ssize_t k
     arrays = tuple([np.empty((rows, ports[k].value.width), program.dtype) for k in range(n_ports)])
     attach_rows(program, ports, n_ports, arrays, rows)
@@ -63,7 +63,7 @@ cdef new_rows(Program program, Port* ports, Py_ssize_t n_ports, Py_ssize_t rows)
 
 
 cdef void attach_targets(Program program, Py_ssize_t n_sinks, ts, weights, terms, Py_ssize_t rows) except *:
-    """What the first outputs are compared with, and how that counts."""
+    """Attaches the targets, weights and losses of the first outputs."""
     cdef Py_ssize_t k
     cdef Port* sink = program.plan.sinks
     cdef Term term

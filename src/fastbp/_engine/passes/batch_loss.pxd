@@ -6,7 +6,7 @@ from fastbp._engine.plan cimport Plan, Port
 
 
 cdef inline void begin_part(Plan* plan, bint direct, Py_ssize_t first, Py_ssize_t rows, int threads) noexcept nogil:
-    """Makes the rows of the buffers a part of the caller's rows, from `first` on."""
+    """Makes the rows of the buffers stand for a part of the caller's rows, from `first` on."""
     cdef Py_ssize_t k
     plan.first, plan.rows = first, rows
     place_inputs(plan, direct, first)
@@ -16,10 +16,10 @@ cdef inline void begin_part(Plan* plan, bint direct, Py_ssize_t first, Py_ssize_
 
 
 cdef inline double batch_loss(Plan* plan, bint direct, bint adds, int threads) noexcept nogil:
-    """Phase one over the batch: the sum of its rows' losses, each with its share, in their order.
+    """Phase one over the batch; returns the sum of its rows' scaled losses, in the order of the rows.
 
-    Where the batch goes in parts through the buffers, the gradient of each is formed (and added to what was there, if
-    it `adds`).
+    Where the batch goes through the buffers in parts, the gradient of each part is formed here (and added to what
+    grads held, if `adds`).
     """
     cdef Py_ssize_t k, first = plan.first, N = plan.rows, at_once = rows_at_once(plan, plan.rows)
     cdef Port* port

@@ -1,4 +1,4 @@
-"""The buffers of a program: how tensors lie in memory, and how much of it a node wants."""
+"""The buffers of a program: how tensors lie in memory, and how much of it a node needs."""
 from fastbp._engine.kernel_table cimport Kernels
 from fastbp._engine.memory cimport Arena, aligned, numbers_of, pitch_of
 from fastbp._engine.passes.parameters cimport MOST_OPERANDS
@@ -12,13 +12,13 @@ cdef extern from *:
     #define FASTBP_PART_BYTES (2.0 * 1024 * 1024)
     #define FASTBP_MANY_WEIGHTS (1024.0 * 1024)
     """
-    const double MOST_BYTES "FASTBP_MOST_BYTES"     # that a process can address
-    const double PART_BYTES "FASTBP_PART_BYTES"     # that a part of a training pass has for its rows, roughly ...
-    const double MANY_WEIGHTS "FASTBP_MANY_WEIGHTS"     # ... and the bytes of parameters from which on it has more rows
+    const double MOST_BYTES "FASTBP_MOST_BYTES"     # bytes that a process can address
+    const double PART_BYTES "FASTBP_PART_BYTES"     # bytes of the rows of a part of a training pass, roughly ...
+    const double MANY_WEIGHTS "FASTBP_MANY_WEIGHTS"     # ... bytes of parameters from which on a part has more rows
 
 cdef enum:
-    LEAST_AT_ONCE = 384
-    LEAST_OF_MANY = 512
+    LEAST_AT_ONCE = 384         # rows of a part, at least ...
+    LEAST_OF_MANY = 512         # ... with many weights
 
 
 cdef inline TensorHolder new_tensor(const Kernels* kernels, Arena buffers, Py_ssize_t width, Py_ssize_t held):
@@ -31,7 +31,7 @@ cdef inline TensorHolder new_tensor(const Kernels* kernels, Arena buffers, Py_ss
 
 
 cdef inline Py_ssize_t held_for(const Kernels* kernels, Py_ssize_t rows) noexcept:
-    """So many rows or some more: blocks lie some 2 kB apart modulo 4096, and their rows then fall on different lines of
+    """`rows` or some more: blocks then lie some 2 kB apart modulo 4096, so that their rows fall on different lines of
     the first-level cache."""
     while not 1536 <= rows * kernels.panel * kernels.item % 4096 <= 2560:
         rows += 1
@@ -104,10 +104,10 @@ cdef inline void new_losses(Program program, Py_ssize_t rows) except *:
 
 
 cdef inline Py_ssize_t most_at_once(Program program) except -1:
-    """How many rows of a batch are summed together, so that what a pass keeps of them stays in caches; 0: always all.
+    """How many rows of a batch are summed together, so that their activations stay in the caches; 0: always all.
 
-    It depends on the network alone, since the gradients of parts are summed in their order. A part packs the weights
-    once and goes through their gradient once, so its rows are not few.
+    It depends on the network alone, since it decides the order of the gradients' sums. Each part packs the weights once
+    and goes through their gradient once, so a part of few rows would not pay.
     """
     cdef Py_ssize_t k
     cdef double row = 0, least = LEAST_AT_ONCE if program.arrays[0].nbytes < MANY_WEIGHTS else LEAST_OF_MANY

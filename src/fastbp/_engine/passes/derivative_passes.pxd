@@ -1,14 +1,14 @@
 """Derivatives of a net: passes that go over the same rows many times, with one seed after the other.
 
     pull     reverse mode: forward once, then backward from each output
-    push     forward mode: what does not move once, then the tangents of each input
+    push     forward mode: once what does not depend on the direction, then the tangents of each input
     second   reverse over forward, of the graph of tangents
     rows     the parameters' gradient of each row by itself
 
 Each thread has its rows, and takes them in blocks that stay in its cache.  The rows of several seeds lie one seed
-after the other in the tensors that depend on the seed: a product takes them all at once, with W packed once, and
-all other kernels take the rows of one seed, since what they read of the block is the same for each.  No gradient
-of the parameters is touched.
+after the other in the tensors that depend on the seed: a product takes them all at once, with W packed once; all
+other kernels take the rows of one seed at a time, since each seed reads the same values of the block.  The flat
+vector of gradients is not touched.
 """
 from libc.math cimport sqrt
 from libc.string cimport memset
@@ -21,7 +21,7 @@ from fastbp._engine.passes.parameters cimport no_gradient
 from fastbp._engine.plan cimport Node, Plan, Port, cut
 
 cdef enum:
-    SWEEP_ROWS = 128            # of a block, at most
+    SWEEP_ROWS = 128            # rows of a block, at most
     MOST_SEEDS = 16
     MOST_PARENTS = 16           # whose rows a gradient of the parameters reads: layers/python_layer.py
     SWEEP_BYTES = 1 << 18       # that the widest tensor of a block holds for all its seeds, roughly
@@ -29,20 +29,20 @@ cdef enum:
 cdef struct Sweep:
     Plan* plan
     Py_ssize_t at_once          # rows of a block
-    Py_ssize_t seeds            # of one block at once
+    Py_ssize_t seeds            # seeds that a block has at once
     const Activation* linear
     const bint* operand_moves   # which operands of the nodes depend on the direction ...
     const bint* sink_moves      # ... and which sinks
     Tensor* shifted             # operands of a node for one seed; `operands` for each thread
     Py_ssize_t operands
     Py_ssize_t most             # the greatest width
-    const char* line            # most zeros, a 1, most zeros: any row with one 1 lies in it
+    const char* line            # `most` zeros, a 1, `most` zeros: any one-hot row is a part of it
     char** outs
     const bint* moving          # nodes that depend on the direction
     Py_ssize_t n_given          # sources that hold values; those after them hold directions
     Py_ssize_t n_values         # sinks that hold values; those after them hold tangents
-    Py_ssize_t feature          # of the output that is derived twice; -1: the loss is
-    bint each_direction         # one after the other; else the given one
+    Py_ssize_t feature          # of the output that is differentiated twice; -1: the loss is
+    bint each_direction         # all directions, one after the other; else the given one
     char* columns               # a row for each thread
     Py_ssize_t n_params
     bint by_loss                # the seeds are the gradients of the rows' losses; else the caller gives them
@@ -58,7 +58,7 @@ cdef inline void one_hot(const Sweep* sweep, const Tensor* T, Py_ssize_t feature
 
 cdef inline void load_sources(const Plan* plan, Py_ssize_t first, Py_ssize_t last, Py_ssize_t row, Py_ssize_t start,
                               Py_ssize_t stop) noexcept nogil:
-    """The callers' rows `row` ... of some sources into the buffers' rows start ..."""
+    """The caller's rows `row` ... of some sources into the buffers' rows start ..."""
     cdef Py_ssize_t k
     cdef const Port* port
     for k in range(first, last):
@@ -92,7 +92,7 @@ cdef inline void backward_of_seeds(const Sweep* sweep, const Context* context, i
             for u in range(op.inputs):
                 dX[u] = of_seed(&plan.nodes[k].op.dX[u], s * rows, item)
             if op.kind.stacks:
-                # Only the slope, in dY's place: the product follows for all seeds.
+                # Only the multiplication by the slope, in place in dY: the product follows for all seeds.
                 dX.data = NULL
             op.kind.backward(&op, context, start, start + rows)
         if op.kind.stacks and plan.nodes[k].op.dX.data != NULL:
@@ -103,7 +103,7 @@ cdef inline void backward_of_seeds(const Sweep* sweep, const Context* context, i
 
 cdef inline void forward_of_seeds(const Sweep* sweep, const Context* context, int part, Py_ssize_t seeds,
                                   Py_ssize_t start, Py_ssize_t rows) noexcept nogil:
-    """The nodes that move, for the tangents of several seeds."""
+    """The nodes that depend on the direction, forward, for the tangents of several seeds."""
     cdef const Plan* plan = sweep.plan
     cdef Py_ssize_t k, s, u, item = plan.kernels.item, operand
     cdef Tensor* X = sweep.shifted + part * sweep.operands
@@ -126,7 +126,7 @@ cdef inline void forward_of_seeds(const Sweep* sweep, const Context* context, in
 
 cdef inline void forward_part(const Sweep* sweep, const Context* context, bint moving, Py_ssize_t start,
                               Py_ssize_t stop) noexcept nogil:
-    """The nodes that move with the direction, or those that do not."""
+    """The nodes that depend on the direction, forward, or those that do not."""
     cdef Py_ssize_t k
     for k in range(sweep.plan.n_nodes):
         if sweep.moving[k] == moving:
@@ -232,7 +232,7 @@ cdef inline void seed_losses(const Plan* plan, const Context* context, Py_ssize_
 
 cdef inline void seed_second(const Sweep* sweep, const Context* context, Py_ssize_t n, Py_ssize_t start,
                              Py_ssize_t stop, double scale) noexcept nogil:
-    """The gradients of the values and the tangents: of one output's tangent, or of the loss's along the direction."""
+    """Seeds at the values and the tangents: gradients of one output's tangent, or of the loss's along the direction."""
     cdef const Plan* plan = sweep.plan
     cdef const Port* value
     cdef const Port* moved

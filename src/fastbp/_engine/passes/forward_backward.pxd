@@ -10,9 +10,10 @@ from fastbp._engine.threads cimport share
 
 
 cdef inline void place_inputs(Plan* plan, bint direct, Py_ssize_t first) noexcept nogil:
-    """Lets the layers read the sources from the callers' rows first ..., or from the buffers.
+    """Lets the layers read the sources from the caller's rows first ... (`direct`), or from the buffers.
 
-    Only dense layers can, and only for the time of a call: a copy of wide rows costs as much as a small layer.
+    Only dense layers can read the caller's rows, and only during a call: a copy of wide rows costs as much as a small
+    layer.
     """
     cdef Py_ssize_t k
     cdef const Port* port
@@ -29,7 +30,7 @@ cdef inline void place_inputs(Plan* plan, bint direct, Py_ssize_t first) noexcep
 
 cdef inline void load(const Plan* plan, const int64_t* order, Py_ssize_t first, Py_ssize_t start,
                       Py_ssize_t stop) noexcept nogil:
-    """Rows first + start ... of the callers' arrays (in the given order) into the buffers' rows start ..."""
+    """Rows first + start ... of the caller's arrays (in the given order) into the buffers' rows start ..."""
     cdef Py_ssize_t k
     cdef const Port* port
     for k in range(plan.n_sources):
@@ -48,7 +49,7 @@ cdef inline void load(const Plan* plan, const int64_t* order, Py_ssize_t first, 
 
 
 cdef inline void store(const Plan* plan, Py_ssize_t first, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """Outputs of the buffers' rows start ... into the callers' rows first + start ..."""
+    """Outputs of the buffers' rows start ... into the caller's rows first + start ..."""
     cdef Py_ssize_t k
     cdef const Port* port
     for k in range(plan.n_sinks):
@@ -107,7 +108,7 @@ cdef inline void store_input_gradients(const Plan* plan, Py_ssize_t start, Py_ss
         plan.kernels.store_rows(&port.gradient, port.array, port.gradient.width, start, stop)
 
 
-# The tasks: what a thread does of a pass.  Each flushes subnormals itself, since the mode belongs to a thread.
+# Tasks: the parts of a pass that one thread takes.  Each flushes subnormals itself, since the mode belongs to a thread.
 
 cdef inline void forward_task(void* job, int part, int of) noexcept nogil:
     """Loads and computes its rows, and stores the outputs."""
@@ -125,7 +126,7 @@ cdef inline void forward_task(void* job, int part, int of) noexcept nogil:
 
 
 cdef inline void predict_task(void* job, int part, int of) noexcept nogil:
-    """The same block by block, in buffer rows of its own: there are fewer of these than rows."""
+    """`forward_task` block by block, in buffer rows of the thread's own, of which there are fewer than rows."""
     cdef Plan* plan = <Plan*> job
     cdef Py_ssize_t n = cut_rows(plan, part, of), stop = cut_rows(plan, part + 1, of), after
     cdef Py_ssize_t start = n if plan.direct else plan.capacity // of * part, rows = rows_of_piece(plan)
@@ -144,7 +145,7 @@ cdef inline void predict_task(void* job, int part, int of) noexcept nogil:
 
 
 cdef inline void backward_task(void* job, int part, int of) noexcept nogil:
-    """From the gradients of the outputs to those of its rows of all inputs."""
+    """From the gradients of the outputs to those of all inputs, for its rows."""
     cdef const Plan* plan = <const Plan*> job
     cdef Py_ssize_t n = cut_rows(plan, part, of), stop = cut_rows(plan, part + 1, of), after
     cdef Py_ssize_t rows = rows_of_piece(plan) if plan.looks else plan.rows
@@ -219,7 +220,7 @@ cdef inline void stage_backward_task(void* job, int part, int of) noexcept nogil
 
 
 cdef inline void couple_task(void* job, int part, int of) noexcept nogil:
-    """What the node at which the stage ended takes from all rows: a thread has a part of the features."""
+    """Statistics over all rows for the node at which the stage ended: a thread takes a part of the features."""
     cdef const Plan* plan = <const Plan*> job
     cdef const Node* node = plan.nodes + plan.last_node
     cdef Py_ssize_t blocks = (node.op.Y.width + plan.kernels.panel - 1) // plan.kernels.panel
@@ -318,10 +319,10 @@ cdef inline void loss_pass(Plan* plan, int threads) noexcept nogil:
 
 
 cdef inline Py_ssize_t rows_at_once(const Plan* plan, Py_ssize_t N) noexcept nogil:
-    """How many of N rows come together in sums of gradients: all, or equal parts of them.
+    """How many of N rows are summed into the gradients at once: all, or equal parts of them.
 
-    The parts go one after the other through the buffers, so that these stay in the caches, unless all rows are to be
-    seen afterwards.
+    The parts go through the buffers one after the other, so that the buffers stay in the caches, unless all rows must
+    stay in the buffers afterwards.
     """
     cdef Py_ssize_t n
     if plan.most_at_once == 0 or N <= plan.most_at_once or plan.n_coupled > 0:
@@ -331,7 +332,7 @@ cdef inline Py_ssize_t rows_at_once(const Plan* plan, Py_ssize_t N) noexcept nog
 
 
 cdef inline void tell_first(Plan* plan, int threads) noexcept nogil:
-    """Tells the threads with which of the callers' rows the buffers begin."""
+    """Tells the threads with which of the caller's rows the buffers begin."""
     cdef int k
     for k in range(threads):
         plan.contexts[k].row += <uint64_t> (plan.first - plan.contexts[k].first)

@@ -1,9 +1,9 @@
-"""What a pass asks of Python between two pieces of work: handlers of signals, and the other ranks' rows.
+"""What a pass asks of Python between two pieces of work: signal handlers, and statistics of the other ranks' rows.
 
-Where a node couples rows that several ranks have, their statistics meet: in data parallel training.
+In data parallel training the ranks combine their statistics where a node couples rows.
 
-`Program.meeting` is called between two stages, with the number of the node, the rows here, the two statistics that the
-stage has ended with, and whether it was a forward one; it returns those of all rows, and their number.
+`Program.meeting` is called between two stages, with the number of the node, the number of rows here, the two statistics
+that the stage has ended with, and whether the pass is forward; it returns the two of all rows, and how many these are.
 """
 from cpython.exc cimport PyErr_CheckSignals
 from libc.string cimport memcpy
@@ -44,8 +44,8 @@ cdef inline void meet(Plan* plan, Py_ssize_t k, bint forward) noexcept with gil:
 
 
 cdef inline void meet_at(Program program, const Op* op, Py_ssize_t k, bint forward) except *:
-    """Of batch_norm, which saves a row of numbers each for: mean, 1 / sqrt(variance + alpha), variance, mean(dY) and
-    mean(dY Z)."""
+    """The meeting of batch_norm, which saves a row of numbers each for: mean, 1 / sqrt(variance + alpha), variance,
+    mean(dY) and mean(dY Z)."""
     import numpy as np
     cdef Py_ssize_t width = op.Y.width, panel = program.plan.kernels.panel, item = program.plan.kernels.item
     cdef Py_ssize_t length = (width + panel - 1) // panel * panel

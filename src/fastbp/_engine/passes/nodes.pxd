@@ -1,4 +1,4 @@
-"""What a program fills in of a node once: its settings and parameters, who shares them, and its outputs."""
+"""The fields of a node that a program fills in once: settings, parameters, which nodes share these, and outputs."""
 from libc.stdint cimport int64_t
 
 from fastbp._engine.kernel_table cimport Activation, Constraint, Tensor
@@ -9,7 +9,7 @@ from fastbp._engine.tables cimport row_named
 
 
 cdef inline void fill_settings(Program program, Node* node, spec) except *:
-    """What its kind has a use for, and the constraint of its weights."""
+    """The settings that the node's kind uses, and the constraint of its weights."""
     node.op.activation = <const Activation*> row_named(
         program.plan.kernels.activations, sizeof(Activation), spec.settings.get("activation", "linear"))
     node.op.alpha, node.op.beta = spec.settings.get("alpha", 0), spec.settings.get("beta", 0)
@@ -51,7 +51,7 @@ cdef inline void place_parameters(Plan* plan, Node* node, offsets, const char* e
 cdef inline void share_parameters(Plan* plan, Py_ssize_t k, dict seen) except *:
     """Nodes with the same parameters add up their gradients, and the last of them updates.
 
-    The last that has the weights and the last that has the bias may differ: a derivative has no bias.
+    The last that has the weights and the last that has the bias may differ: an op of a derivative has no bias.
     """
     cdef Node* node = plan.nodes + k
     cdef Node* before

@@ -16,7 +16,7 @@ cdef enum:
 
 cdef inline void no_gradient(const Op* op, Py_ssize_t start, Py_ssize_t stop, Py_ssize_t O, bint bias,
                              Py_ssize_t item) noexcept nogil:
-    """Nothing comes from an op that no output depends on: zeros, unless an earlier one has been there."""
+    """The gradient of an op that no output depends on: zeros, unless an earlier op's gradient is already there."""
     if not op.adds_gradient and op.dW != NULL:
         memset(<char*> op.dW + start * O * item, 0, (stop - start) * O * item)
     if bias and not op.adds_bias and op.db != NULL:
@@ -24,8 +24,8 @@ cdef inline void no_gradient(const Op* op, Py_ssize_t start, Py_ssize_t stop, Py
 
 
 cdef inline Py_ssize_t cut_inputs(Py_ssize_t I, Py_ssize_t O, int part, int of) noexcept nogil:
-    """Where a part of W's rows begins: a multiple of 16 numbers, so that a part meets the same vectors as the
-    whole does and no number is computed by another instruction."""
+    """Where a part of W's rows begins: at a multiple of 16 numbers, so that a part has the same vectors as the
+    whole, and each number is computed by the same instruction."""
     cdef Py_ssize_t step = 16
     if part == of:
         return I
@@ -37,7 +37,7 @@ cdef inline Py_ssize_t cut_inputs(Py_ssize_t I, Py_ssize_t O, int part, int of) 
 cdef inline void parameters_task(void* job, int part, int of) noexcept nogil:
     """Phase two: one slice of every dW over all rows, then, with a chain, its update.  Later stages only update.
 
-    Where that takes long it is two tasks: one forms the gradient, in pieces, the other (`formed`) updates.
+    A long one is split into two tasks: the first forms the gradient, in pieces, the second (`formed`) updates.
     """
     cdef const Plan* plan = <const Plan*> job
     cdef Py_ssize_t k, start, stop, O, first, end
@@ -125,7 +125,7 @@ cdef inline void constrain_task(void* job, int part, int of) noexcept nogil:
 
 
 cdef inline bint gradients(Plan* plan, bint adds, int threads) noexcept nogil:
-    """Phase two, and with it the first stage of an update.  False if that was not finite."""
+    """Phase two, and with it the first stage of an update.  False if the update was not finite."""
     cdef Py_ssize_t N = plan.rows, at_once = rows_at_once(plan, N), first = plan.first
     cdef Rules* rules = plan.rules
     if at_once == N:
@@ -142,7 +142,7 @@ cdef inline bint gradients(Plan* plan, bint adds, int threads) noexcept nogil:
 
 
 cdef inline bint form_gradients(Plan* plan, bint adds, int threads) noexcept nogil:
-    """The same of the rows that are in the buffers, from `shift` on."""
+    """`gradients` of the rows in the buffers, from `shift` on."""
     cdef Py_ssize_t k
     for k in range(plan.n_nodes):
         plan.nodes[k].op.adds_gradient = adds or plan.nodes[k].shares_gradient
@@ -157,9 +157,9 @@ cdef inline bint form_gradients(Plan* plan, bint adds, int threads) noexcept nog
 
 cdef inline bint updated(Plan* plan, Chain chain, double loss, double lr, double scale, bint formed,
                          int threads) noexcept nogil:
-    """Phase two and three with a chain, or with a gradient that is there (`formed`) the update by it alone.
+    """Phases two and three with a chain, or only the update where the gradient is already formed (`formed`).
 
-    False if the update was not finite; if it stops or fails, all is as before.
+    False if the update was not finite; if it stops or fails, parameters and states are as before.
     """
     cdef long long t = chain.t
     cdef double loss_before = chain.loss
@@ -182,12 +182,12 @@ cdef inline bint updated(Plan* plan, Chain chain, double loss, double lr, double
 
 
 cdef inline bint formed_update(Plan* plan, int threads) noexcept nogil:
-    """The same where forming the gradient may be stopped or fail: all of it, then the update."""
+    """`gradients` where forming them may be stopped or fail: the whole gradient first, then the update."""
     cdef Rules* rules = plan.rules
     cdef bint fine
     cdef char* averages = <char*> malloc(running_averages(plan, NULL, False))
     if averages == NULL:
-        plan.looks = False          # no room to put anything back: then it is not given up
+        plan.looks = False          # without memory for a copy to restore, the pass does not stop
     else:
         running_averages(plan, averages, False)
     plan.rules = NULL
@@ -200,8 +200,8 @@ cdef inline bint formed_update(Plan* plan, int threads) noexcept nogil:
 
 
 cdef inline bint update_formed(Plan* plan, int threads) noexcept nogil:
-    """The update by the gradient that is there.  False if it was not finite."""
-    plan.formed, plan.looks = True, plan.undone     # an update is not given up half way
+    """The update by the gradient in grads.  False if it was not finite."""
+    plan.formed, plan.looks = True, plan.undone     # no update stops half way unless the caller undoes it
     share(parameters_task, plan, threads)
     plan.formed = False
     return later_stages(plan, threads)
@@ -236,7 +236,7 @@ cdef inline bint all_fine(const Plan* plan, int threads) noexcept nogil:
 
 
 cdef inline bint later_stages(Plan* plan, int threads) noexcept nogil:
-    """Phase three: what wants the whole gradient first; then the constraints."""
+    """Phase three: rules that need the whole gradient first; then the constraints."""
     cdef Rules* rules = plan.rules
     cdef bint fine = all_fine(plan, threads)
     cdef int stage

@@ -1,8 +1,8 @@
-"""Nodes that are computed by functions of Python's: they see NumPy arrays, and their errors end the pass.
+"""Nodes that Python functions compute: these get NumPy arrays, and their errors end the pass.
 
-A pass holds no lock of the interpreter, and any of the pool's threads may come here, each with its own rows; so
-a function gets the batch in parts and must treat each row by itself. The gradient of a node's parameters, which
-lie one after the other, is asked for once, with all rows.
+A pass runs without the GIL, and any of the pool's threads may call a function, each with its own rows; so a function
+gets the batch in parts and must treat each row by itself. The gradient of a node's parameters, which are contiguous,
+is computed in one call, with all rows.
 """
 
 cdef enum Wanted:
@@ -13,7 +13,7 @@ cdef class InPython:
     """The functions of a node, and the first error that they raised."""
     cdef Plan* plan
     cdef object functions, dtype
-    cdef Lock lock                      # of the network: who holds it waits for this pass
+    cdef Lock lock                      # of the network: the thread that holds it waits for this pass
     cdef readonly object error
 
     cdef rows_of(self, const Tensor* T, Py_ssize_t start, Py_ssize_t stop):
@@ -41,7 +41,7 @@ cdef class InPython:
                 self.fill(&op.dX[u], dX, start, stop)
 
     cdef void gradient(self, const Op* op, Py_ssize_t N) except *:
-        """dW, over all rows, with what it holds already if the op adds."""
+        """dW over all rows, added to what it holds already if `adds_gradient`."""
         cdef Py_ssize_t u, i
         xs = [self.rows_of(&op.X[u], 0, N) for u in range(op.inputs)]
         dY, Y = self.rows_of(&op.dY, 0, N), self.rows_of(&op.Y, 0, N)
@@ -58,7 +58,7 @@ cdef class InPython:
                 (<float*> op.dW)[i] += (<const float*> given)[i]
 
     cdef void run(self, const Op* op, Py_ssize_t start, Py_ssize_t stop, Wanted wanted):
-        # After an error the pass goes on over what is left, to no purpose but to its end.
+        # After an error the pass runs to its end, but calls no more functions.
         if self.plan.failed:
             return
         self.error = None

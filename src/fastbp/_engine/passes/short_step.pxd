@@ -17,7 +17,7 @@ cdef enum:
 
 
 cdef inline void read_inputs(Plan* plan, bint direct, Py_ssize_t first) noexcept nogil:
-    """`place_inputs`, which copies no tensors where these are the callers' rows: they differ in where they lie."""
+    """As `place_inputs`; where layers read the caller's rows, it sets only address and layout of the tensors."""
     cdef Py_ssize_t k
     cdef const Port* port
     if not direct:
@@ -32,7 +32,7 @@ cdef inline void read_inputs(Plan* plan, bint direct, Py_ssize_t first) noexcept
 
 
 cdef inline void find_spans(Plan* plan) noexcept:
-    """The stretches of the flat vector that a step updates; what lies side by side is one."""
+    """Finds the stretches of the flat vector that a step updates; adjacent ones are merged."""
     cdef Py_ssize_t k
     cdef const Node* node
     plan.n_spans = 0
@@ -56,7 +56,7 @@ cdef inline void add_span(Plan* plan, Py_ssize_t start, Py_ssize_t stop) noexcep
 
 
 cdef inline bint is_short(const Plan* plan, int threads) noexcept nogil:
-    """Whether a step goes this way."""
+    """Whether a step is a short one."""
     return threads == 1 and plan.small and plan.rows <= SHORT_ROWS and not plan.looks and plan.n_coupled == 0
 
 
@@ -94,7 +94,7 @@ cdef inline double short_loss(Plan* plan) noexcept nogil:
 
 
 cdef inline bint short_update(Plan* plan) noexcept nogil:
-    """Phase two: all gradients, and the update.  False if that was not finite."""
+    """Phase two: all gradients, and the update.  False if the update was not finite."""
     cdef Py_ssize_t k
     cdef Node* node
     cdef Context* context = plan.contexts
@@ -116,7 +116,7 @@ cdef inline bint short_update(Plan* plan) noexcept nogil:
 
 
 cdef inline int short_step(Plan* plan, Chain chain, bint direct, double lr, double* loss) noexcept nogil:
-    """What `Program.batch_on` does once it has begun."""
+    """A short step: what `Program.batch_on` does after `begin`."""
     cdef fp_mode mode = flush_subnormals()
     cdef int status = 0
     plan.in_parts = False
