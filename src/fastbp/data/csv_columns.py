@@ -278,9 +278,7 @@ def _by_pandas(text: str, delimiter: str) -> list[Column]:
         "low_memory": False,
     }
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # float_precision is not to be passed from pandas 3.1 on; earlier versions need it
+        warnings.simplefilter("ignore")  # of float_precision, which pandas before 3.1 needs and 3.1 does not
         typed = pandas.read_csv(
             io.StringIO(text),
             keep_default_na=False,
