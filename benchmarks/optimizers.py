@@ -1,10 +1,10 @@
-"""`python -m benchmarks.optimizers`: what each optimizer takes of the machine's memory bandwidth, beside PyTorch.
+"""`python -m benchmarks.optimizers`: the share of the memory bandwidth that each optimizer uses, beside PyTorch.
 
 One step on a flat vector of parameters, in cache and out of it, one thread. A round times ours, PyTorch's fused kernel
-(where there is none, its foreach one) and a copy of memory, in turn; a ratio is that of one round, and the median over
+(if there is none, its foreach kernel) and a memory copy, in turn; a ratio is taken within a round, and the median over
 the rounds is reported. Bytes are those that a step must read and write once: parameters, gradient, states.
 
-Methods on the whole batch are compared by what they need to bring a regression to a given loss: passes and seconds.
+Full-batch methods are compared by the passes and seconds that they need to bring a regression to a given loss.
 """
 
 import argparse
