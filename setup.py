@@ -1,8 +1,8 @@
 """Builds the engine: some modules once, the kernels once for each instruction set and number type.
 
 Cython translates each source once, and only when something is compiled, not for metadata.  The kernels' C is compiled
-for every variant: a file of a few lines names the variant and includes it, and flags make the difference.  Which one
-runs is decided at import (src/fastbp/_engine/variant.py).  What Cython needs in every module, memoryviews above all, is
+for every variant: a file of a few lines names the variant and includes the C, and the flags differ.  The import decides
+which variant runs (src/fastbp/_engine/variant.py).  Code that Cython needs in every module, mostly memoryviews, is
 compiled once, in a module that the others import: a twentieth of the wheel.
 
     FASTBP_VARIANTS=avx2 python setup.py build_ext --inplace    builds that instruction set only
@@ -30,7 +30,7 @@ WINDOWS = sys.platform == "win32"
 MSVC = WINDOWS and not CC
 ZIG = "zig" in CC
 
-# Vectorising needs -O3 and the two -fno flags; -ffast-math would change the mode of the whole process.
+# Vectorizing needs -O3 and the two -fno flags; -ffast-math would change the floating-point mode of the whole process.
 FLAGS = (
     "/O2 /std:c11"
     if MSVC
@@ -39,11 +39,11 @@ FLAGS = (
         " -fno-asynchronous-unwind-tables"  # no exception passes through C: 3 % of the wheel
     )
 )
-# Kernels run over whole vectors, so what is left over need not be fast, and what is no kernel need not be large:
-# together a sixth of the wheel.
+# Kernels run over whole vectors, so loops over remainders need not be fast, and code outside kernels may be optimized
+# for size: together a sixth of the wheel.
 GCC = sys.platform == "linux" and "clang" not in CC and not ZIG
 KERNEL_FLAGS = [] if MSVC else ["-O3", *(["--param", "vect-epilogues-nomask=0"] if GCC else [])]
-# Where there is no AVX2, what is left of -O3 vectorizes as well, in half the size.
+# Without AVX2 this part of -O3 vectorizes as well as all of it, in half the size.
 SMALLER = {"generic": ["-O2", "-ftree-vectorize", "-fvect-cost-model=dynamic", "-finline-functions"]} if GCC else {}
 MODULE_FLAGS = [] if MSVC else ["-Os"]
 STRIPPED = ["-Wl,-s"] if GCC else []
@@ -55,7 +55,7 @@ if platform.machine().lower() in ("x86_64", "amd64") and not MSVC:
         "avx512": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
     }
 NUMBERS = {"float32": "float", "float64": "double"}
-WITH_NUMPY = ("fast_path", "native")  # what takes arrays by NumPy's C interface
+WITH_NUMPY = ("fast_path", "native")  # modules that take arrays by NumPy's C interface
 DIRECTIVES = {
     "language_level": 3,
     "boundscheck": False,
@@ -64,18 +64,18 @@ DIRECTIVES = {
     "initializedcheck": False,
     "infer_types": False,
     "auto_pickle": False,  # engine objects are never pickled; two methods less in each class
-    "freethreading_compatible": True,  # a lock for each net: threads.pyx; experimental, RELEASING.md
+    "freethreading_compatible": True,  # each net has a lock (threads.pyx); experimental, see RELEASING.md
 }
 
 
 def repository() -> str:
-    """The address of the repository, where the build runs in one that says so; else nothing."""
+    """The address of the repository, if the environment of the build has one; else ""."""
     server, name = os.environ.get("GITHUB_SERVER_URL"), os.environ.get("GITHUB_REPOSITORY")
     return f"{server}/{name}" if server and name else ""
 
 
 def readme() -> str:
-    """README.md for an index page, where relative links lead nowhere: absolute, or only their text."""
+    """README.md for a package index, where relative links lead nowhere: they become absolute, or only their text."""
     text, base = Path("README.md").read_text(encoding="utf-8"), repository()
     link = rf"[\1]({base}/blob/HEAD/\2)" if base else r"\1"
     image = rf"![\1]({base}/raw/HEAD/\2)" if base else ""
@@ -84,7 +84,7 @@ def readme() -> str:
 
 
 def urls() -> dict[str, str]:
-    """For the index page."""
+    """The links of the index page."""
     base = repository()
     pages = {
         "Source": "",
@@ -105,7 +105,7 @@ def wanted_sets() -> list[str]:
 
 
 def flags_of(isa: str) -> list[str]:
-    """Of an instruction set, as the compiler spells them."""
+    """The flags of an instruction set, as the compiler spells them."""
     return [flag.replace("x86-64-", "x86_64_") if ZIG else flag for flag in INSTRUCTION_SETS[isa]]
 
 
@@ -139,7 +139,7 @@ variants = {
 
 
 def translated(extensions: list[Extension], **options: str) -> list[Extension]:
-    """The same with C sources, and with the headers that these include; made again where this file has changed."""
+    """The extensions with C sources and their headers; translated again if this file has changed."""
     from Cython.Build import cythonize
 
     changed = Path("setup.py").stat().st_mtime
@@ -155,7 +155,7 @@ def translated(extensions: list[Extension], **options: str) -> list[Extension]:
 
 
 def write_shared() -> None:
-    """The C of what Cython needs in every module; of the Cython that is installed."""
+    """Write the C that Cython needs in every module, from the installed Cython."""
     from Cython import __version__ as version
 
     stamp = TRANSLATED / f"{SHARED}.version"
@@ -166,7 +166,7 @@ def write_shared() -> None:
 
 
 def source_of(isa: str, dtype: str, kernels: str) -> str:
-    """Of one variant: what differs, and the C that all share."""
+    """The source of one variant: the definitions that differ, and the C that all variants share."""
     text = f"""\
 #define REAL {NUMBERS[dtype]}
 #define PyInit_all PyInit_kernels_{isa}_{dtype}

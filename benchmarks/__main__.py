@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: README.md says how to read what it prints."""
+"""`python -m benchmarks`: README.md explains its output."""
 
 import argparse
 import os

@@ -1,8 +1,8 @@
 """Each activation against PyTorch, value and gradient, from 64 to 65,536 elements: `python -m benchmarks.activations`.
 
 One thread, float32, in interleaved rounds as in `rounds.py`. Ours is called as a user calls it, by name and with the
-checks of `fastbp.functional`; PyTorch by its own kernels, backward ones included, without autograd's cost, or, where
-it has none of the kind, by its formula in as few calls as there are. Both get new arrays from each call.
+checks of `fastbp.functional`. PyTorch is called by its own kernels, forward and backward, without autograd's cost; if
+it has no such kernel, by the formula in as few calls as possible. Both get new arrays from each call.
 """
 
 import argparse
@@ -24,7 +24,7 @@ RESULTS = Path(__file__).parent / "results" / "activations.json"
 
 
 def kernels() -> dict[str, tuple[Callable, Callable]]:
-    """PyTorch's value of z, and its gradient from g, z and y, by our names."""
+    """PyTorch's functions of z for the value, and of g, z and y for the gradient, by our names."""
     import torch
 
     F, A = torch.nn.functional, torch.ops.aten
@@ -91,7 +91,7 @@ def _quick_gelu_backward(torch):
 
 
 def pairs(name: str, size: int, theirs: tuple[Callable, Callable]) -> dict[str, tuple[Callable, Callable]]:
-    """Ours and theirs without arguments, for the value and for the gradient, after a comparison of what they give."""
+    """Ours and theirs as calls without arguments, for value and gradient, after a comparison of their results."""
     import torch
 
     rng = np.random.default_rng(size)
@@ -115,7 +115,7 @@ def seconds_a_call(call: Callable, calls: int) -> float:
 
 
 def compared(ours: Callable, theirs: Callable, seconds: float) -> dict[str, float]:
-    """Microseconds of ours and theirs, and the median of the rounds' ratios: above 1, ours is faster."""
+    """Microseconds of ours and theirs, and the median of the rounds' ratios; ours is faster if it is above 1."""
     calls = [max(2, int(seconds / ROUNDS / 2 / seconds_a_call(call, 10))) for call in (ours, theirs)]
     times = np.empty((ROUNDS, 2))
     for n in range(ROUNDS):
@@ -140,7 +140,7 @@ def measured(names: list[str], seconds: float) -> list[dict]:
 
 
 def table(rows: list[dict]) -> str:
-    """How many times faster ours is, by activation and size, value / gradient."""
+    """A table of how many times faster ours is, by activation and size, as value / gradient."""
     found = {(row["name"], row["what"], row["size"]): row["ratio"] for row in rows}
     lines = [f"| activation | {' | '.join(f'{size:,}' for size in SIZES)} |", "|---" * (len(SIZES) + 1) + "|"]
     for name in dict.fromkeys(row["name"] for row in rows):

@@ -2,10 +2,10 @@
 
     python -m benchmarks.bits > before.txt      and after the change the same, into another file
 
-One line a subject: the nets of the grid, a graph with every layer, each activation, loss and optimizer, derivatives,
-and files; in float32 and float64. Each is computed with one thread and with two: the line says where they differ.
-`FASTBP_ISA` chooses the instruction set, `--all` runs each that the processor has. Only public names are used, so
-that the script outlives the insides.
+One line per subject: the nets of the grid, a graph with every layer, each activation, loss and optimizer, derivatives,
+and files; in float32 and float64. Each is computed with one thread and with two: the line says if the results differ.
+`FASTBP_ISA` chooses the instruction set, `--all` runs each that the processor has. The script uses only public names,
+so that it keeps working when internals change.
 """
 
 import argparse
@@ -51,7 +51,7 @@ def digest(*values) -> str:
 
 
 def targets(loss: str, rows: int, width: int, rng: np.random.Generator) -> np.ndarray:
-    """Targets that any loss of that name takes, from its own error where it wants others."""
+    """Targets of the first kind that the loss of this name accepts."""
     ways = [
         lambda: rng.normal(size=(rows, width)),
         lambda: rng.integers(0, width, rows),
@@ -71,7 +71,7 @@ def targets(loss: str, rows: int, width: int, rng: np.random.Generator) -> np.nd
 
 
 def known(function: Callable) -> list[str]:
-    """The names of one of the tables, from the error that lists them."""
+    """The names of a table, from the error that lists them."""
     try:
         function("no such name")
     except ValueError as error:
@@ -89,7 +89,7 @@ def losses() -> list[str]:
 
 
 def step_losses(net, X, y, loss, optimizer, threads, steps=3, **fit) -> tuple:
-    """Some steps, then two epochs of fit in batches that do not come out even; a divergence has its bits too."""
+    """Some steps, then two epochs of `fit` with an incomplete last batch; a divergence has its bits too."""
     trainer, seen = fb.Trainer(net, loss, optimizer), []
     try:
         seen += [trainer.step(X, y, threads=threads) for _ in range(steps)]
@@ -171,7 +171,7 @@ def derivatives(dtype: str, threads: int) -> tuple:
 
 
 def files(dtype: str, threads: int) -> tuple:
-    """What is written: model files, a trainer's, C, ONNX's where the package is there; without Lambda."""
+    """Written files: of a model, a trainer, C, and ONNX if the package is installed; without Lambda."""
     rng, net = np.random.default_rng(6), small(dtype, "gelu")
     trainer = fb.Trainer(net, "mse", fb.Adam(0.01))
     trainer.fit(rng.normal(size=(31, 5)), rng.normal(size=(31, 4)), epochs=1, batch_size=8, seed=0, threads=threads)
@@ -202,7 +202,7 @@ def subjects() -> Iterator[tuple[str, Callable[[str, int], tuple]]]:
 
 
 def main(arguments=None) -> int:
-    """Print a line a subject and dtype."""
+    """Print a line for each subject and dtype."""
     parser = argparse.ArgumentParser("python -m benchmarks.bits", description=__doc__.splitlines()[0])
     parser.add_argument("--all", action="store_true", help="under each instruction set that the processor has")
     if parser.parse_args(arguments).all:

@@ -1,4 +1,4 @@
-"""The grid: one row a case, and the data that every peer is given."""
+"""The grid: one row per case, and the data that every peer gets."""
 
 from typing import NamedTuple
 
@@ -8,11 +8,11 @@ LR = 1e-3
 
 
 class Case(NamedTuple):
-    """A net and what is timed: one call of `step` on one batch.
+    """A net and the call that is timed: `step` on one batch.
 
     `task` is "train" (a training step), "gradient" (loss and gradient), "predict", "jacobian" (of each row) or
-    "rows" (the gradient of each row by itself). `aim` is how many times
-    faster than the fastest peer we mean to be with one thread, `peak` the fraction of the FMA peak.
+    "rows" (the gradient of each row by itself). `aim` is how many times faster than the fastest peer we aim to be with
+    one thread, `peak` the fraction of the FMA peak that we aim for.
     """
 
     widths: tuple[int, ...]
@@ -21,7 +21,7 @@ class Case(NamedTuple):
     loss: str = "cross_entropy"
     optimizer: str = "adam"
     task: str = "train"
-    dtype: str | None = None  # where a case is of one dtype
+    dtype: str | None = None  # the only dtype of the case, if any
     aim: float = 1.0
     peak: float | None = None
 
@@ -45,7 +45,7 @@ CASES = {
 
 
 class Problem(NamedTuple):
-    """A case with its numbers: start values, and some batches to go through in turn."""
+    """A case with its data: initial values, and some batches to go through in turn."""
 
     case: Case
     dtype: np.dtype
@@ -56,10 +56,10 @@ class Problem(NamedTuple):
 
 
 def problem(case: Case, dtype: str) -> Problem:
-    """Draw it: the same for every peer."""
+    """Draw the data of a case, the same for every peer."""
     rng = np.random.default_rng(0)
     kind = np.dtype(case.dtype or dtype)
-    # Of single rows more, or what an epoch begins and ends with would weigh more than its steps.
+    # More batches of single rows, or the beginning and end of an epoch would take longer than its steps.
     batches = max(1, min(64 if case.rows > 1 else 1024, 2_000_000 // (case.rows * case.widths[0])))
     pairs = list(zip(case.widths, case.widths[1:], strict=False))
     weights = [rng.normal(0, 1 / np.sqrt(i), (i, o)).astype(kind) for i, o in pairs]

@@ -1,6 +1,6 @@
 """Data larger than memory: `python -m benchmarks.chunks FOLDER [--kind h5py]` writes 2 GB, trains on it and deletes it.
 
-Reading and training run in a process of their own, whose private memory (RssAnon, Linux) is looked at every 10 ms.
+Reading and training run in a process of their own, whose private memory (RssAnon, Linux) is sampled every 10 ms.
 """
 
 import argparse
@@ -30,7 +30,7 @@ def parts() -> Iterator[tuple[slice, np.ndarray]]:
 
 
 def written(kind: str, folder: Path) -> None:
-    """The data on the disk."""
+    """Write the data to disk."""
     shapes = {"X": (ROWS, WIDTH), "y": (ROWS, 1)}
     if kind == "parquet":
         import pyarrow as pa
@@ -64,7 +64,7 @@ def written(kind: str, folder: Path) -> None:
 
 
 def batches(kind: str, folder: Path) -> fb.Chunks:
-    """What is trained on."""
+    """The batches to train on."""
     if kind == "parquet":
         return fb.Chunks.parquet(folder / "data.parquet", "y", batch_size=256, seed=0)
     found: Any
@@ -93,7 +93,7 @@ def private() -> float:
 
 
 def trained(kind: str, folder: Path) -> str:
-    """One line: the peak of the memory and the seconds."""
+    """Train; return one line with the peak of the memory and the seconds."""
     net = fb.Sequential(fb.Input(WIDTH), fb.Dense(16, "relu"), fb.Dense(1), seed=0)
     data, peak = batches(kind, folder), [0.0]
     before = private()

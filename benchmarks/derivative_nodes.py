@@ -1,9 +1,9 @@
-"""Training steps on losses of derivatives: ours, JAX as users write it and as experts do, PyTorch; in turns.
+"""Training steps on losses of derivatives: ours, JAX as users and as experts write it, PyTorch; in interleaved rounds.
 
     python -m benchmarks.derivative_nodes --rounds 7
 
-A step is loss, gradient and Adam, on one thread, in CPU time. JAX as usual is nested `jvp`, `grad` and `jacfwd` under
-`vmap`; the expert carries derivatives through the layers by hand (Taylor mode, the forward Laplacian), jitted both.
+A step is loss, gradient and Adam, on one thread, in CPU time. Usual JAX code nests `jvp`, `grad` and `jacfwd` under
+`vmap`; expert code carries derivatives through the layers by hand (Taylor mode, forward Laplacian). Both are jitted.
 """
 
 import argparse
@@ -32,7 +32,7 @@ CASES = {
 
 
 def model(case: str, dtype: str) -> fb.Model:
-    """The net of a case with what its loss is made of."""
+    """The net of a case, with the derivatives in its loss as outputs."""
     inputs, widths, outputs, _ = CASES[case]
     x = fb.Input(inputs)
     h: fb.layers.Node = x
@@ -136,7 +136,7 @@ def _expert(jnp, case):
     kind = case.split(":")[0]
 
     def carried(params, X, seconds):
-        """Value, tangents along all inputs, and the second derivatives along these ones, summed."""
+        """Value, tangents along all inputs, and the sum of the second derivatives along the inputs `seconds`."""
         n = X.shape[1]
         Z = X @ params[0][0] + params[0][1]
         T = jnp.broadcast_to(params[0][0][:, None, :], (n, *Z.shape))
@@ -215,7 +215,7 @@ def in_torch(case: str, net: fb.Model, X: np.ndarray, ts: tuple) -> Callable[[],
 
 
 def best(runs: dict[str, Callable], rounds: int, seconds: float) -> dict[str, float]:
-    """Microseconds of CPU a call, the best of some rounds in which they take turns."""
+    """Microseconds of CPU time per call: the best of some interleaved rounds."""
     counts, found = {}, dict.fromkeys(runs, np.inf)
     for name, run in runs.items():
         for _ in range(3):
@@ -233,7 +233,7 @@ def best(runs: dict[str, Callable], rounds: int, seconds: float) -> dict[str, fl
 
 
 def check(runs: dict[str, Callable], dtype: str) -> None:
-    """All must say the same loss at the same step."""
+    """Check that all compute the same loss at the same step."""
     first = {name: [run() for _ in range(3)] for name, run in runs.items()}
     for name, values in first.items():
         np.testing.assert_allclose(values, first["ours"], rtol=2e-3 if dtype == "float32" else 1e-8, err_msg=name)

@@ -2,9 +2,9 @@
 
     python -m benchmarks.estimators [--rounds 7] [--out results/estimators.json]
 
-First the numbers: the weights of both must agree after some epochs. Then rounds, each of which times both once, in
-turns; a ratio is that of one round, and the median of them is what is reported. "At peak" is how many times faster a
-call would be that did its products at the FMA peak, measured in the same rounds, and nothing else.
+First the weights of both must agree after some epochs. Then each round times both once; a ratio is taken within a
+round, and the median of the ratios is reported. "At peak" is how many times faster a call would be that only did its
+products, at the FMA peak measured in the same rounds.
 """
 
 import argparse
@@ -23,11 +23,11 @@ from benchmarks.report import HERE, machine, write
 from benchmarks.rounds import VARIABLES, _spread
 
 TOLERANCE = {"float32": 1e-3, "float64": 1e-9}  # of all weights together, relative
-FIRST = 5  # epochs after which they are compared; later ones tell of rounding
+FIRST = 5  # epochs after which the weights are compared; later, rounding dominates the difference
 
 
 class Case(NamedTuple):
-    """What both do: `act` on an estimator and rows, so many `calls` a round."""
+    """What both do: `act` on an estimator and rows, `calls` times per round."""
 
     act: str
     rows: int
@@ -51,7 +51,7 @@ CASES = {
 
 
 def data(case: Case) -> tuple[np.ndarray, np.ndarray]:
-    """The digits, repeated to so many rows; or random rows as wide as MNIST's."""
+    """The digits, repeated to the case's number of rows; or random rows as wide as MNIST's."""
     from sklearn.datasets import load_digits
 
     if case.inputs == 64:
@@ -70,7 +70,7 @@ def operations(case: Case, epochs: int) -> float:
 
 
 def measured(case: Case, rounds: int, peak: Peak) -> dict:
-    """Seconds of a call by estimator, the ratios, and how far their weights are from each other."""
+    """Seconds of a call by estimator, the ratios, and the difference of the weights."""
     from sklearn.neural_network import MLPClassifier as Theirs
 
     from fastbp.sklearn import MLPClassifier as Ours
@@ -112,7 +112,7 @@ def measured(case: Case, rounds: int, peak: Peak) -> dict:
 
 
 def table(results: dict) -> str:
-    """A line a case."""
+    """A table with a line for each case."""
     lines = ["| case | scikit-learn ms | fastbp ms | times faster | at peak | aim |", "|---|---|---|---|---|---|"]
     for name, result in results.items():
         theirs, ours = (f"{result['seconds'][who] * 1e3:,.3g}" for who in ("sklearn", "fastbp"))
@@ -142,6 +142,6 @@ if __name__ == "__main__":
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
     wanted = dict.fromkeys((*VARIABLES, "FASTBP_NUM_THREADS"), "1")
     if any(os.environ.get(name) != value for name, value in wanted.items()):
-        # They are read when NumPy is loaded, which has happened.
+        # The variables are read when NumPy is loaded, which has already happened.
         os.execve(sys.executable, [sys.executable, "-m", "benchmarks.estimators", *sys.argv[1:]], os.environ | wanted)
     main()

@@ -1,7 +1,7 @@
 """`python -m benchmarks.imports`: what `import fastbp` costs over `import numpy`, as a ratio to NumPy's own import.
 
-Fresh interpreters in turns, one that imports NumPy and one that imports fastbp too; the ratio is that of one round, so
-a busy machine upsets both alike.
+Fresh interpreters in turns, one that imports NumPy and one that also imports fastbp; a ratio is taken within a round,
+so that a busy machine slows both alike.
 """
 
 import argparse
@@ -19,11 +19,11 @@ begun = time.perf_counter()
 import fastbp
 print(numpys, time.perf_counter() - begun, sum(name.partition(".")[0] == "fastbp" for name in sys.modules))
 """
-MOST = 0.12  # of NumPy's own import
+MOST = 0.12  # limit of the ratio
 
 
 def measured(rounds: int) -> tuple[float, float, int]:
-    """Median seconds of NumPy's import, median ratio of ours to it, and how many of our modules are loaded."""
+    """Median seconds of NumPy's import, the median ratio of ours to it, and the number of our loaded modules."""
     runs = []
     for _ in range(rounds):
         done = subprocess.run([sys.executable, "-c", CODE], stdout=subprocess.PIPE, text=True, check=True)

@@ -1,6 +1,6 @@
 """`fastbp bench` under each instruction set of the processor, in turns: python -m benchmarks.instruction_sets.
 
-The best median of some rounds counts, since a shared machine only ever adds to a time. It is written to
+The best median of some rounds counts, since a shared machine can only add to a time. The results are written to
 results/instruction_sets.json, which docs/installation.md shows.
 """
 
@@ -18,7 +18,7 @@ RESULTS = Path(__file__).parent / "results" / "instruction_sets.json"
 
 
 def bench(isa: str, seconds: float) -> dict[str, float]:
-    """Seconds of a step by case."""
+    """Seconds per step by case."""
     command = [sys.executable, "-m", "fastbp", "bench", "--threads", "1", "--json", "--seconds", str(seconds)]
     done = subprocess.run(command, env=os.environ | {"FASTBP_ISA": isa}, stdout=subprocess.PIPE, check=True)
     return {name: case["step"] for name, case in json.loads(done.stdout)["cases"].items()}

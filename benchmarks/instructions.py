@@ -1,12 +1,12 @@
-"""Instructions of a step or a call, counted by valgrind: a guard against slower kernels that no busy machine upsets.
+"""Instructions of a step or a call, counted by valgrind: guards against slower kernels, also on a busy machine.
 
     python -m benchmarks.instructions            compare with benchmarks/instructions.json; exit 1 beyond 5 %
     python -m benchmarks.instructions --record   measure, and write the file
 
-What is counted is whole processes, one that goes through its batches once and one that does so more often: their
+Valgrind counts whole processes, one that goes through its batches once and one that does so more often: their
 difference is that of the steps, or predictions, alone. Valgrind runs the generic and the AVX2 kernels, not those for
-AVX-512. Another compiler makes other code, so figures are kept by compiler and its major version; for one without
-figures nothing is compared.
+AVX-512. Another compiler generates other code, so figures are kept by compiler and major version; without figures for a
+compiler nothing is compared.
 """
 
 import argparse
@@ -27,7 +27,7 @@ EPOCHS = (1, 4)
 
 
 def train(case: str, epochs: int) -> None:
-    """What is counted: a net of the grid, trained on one thread."""
+    """Train a net of the grid on one thread: the work that is counted."""
     import numpy as np
 
     import fastbp as fb
@@ -42,7 +42,7 @@ def train(case: str, epochs: int) -> None:
     hidden = [fb.Dense(width, activation=grid.activation) for width in grid.widths[1:-1]]
     net = fb.Sequential(fb.Input(grid.widths[0]), *hidden, fb.Dense(grid.widths[-1]), dtype="float32", seed=0)
     trainer = fb.Trainer(net, grid.loss, {"adam": fb.Adam, "sgd": fb.SGD}[grid.optimizer](1e-3))
-    for _ in range(epochs):  # not fit, which comes back to Python as often as the clock says
+    for _ in range(epochs):  # not `fit`, which returns to Python by the clock
         for k in range(0, rows, grid.rows):
             if grid.task == "predict":
                 net.predict(X[k : k + grid.rows], threads=1)
@@ -51,7 +51,7 @@ def train(case: str, epochs: int) -> None:
 
 
 def counted(case: str, epochs: int, kernels: str) -> int:
-    """Instructions of a process that trains so long."""
+    """Instructions of a process that trains for `epochs` epochs."""
     command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", sys.executable, "-m",
                "benchmarks.instructions", "--train", case, str(epochs)]  # fmt: skip
     environment = os.environ | {"FASTBP_ISA": kernels, "PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1"}
@@ -72,7 +72,7 @@ def of_step(case: str, kernels: str) -> int:
 
 
 def compiler() -> str:
-    """Name and major version of the compiler that made this Python's extensions, as far as it says."""
+    """Name and major version of the C compiler (CC or cc), and the machine."""
     cc = os.environ.get("CC", "cc")
     version = subprocess.run([cc, "-dumpversion"], stdout=subprocess.PIPE, text=True, check=True).stdout
     name = subprocess.run([cc, "--version"], stdout=subprocess.PIPE, text=True, check=True).stdout

@@ -1,8 +1,8 @@
 """`python -m benchmarks.one_by_one`: learning from one row at a time, a dict of features, as River has it.
 
-A line through 16 features is compared with River's, a net of 16-32-1 with scikit-learn's `partial_fit` and with
-PyTorch, each called as its users call it where rows come as dicts. First the numbers: after some rows all must have the
-same weights. Then rounds, each of which times all once, in turns, one thread; a ratio is that of one round.
+A linear regression on 16 features is compared with River's, a net of 16-32-1 with scikit-learn's `partial_fit` and with
+PyTorch, each called as its users call it for rows that are dicts. First all must have the same weights after some rows.
+Then each round times all once, on one thread; a ratio is taken within a round.
 """
 
 import argparse
@@ -28,14 +28,14 @@ FEATURES = [f"feature {k}" for k in range(16)]
 
 
 class Learner(NamedTuple):
-    """What takes a row, and what it has learned: W and b of each layer in one vector."""
+    """A function that learns a row, and one that returns the weights: W and b of each layer in one vector."""
 
     learn: Callable[[dict, float], object]
     weights: Callable[[], np.ndarray]
 
 
 class Case(NamedTuple):
-    """Widths, the peers that have such a model, and the microseconds a row that we mean to stay within."""
+    """Widths, the peers that have such a model, and our limit in microseconds per row."""
 
     widths: tuple[int, ...]
     peers: tuple[str, ...]
@@ -68,7 +68,7 @@ def with_river(W: list[np.ndarray], b: list[np.ndarray]) -> Learner:
 def with_sklearn(W: list[np.ndarray], b: list[np.ndarray]) -> Learner:
     from sklearn.neural_network import MLPRegressor
 
-    # Its squared error is half of ours.
+    # The squared error of scikit-learn is half of ours.
     settings = {"activation": "tanh", "solver": "sgd", "alpha": 0.0, "batch_size": 1, "momentum": 0.0}
     hidden = tuple(len(one) for one in b[:-1])
     net = MLPRegressor(hidden_layer_sizes=hidden, learning_rate_init=2 * LR, shuffle=False, **settings)
@@ -113,10 +113,10 @@ PEERS = {"fastbp": with_fastbp, "river": with_river, "sklearn": with_sklearn, "t
 
 
 def measured(name: str, rounds: int, rows: int = ROWS) -> dict:
-    """Microseconds a row by peer, ratios to ours, and how far the weights of each are from ours."""
+    """Microseconds per row by peer, ratios to ours, and the difference of each peer's weights from ours."""
     case, rng = CASES[name], np.random.default_rng(0)
     pairs = list(zip(case.widths, case.widths[1:], strict=False))
-    draws = len(pairs) > 1  # a line starts at 0, as River's does
+    draws = len(pairs) > 1  # the linear model starts at 0, as River's does
     W = [draws * rng.normal(0, 1 / np.sqrt(i), (i, o)).astype(np.float32) for i, o in pairs]
     b = [draws * rng.normal(0, 0.1, o).astype(np.float32) for _, o in pairs]
     X, y = rng.normal(size=(rows, case.widths[0])).tolist(), rng.normal(size=rows).tolist()
@@ -157,7 +157,7 @@ def _differences(learners, stream):
 
 
 def table(results: dict) -> str:
-    """A line for each case and peer."""
+    """A table with a line for each case and peer."""
     lines = ["| model | peer | us a row | fastbp us | times faster | at most |", "|---|---|---|---|---|---|"]
     for name, result in results.items():
         for peer, ratio in result["ratios"].items():

@@ -1,10 +1,10 @@
-"""`python -m benchmarks.one_row`: what one row costs, from compiled code and from Python, beside the frontier.
+"""`python -m benchmarks.one_row`: the time for one row, from compiled code and from Python, relative to the frontier.
 
 Predictions and training steps (SGD) of a row by two nets, float32, one thread. The frontier is a loop in C that is
-compiled for the net alone (frontier.c). Rows come in two ways: all at hand, so that a processor may begin with the next
-before the last is done, or each from the outputs for the one before, as where an action decides what is seen next. The
-native functions are called from numba. First the numbers: all must agree. Then rounds in turns; a ratio is that of one
-round, to the frontier with rows that come the same way.
+compiled for the net alone (frontier.c). Rows come in two ways: all known, so that a processor can begin with the next
+row before the last is done, or each computed from the outputs for the row before, as in a control loop. The native
+functions are called from numba. First all results must agree. Then interleaved rounds; a ratio is taken within a round,
+to the frontier with rows that come the same way.
 """
 
 import argparse
@@ -146,7 +146,7 @@ def bound_of(name: str) -> str:
 
 
 def checked(ways: dict[str, Way]) -> dict[str, Way]:
-    """The same; each has to give the frontier's numbers."""
+    """The ways, after a check that each gives the frontier's results."""
     found = {name: np.array(way(), np.float64).ravel() for name, way in ways.items()}
     for name, numbers in found.items():
         wanted = found[bound_of(name)]
@@ -157,7 +157,7 @@ def checked(ways: dict[str, Way]) -> dict[str, Way]:
 
 
 def measured(ways: dict[str, Way], rows: int, turns: int) -> dict[str, tuple[float, float]]:
-    """Seconds a row, and times the frontier's, by way: medians over the turns."""
+    """Seconds per row, and their ratio to the frontier's, by way: medians over the turns."""
     times: dict[str, list[float]] = {name: [] for name in ways}
     for turn in range(turns):
         for name in list(ways)[turn % len(ways) :] + list(ways)[: turn % len(ways)]:

@@ -1,10 +1,10 @@
-"""`python -m benchmarks.optimizers`: what each optimizer takes of the machine's memory bandwidth, beside PyTorch.
+"""`python -m benchmarks.optimizers`: the share of the memory bandwidth that each optimizer uses, beside PyTorch.
 
 One step on a flat vector of parameters, in cache and out of it, one thread. A round times ours, PyTorch's fused kernel
-(where there is none, its foreach one) and a copy of memory, in turn; a ratio is that of one round, and the median over
+(if there is none, its foreach kernel) and a memory copy, in turn; a ratio is taken within a round, and the median over
 the rounds is reported. Bytes are those that a step must read and write once: parameters, gradient, states.
 
-Methods on the whole batch are compared by what they need to bring a regression to a given loss: passes and seconds.
+Full-batch methods are compared by the passes and seconds that they need to bring a regression to a given loss.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from benchmarks import report
 
 SIZES = (10_000, 100_000, 10_000_000)
 ROUNDS = 11
-SECONDS = 0.004  # of a sample, at least: in cache many steps
+SECONDS = 0.004  # least duration of a sample; in cache, of many steps
 CHECKED_STEPS = 3
 
 
@@ -62,7 +62,7 @@ def ours(optimizer, P: np.ndarray, G: np.ndarray) -> tuple[Callable[[], object],
 
 
 def of_torch(name: str, settings: dict, lr: float, P: np.ndarray, G: np.ndarray) -> tuple[Callable[[], object], str]:
-    """The same step of PyTorch's, and which kernel it is."""
+    """The same step in PyTorch, and the name of its kernel."""
     import torch
 
     theta = torch.nn.Parameter(torch.from_numpy(P))
@@ -103,7 +103,7 @@ def measured(name: str, n: int, rounds: int) -> dict:
         steps["torch"], kernel = of_torch(twin, settings, optimizer.lr, Q, G.copy())
         for _ in range(CHECKED_STEPS):
             steps["fastbp"](), steps["torch"]()
-        # PyTorch divides by the norm + 1e-6; signs of rprop are exact.
+        # The tolerance covers PyTorch's clipping, which divides by the norm + 1e-6; signs in Rprop are exact.
         np.testing.assert_allclose(P, Q, rtol=1e-4, atol=1e-5, err_msg=name)
     calls = {key: max(1, round(SECONDS / max(timed(call, 1), timed(call, 1), 1e-7))) for key, call in steps.items()}
     times = {key: [] for key in steps}
@@ -123,12 +123,12 @@ def measured(name: str, n: int, rounds: int) -> dict:
     }
 
 
-LOSS = 1e-5  # that a method on the whole batch has to reach
+LOSS = 1e-5  # the loss that a full-batch method has to reach
 MOST_EPOCHS = 200_000
 
 
 def regression() -> tuple[np.ndarray, np.ndarray]:
-    """Two curves of one variable."""
+    """The data of the regression: two curves of one variable."""
     x = np.linspace(-1, 1, 60)[:, None]
     return x, np.hstack([np.sin(4 * x), np.exp(x) * x])
 

@@ -9,20 +9,20 @@ import time
 from pathlib import Path
 
 SOURCE = Path(__file__).with_name("peak.c")
-SECONDS = 1e-3  # of a sample
+SECONDS = 1e-3  # duration of a sample
 
 
 def compiled(source: Path, *flags: str, libraries: tuple[str, ...] = ("-lm",)) -> ctypes.CDLL:
-    """A file of C or C++ as a library, for this processor, or for the instruction set that FASTBP_ISA chooses of it.
+    """A file of C or C++ compiled to a library, for this processor or the instruction set that FASTBP_ISA chooses.
 
-    It is linked without the flags: those for fast arithmetic would make subnormal numbers zero in the whole process.
+    It is linked without the flags: the fast-math flags would flush subnormal numbers to zero in the whole process.
     """
     compiler = shlex.split(os.environ.get("CC", "cc"))
     target = {"avx2": ["-mno-avx512f"], "generic": ["-mno-avx"]}.get(os.environ.get("FASTBP_ISA", ""), [])
     words = [*compiler, *flags, "-march=native", *target, "-fPIC", "-c", str(source)]
     with tempfile.TemporaryDirectory() as folder:
         made, library = f"{folder}/compiled.o", f"{folder}/compiled.so"
-        for more in (["-mprefer-vector-width=512"], []):  # which not every compiler knows
+        for more in (["-mprefer-vector-width=512"], []):  # not every compiler knows it
             try:
                 done = subprocess.run([*words, *more, "-o", made], stderr=subprocess.PIPE, text=True, check=False)
             except FileNotFoundError:
@@ -49,6 +49,6 @@ class Peak:
         return time.perf_counter() - begin, done
 
     def sample(self) -> float:
-        """Floating-point operations in a second."""
+        """Floating-point operations per second."""
         seconds, done = self._timed()
         return done / seconds

@@ -1,8 +1,8 @@
 """One network on ranks of MPI: `python -m benchmarks.ranks` starts mpiexec with 1 and 2 ranks, one thread each.
 
-A step takes as many rows on every rank, so that N ranks at N times the rows a second are the aim: of a net with so few
-parameters that their sum is short beside the step, and of one with so many that it is not. In the same process it times
-`Trainer.step` without a group, the step in the group, and the Allreduce of as many numbers alone.
+Every rank has the same number of rows per step (weak scaling), so N ranks should reach N times the rows per second. One
+net has so few parameters that their sum over the ranks is short beside the step, another so many that it is not. The
+same process times `Trainer.step` without a group, the step in the group, and the Allreduce of as many numbers alone.
 """
 
 import argparse
@@ -33,7 +33,7 @@ def seconds(call: Callable[[], object], steps: int, barrier: Callable[[], object
 
 
 def of_rank(rounds: int, steps: int) -> None:
-    """What each rank runs; rank 0 prints the medians."""
+    """Run the benchmark on one rank; rank 0 prints the medians."""
     group = fb.distributed.mpi()
     one = np.zeros(1)
 
@@ -52,7 +52,7 @@ def of_rank(rounds: int, steps: int) -> None:
 
 
 def calls_of(group: fb.distributed.Group, widths: tuple[int, ...], rows: int) -> list[Callable[[], object]]:
-    """What is timed, in the order of WAYS."""
+    """The calls that are timed, in the order of WAYS."""
     rng = np.random.default_rng(group.rank)
     X, y = rng.normal(size=(rows, widths[0])).astype(np.float32), rng.integers(0, widths[-1], rows)
     trainers = []

@@ -1,4 +1,4 @@
-"""What a run says: a table on the screen and in the README, JSON, and a bar chart."""
+"""The report of a run: a table on the screen and in the README, JSON, and a bar chart."""
 
 import json
 import os
@@ -20,8 +20,8 @@ SHOWN = {
     "sklearn": "scikit-learn",
     "numpy": "NumPy",
 }
-UNLIMITED = ("jax", "jax_scan", "jax_forward", "onnxruntime", "openvino", "litert")  # in what instructions they take
-CASES_A_ROW = 7  # of the chart
+UNLIMITED = ("jax", "jax_scan", "jax_forward", "onnxruntime", "openvino", "litert")  # in the instructions that they use
+CASES_A_ROW = 7  # cases per row of the chart
 EXCERPT = {
     "online": "SGD step",
     "rl": "Adam step",
@@ -36,7 +36,7 @@ EXCERPT = {
 
 
 def machine() -> dict:
-    """What the figures were measured on."""
+    """The machine and the versions that the figures were measured with."""
     import fastbp as fb
     from fastbp import _engine
 
@@ -58,12 +58,12 @@ def machine() -> dict:
 
 
 def load() -> float | None:
-    """How many processes wanted a processor in the last minute."""
+    """The load average of the last minute."""
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
 def fastest(result: dict, without: Container[str] = ()) -> tuple[str, float]:
-    """The rival with the smallest median ratio, and that."""
+    """The rival with the smallest median ratio, and this ratio."""
     rivals = {
         name: ratio["median"]
         for name, ratio in result["ratios"].items()
@@ -76,7 +76,7 @@ def fastest(result: dict, without: Container[str] = ()) -> tuple[str, float]:
 
 
 def table(report: dict) -> str:
-    """All results as a Markdown table: a line a case and number of threads."""
+    """All results as a Markdown table: a line for each case and number of threads."""
     peers = [name for name in report["versions"] if name != "fastbp"]
     lines = [
         "| case | threads | fastbp us | of peak | of frontier | fastest peer | times faster | at peak | aim | "
@@ -99,7 +99,7 @@ def table(report: dict) -> str:
 
 
 def epochs(report: dict) -> str:
-    """One thread, an epoch of steps in one call: `fit` beside those that can do so, as a Markdown table."""
+    """A Markdown table of an epoch of steps in one call, one thread: `fit` and the peers that can do so."""
     cases = {name: result for name, result in report["threads"].get("1", {}).items() if result.get("epochs")}
     peers = list(dict.fromkeys(peer for result in cases.values() for peer in result["epochs"]))
     if not peers:
@@ -118,7 +118,7 @@ def epochs(report: dict) -> str:
 
 
 def side_by_side(reports: list[dict]) -> str:
-    """One thread under several instruction sets, where there are results of them, as a Markdown table."""
+    """A Markdown table of one thread under the instruction sets that have results."""
     if len(reports) < 2:
         return ""
     sets = [report["machine"]["instruction_set"] for report in reports]
@@ -146,7 +146,7 @@ def _figures_of(name, result, isa):
 
 
 def measured_before(report: dict) -> list[dict]:
-    """A report and the last ones of the same dtype under other instruction sets."""
+    """A report, and the last reports of the same dtype under other instruction sets."""
     paths = sorted((HERE / "results").glob(f"{report['dtype']}-avx*.json"))
     others = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
     own = report["machine"]["instruction_set"]
@@ -154,7 +154,7 @@ def measured_before(report: dict) -> list[dict]:
 
 
 def costs(report: dict) -> str:
-    """What a library costs to have, as a Markdown table; nothing if that was not measured."""
+    """The size and import time of each library as a Markdown table; "" if they were not measured."""
     if "scaling" not in report:
         return ""
     lines = ["| library | import, ms after NumPy's | installed, MB |", "|---|---|---|"]
@@ -176,7 +176,7 @@ def write(report: dict, path: Path) -> None:
 
 
 def write_readme(report: dict) -> None:
-    """The last results, between the marks of the README here, and a few of them in that of the project."""
+    """Write the last results between the marks of this folder's README, and a few of them into the project's README."""
     about, versions = report["machine"], report["versions"]
     others = ", ".join(f"{name} {version}".strip() for name, version in versions.items())
     words = (
@@ -198,7 +198,7 @@ def _between_marks(path, results):
 
 
 def excerpt(report: dict) -> str:
-    """Microseconds of the cases that most users have, with one thread."""
+    """A table of the microseconds of common cases, with one thread."""
     peers = [name for name in report["versions"] if name in SHOWN]
     lines = ["| | " + " | ".join(SHOWN[name] for name in peers) + " |", "|---" * (len(peers) + 1) + "|"]
     measured = report["threads"].get("1", {})
@@ -214,7 +214,7 @@ def excerpt(report: dict) -> str:
 
 
 def chart(report: dict, path: Path) -> None:
-    """Times faster than each peer, on a log axis; the first number of threads that was measured."""
+    """Draw how many times faster ours is than each peer, on a log axis, for the first measured number of threads."""
     import matplotlib
 
     matplotlib.use("Agg")

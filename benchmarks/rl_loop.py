@@ -1,10 +1,10 @@
-"""`python -m benchmarks.rl_loop`: a loop of reinforcement learning, each round ten predictions of a row and a step.
+"""`python -m benchmarks.rl_loop`: a reinforcement learning loop; each round is ten one-row predictions and a step.
 
-The net is 4-64-64-2 with tanh, squared error and Adam, float32, a step of 32 rows; the largest output is the action. It
-is run by our native functions from numba, by our bound calls from Python, by numba with a net written there, by JAX and
-PyTorch a call at a time, and by the bound, a loop in C that is compiled for this net alone (frontier.c). First the
-numbers: after some rounds all must have acted alike and have the same parameters. Then rounds in turns, one thread; a
-ratio is that of one turn.
+The net is 4-64-64-2 with tanh, squared error and Adam, float32, a step of 32 rows; the largest output is the action.
+The players are our native functions called from numba, our bound calls from Python, a net written in numba, JAX and
+PyTorch call by call, and the frontier, a loop in C that is compiled for this net alone (frontier.c). First all players
+must have acted alike after some rounds and have the same parameters. Then they take turns, on one thread; a ratio is
+taken within a turn.
 """
 
 import argparse
@@ -22,14 +22,14 @@ from benchmarks.cases import CASES, LR, Problem, problem
 from benchmarks.peers import ours
 from benchmarks.rounds import environment
 
-EACH = 10  # predictions of a round
+EACH = 10  # predictions per round
 CHECKED_ROUNDS = 20
-TOLERANCE = 1e-4  # of all parameters together, relative; and a fiftieth of the actions may differ, where two are alike
-SECONDS = 0.05  # of a peer in a turn
+TOLERANCE = 1e-4  # of all parameters together, relative; a fiftieth of the actions may differ, by near ties
+SECONDS = 0.05  # duration of a player's turn
 
 
 class Player(NamedTuple):
-    """What plays so many rounds from the first row on, and all parameters."""
+    """A function that plays a number of rounds from the first row on, and one that returns all parameters."""
 
     play: Callable[[int], np.ndarray]
     result: Callable[[], list]
@@ -180,7 +180,7 @@ def with_jax(given: Problem) -> Player:
     return Player(lambda rounds: in_python(X, T, given, predict, step, rounds), net.result)
 
 
-# Name on the screen: what it is, and the package that it takes.
+# Name on the screen: the player, and the package that it needs.
 PLAYERS: dict[str, tuple[Callable[[Problem], Player], str]] = {
     "frontier": (with_frontier, ""),
     "fastbp from numba": (with_native, "numba"),
@@ -192,7 +192,7 @@ PLAYERS: dict[str, tuple[Callable[[Problem], Player], str]] = {
 
 
 def checked(given: Problem, names: list[str]) -> dict[str, Player]:
-    """Those of the players that are installed; each has to play and learn as the frontier does."""
+    """The players that are installed, after a check that each plays and learns as the frontier does."""
     players: dict[str, Player] = {}
     for name in names:
         make, package = PLAYERS[name]
@@ -221,7 +221,7 @@ def timed(player: Player, rounds: int) -> float:
 
 
 def measured(given: Problem, names: list[str], turns: int, seconds: float = SECONDS) -> dict[str, tuple[float, float]]:
-    """Seconds of a round, and its ratio to ours from numba, by player."""
+    """Seconds per round, and their ratio to ours from numba, by player."""
     players = checked(given, names)
     rounds = {name: max(1, int(seconds / timed(player, 20))) for name, player in players.items()}
     times = {name: [] for name in players}

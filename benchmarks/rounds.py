@@ -1,7 +1,7 @@
 """Interleaved rounds, in a process of its own for each number of threads.
 
-On a shared machine a time says nothing alone. A round times every peer once, ours among them, and the FMA
-peak around each of ours; a ratio is that of one round, and what is reported is the median of the ratios.
+On a shared machine a single time says nothing. A round times every peer once, ours among them, and the FMA peak around
+each of ours; a ratio is taken within a round, and the median of the ratios is reported.
 """
 
 import json
@@ -16,12 +16,12 @@ from benchmarks.cases import CASES, Problem, operations, problem
 from benchmarks.peers import Peer, installed
 
 CHECKED_STEPS = 10
-# Of all parameters together, relative: Adam makes steps of one size from gradients that are all rounding.
+# Of all parameters together, relative: Adam makes full steps from gradients that are only rounding errors.
 TOLERANCE = {"float32": 1e-3, "float64": 1e-5}
 VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
-# With FASTBP_ISA=avx2: what libraries read that can do without AVX-512. XLA's setting does not hold for its products.
+# With FASTBP_ISA=avx2: settings that make libraries avoid AVX-512. XLA's setting does not apply to its products.
 AVX2 = {
     "OPENBLAS_CORETYPE": "Haswell",
     "MKL_ENABLE_INSTRUCTIONS": "AVX2",
@@ -32,7 +32,7 @@ AVX2 = {
 
 
 def environment(threads: int) -> dict[str, str]:
-    """What every measurement gives every peer: as many threads, and the instruction set where it has a setting."""
+    """The environment of every peer: the number of threads, and the instruction set where the peer has a setting."""
     settings = dict.fromkeys((*VARIABLES, "FASTBP_NUM_THREADS"), str(threads))
     settings["XLA_FLAGS"] = f"--xla_cpu_multi_thread_eigen={'true' if threads > 1 else 'false'}"
     if os.environ.get("FASTBP_ISA") == "avx2":
@@ -41,11 +41,11 @@ def environment(threads: int) -> dict[str, str]:
 
 
 def in_process(arguments: dict, threads: int) -> dict:
-    """Measure in a new process that may use so many processors; what `measured` returns."""
+    """Return what `measured` returns, from a new process that may use `threads` processors."""
     command = [sys.executable, "-m", "benchmarks.rounds", json.dumps(arguments | {"threads": threads})]
     done = subprocess.run(command, env=environment(threads), stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
-        raise SystemExit(done.returncode)  # it has said why
+        raise SystemExit(done.returncode)  # the process has printed its error
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -74,7 +74,7 @@ def of_case(given: Problem, peers: list[Peer], threads: int, peak, rounds: int, 
     times = {name: [] for name in runners}
     peaks = []
     for number in range(rounds):
-        # Each round begins with another peer, so that nobody always follows the same one.
+        # Each round begins with another peer, so that the order does not favour one.
         names = list(runners)[number % len(runners) :] + list(runners)[: number % len(runners)]
         for name in names:
             before = peak.sample()
@@ -82,7 +82,7 @@ def of_case(given: Problem, peers: list[Peer], threads: int, peak, rounds: int, 
             if name == "fastbp":
                 peaks.append((before + peak.sample()) / 2)
     ours = np.array(times["fastbp"])
-    # A core does half as many operations of the double size.
+    # A core does half as many operations on numbers of double size.
     speed = operations(given.case) / ours / (np.array(peaks) * threads * 4 / given.dtype.itemsize)
     return {
         "dtype": given.dtype.name,
@@ -96,7 +96,7 @@ def of_case(given: Problem, peers: list[Peer], threads: int, peak, rounds: int, 
 
 
 def checked(given: Problem, peers: list[Peer], threads: int) -> tuple[dict, dict]:
-    """The peers that can run the case and agree with ours after some steps; how far each is from it."""
+    """The peers that can run the case and agree with ours after some steps, and the difference of each from ours."""
     runners, results, differences = {}, {}, {}
     for peer in peers:
         runner = peer.start(given, threads) if given.case.task in peer.tasks else None
@@ -139,7 +139,7 @@ def _timed(runner, given, calls):
 
 
 def _calls(runner, given, seconds):
-    """Steps that fill so much time."""
+    """The number of steps that take this time."""
     calls = 1
     while (taken := _timed(runner, given, calls) * calls) < seconds / 4 and calls < 1_000_000:
         calls *= 4 if taken < seconds / 16 else 2
@@ -147,7 +147,7 @@ def _calls(runner, given, seconds):
 
 
 def _epochs(runners, times):
-    """Of those that go through an epoch in one call: ratios to `fit`."""
+    """Ratios to `fit` of the peers that go through an epoch in one call."""
     several = [name for name in times if hasattr(runners[name], "several")]
     return {name: _spread(np.divide(times[name], times["fit"])) for name in several if "fit" in times and name != "fit"}
 

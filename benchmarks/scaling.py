@@ -1,4 +1,4 @@
-"""How a step's time grows with width, batch and depth, memory with parameters; and what a library costs to have."""
+"""How a step's time grows with width, batch and depth, and memory with parameters; the size and import of libraries."""
 
 import json
 import os
@@ -42,7 +42,7 @@ IMPORT = "import time; import numpy; t = time.perf_counter(); import {}; print(t
 
 
 def measured() -> dict:
-    """All of it, one thread."""
+    """All measurements, with one thread."""
     script = f"import json; from {__name__} import step_times; print(json.dumps(step_times()))"
     memory = {
         peer: {width: float(_python(MEMORY.format(width=width, peer=peer))) for width in (512, 1024, 2048)}
@@ -70,8 +70,8 @@ def _python(code):
 
 
 def _size(package):
-    """Bytes of a package's own files, compiled ones included; without what it depends on."""
-    if package == "fastbp":  # from a source tree too, where no list of files exists
+    """Bytes of a package's own files, compiled ones included, without its dependencies."""
+    if package == "fastbp":  # also from a source tree, which has no list of installed files
         import fastbp
 
         folder = os.path.dirname(fastbp.__file__)

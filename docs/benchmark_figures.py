@@ -1,9 +1,9 @@
-"""The figures of pages: a page has `{{ name }}`, the site what `figures()` makes of the results of benchmarks.
+"""The figures of pages: a page has `{{ name }}`, and the site the figure from the results of benchmarks.
 
     python docs/benchmark_figures.py
 
-prints all. So a figure has one source, which a new run of `python -m benchmarks` replaces. Rejected: typing them, which
-is wrong after the next run; writing them into the pages, which then change with each run.
+prints all figures. So a figure has one source, which a new run of `python -m benchmarks` replaces. Rejected: figures
+typed by hand, which are wrong after the next run; figures written into the pages, which then change with each run.
 """
 
 import json
@@ -18,11 +18,11 @@ sys.path.append(str(ROOT))
 from benchmarks.cases import CASES, Case  # noqa: E402  (the source tree is no package)
 from benchmarks.report import fastest  # noqa: E402
 
-PLACE = re.compile(r"(?<!`)\{\{ (\w+) \}\}")  # not where a page writes of them
+PLACE = re.compile(r"(?<!`)\{\{ (\w+) \}\}")  # not in a page's text about placeholders
 SMALL, LARGE = (
     ("online", "rl", "digits", "deep"),
     ("mid", "large"),
-)  # steps of nets of up to 30,000, of 670,000 and more
+)  # nets of up to 30,000 parameters; of 670,000 and more
 LIBRARIES = {
     "fastbp": "fastbp",
     "sklearn.neural_network": "scikit-learn",
@@ -43,20 +43,20 @@ def rounded(value: float) -> str:
 
 
 def span(values: Iterable[float]) -> str:
-    """From the least to the largest."""
+    """The range from the smallest to the largest."""
     least, *_, most = map(rounded, sorted(values))
     return least if least == most else f"{least} to {most}"
 
 
 def net(case: Case) -> str:
-    """Its widths, and how often those that are many come."""
+    """The widths of a case's net, with a count where many are repeated."""
     first, *inner, last = case.widths
     middle = f"({len(inner)} x {inner[0]})" if len(inner) > 3 else "-".join(map(str, inner))
     return f"{first}-{middle}-{last}"
 
 
 def table(head: str, rows: Iterable[Iterable[str]]) -> str:
-    """In Markdown, with commas between the words of the head."""
+    """A table in Markdown; commas separate the words of the head."""
     columns = head.split("; ")
     return "\n".join(f"| {' | '.join(row)} |" for row in [columns, ["---"] * len(columns), *rows])
 
@@ -101,7 +101,7 @@ def figures() -> dict[str, str]:
 
 
 def filled(text: str, known: dict[str, str]) -> str:
-    """A page with its figures."""
+    """The text of a page with its figures filled in."""
     return PLACE.sub(lambda match: known[match[1]], text)
 
 

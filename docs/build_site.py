@@ -1,9 +1,9 @@
 """Build the documentation site: python docs/build_site.py [folder].
 
 The pages of docs/ and some from elsewhere in the repository are copied to one folder, with the links between them
-mended and the figures of benchmarks filled in, the page of the API is written there from the list of public names, and
-Sphinx builds it, warnings being errors. Sphinx could read docs/ itself, but generated pages would then lie among the
-sources.
+adapted and the figures of benchmarks filled in. The page of the API is written there from the list of public names.
+Then Sphinx builds the site; warnings are errors. Rejected: Sphinx reads docs/ itself, where generated pages would then
+lie among the sources.
 """
 
 import inspect
@@ -22,7 +22,7 @@ import fastbp as fb
 from fastbp._lazy import origins
 
 ROOT = Path(__file__).resolve().parents[1]
-# Pages that stand elsewhere, and the pictures that they show.
+# Pages from elsewhere in the repository, and the pictures that they show.
 ELSEWHERE = {
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
@@ -78,7 +78,7 @@ MODULES = {
 
 
 def places() -> dict[Path, str]:
-    """Where each file of the repository that the site shows stands there."""
+    """The place in the site of each file of the repository that the site shows."""
     skipped = {"__pycache__"}
     docs = (path for path in (ROOT / "docs").rglob("*") if path.is_file() and not skipped & set(path.parts))
     found = {path: path.relative_to(ROOT / "docs").as_posix() for path in docs}
@@ -86,21 +86,21 @@ def places() -> dict[Path, str]:
 
 
 def mended(text: str, page: Path, known: dict[Path, str]) -> str:
-    """A page with its links leading to pages of the site, else to the repository where its address is known."""
+    """A page whose links lead to pages of the site, else to the repository if its address is known."""
     server, name = os.environ.get("GITHUB_SERVER_URL"), os.environ.get("GITHUB_REPOSITORY")
 
     def link(match: re.Match) -> str:
         picture, words, target, heading = match.groups()
         path = (page.parent / target).resolve()
         if path in known:
-            if words.endswith(".md"):  # the name of a file, which the site does not show
+            if words.endswith(".md"):  # replace a file name by the title of the page
                 words = first_line(path.read_text(encoding="utf-8")).lstrip("# ")
             place = known[path]
-            if path.name.startswith("plot_"):  # of a script, what it prints and draws
+            if path.name.startswith("plot_"):  # link to the page with the script's output
                 place, words = f"auto_{place.removesuffix('.py')}.rst", words.removesuffix(".py")
             return f"{picture}[{words}]({place}{heading or ''})"
         if not path.exists():
-            return match[0]  # a call after an index in code
+            return match[0]  # no link but code: a call after an index
         if path == ROOT / "README.md":
             return f"[{words}](index.md)"
         relative = path.relative_to(ROOT).as_posix()
@@ -112,7 +112,7 @@ def mended(text: str, page: Path, known: dict[Path, str]) -> str:
 
 
 def reference() -> str:
-    """The page of the API, from the list of public names; autosummary makes a page for each."""
+    """The page of the API, from the list of public names; autosummary makes a page for each name."""
     names = origins((ROOT / "src" / "fastbp" / "__init__.pyi").read_text(encoding="utf-8"))
     parts = [
         "# API reference\n\nA page for each public name; `fb` is `fastbp`. [The tables](tables.md) list activations,"
@@ -132,7 +132,7 @@ def reference() -> str:
             key
             for key, thing in things.items()
             if (inspect.isclass(thing) or inspect.isfunction(thing)) and thing.__module__.startswith(module.__name__)
-            if key not in grouped or getattr(fb, key) is not thing  # which has its page above
+            if key not in grouped or getattr(fb, key) is not thing  # other names already have a page above
         ]
         pages = summary(f"fastbp.{name}", (f"fastbp.{name}.{key}" for key in own)) if own else ""
         parts.append(f"## fastbp.{name}\n\n{words}\n\n{pages}".rstrip())
@@ -144,7 +144,7 @@ def reference() -> str:
 
 
 def is_named(thing: object) -> bool:
-    """Whether it is a loss, metric or initializer with its settings."""
+    """Whether `thing` is a loss, metric or initializer with its settings."""
     return hasattr(thing, "settings") and not inspect.isclass(thing)
 
 
@@ -153,21 +153,21 @@ def first_line(text: str | None) -> str:
 
 
 def summary(title: str, names: Iterable[str]) -> str:
-    """A table of names with a page each, and their group in the navigation beside these."""
+    """A table of names with a page each, and their group in the navigation of these pages."""
     rows = "".join(f"   {name}\n" for name in names)
     options = f"   :toctree: generated\n   :caption: {title}\n   :nosignatures:\n"
     return f"```{{eval-rst}}\n.. autosummary::\n{options}\n{rows}```"
 
 
 def write(path: Path, content: bytes) -> None:
-    """Only where it has changed, so that Sphinx reads again what has."""
+    """Write a file only if it has changed, so that Sphinx reads only changed files again."""
     if not path.exists() or path.read_bytes() != content:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
 
 
 def gather(source: Path) -> None:
-    """All that Sphinx reads."""
+    """Write all files that Sphinx reads."""
     known, figures = places(), benchmark_figures.figures()
     wanted = {"api.md": reference().encode()}
     for path, place in known.items():
@@ -185,10 +185,10 @@ def gather(source: Path) -> None:
 
 
 def main(output: Path) -> int:
-    """Build it; Sphinx's exit code."""
+    """Build the site; return Sphinx's exit code."""
     source = output.with_name(f"{output.name}-source")
     gather(source)
-    for folder in (source / "generated", output):  # pages of names that have gone
+    for folder in (source / "generated", output):  # remove pages of names that no longer exist
         shutil.rmtree(folder, ignore_errors=True)
     strict = ["--fail-on-warning", "--keep-going", "--nitpicky"]
     doctrees = output.with_name(f"{output.name}-doctrees")

@@ -37,7 +37,7 @@ exclude_patterns = [
     "examples",
 ]
 templates_path = ["_templates"]
-highlight_language = "none"  # diagrams and formulas in indented blocks; code says its language
+highlight_language = "none"  # indented blocks hold diagrams and formulas; code blocks name their language
 nitpicky = True
 smartquotes = False  # u'' is a derivative
 
@@ -49,12 +49,12 @@ autosummary_generate = True
 autosummary_filename_map = {f"fastbp.{name}": f"fastbp.{name}-function" for name in fb.__all__ if name.islower()}
 autodoc_typehints = "none"  # the docstrings describe types
 autodoc_member_order = "bysource"
-numpydoc_show_class_members = False  # members are on the page of their class
+numpydoc_show_class_members = False  # autodoc puts members on the page of their class
 numpydoc_xref_param_type = False
 
-default_role = "mentioned"  # of `names` in docstrings
+default_role = "mentioned"  # the role of `names` in docstrings
 
-# From what most need to what few do; the examples stay in the order of their names.
+# Ordered from what most readers need to what few need; the examples are ordered by name.
 TUTORIALS = (
     *("first_net", "table_of_data", "replacing_mlpclassifier", "diagnosis", "backpropagation_by_hand", "uncertainty"),
     *("hyperparameter_search", "time_series", "autoencoder", "cart_pole", "neural_ode", "microcontroller"),
@@ -63,7 +63,7 @@ TUTORIALS = (
 SCRIPTS = [f"plot_{name}.py" for name in TUTORIALS]
 SCRIPTS += sorted({path.name for path in HERE.glob("*/plot_*.py")} - {*SCRIPTS})
 
-# A gallery without scripts is left out, which Sphinx would warn of.
+# A gallery without scripts is left out, since Sphinx would warn about it.
 GALLERIES = [name for name in ("tutorials", "examples") if any(HERE.joinpath(name).glob("plot_*.py"))]
 sphinx_gallery_conf = {
     "examples_dirs": GALLERIES,
@@ -74,7 +74,7 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "show_signature": False,
     "show_memory": False,
-    "capture_repr": (),  # what a block prints, not what its last line returns
+    "capture_repr": (),  # show what a block prints, not what its last line returns
     "min_reported_time": 5,
     "abort_on_example_error": False,
     "only_warn_on_example_error": False,
@@ -83,7 +83,7 @@ sphinx_gallery_conf = {
 
 
 class Mentioned(XRefRole):
-    """A link to the page of a name, where it has one."""
+    """A link to the page of a name, if it has one."""
 
     def process_link(self, env, refnode, has_explicit_title, title, target):
         context = {f"py:{key}": env.ref_context.get(f"py:{key}") for key in ("module", "class")}
@@ -92,7 +92,7 @@ class Mentioned(XRefRole):
 
 
 def without_page(app, env, node, content):
-    """The page of `fastbp.elu` for `fastbp.activations.elu`; for a name without one in a docstring, it as code."""
+    """Link `fastbp.activations.elu` to the page of `fastbp.elu`; show a name without a page as code."""
     path, _, name = node.get("reftarget", "").rpartition(".")
     if path.startswith("fastbp."):
         python, builder = env.domains["py"], app.builder
@@ -101,7 +101,7 @@ def without_page(app, env, node, content):
     return content if node.get("mentioned") else None
 
 
-# Members without an underscore that the package calls and users do not, by the class that declares them.
+# Members without an underscore that the package calls but users do not, by the class that declares them.
 INTERNAL = {
     "Described": "arguments label",
     "Registered": "configured",
@@ -128,7 +128,7 @@ INTERNAL = {
     "Trainer": "go_to mode_of place position state",
     "Steps": "diverged",
 }
-# Methods for subclasses to define, which are on the page of the class for that alone.
+# Methods that subclasses define; only the page of the base class has them.
 HOOKS = {
     "Callback": "on_batch_end on_close on_divergence on_epoch_begin on_epoch_end on_tick on_train_begin on_train_end "
     "restore state",
@@ -160,26 +160,26 @@ autosummary_context = {"internal": {name: ", ".join(sorted(internal_of(cls))) fo
 
 
 def left_out(app, what, name, thing, skip, options) -> bool:
-    """Members that a class has from scikit-learn or Python, whose pages describe them."""
+    """Whether to leave out a member: also if it is from scikit-learn or Python, whose pages describe it."""
     module = getattr(thing, "__module__", None) or getattr(getattr(thing, "__objclass__", None), "__module__", "")
     return skip or (what == "class" and not str(module).startswith("fastbp") and callable(thing))
 
 
 def escaped(app, what, name, thing, options, lines: list[str]) -> None:
-    """Formulas in docstrings are no markup: `p *= 1 - lr * decay`, `|d|`; in examples nothing is."""
+    """Escape formulas in docstrings, which are no markup: `p *= 1 - lr * decay`, `|d|`; examples stay as they are."""
     example = False
     for k, line in enumerate(lines):
         example = bool(line.strip()) and (example or line.lstrip().startswith(">>>"))
         if example:
             continue
-        line = re.sub(r"\.\.\.(?=\s)", "\N{HORIZONTAL ELLIPSIS}", line)  # no end of a sentence, where summaries end
+        line = re.sub(r"\.\.\.(?=\s)", "\N{HORIZONTAL ELLIPSIS}", line)  # "..." would end a summary
         lines[k] = re.sub(
             r"(?<!\S)\*(?=[=,])|(?<!\S)\*(?=\s)|(?<![`\w])\|(?=\w[^|]*\|)|(?<=\w)_(?=[\s,.;:)\"]|$)", r"\\\g<0>", line
         )
 
 
 def setup(app) -> None:
-    """Sphinx calls it."""
+    """Connect the functions above; Sphinx calls it."""
     app.add_role("mentioned", Mentioned())
     app.connect("missing-reference", without_page)
     app.connect("autodoc-process-docstring", escaped, priority=900)  # after numpydoc
@@ -203,5 +203,5 @@ html_theme_options = {
     "footer_start": ["copyright"],
     "footer_end": [],
 }
-html_sidebars = {"index": [], "installation": []}  # they have no pages below them
+html_sidebars = {"index": [], "installation": []}  # these pages have no pages below them
 toc_object_entries_show_parents = "hide"

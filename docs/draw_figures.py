@@ -9,7 +9,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
-from PIL import Image  # which matplotlib brings
+from PIL import Image  # a dependency of matplotlib
 
 import fastbp as fb
 from fastbp.cli import main as main_of_command
@@ -63,7 +63,7 @@ def gradient_by_depth():
 
 
 def diagnosis():
-    """The report on a net of sigmoids, whose inputs are large enough to saturate the first."""
+    """The report on a net of sigmoids, whose inputs are large enough to saturate the first layer."""
     rng = np.random.default_rng(0)
     X, y = 10 * rng.normal(size=(200, 10)), rng.integers(3, size=200)
     net = fb.Sequential(fb.Input(10), *[fb.Dense(32, "sigmoid") for _ in range(8)], fb.Dense(3), seed=0)
@@ -86,7 +86,7 @@ def residual():
 
 
 def determinant():
-    """A grid before and after a net, and how much each place of it has grown."""
+    """A grid before and after a net, and how much each cell of it has grown."""
     rng = np.random.default_rng(4)
     net = fb.Sequential(fb.Input(2), fb.Dense(16, "tanh"), fb.Dense(2), dtype="float64", seed=4)
     net.params[...] = rng.normal(size=net.params.size) * 0.45
@@ -108,7 +108,7 @@ def determinant():
 
 
 def of_page(number):
-    """The picture that a block of pictures.md makes, with all before it."""
+    """The picture that a code block of pictures.md makes, after all blocks before it."""
 
     def draw():
         text = (Path(__file__).parent / "pictures.md").read_text(encoding="utf-8")
@@ -121,7 +121,7 @@ def of_page(number):
 
 
 def photograph(folder: Path, browser: str) -> None:
-    """The report on the digits, as a browser shows it."""
+    """Take a picture of the report on the digits, as a browser shows it."""
     page, picture = folder / "report.html", folder / "report.png"
     main_of_command(["train", "--seed", "1", "--report", str(page), "--out", str(folder / "net.safetensors"), "--json"])
     options = ["--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=1240,1394"]  # to the end of a card
@@ -135,7 +135,7 @@ FIGURES |= {"spirals": of_page(0), "interval": of_page(1)}
 
 
 def main(folder: Path) -> None:
-    """Draw all of them."""
+    """Draw all figures."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, draw in FIGURES.items():
         draw().savefig(folder / f"{name}.png", dpi=DPI, metadata={"Software": None})

@@ -1,9 +1,9 @@
 """Open every page of the built site in headless Chromium: python docs/open_site.py [folder] [--pictures folder].
 
-A page of our own shows one page after the other in a frame, so that one browser does for all. What fails: a message on
-the console, a file that the server lacks, anything that a page wants from another host, a page that never loads; a page
-wider than a window of 1,280 or 390 pixels, a picture that is none or has no text, text that hardly differs from what it
-stands on, in light and dark (open_site.js). And, without a browser, a link to a page or place that there is not.
+A page of our own shows one page after the other in a frame, so that one browser is enough. Faults are: a message on the
+console, a file that the server lacks, a request to another host, a page that never loads; a page wider than a window of
+1,280 or 390 pixels, a broken picture or one without alternative text, text of low contrast, in light and dark
+(open_site.js). Also, without a browser, a link to a page or anchor that does not exist.
 """
 
 import argparse
@@ -32,14 +32,14 @@ DRIVER = """<!doctype html><title>pages</title><link rel="icon" href="data:,">
 %s</script>"""
 LOOK = Path(__file__).with_suffix(".js")
 
-SMALL_TALK = re.compile(r'"(\[PST\]: |Got invalid theme mode: \.)')  # of the theme, about what it does
+SMALL_TALK = re.compile(r'"(\[PST\]: |Got invalid theme mode: \.)')  # harmless messages of the theme
 
 
 class Handler(SimpleHTTPRequestHandler):
-    """The site, and the page that opens the others."""
+    """Serves the site, and the page that opens the others."""
 
     def do_GET(self) -> None:
-        if self.path == "/favicon.ico":  # which browsers want of every host
+        if self.path == "/favicon.ico":  # browsers request it from every host
             return self.do_POST()
         if self.path != "/open-all":
             return super().do_GET()
@@ -74,7 +74,7 @@ def serve(site: Path) -> ThreadingHTTPServer:
 
 
 def faults_of(site: Path, browser: str, seconds: float) -> tuple[int, list[str]]:
-    """How many pages were opened, and what was wrong with them."""
+    """The number of opened pages, and their faults."""
     server = serve(site)
     address = f"http://127.0.0.1:{server.server_port}"
     with tempfile.TemporaryDirectory() as folder, open(Path(folder, "log"), "w+", encoding="utf-8") as log:
@@ -97,7 +97,7 @@ def faults_of(site: Path, browser: str, seconds: float) -> tuple[int, list[str]]
 
 
 class Anchors(HTMLParser):
-    """The places of a page, and where its links lead."""
+    """The anchors of a page, and the targets of its links."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -111,7 +111,7 @@ class Anchors(HTMLParser):
 
 
 def dead_links(site: Path) -> list[str]:
-    """Links to a file or a place of a page that there is not, and addresses that are none."""
+    """Links to a file or anchor that does not exist, and invalid addresses."""
     pages = {path: Anchors(path.read_text(encoding="utf-8")) for path in site.rglob("*.html")}
     pages = {path: anchors for path, anchors in pages.items() if "_static" not in path.relative_to(site).parts}
     dead = []
@@ -133,7 +133,7 @@ def dead_links(site: Path) -> list[str]:
 
 
 def photograph(site: Path, browser: str, pictures: Path) -> None:
-    """A picture of every page, in light and dark."""
+    """Take a picture of every page, in light and dark."""
     pictures.mkdir(parents=True, exist_ok=True)
     server = serve(site)
     with tempfile.TemporaryDirectory() as folder:
@@ -151,7 +151,7 @@ def photograph(site: Path, browser: str, pictures: Path) -> None:
 
 
 def main() -> int:
-    """0 where nothing is wrong."""
+    """Return 0 if there are no faults."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("site", nargs="?", type=Path, default=Path("build/site"))
     parser.add_argument("--pictures", type=Path, help="a folder for a picture of every page, in light and dark")

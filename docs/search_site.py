@@ -1,7 +1,7 @@
-"""What people search for, searched in the built site by its own search: python docs/search_site.py [folder].
+"""Checks the search of the built site with words that people search for: python docs/search_site.py [folder].
 
 Each word must lead to its page among the first results, in headless Chromium as in `open_site.py`. Rejected: reading
-searchindex.js, which has the words but not the order of the results.
+searchindex.js, which has the words but not the ranking of the results.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from threading import Event, Thread
 import open_site
 
 FIRST = 5  # results that a reader looks at
-# What is searched, and the page that answers.
+# Search words, and the page that answers.
 WANTED = {
     "overfitting": "how_to",
     "regularization": "how_to",
@@ -74,7 +74,7 @@ next(0);
 
 
 class Server(ThreadingHTTPServer):
-    """A server whose reader goes on to the next search before it has all of a page."""
+    """A server whose client may leave for the next search before it has all of a page."""
 
     def handle_error(self, request, client_address) -> None:
         if not isinstance(sys.exception(), BrokenPipeError):
@@ -82,7 +82,7 @@ class Server(ThreadingHTTPServer):
 
 
 class Handler(open_site.Handler):
-    """The site, and the page that searches it."""
+    """Serves the site, and the page that searches it."""
 
     def do_GET(self) -> None:
         if self.path != "/open-all":
@@ -101,7 +101,7 @@ class Handler(open_site.Handler):
 
 
 def searched(site: Path, browser: str, seconds: float) -> dict[str, list[str]]:
-    """The pages that are found by each word, best first."""
+    """The pages that each word finds, best first."""
     server = Server(("127.0.0.1", 0), partial(Handler, directory=str(site)))
     server.faults, server.done, server.found = [], Event(), {}
     Thread(target=server.serve_forever, daemon=True).start()
@@ -118,7 +118,7 @@ def searched(site: Path, browser: str, seconds: float) -> dict[str, list[str]]:
 
 
 def main() -> int:
-    """0 where each word leads to its page."""
+    """Return 0 if each word leads to its page."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("site", nargs="?", type=Path, default=Path("build/site"))
     parser.add_argument("--seconds", type=float, default=200.0)

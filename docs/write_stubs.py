@@ -1,10 +1,10 @@
 """Writes the stubs that follow from tables and from the package's list of public names, `src/fastbp/__init__.pyi`.
 
     python docs/write_stubs.py            writes them into src/fastbp
-    python docs/write_stubs.py --check    says which are not as this script writes them; exit 1 then
+    python docs/write_stubs.py --check    names the stubs that differ from what it would write; exits with 1 then
 
-An editor and a type checker read these files; the interpreter does not. The code that makes the names stands in modules
-of its own or behind `TYPE_CHECKING`, so that no stub hides hand-written code from a type checker.
+Editors and type checkers read these files; the interpreter does not. The code that makes the names is in modules of its
+own or behind `TYPE_CHECKING`, so that no stub hides hand-written code from a type checker.
 """
 
 import inspect
@@ -21,7 +21,7 @@ from fastbp.initializers import INITIALIZERS
 from fastbp.losses.loss import Loss
 
 SOURCES = Path(__file__).resolve().parents[1] / "src" / "fastbp"
-# Folders whose classes the package's list has, with what they give out beside.
+# Folders whose classes are in the package's list, with further names that they export.
 FOLDERS = {
     "callbacks": {},
     "derivatives": {},
@@ -33,13 +33,13 @@ TYPES = {"flag": "bool", "heads": "float | Sequence[float]", "each output": "flo
 
 
 def docstring(text: str | None, indent: str = "    ") -> str:
-    """The first line of a documentation."""
+    """The first line of a docstring, as a docstring."""
     line = (text or "").strip().splitlines()[0]
     return f'{indent}"""{line}"""\n'
 
 
 def activations() -> str:
-    """A function for each, with its parameters: it gives an ActivationFunction."""
+    """A function for each activation, with its parameters, that returns an ActivationFunction."""
     text = HEAD.format("The activation functions") + "from fastbp.activations import ActivationFunction\n"
     for name in sorted(_engine.ACTIVATIONS):
         row = _engine.ACTIVATIONS[name]
@@ -49,7 +49,7 @@ def activations() -> str:
 
 
 def losses() -> str:
-    """A class for each, and its instance with the standard parameters, which is called as a function."""
+    """A class for each loss, and its instance with the default parameters, which is called as a function."""
     classes = sorted(Loss.classes.values(), key=lambda cls: cls.__name__)
     head = HEAD.format("The losses") + "from collections.abc import Sequence\n\nfrom fastbp.losses.loss import Loss\n"
     text = head + "\nNAMES: tuple[str, ...]\n"
@@ -72,7 +72,7 @@ def initializers() -> str:
 
 
 def public_losses() -> str:
-    """What `fastbp.losses` gives out."""
+    """The names that `fastbp.losses` exports."""
     names = sorted({*_engine.LOSSES, *(cls.__name__ for cls in Loss.classes.values())})
     lines = "".join(f"    {name} as {name},\n" for name in names)
     head = HEAD.format("The public names of this folder")
@@ -88,7 +88,7 @@ def public_names() -> str:
 
 
 def public_names_of(folder: str) -> str:
-    """What a folder gives out: what the package's list has from it, and a few names beside."""
+    """The names that a folder exports: its names in the package's list, and a few more."""
     origins = _lazy.origins((SOURCES / "__init__.pyi").read_text(encoding="utf-8"))
     names = {name: module for name, module in origins.items() if module.startswith(f"fastbp.{folder}.")}
     names |= {name: f"fastbp.{folder}.{module}" for name, module in FOLDERS[folder].items()}
@@ -109,7 +109,7 @@ FILES = {
 
 
 def stubs() -> Iterator[tuple[Path, str]]:
-    """Each file with its text, as ruff formats it."""
+    """Each file with its text, formatted by ruff."""
     for name, write in FILES.items():
         command = [sys.executable, "-m", "ruff", "format", "--stdin-filename", str(SOURCES / name), "-"]
         done = subprocess.run(command, input=write(), stdout=subprocess.PIPE, text=True, check=True)
@@ -121,7 +121,7 @@ def stubs() -> Iterator[tuple[Path, str]]:
 
 
 def main(arguments: list[str]) -> int:
-    """Write them, or compare."""
+    """Write the stubs, or compare."""
     different = [(path, text) for path, text in stubs() if not path.exists() or path.read_text("utf-8") != text]
     for path, text in different:
         sys.stdout.write(f"{path.relative_to(SOURCES.parents[1])}\n")

@@ -1,6 +1,6 @@
 """Writes tables.md, the reference of all names, from the tables, signatures and docstrings of the package.
 
-New entries, classes and functions appear by themselves; names without a table of their own are listed at the end.
+New entries, classes and functions appear automatically; names without a table of their own are listed at the end.
 """
 
 import inspect
@@ -96,7 +96,7 @@ def classes(base: type) -> str:
     return table("name, arguments, meaning", [(f"`{c.__name__}`", arguments(c), meaning(c)) for c in subclasses(base)])
 
 
-# What each reader reads, from its own tables; each writer's table of activations.
+# What each reader reads, from its own tables; below, the table of activations of each writer.
 READ = {
     "PyTorch": ("from_torch", lambda: [*modules.MODULES, *torch_modules(), *functions.FUNCTIONS]),
     "state dicts of PyTorch": ("from_torch", lambda: state_dict.STATES),

@@ -1,1 +1,1 @@
-"""Searches for faults, each a script with a limit of time: `python -m reliability.NAME --help`."""
+"""Searches for faults, each a script with a time limit: `python -m reliability.NAME --help`."""

@@ -1,9 +1,9 @@
 """Errors of the activation functions: python -m reliability.accuracy, which prints the table of docs/numerics.md.
 
 Each value is compared with the formula in long double, over -50 ... 50 and all magnitudes, for each instruction set
-that the processor has and both number types; the largest error counts. A value's is in units of its last place (ulp),
-where a formula is a difference in those of its larger term. A slope's is in ulp of the slope, or of 1 where the slope
-is smaller, since slopes cross zero.
+that the processor has and both number types; the largest error counts. The error of a value is in units in its last
+place (ulp), or in ulp of the larger term if the formula is a difference. The error of a slope is in ulp of the slope,
+or of 1 where the slope is smaller, since slopes cross zero.
 """
 
 import argparse
@@ -29,9 +29,9 @@ Errors = dict[str, list[float]]
 
 
 def inputs(dtype: str, by_rows: bool) -> np.ndarray:
-    """Densely around 0, and all magnitudes, the same with any NumPy; subnormal numbers are zeros to the engine."""
+    """Points dense around 0 and of all magnitudes, the same with any NumPy; subnormal numbers are 0 to the engine."""
     z = np.arange(-100_000, 100_001) / 2000
-    if by_rows:  # whose differences do not round
+    if by_rows:  # multiples of 1/64, whose differences do not round
         z = np.random.default_rng(0).permutation(np.round(z * 64) / 64)
         return z[: len(z) // BY_ROWS * BY_ROWS].reshape(-1, BY_ROWS).astype(dtype)
     sizes = reference.magnitudes(np.dtype(dtype), 30_011)
@@ -39,7 +39,7 @@ def inputs(dtype: str, by_rows: bool) -> np.ndarray:
 
 
 def measured(names: list[str]) -> Errors:
-    """By activation the errors of this process's instruction set, in the order of the columns."""
+    """The errors of this process's instruction set by activation, in the order of the columns."""
     found: Errors = {}
     for name in names:
         values, slopes = [], []
@@ -67,7 +67,7 @@ def measured(names: list[str]) -> Errors:
 
 
 def everywhere(names: list[str]) -> Errors:
-    """The largest errors of all instruction sets here."""
+    """The largest errors over all instruction sets of the processor."""
     worst: Errors = {name: [0.0] * 4 for name in names}
     for isa in cpu.supported():
         command = [sys.executable, "-m", "reliability.accuracy", "--json", *names]

@@ -28,26 +28,26 @@ TARGETS = {
     "x86_64-macos": ["-march=x86_64_v2"],
     "x86_64-windows-gnu": ["-march=x86_64_v3"],
 }
-# What setup.py passes, less of the optimization: code is made, but nobody waits for it to be fast.
+# The flags of setup.py with less optimization, since only warnings matter here.
 FLAGS = ["-std=gnu11", "-O1", "-g0", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
 WARNINGS = ["-Wall", "-Wextra", "-Werror"]
 
 
 def sources() -> list[Path]:
-    """What Cython has written, and a file for each number type of the kernels."""
+    """The C files that Cython has written, and a file for each number type of the kernels."""
     subprocess.run([sys.executable, "setup.py", "build_ext", "--inplace"], cwd=ROOT, check=True, capture_output=True)
     modules = [path for path in (ROOT / "build" / "cython").rglob("*.c") if path.name != "all.c"]
     return [*sorted(modules), *sorted((ROOT / "build" / "variants").glob("kernels_generic_*.c"))]
 
 
 def write_windows_headers(folder: str) -> None:
-    """Python's, with a pyconfig.h for Windows."""
+    """Write Python's headers, with a pyconfig.h for Windows."""
     headers = shutil.copytree(sysconfig.get_path("include"), os.path.join(folder, "windows"))
     shutil.copy(ROOT / "reliability" / "windows" / "pyconfig.h", headers)
 
 
 def compile_one(target: str, source: Path, folder: str) -> str:
-    """What the compiler says; nothing, if all is well."""
+    """The compiler's messages; "" if there are none."""
     headers = os.path.join(folder, "windows") if "windows" in target else sysconfig.get_path("include")
     command = [
         sys.executable,

@@ -2,9 +2,9 @@
 
     python -m reliability.failing_allocations --seconds 60
 
-For each of construct, step, fit, predict, save and load, allocation n fails, n = 1, 2, 3 ... until the call asks for no
-more: those that the engine asks of the C library, then those of NumPy, by a shim that is loaded before it. After each
-failure another net must train and predict. Allocations of Python's own objects are left out: CPython 3.11 dies of some.
+For each of construct, step, fit, predict, save and load, allocation n fails, n = 1, 2, 3 ... until the call makes fewer
+allocations: first the engine's from the C library, then NumPy's. A preloaded shim makes them fail. After each failure
+another net must train and predict. Allocations of Python's own objects are left out: some failures crash CPython 3.11.
 """
 
 import argparse
@@ -35,7 +35,7 @@ def net_of() -> fb.Sequential:
 
 
 def calls(folder: str) -> dict[str, Callable[[], Callable[[], Any]]]:
-    """Each makes what its call needs, and gives the call."""
+    """Functions by name, each of which prepares a call and returns it."""
     path = os.path.join(folder, "net.safetensors")
     net_of().save(path)
 
@@ -60,7 +60,7 @@ def usable() -> None:
 
 
 class Shim:
-    """What the preloaded library has."""
+    """The functions of the preloaded library."""
 
     def __init__(self) -> None:
         self.library = ctypes.CDLL(None)
@@ -70,14 +70,14 @@ class Shim:
         self.library.fail_at(ctypes.c_long(n))
 
     def clear(self) -> int:
-        """No more failures; how many were asked for."""
+        """Make no more allocations fail; return the number of allocations so far."""
         count = self.library.allocations()
         self.library.fail_at(ctypes.c_long(0))
         return count
 
 
 def through(name: str, make: Callable, shim: Shim, end: float) -> bool:
-    """Whether all went well with one call; says how far it came."""
+    """Let each allocation of one call fail; print how far the search came, return whether all went well."""
     n, errors, good = 1, 0, True
     while time.monotonic() < end:
         call, count = make(), 0
@@ -106,7 +106,7 @@ def child(which: str, seconds: float) -> int:
     with tempfile.TemporaryDirectory() as folder:
         made, shim, good = calls(folder), Shim(), True
         for make in made.values():
-            make()()  # whatever is loaded when it is wanted
+            make()()  # loads all modules that load lazily
         usable()
         for name, make in made.items():
             good &= through(f"{which}, {name}", make, shim, time.monotonic() + seconds / len(made))

@@ -1,9 +1,9 @@
-"""Changed files for each reader: it reads them or raises what SECURITY.md promises, within time and memory.
+"""Changed files for each reader: it must read them or raise what SECURITY.md promises, within time and memory.
 
     python -m reliability.fuzz --inputs 20000 --seconds 300 model trainer onnx
 
-Input k of a reader depends on the reader, the seed and k alone: `--at K` makes and reads that one. Each reader runs in
-a child whose memory is limited and in which an alarm ends what takes long; a child that dies leaves the input's number.
+Input k of a reader depends on the reader, the seed and k alone: `--at K` makes and reads that input. Each reader runs
+in a child process with limited memory, where an alarm ends slow inputs; a child that dies leaves the input's number.
 """
 
 import argparse
@@ -37,8 +37,8 @@ from fastbp.data import csv_file
 from fastbp.network.network import Network
 from reliability import mutations, seeds
 
-SECONDS, BYTES = 5.0, 2**29  # for one input, and beside what the child has when it begins
-WIDEST, NODES = 2**14, 2000  # of the nets that are used after they were read
+SECONDS, BYTES = 5.0, 2**29  # time for one input; memory beyond what the child has when it begins
+WIDEST, NODES = 2**14, 2000  # limits of the nets that are used after they were read
 ROOT = Path(__file__).parents[1]
 
 
@@ -47,7 +47,7 @@ class TooLong(BaseException):
 
 
 def _use(net: fb.Model) -> None:
-    """A net that was read can be used."""
+    """Use a net that was read."""
     if sum(node.width for node in net.nodes) < WIDEST and len(net.nodes) < NODES:
         xs = tuple(np.zeros((3, node.width)) for node in net.inputs)
         net.predict(xs if len(xs) > 1 else xs[0])
@@ -58,7 +58,7 @@ def _trainer(path: Path) -> None:
     net = trainer.net
     _use(net)
     if len(net.inputs) == len(net.outputs) == 1 and sum(node.width for node in net.nodes) < WIDEST:
-        with contextlib.suppress(FloatingPointError):  # rates of 1e308
+        with contextlib.suppress(FloatingPointError):  # the step may diverge: a file may have a rate of 1e308
             trainer.step(np.zeros((3, net.inputs[0].width)), np.zeros((3, net.outputs[0].width)))
 
 
@@ -81,15 +81,15 @@ def _graph(path: Path) -> None:
     try:
         config = json.loads(path.read_bytes())
     except (ValueError, RecursionError):
-        return  # not ours
+        return  # invalid JSON, which `json` refuses
     try:
         _use(Network.from_config(config))
-    except MemoryError:  # without arrays, weights are drawn: as many as it says, and no file has to hold them
+    except MemoryError:  # without arrays, weights are drawn, as many as the graph says
         raise ValueError("as large as it says") from None
 
 
 class Reader(NamedTuple):
-    """How sound files are made and changed, and what reads them."""
+    """Functions that make valid files, change them and read them."""
 
     seeds: Callable[[], list[bytes]]
     change: Callable[[random.Random, bytes, list[bytes]], bytes]
@@ -118,7 +118,7 @@ READERS = {
 
 
 def made(reader: Reader, corpus: list[bytes], name: str, seed: int, k: int) -> bytes:
-    """Input k: the seeds themselves first."""
+    """Input k; the first inputs are the valid files themselves."""
     if k < len(corpus):
         return corpus[k]
     rng = random.Random(f"{name} {seed} {k}")
@@ -134,13 +134,13 @@ def _address_space() -> int:
 
 
 def child(name: str, seed: int, first: int, last: int, place: Path, seconds: float) -> int:
-    """Read inputs first ... last - 1; the number of those that raised what they may not."""
+    """Read inputs first ... last - 1; return the number of inputs that raised a forbidden exception."""
     reader, bad, kinds = READERS[name], 0, Counter[str]()
     corpus = reader.seeds()
     path = place / f"input{reader.suffix}"
     signal.signal(signal.SIGALRM, _alarm)
     path.write_bytes(corpus[0])
-    reader.read(path)  # whatever is loaded when it is wanted
+    reader.read(path)  # loads all modules that load lazily
     resource.setrlimit(resource.RLIMIT_AS, (_address_space() + BYTES, resource.RLIM_INFINITY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     warnings.simplefilter("ignore")
@@ -153,7 +153,7 @@ def child(name: str, seed: int, first: int, last: int, place: Path, seconds: flo
         try:
             reader.read(path)
             kinds["read"] += 1
-        except ValueError as error:  # ModelFormatError is one
+        except ValueError as error:  # ModelFormatError is a ValueError
             kinds[type(error).__name__] += 1
         except (Exception, TooLong) as error:
             bad += 1
@@ -175,7 +175,7 @@ def child(name: str, seed: int, first: int, last: int, place: Path, seconds: flo
 
 
 def _parent(name: str, options: argparse.Namespace) -> bool:
-    """Run a reader in a child; whether all was well."""
+    """Run a reader in a child process; return whether all went well."""
     with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as folder:
         command = [sys.executable, "-X", "faulthandler", "-m", "reliability.fuzz", "--child", folder, name]
         command += ["--seed", str(options.seed), "--inputs", str(options.inputs), "--seconds", str(options.seconds)]

@@ -47,7 +47,7 @@ FORMATS = ("<B", "<H", "<I", "<Q")
 
 
 def changed_bytes(rng: random.Random, data: bytes, others: list[bytes]) -> bytes:
-    """One to four changes that know nothing of the format."""
+    """Make one to four changes without knowledge of the format."""
     out = bytearray(data)
     for _ in range(rng.choice((1, 1, 2, 4))):
         kind = rng.randrange(8)
@@ -77,7 +77,7 @@ def changed_bytes(rng: random.Random, data: bytes, others: list[bytes]) -> bytes
 
 
 def changed_text(rng: random.Random, data: bytes, others: list[bytes]) -> bytes:
-    """Numbers of a text replaced, else its bytes."""
+    """Replace numbers of a text, else bytes."""
     found = list(re.finditer(rb"-?\d+(\.\d+)?", data))
     if not found or rng.random() < 0.4:
         return changed_bytes(rng, data, others)
@@ -131,7 +131,7 @@ def changed_json(rng: random.Random, data: bytes, others: list[bytes]) -> bytes:
 
 
 def changed_safetensors(rng: random.Random, data: bytes, others: list[bytes]) -> bytes:
-    """The header's JSON, or a JSON in its metadata, or bytes."""
+    """Change the header's JSON, or a JSON in its metadata, or bytes."""
     if rng.random() < 0.3:
         return changed_bytes(rng, data, others)
     length = int.from_bytes(data[:8], "little")
@@ -149,7 +149,7 @@ def changed_safetensors(rng: random.Random, data: bytes, others: list[bytes]) ->
 
 
 def changed_archive(rng: random.Random, data: bytes, others: list[bytes]) -> bytes:
-    """One member of a zip archive, or its bytes."""
+    """Change one member of a zip archive, or bytes."""
     if rng.random() < 0.2:
         return changed_bytes(rng, data, others)
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -165,7 +165,7 @@ def changed_archive(rng: random.Random, data: bytes, others: list[bytes]) -> byt
 
 
 def changed_onnx(rng: random.Random, data: bytes, others: list[bytes]) -> bytes:
-    """Fields of an ONNX model, or its bytes."""
+    """Change fields of an ONNX model, or bytes."""
     import onnx
 
     if rng.random() < 0.3:

@@ -2,7 +2,7 @@
 
     python -m reliability.properties --examples 200 --seconds 120
 
-`--digest` prints the numbers of fixed graphs, for a process that runs another instruction set.
+`--digest` prints the results of fixed graphs, for comparison with a process that runs another instruction set.
 """
 
 import argparse
@@ -26,14 +26,14 @@ from fastbp.layers.derivatives import Derivative
 from fastbp.layers.node import topological_order
 
 ROOT = Path(__file__).parents[1]
-# Smooth or with kinks, bounded slopes, none drawn.
+# Smooth activations and activations with kinks, with bounded slopes and without randomness.
 NAMES = ("linear", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "silu", "gelu", "mish", "softsign")
 NAMES += ("softmax", "log_softmax", "sin", "selu", "hard_tanh")
-LIMITS = {"float32": 2e-3, "float64": 1e-9}  # of the largest number
+LIMITS = {"float32": 2e-3, "float64": 1e-9}  # of an error, relative to the largest number
 
 
 def build(choices: Sequence[tuple[int, int, int, int]], width: int, dtype: str) -> fb.Model:
-    """A graph whose k-th layer is of kind choices[k][0], on nodes that the other numbers name."""
+    """A graph whose k-th layer is of kind choices[k][0], on nodes that the other numbers of choices[k] select."""
     nodes = [fb.Input(width)]
     for kind, first, second, size in choices:
         a, b = nodes[first % len(nodes)], nodes[second % len(nodes)]
@@ -67,13 +67,14 @@ def build(choices: Sequence[tuple[int, int, int, int]], width: int, dtype: str) 
 def derived(a: fb.layers.Node, x: fb.Input, size: int) -> fb.layers.Node:
     """A derivative of a node by the input: by a column, along a direction, a Jacobian, a Laplacian, a determinant.
 
-    At most of second order, since LayerNorm multiplies by 1 / sqrt(eps) with each, and none through an order that is 0.
+    At most of second order, since LayerNorm multiplies by 1 / sqrt(eps) with each order; none through an order that
+    is 0.
     """
     above = topological_order([a])
     order = sum(node.layer.order for node in above if isinstance(node.layer, Derivative))
     column = x[:, size % x.width]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of second derivatives of straight pieces
+        warnings.simplefilter("ignore")  # about second derivatives of piecewise linear layers
         if order > 1:
             return a
         if order == 0 and size % 3 == 0 and x.width <= 6:
@@ -81,7 +82,7 @@ def derived(a: fb.layers.Node, x: fb.Input, size: int) -> fb.layers.Node:
         if order == 0 and size % 5 == 1 and x.width <= 6:
             return fb.jac(a, x, mode="reverse")
         if order == 0 and size % 7 == 4 and not any(isinstance(node.layer, fb.LayerNorm) for node in above):
-            some = x[:, : min(3, x.width)]  # near the identity, whose determinant is 1
+            some = x[:, : min(3, x.width)]  # the map below is near the identity, whose determinant is 1
             return fb.logdet(some + 0.03 * fb.Dense(some.width, "tanh")(a), some)
         if size % 3 == 1:
             return fb.directional(a, x, np.linspace(-1, 1, x.width))
@@ -117,7 +118,7 @@ def against_torch(graph, dtype: str, rows: int) -> None:
 
     net = build(*graph, dtype)
     X, T = data(net, rows)
-    # The twin in float64 on the same parameters: its own rounding does not count.
+    # The PyTorch twin computes in float64 with the same parameters, so that its own rounding does not count.
     params = {name: p.double().requires_grad_() for name, p in torch_twin.parameters(net).items()}
     (Y,) = torch_twin.evaluate(net, params, torch.tensor(X, dtype=torch.float64))
     loss = ((Y - torch.tensor(T, dtype=torch.float64)) ** 2).mean()
@@ -181,7 +182,7 @@ def digest(count: int) -> list:
 
 
 def across_sets(count: int) -> None:
-    """The numbers of fixed graphs under each instruction set, each in a process of its own."""
+    """Compare the results of fixed graphs under each instruction set, each in a process of its own."""
     here = digest(count)
     for isa in cpu.supported():
         if isa == _engine.isa:
@@ -196,7 +197,7 @@ def across_sets(count: int) -> None:
 
 
 def search(check: Callable, options: argparse.Namespace) -> int:
-    """How many graphs a property was tried on; raises for the smallest on which it does not hold."""
+    """Return how many graphs a property was tried on; raise for the smallest graph on which it does not hold."""
     end, tried = time.monotonic() + options.seconds, 0
 
     @seed(options.seed)

@@ -1,10 +1,10 @@
-"""The engine built with a sanitizer, in a temporary folder, and the tests that can hurt memory or threads.
+"""Builds the engine with a sanitizer, in a temporary folder, and runs the tests that can show memory errors or races.
 
     python -m reliability.sanitizers address --seconds 400     AddressSanitizer and UndefinedBehaviorSanitizer
     python -m reliability.sanitizers thread --seconds 300      ThreadSanitizer
 
-Needs GCC. Only one instruction set is built. Tests of the machine code and those that start other interpreters under
-other sets are left out; leaks are not looked for, since CPython keeps what it has to its end.
+Needs GCC. Only one instruction set is built. Tests of the machine code, and tests that start interpreters under other
+instruction sets, are left out. Leaks are not checked, since CPython keeps memory until it exits.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def library(name: str) -> str:
 
 
 def build(tree: Path, flags: str, isa: str) -> None:
-    """A copy of the sources, compiled with symbols and without what makes faults harder to see."""
+    """Copy and compile the sources, with symbols and without flags that make faults harder to see."""
     shutil.copytree(ROOT / "src", tree / "src", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
     shutil.copytree(ROOT / "tests", tree / "tests", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):

@@ -1,4 +1,4 @@
-"""Sound files of each format, made when they are wanted: what a fuzzer changes."""
+"""Valid files of each format, made on demand, for the fuzzer to change."""
 
 import json
 import tempfile

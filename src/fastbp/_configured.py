@@ -1,8 +1,8 @@
-"""A name and settings, in a call and in JSON: losses, metrics, optimizers, schedules, initializers, layers and more.
+"""Objects with a name and settings, in calls and JSON: losses, metrics, optimizers, schedules, initializers, layers.
 
-A `Registry` has the things of one kind by name and makes one from a name, from JSON or from the thing itself. What it
-holds are classes (`Registered`) or, where a thing is one formula, functions with their settings (`Configured`).
-Rejected for the latter: a class for each function, as Keras has them.
+A `Registry` has the objects of one kind by name and makes one from a name, from JSON or from the object itself. Its
+entries are classes (`Registered`) or, where an object is one formula, functions with their settings (`Configured`).
+Rejected for such functions: a class for each, as in Keras.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ from fastbp.inputs import checks
 
 
 class Registry(dict[str, Any]):
-    """The things of one kind by name: classes, or objects of the kind with default settings.
+    """The entries of one kind by name: classes, or objects of the kind with default settings.
 
     Parameters
     ----------
@@ -22,13 +22,12 @@ class Registry(dict[str, Any]):
     key : str
         The key of the name in JSON; the settings stand beside it.
     functions : bool
-        Whether any Python function will do as well.
+        Whether any Python function is accepted as well.
     synonyms : mapping
-        The names of other libraries, and those of here. Capitals and underscores do not matter where there is no entry
-        with them.
+        From names in other libraries to names here. Capitals and underscores are ignored unless an entry has them.
     """
 
-    base: type  # of all things of the kind
+    base: type  # of all objects of the kind
 
     def __init__(
         self, what: str, key: str, functions: bool = False, synonyms: Mapping[str, str] = MappingProxyType({})
@@ -37,11 +36,11 @@ class Registry(dict[str, Any]):
         self.what, self.key, self.functions, self.synonyms = what, key, functions, synonyms
 
     def named(self, name: Any, what: str | None = None) -> Any:
-        """The entry of a name; `what` is the kind in the words of the caller."""
+        """The entry of a name; `what` is the kind in the caller's error messages."""
         return self[checks.one_of(self.name_here(name), what or self.what, self)]
 
     def name_here(self, name: Any) -> Any:
-        """The name of an entry for a synonym of it; any other name as it is."""
+        """The name of an entry for a synonym of it; any other name unchanged."""
         if not isinstance(name, str) or name in self:
             return name
         plain = {plain_name(key): known for key, known in self.synonyms.items()} | {
@@ -50,13 +49,13 @@ class Registry(dict[str, Any]):
         return plain.get(plain_name(name), name)
 
     def from_config(self, config: Mapping[str, Any], what: str | None = None) -> Any:
-        """The thing that `config()` describes."""
+        """The object that `config()` described."""
         settings = dict(config)
         entry = self.named(settings.pop(self.key, None), what)
         return entry(**settings) if isinstance(entry, type) else entry.configured(**settings)
 
     def resolve(self, given: Any, what: str | None = None) -> Any:
-        """The thing for a name, with default settings, or for what `config()` gave, or the thing itself."""
+        """The object for a name, with default settings, or for the result of `config()`, or the object itself."""
         if isinstance(given, str):
             entry = self.named(given, what)
             return entry() if isinstance(entry, type) else entry
@@ -71,7 +70,7 @@ class Registry(dict[str, Any]):
 
 
 class Described:
-    """Base of what can be written down as a name and settings."""
+    """Base of objects that a name and settings describe."""
 
     classes: ClassVar[Registry]
 
@@ -80,16 +79,16 @@ class Described:
         raise NotImplementedError
 
     def arguments(self) -> dict[str, Any]:
-        """The settings that make the same thing again."""
+        """The settings that create an equal object."""
         raise NotImplementedError
 
     def config(self) -> dict:
-        """Name and settings, as JSON has them."""
+        """Name and settings, for JSON."""
         return {self.classes.key: self.label(), **{name: _stored(value) for name, value in self.arguments().items()}}
 
     @classmethod
     def from_config(cls, config: dict) -> Any:
-        """The thing that `config()` describes.
+        """The object that `config()` described.
 
         Parameters
         ----------
@@ -99,7 +98,7 @@ class Described:
         Returns
         -------
         object
-            Of the class, or the function, that it names.
+            An object of the class, or the function, that `config` names.
         """
         return cls.classes.from_config(config)
 
@@ -107,7 +106,7 @@ class Described:
 class Registered(Described):
     """Base of the classes of one kind, whose settings are the arguments of the constructor.
 
-    The base of a kind has `classes`; its subclasses are entered there.
+    The base class of a kind has the registry `classes`, in which its subclasses are entered.
     """
 
     def __init_subclass__(cls, **options):
@@ -119,18 +118,18 @@ class Registered(Described):
 
     @classmethod
     def label(cls) -> str:
-        """The name: that of the class in lower case, unless a kind has its own."""
+        """The name: the class's name in lower case, unless a kind overrides it."""
         return cls.__name__.lower()
 
     def configured(self, **settings: Any) -> Self:
-        """A new one of the class with some settings changed."""
+        """A new object of the class with some settings changed."""
         return type(self)(**{**self.arguments(), **settings})
 
 
 class Configured(Described):
     """A function with settings.
 
-    A row of a table has the defaults; called with settings it gives itself with these, checked at once, so that a
+    An entry of a table has the defaults; called with settings it returns a copy with these, checked at once, so that a
     mistake raises where it is made and not in training.
 
     Parameters
@@ -162,7 +161,7 @@ class Configured(Described):
         return self.__name__
 
     def arguments(self) -> dict[str, Any]:
-        """The settings that are not left at their defaults."""
+        """The settings that differ from their defaults."""
         return dict(self.given)
 
     def configured(self, *values: Any, **settings: Any) -> Self:
@@ -190,7 +189,7 @@ class Configured(Described):
 
 
 def plain_name(name: str) -> str:
-    """A name without capitals and underscores: MeanSquaredError and mean_squared_error are one."""
+    """A name without capitals and underscores: MeanSquaredError and mean_squared_error become one."""
     return name.lower().replace("_", "")
 
 

@@ -1,7 +1,7 @@
 """Lazy imports: public names are loaded on first access, and listed once, in the package's `__init__.pyi`.
 
-Type checkers and editors read that file, `attach` reads it for the interpreter, documentation and tests read the result
-of `attach`. Its lines are `from fastbp.module import Name as Name`, in parentheses where they are long.
+Type checkers and editors read that stub; `attach` reads it for the interpreter; documentation and tests read the result
+of `attach`. The stub's lines are `from fastbp.module import Name as Name`, in parentheses where they are long.
 Rejected: the package `lazy-loader`, which parses the stub by `ast` and costs more than it saves here.
 """
 
@@ -35,7 +35,7 @@ def attach(
     package, file : str
         `__name__` and `__file__` of the package.
     eager : bool, default=False
-        Whether to load all names at once: those of classes that model files name.
+        Whether to load all names at once, for classes that model files name.
 
     Returns
     -------

@@ -13,6 +13,6 @@ def package(name: str, who: str):
         return import_module(name)
     except ImportError as error:
         known = DISTRIBUTIONS.get(root, root)
-        if error.name is None or error.name.partition(".")[0] != root:  # it is there and lacks something itself
+        if error.name is None or error.name.partition(".")[0] != root:  # the package itself misses another package
             raise ImportError(f"{who} needs {known}, which cannot be loaded: {error}") from error
         raise ImportError(f"{who} needs {known}: pip install {known}") from error

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 else:
     ArrayLike = Arrays = Axes = DataFrame = DTypeLike = LossLike = MetricsLike = Operand = WeightsLike = WeightsOf = Any
 
-# One array, or a tuple of them for several inputs or outputs: a union would make every caller tell them apart.
+# One array, or a tuple of them for several inputs or outputs; a union would force every caller to distinguish them.
 OneOrMore: TypeAlias = Any
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Activation functions: an entry of the engine's table with values of its parameters.
+"""Activation functions: entries of the engine's table with values of their parameters.
 
 An `activation` argument takes a name or the result of a function of this module, such as `leaky_relu(0.1)`; there is
 one for each entry of the table, created on first use. Those with parameters are also names of the package. Names of
@@ -15,9 +15,9 @@ from fastbp._engine import ACTIVATIONS, Function, Setting, functional as _kernel
 from fastbp._typing import ArrayLike
 from fastbp.inputs import checks
 
-# Every name and synonym of the table, with the name of its row.
+# Every name and synonym of the table, with the name of its entry.
 NAMES = {synonym: row.name for row in ACTIVATIONS.values() for synonym in (row.name, *row.synonyms)}
-# What an activation cannot do: these have weights, or another width than what they are called on.
+# Names that are no activations here: they have weights, or their output has another width than their input.
 _ELSEWHERE = {"prelu": "the layer fastbp.PReLU()", "glu": "the block fastbp.GLU(units)",
               "maxout": "the block fastbp.Maxout(units, pieces)"}  # fmt: skip
 
@@ -144,7 +144,7 @@ class ActivationFunction:
 
 
 def resolve(activation: str | ActivationFunction, alpha: float | list[float] | None = None) -> ActivationFunction:
-    """The activation from a name, with its parameter or a list of them as alpha, or the function itself.
+    """The activation for a name, with its parameter or a list of them as alpha, or the function itself.
 
     Parameters
     ----------
@@ -156,12 +156,12 @@ def resolve(activation: str | ActivationFunction, alpha: float | list[float] | N
     Returns
     -------
     ActivationFunction
-        What `activation` arguments everywhere become.
+        The form that every `activation` argument is converted to.
 
     Raises
     ------
     ValueError
-        If no activation has the name, or it has other parameters.
+        If no activation has the name, or the parameters do not fit it.
 
     See Also
     --------
@@ -193,7 +193,7 @@ def resolve(activation: str | ActivationFunction, alpha: float | list[float] | N
 def _known(name):
     if isinstance(name, str) and name.lower() in _ELSEWHERE:
         raise ValueError(f"{name!r} is no activation but {_ELSEWHERE[name.lower()]}")
-    if isinstance(name, str) and name not in NAMES:  # LeakyReLU
+    if isinstance(name, str) and name not in NAMES:  # such as LeakyReLU
         name = {plain_name(known): known for known in NAMES}.get(plain_name(name), name)
     if not isinstance(name, str) or name not in NAMES:
         checks.one_of(name, "activation", ACTIVATIONS)
@@ -239,7 +239,7 @@ def _maker(row):
 
 
 def _siblings_of(row):
-    """Entries with a word in their name that ends as one of its own does: tanh and hard_tanh, elu and celu."""
+    """Entries with a word in their name that ends like a word of this entry's: tanh and hard_tanh, elu and celu."""
     words = row.name.split("_")
     return [
         name
@@ -250,7 +250,7 @@ def _siblings_of(row):
 
 if TYPE_CHECKING:
     from fastbp._activation_names import *  # noqa: F403
-else:  # a type checker would take any name for one of ours
+else:  # with this __getattr__ a type checker would accept any name
 
     def __getattr__(name):
         if name not in ACTIVATIONS:

@@ -82,7 +82,7 @@ def read_fann(path: str | os.PathLike[str]) -> tuple[np.ndarray, np.ndarray]:
     Raises
     ------
     ModelFormatError
-        The file is damaged or no such file.
+        The file is damaged or is not a FANN data file.
 
     See Also
     --------

@@ -42,5 +42,5 @@ class DivergenceError(FloatingPointError, ValueError):
     """
 
 
-# What building from a damaged configuration can raise.
+# The exceptions that building from a damaged configuration can raise.
 DAMAGE = (ArithmeticError, AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError)

@@ -1,4 +1,4 @@
-"""The methods of a model that write other formats; they import the writers."""
+"""The methods of a model that write other formats; each imports its writer."""
 
 import os
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """The engine's kernels as functions, for custom training loops: each forward function and its backward.
 
 float32 arrays are computed in float32, all others in float64. Every call returns new arrays, unless `out` is given;
-a network is faster, because it reuses its own.
+a network is faster, because it reuses its arrays.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ from fastbp.inputs import checks
 __all__ = ["activation_backward", "activation_forward", "dense_backward", "dense_forward"]
 
 _kernels = _engine.functional
-_SEEN: dict[str, ActivationFunction] = {}  # by name; a lookup takes as long as a small call
+_SEEN: dict[str, ActivationFunction] = {}  # a cache by name; resolving a name takes as long as a small call
 
 
 def dense_forward(
@@ -91,9 +91,9 @@ def dense_backward(
     dX : ndarray of shape (rows, inputs)
         Gradient of the loss with respect to X.
     dW : ndarray of shape (inputs, outputs)
-        With respect to W, summed over the rows.
+        Gradient with respect to W, summed over the rows.
     db : ndarray of shape (outputs,)
-        With respect to b, summed over the rows.
+        Gradient with respect to b, summed over the rows.
 
     See Also
     --------

@@ -16,7 +16,7 @@ from fastbp._typing import ArrayLike
 from fastbp.inputs import checks
 
 Draw = Callable[[tuple[int, ...], "np.random.Generator"], np.ndarray]
-FANS = {"in": 0, "out": -1}  # which axis of a shape
+FANS = {"in": 0, "out": -1}  # the axis of a shape that has the fan
 
 
 INITIALIZERS = Registry("initializer", "initializer")
@@ -141,8 +141,8 @@ def normal(shape, rng, *, mean=0.0, std=0.05):
 def truncated_normal(shape, rng, *, mean=0.0, std=0.05, cut=2.0):
     """Normal, redrawn where it is more than `cut` standard deviations from the mean; cut >= 0.5.
 
-    `std` is the standard deviation before truncation, as in PyTorch and Keras; at cut = 2 that of the result is 0.88
-    times as large.
+    `std` is the standard deviation before truncation, as in PyTorch and Keras; at cut = 2 the result's is 0.88 times as
+    large.
     """
     Z = rng.standard_normal(shape)
     while (outside := np.abs(Z) > cut).any():
@@ -219,13 +219,13 @@ def sparse(shape, rng, *, sparsity=0.9, std=0.01):
     inputs, outputs = _matrix(shape, "sparse")
     W = rng.normal(0.0, std, shape)
     order = rng.permuted(np.tile(np.arange(inputs), (outputs, 1)), axis=1).T
-    zeros_each = math.ceil(round(sparsity * inputs, 9))  # 0.7 * 10 is more than 7
+    zeros_each = math.ceil(round(sparsity * inputs, 9))  # rounded, since 0.7 * 10 is more than 7 in floating point
     np.put_along_axis(W, order[:zeros_each], 0.0, axis=0)
     return W
 
 
 def resolve(start: str | Draw | ArrayLike, what: str = "initializer") -> Draw:
-    """The initializer from a name, a function, or an array (or number) of initial values.
+    """The initializer for a name, a function, or an array (or number) of initial values.
 
     Parameters
     ----------
@@ -237,7 +237,7 @@ def resolve(start: str | Draw | ArrayLike, what: str = "initializer") -> Draw:
     Returns
     -------
     function
-        From (shape, rng) to the initial values.
+        A function from (shape, rng) to the initial values.
 
     Raises
     ------

@@ -1,8 +1,8 @@
 """Model and Sequential: networks with methods for training, evaluation and files; and `load`.
 
 `fit` creates a Trainer for each call, so the state of an optimizer given by name ends with the call; keep a Trainer to
-keep it. What trains, reads or writes is imported where it is used: a model that only predicts loads none of it.
-Rejected: training in Network itself, which would invert the imports.
+keep that state. Modules that train, read or write are imported where they are used: a model that only predicts loads
+none of them. Rejected: training in Network itself, which would invert the imports.
 """
 
 import os
@@ -169,7 +169,7 @@ class Model(Exports, Network):
         Returns
         -------
         ndarray of shape (rows, outputs), or (outputs,) for a single row
-            What `predict` gives, if the last layer is a softmax or sigmoid already.
+            The probabilities; the result of `predict` if the last layer is already a softmax or sigmoid.
 
         Raises
         ------
@@ -236,7 +236,7 @@ class Model(Exports, Network):
         return value, self.grads.astype(np.float64)
 
     def _objective_for(self, loss, loss_weights):
-        """The last objective, if it was for the same loss: an optimizer of SciPy calls a thousand times."""
+        """The objective of the last call, if the loss is the same: SciPy's optimizers make thousands of calls."""
         if loss_weights is None and self._asked is not None and self._asked[0] == loss:
             return self._asked[1]
         from fastbp.losses.loss import Loss
@@ -281,7 +281,7 @@ class Sequential(Model):
     first : Input
         The input.
     *layers : Layer, block or Model
-        Called one after the other.
+        Applied one after the other.
     dtype, seed, name : str, int, str, optional
         As for `Model`.
 

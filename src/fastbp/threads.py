@@ -1,7 +1,7 @@
 """The number of threads that the engine may use.
 
-Results do not depend on it, to the last bit; it only affects speed. By default the engine uses several threads where
-that has proved faster, up to this limit.
+Results do not depend on the number, to the last bit; it only affects speed. By default the engine uses several threads
+where that has proved faster, up to this limit.
 """
 
 import math
@@ -17,14 +17,14 @@ VARIABLES = ("FASTBP_NUM_THREADS", "OMP_NUM_THREADS")
 CGROUP = "/sys/fs/cgroup"
 
 _limit: int | None = None  # determined on first use
-_registered = False  # with threadpoolctl
+_registered = False  # whether threadpoolctl knows the engine
 
 
 def get_num_threads() -> int:
     """The maximum number of threads of a call without `threads`.
 
-    It is set by `set_num_threads`, else by the environment variable FASTBP_NUM_THREADS, else by OMP_NUM_THREADS, else
-    by the number of processors available to the process: its affinity and the quota of its control group.
+    `set_num_threads` sets it, else the environment variable FASTBP_NUM_THREADS, else OMP_NUM_THREADS, else the number
+    of processors available to the process: its affinity and the quota of its control group.
 
     Returns
     -------
@@ -79,10 +79,10 @@ def set_num_threads(threads: int | None) -> None:
 
 
 def register_threadpoolctl() -> None:
-    """Tell the package threadpoolctl of the engine's threads, so that `threadpool_limits` sees and limits them.
+    """Register the engine's threads with the package threadpoolctl, so that `threadpool_limits` sees and limits them.
 
-    It happens on its own when the engine is first used, if threadpoolctl has been imported by then; scikit-learn and
-    joblib import it.
+    The engine registers itself on first use, if threadpoolctl has been imported by then; scikit-learn and joblib import
+    threadpoolctl.
 
     Raises
     ------
@@ -127,7 +127,7 @@ def register_threadpoolctl() -> None:
 
 
 def for_engine(threads: int | None) -> int:
-    """The engine's argument: a number of threads, or minus the limit for a choice of the engine."""
+    """The engine's argument: a number of threads, or minus the limit to let the engine choose."""
     if threads is None:
         return -(_limit or get_num_threads())
     return checks.thread_count(threads)
@@ -135,7 +135,7 @@ def for_engine(threads: int | None) -> int:
 
 def _from_environment():
     for name in VARIABLES:
-        text = os.environ.get(name, "").split(",")[0].strip()  # OMP_NUM_THREADS may be a list, one a level
+        text = os.environ.get(name, "").split(",")[0].strip()  # OMP_NUM_THREADS may list a number per nesting level
         if text:
             if not text.isdecimal() or int(text) < 1:
                 raise ValueError(f"the environment variable {name} must be a whole number from 1, got {text!r}")
@@ -150,7 +150,7 @@ def _affinity():
 
 
 def _quota():
-    """The processors that the quota of a control group amounts to, rounded up; infinity without one."""
+    """The number of processors that the quota of the control group allows, rounded up; infinity without a quota."""
     for quota, period in _quotas():
         try:
             microseconds, of = int(quota), int(period)
@@ -162,7 +162,7 @@ def _quota():
 
 
 def _quotas():
-    """(quota, period) in microseconds, from version 2 and version 1 of control groups."""
+    """Pairs (quota, period) in microseconds, from version 2 and version 1 of control groups."""
     for group in (_own_group(), ""):
         parts = _words(CGROUP, group, "cpu.max")
         if len(parts) == 2:

@@ -1,4 +1,4 @@
-"""Callbacks, which watch a training and may stop it, and the history that it leaves."""
+"""Callbacks, which watch a fit and may stop it, and the history of a fit."""
 
 from fastbp._lazy import attach as _attach
 

@@ -30,8 +30,8 @@ class Callback:
     -----
     `trainer` is the Trainer, with `net` and `optimizer`, and `history` its History. `epoch` and `batch` count from 0;
     `rows` is the number of samples done in this epoch. `logs` has results by name: the "loss" of a batch; the loss,
-    metrics and validation results of an epoch. `error` is what the fit raises otherwise, `state` what `state`
-    returned.
+    metrics and validation results of an epoch. `error` is the error that the fit raises unless the hook returns True;
+    `state` is what the method `state` returned.
 
     Examples
     --------
@@ -41,8 +41,8 @@ class Callback:
     """
 
     every: int = 1  # number of batches between two calls of on_batch_end; 0 for no call
-    writes: bool = False  # whether it writes files or shows something, which of several ranks only the first does
-    late: bool = False  # whether it is called after the others, whose effects it stores
+    writes: bool = False  # whether it writes files or shows something; of several ranks, only rank 0 calls it then
+    late: bool = False  # whether it is called after the other callbacks, whose effects it stores
 
     def on_train_begin(self, trainer: "Trainer", history: History) -> bool | None:
         """Called before the first epoch."""
@@ -152,7 +152,7 @@ class TerminateOnNaN(Callback):
 
 
 class Callbacks:
-    """The callbacks of one fit, called in order with its trainer, those that are late after the others."""
+    """The callbacks of one fit, called in order with its trainer; late callbacks come after the others."""
 
     def __init__(self, trainer: "Trainer", callbacks: Callback | Sequence[Callback]):
         self._trainer = trainer
@@ -167,14 +167,14 @@ class Callbacks:
         return min(left, self._stride - self.batches % self._stride) if self._stride else left
 
     def batches_done(self, count: int, last: int, loss: float) -> None:
-        """Call `on_batch_end` of the callbacks that are due after `count` more batches."""
+        """Count `count` more batches; call `on_batch_end` of the callbacks that are due."""
         self.batches += count
         if self._by_batch:
             due = [callback for callback in self._by_batch if self.batches % callback.every == 0]
             self.call("on_batch_end", last, {"loss": float(loss)}, callbacks=due)
 
     def call(self, hook: str, *args: Any, callbacks: Sequence[Callback] | None = None) -> bool:
-        """Call a hook of all with the trainer and these; whether one of them returned True, which stops the fit."""
+        """Call a hook of the callbacks with the trainer and `args`; return whether one returned True (stop the fit)."""
         said = False
         for callback in self._callbacks if callbacks is None else callbacks:
             answer = getattr(callback, hook)(self._trainer, *args)
@@ -194,7 +194,7 @@ class Callbacks:
         return states, arrays
 
     def restore(self, states: list, arrays: dict[str, np.ndarray]) -> None:
-        """Restore each callback from the state of one of its class; a new callback starts afresh."""
+        """Restore each callback from the state of a callback of its class; a new callback starts afresh."""
         left = list(enumerate(states))
         for callback in self._callbacks:
             match = next((entry for entry in left if entry[1][0] == type(callback).__name__), None)

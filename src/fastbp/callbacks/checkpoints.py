@@ -11,8 +11,8 @@ from fastbp.inputs import checks
 from fastbp.schedules.plateau import Plateau
 
 UNITS = ("epochs", "batches")
-LONGEST = 4096  # characters of a path; Linux has as many bytes
-FIELD = r"[\w+%, -]+(?:\.[\w+%, -]+)*"  # what a field can become: a number, no folder
+LONGEST = 4096  # characters of a path; Linux allows as many bytes
+FIELD = r"[\w+%, -]+(?:\.[\w+%, -]+)*"  # matches a formatted field: a number, no folder
 
 
 class ModelCheckpoint(Watch):
@@ -41,8 +41,8 @@ class ModelCheckpoint(Watch):
     min_delta : float, default=0.0
         The smallest change that counts as an improvement.
     keep : int, optional
-        How many files to keep, where their names differ; older ones are deleted. All if not given. A fit that is
-        resumed deletes only what has a name that `path` can give.
+        How many files to keep, where their names differ; older files are deleted. All if not given. A resumed fit
+        deletes only files whose names `path` can produce.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class ModelCheckpoint(Watch):
     Raises
     ------
     ValueError
-        If `path` is not a format of names, or `save_best_only` is combined with unit="batches".
+        If `path` is no format with plain names as fields, or `save_best_only` is combined with unit="batches".
 
     See Also
     --------
@@ -131,7 +131,7 @@ class ModelCheckpoint(Watch):
     def restore(self, state):
         super().restore(state)
         pattern = _pattern(self.path)
-        named = map(str, state["written"])  # by a file, which is not to say what is deleted
+        named = map(str, state["written"])  # names from a file, which must not decide alone what is deleted
         self._written = [name for name in named if len(name) <= LONGEST and pattern.fullmatch(name)]
 
     def _write(self, trainer, batch, logs):
@@ -158,6 +158,6 @@ def _fields(path):
 
 
 def _pattern(path):
-    """What fits the names that a path with fields can become."""
+    """A regular expression for the names that a path with fields can become."""
     parts = string.Formatter().parse(path)
     return re.compile("".join(re.escape(text) + ("" if field is None else FIELD) for text, field, _, _ in parts))

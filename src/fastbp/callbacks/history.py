@@ -28,7 +28,7 @@ class History:
     params : dict
         The "epochs", "batch_size" and "rows" of the fit.
     error : DivergenceError or None
-        What ended the fit of a net in `fit_many(errors="keep")`, if it diverged.
+        The error that ended the fit of a net in `fit_many(errors="keep")`, if it diverged.
 
     See Also
     --------
@@ -65,7 +65,7 @@ class History:
         self.samples += samples
 
     def check(self, history: Iterable[str]) -> None:
-        """Raise if another history has other names."""
+        """Raise unless another history has the same names."""
         if list(history) != list(self.history):
             raise ValueError(
                 f"the history has {', '.join(history)} in the checkpoint and {', '.join(self.history)} here"

@@ -23,7 +23,7 @@ class LearningRateFinder(Callback):
     low : float, default=1e-6
         The first learning rate.
     high : float, default=10.0
-        The last learning rate; each is a constant factor above the one before.
+        The last learning rate; each rate is the one before times a constant factor.
     steps : int, default=100
         Number of learning rates.
     too_much : float, default=4.0
@@ -89,7 +89,7 @@ class LearningRateFinder(Callback):
 
     @property
     def smoothed(self) -> np.ndarray:
-        """The smoothed losses, those above the first ones clipped."""
+        """The smoothed losses; losses above the first ones are clipped."""
         window = np.hanning(2 * WINDOW + 3)[1:-1]
         losses = np.minimum(self.losses, np.mean(self.losses[:WINDOW]))
         weights = np.convolve(np.ones(len(losses)), window, "full")[WINDOW : WINDOW + len(losses)]

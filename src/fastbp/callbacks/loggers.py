@@ -1,8 +1,8 @@
 """Callbacks that log a fit: to CSV and JSON files, TensorBoard, MLflow and Weights & Biases.
 
 The target of a logger is duck-typed: any object with the one method that is called. The package itself is imported
-only if no target is given. Each epoch is an entry, with the learning rate after it; the loss of single batches is
-logged only if `batches` is given, because it takes the fit out of the engine.
+only if no target is given. Each epoch is logged, with the learning rate after it; the loss of single batches is
+logged only if `batches` is given, because that takes the fit out of the engine.
 """
 
 import math
@@ -29,7 +29,7 @@ class Logger(Callback):
         self.every = 0 if batches is None else checks.positive_int(batches, "batches")
 
     def write(self, values: dict[str, float], epoch: int | None, step: int) -> None:
-        """Write an entry: of an epoch, or of a training step if `epoch` is None."""
+        """Write a line or point: of an epoch, or of a training step if `epoch` is None."""
         raise NotImplementedError
 
     def on_epoch_end(self, trainer, epoch, logs):
@@ -81,7 +81,7 @@ class FileLogger(Logger):
         self._lines += 1
 
     def _old_lines(self):
-        """The lines to keep: all, or those that a resumed fit had written by its checkpoint."""
+        """The lines to keep: all, or in a resumed fit the lines from before its checkpoint."""
         if self._keep == 0 or not os.path.exists(self.path):
             return []
         with open(self.path, encoding="utf-8", newline="") as file:

@@ -1,7 +1,7 @@
 """ProgressBar: shows the progress of a fit, as a tqdm bar, an updated line or one line per epoch.
 
 All write to standard error, which leaves standard output to the program. tqdm is imported only in a terminal or
-notebook, because that takes longer than many fits; pipes and files get plain lines.
+notebook, because its import takes longer than many fits; pipes and files get plain lines.
 """
 
 import shutil
@@ -14,11 +14,11 @@ from fastbp.plotting import text
 
 REFRESH = 0.1  # seconds between two updates of a line; faster cannot be read
 FORM = "{desc} {percentage:3.0f}%|{bar:10}| {elapsed}<{remaining}{postfix}"
-OF_A_BAR = len(": 100%|1234567890| 00:00:00<00:00:00, ")  # columns beside the title and the numbers
+OF_A_BAR = len(": 100%|1234567890| 00:00:00<00:00:00, ")  # columns of a bar besides the title and the numbers
 
 
 class Lines:
-    """One line per epoch, for pipes and files; base of the others."""
+    """One line per epoch, for pipes and files; base of `Line` and `Bar`."""
 
     def __init__(self, params: dict):
         self.epochs, self.rows = params["epochs"], params["rows"]
@@ -84,7 +84,7 @@ class Bar(Lines):
 
         super().__init__(params)
         total = self.epochs * self.rows if self.rows else None
-        # tqdm gives the bar what the text leaves, one character of 100 columns; in a notebook it is a widget.
+        # By default the bar gets the columns that the text leaves, 1 of 100; in a notebook tqdm is a widget.
         form = {"bar_format": FORM} if total and "ipykernel" not in sys.modules else {}
         self._bar = tqdm(total=total, unit="row", unit_scale=True, dynamic_ncols=True, **form)
 
@@ -104,7 +104,7 @@ class Bar(Lines):
 
 
 def _columns():
-    """Of the terminal, without the last, at which some begin a line."""
+    """The columns of the terminal without the last one, at which some terminals begin a new line."""
     return shutil.get_terminal_size().columns - 1
 
 

@@ -10,12 +10,12 @@ from fastbp.callbacks.stopping import name_in
 class OptunaPruning(Callback):
     """Reports a quantity after each epoch to a trial of Optuna, and ends the fit if its pruner says so.
 
-    The fit then raises `optuna.TrialPruned`, which an objective function lets through.
+    The fit then raises `optuna.TrialPruned`, which an objective function must not catch.
 
     Parameters
     ----------
     trial : optuna.Trial
-        The trial; anything that has `report` and `should_prune`.
+        The trial, or any object that has `report` and `should_prune`.
     monitor : str, default="val_loss"
         Name of the quantity in the history; "val_loss" means "loss" without validation data.
 

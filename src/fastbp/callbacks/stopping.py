@@ -17,7 +17,7 @@ AUTO = ("auto", *MODES)
 
 
 def name_in(history: History, name: str) -> str:
-    """The number of a history that a name stands for, which may be another library's: "val_acc"."""
+    """The name in a history for `name`, which may be the name of another library: "val_acc"."""
     name = monitored(name, history.history)
     if name in history.history:
         return name
@@ -82,8 +82,8 @@ class EarlyStopping(Watch):
     mode : {"auto", "min", "max"}, default="auto"
         Whether lower or higher values are better; "auto" decides by the metric, "min" for a loss.
     restore_best : bool, default=False
-        Whether to restore the parameters of the best epoch at the end, also where divergence, Ctrl-C or another error
-        ends the fit.
+        Whether to restore the parameters of the best epoch at the end, also if divergence, Ctrl-C or another error ends
+        the fit.
     baseline : float, optional
         If given, training also stops unless the quantity becomes better than this within the patience.
     start_from_epoch : int, default=0

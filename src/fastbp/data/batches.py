@@ -17,7 +17,7 @@ from fastbp.inputs import checks
 class Data(NamedTuple):
     """Checked arrays: one for each input, one for each output, and sample weights or None.
 
-    `chosen` has the rows that are trained on, where that is not all of them.
+    `chosen` has the rows that are trained on, unless all rows are.
     """
 
     xs: tuple[np.ndarray | Source, ...]
@@ -36,26 +36,26 @@ class Data(NamedTuple):
         return len(self.xs[0] if self.chosen is None else self.chosen)
 
     def order(self, rng: np.random.Generator | None) -> np.ndarray | None:
-        """The rows of an epoch, shuffled if there is a generator; None for all as they stand."""
+        """The rows of an epoch, shuffled if there is a generator; None for all rows in the given order."""
         if rng is None:
             return self.chosen
         order = rng.permutation(self.rows)
         return order if self.chosen is None else self.chosen[order]
 
     def take(self, order: np.ndarray | None, rows: slice, inputs: bool = True) -> "Data":
-        """The rows at these positions of the order; None for the given order."""
+        """The rows at these positions of the order; an order of None is the given order."""
         weights = None if self.weights is None else take(self.weights, order, rows)
         return Data(take(self.xs, order, rows) if inputs else (), take(self.ts, order, rows), weights)
 
 
 def take(arrays: tuple, order: np.ndarray | None, rows: slice) -> tuple:
-    """The rows of each array at these positions of the order; None stays None."""
+    """The rows of each array at these positions of the order; an array of None stays None."""
     chosen = rows if order is None else order[rows]
     return tuple(None if array is None else array[chosen] for array in arrays)
 
 
 class Chosen(NamedTuple):
-    """X, and the rows of it and of all that goes with it that are trained on: folds and samples without copies."""
+    """X, and the rows of X, y and the weights that are trained on: folds and samples without copies."""
 
     X: Any
     rows: np.ndarray
@@ -77,7 +77,7 @@ def batches(
     X, y : array, or a tuple of them
         Arrays with the same number of rows.
     batch_size : int
-        Number of rows of a batch; the last one has the rest.
+        Number of rows of a batch; the last batch has the rest.
     seed : int or numpy.random.Generator, optional
         Seed of the order, `numpy.random.default_rng(seed).permutation(rows)`; a generator continues its stream.
         Random if not given.

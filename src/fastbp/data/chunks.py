@@ -1,7 +1,7 @@
 """Batches of data larger than memory: arrays on disk and tables, read window by window.
 
-A window is a stretch of consecutive rows that is read at once and shuffled; the windows come in a random order. Random
-single rows were rejected: a compressed chunk would be read and unpacked anew for each of them.
+A window is a stretch of consecutive rows that is read at once and shuffled; the windows come in a random order.
+Rejected: random single rows, for each of which a compressed chunk would be read and unpacked anew.
 """
 
 import math
@@ -13,7 +13,7 @@ import numpy as np
 from fastbp._optional import package
 from fastbp.inputs import checks
 
-WINDOW = 2**23  # bytes of X: long reads, and little beside what a package that reads files takes itself
+WINDOW = 2**23  # bytes of X: long reads, and little memory beside what a package that reads files takes itself
 
 
 class Chunks:
@@ -22,17 +22,17 @@ class Chunks:
     Parameters
     ----------
     X, y : array that can be sliced by rows
-        What has `shape` and slices that NumPy can read: datasets of h5py, arrays of zarr and Dask, memory maps. For
-        the columns of a table see `Chunks.parquet`.
+        Objects with `shape` and slices that NumPy can read: datasets of h5py, arrays of zarr and Dask, memory maps.
+        For the columns of a table see `Chunks.parquet`.
     batch_size : int, default=32
-        Number of rows of a batch; the last batch of a window that does not fill one is completed from the next.
+        Number of rows of a batch; the next window completes the last batch of a window.
     window : int, optional
-        Number of consecutive rows that are read at once, and shuffled among each other; about 8 MB of X, and whole
-        chunks where X has `chunks`, if not given.
+        Number of consecutive rows that are read at once and shuffled. If not given, about 8 MB of X, in whole chunks
+        where X has `chunks`.
     shuffle : bool, default=True
-        Whether to shuffle the windows, and the rows within each. A row thus stays among those of its window.
+        Whether to shuffle the windows, and the rows within each window. The rows of a window stay together.
     seed : int, optional
-        Seed of the orders, of which each epoch has its own; random if not given.
+        Seed of the shuffling, which differs in each epoch; random if not given.
 
     Raises
     ------
@@ -110,7 +110,7 @@ class Chunks:
         shuffle : bool, default=True
             Whether to shuffle the row groups, and the rows within each.
         seed : int, optional
-            Seed of the orders; random if not given.
+            Seed of the shuffling; random if not given.
 
         Returns
         -------
@@ -133,14 +133,14 @@ class Chunks:
             found = file.read_row_group(group, [name], use_threads=False).column(name)
             plain = types.is_integer(found.type) or types.is_floating(found.type)
             if not plain or found.null_count or not len(found):
-                return found.to_numpy()  # which imports pandas: 30 MB
+                return found.to_numpy()  # this call imports pandas: 30 MB
             return np.concatenate([np.from_dlpack(part) for part in found.chunks])
 
         def read(group: int) -> tuple[np.ndarray, np.ndarray]:
             y = column(group, target)
             kinds = [schema.field(name).type.to_pandas_dtype() for name in wanted]
             X = np.empty((len(y), len(wanted)), np.result_type(*kinds))
-            for k, name in enumerate(wanted):  # one by one: a table of them all would be in memory beside X
+            for k, name in enumerate(wanted):  # one by one: a table of all columns would be in memory beside X
                 X[:, k] = column(group, name)
             return X, y
 
@@ -151,7 +151,7 @@ class Chunks:
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """One epoch."""
         size = self._batch_size
-        rest: tuple[np.ndarray, np.ndarray] | None = None  # rows of the windows before that fill no batch
+        rest: tuple[np.ndarray, np.ndarray] | None = None  # rows of earlier windows that fill no batch
         windows = self._rng.permutation(len(self._windows)) if self._shuffle else range(len(self._windows))
         for number in windows:
             X, y = self._read(self._windows[number])
@@ -168,13 +168,13 @@ class Chunks:
                 rows = order[start : start + size]
                 yield X[rows], y[rows]
             rest = None if end == len(X) else (X[order[end:]], y[order[end:]])
-            del X, y  # the next window is read
+            del X, y  # free the window before the next one is read
         if rest is not None:
             yield rest
 
 
 def _window_of(X):
-    """Rows of a window, in whole chunks of the array."""
+    """Number of rows of a window, in whole chunks of the array."""
     chunks = getattr(X, "chunks", None)
     rows = chunks[0] if chunks else 1
     rows = max(rows) if isinstance(rows, tuple) else rows

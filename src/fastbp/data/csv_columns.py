@@ -1,9 +1,9 @@
 """Columns of text as whole arrays: numbers, codes of distinct texts, texts; by polars, pandas, pyarrow or plain Python.
 
-What a cell means is decided by `number_text` alone. A package that reads numbers faster is believed where it finds a
-finite one; every other cell is looked at in Python, once for each distinct text. So a file means the same whichever
-package is installed. Rejected: the types that packages guess, which depend on their versions and on how a file falls
-into the chunks that they read.
+`number_text` alone decides what a cell means. A package that reads numbers faster is trusted for cells that it reads as
+finite numbers; Python reads every other cell, once for each distinct text. So a file means the same whichever package
+is installed. Rejected: the types that packages guess, which depend on their versions and on how a file is split into
+the chunks that they read.
 """
 
 import csv
@@ -16,12 +16,12 @@ import numpy as np
 
 from fastbp.data import number_text
 
-WORTH_A_PACKAGE = 4_000_000  # characters of a file below which to import a package takes longer than to do without
-FEWEST_LINES = 1000  # a package spends more on a column than on a cell
+WORTH_A_PACKAGE = 4_000_000  # characters of a file below which importing a package takes longer than plain Python
+FEWEST_LINES = 1000  # lines below which a package is not worth its cost per column
 
 
 class Column(Sequence[str]):
-    """The cells of a column without white space around them; plain Python, over a list."""
+    """The cells of a column, stripped of white space; plain Python, over a list."""
 
     def __init__(self, cells: list[str]):
         self._cells = cells
@@ -37,7 +37,7 @@ class Column(Sequence[str]):
         return map(str.strip, self._cells)
 
     def codes(self) -> tuple[np.ndarray, list[str]]:
-        """The distinct texts, sorted, and the number of each cell's among them."""
+        """The index of each cell's text among the distinct texts, and these texts, sorted."""
         if self._coded is None:
             distinct = sorted(set(self._cells))
             number = {text: k for k, text in enumerate(distinct)}
@@ -46,12 +46,12 @@ class Column(Sequence[str]):
         return self._coded
 
     def numbers(self, missing: Collection[str]) -> np.ndarray | None:
-        """All cells as plain numbers, NaN where one is missing; None if some are neither."""
+        """All cells as plain numbers, NaN for missing ones; None if a cell is neither."""
         quick = self._quick(missing) if number_text.no_numbers(missing) else None
         return _by_text(self, missing) if quick is None else quick
 
     def _quick(self, missing):
-        """The numbers where Python's own conversion and a set of texts tell them; None where they do not."""
+        """The numbers, if `float` and the set of texts for missing values explain every cell; else None."""
         cells, gaps = self._cells, 0
         try:
             values = np.fromiter(map(float, cells), np.float64, len(cells))
@@ -70,14 +70,14 @@ class Column(Sequence[str]):
             gaps = filled.count(gap)
         if np.isnan(values).sum() != gaps or "_" in "".join(cells):
             return None
-        return values + 0.0  # makes 0 of -0, as where a package takes it for an integer
+        return values + 0.0  # turns -0.0 into 0.0, as a package does that reads -0 as an integer
 
     def _with_empty_cells(self):
-        """The same where all gaps are empty cells, which is most files: filled as one text, not cell by cell."""
+        """`_quick` where all gaps are empty cells, as in most files: filled as one text, not cell by cell."""
         cells, text = self._cells, "\n".join(self._cells)
-        if "_" in text or text.count("\n") >= len(cells):  # a cell of several lines
+        if "_" in text or text.count("\n") >= len(cells):  # some cell has several lines
             return None
-        for _ in range(2):  # for gaps in a row
+        for _ in range(2):  # twice, for consecutive gaps
             text = f"\n{text}\n".replace("\n\n", "\nnan\n")[1:-1]
         try:
             values = np.fromiter(map(float, text.split("\n")), np.float64, len(cells))
@@ -86,7 +86,7 @@ class Column(Sequence[str]):
         return values + 0.0 if np.isnan(values).sum() == cells.count("") else None
 
     def take(self, rows: np.ndarray) -> "Column":
-        """The column with these rows alone."""
+        """The column with only these rows."""
         return Column([self._cells[row] for row in rows.tolist()])
 
 
@@ -167,11 +167,11 @@ class _OfArrow(Column):
 
 
 class _OfPandas(Column):
-    """A column that pandas has taken for numbers, or else the codes of its texts; `read` gives these when wanted."""
+    """A column that pandas reads as numbers, or else the codes of its texts, which `read` returns when needed."""
 
     def __init__(self, values, read, missing, rows=slice(None)):
         self._values, self._read, self._rows = values, read, rows
-        self._missing = missing  # by which pandas has left gaps
+        self._missing = missing  # the texts that pandas read as gaps
         self._coded = None
 
     def __len__(self):
@@ -205,7 +205,7 @@ class _OfPandas(Column):
 
 
 def _stripped(codes, texts):
-    """Codes and texts again where texts differ in white space alone; only those texts that occur, sorted."""
+    """Codes and texts without white space around the texts; only texts that occur, sorted."""
     stripped = [text.strip() for text in texts]
     distinct = sorted(set(stripped))
     if distinct != stripped:
@@ -225,13 +225,13 @@ def _by_text(column, missing):
 
 
 def split(text: str, delimiter: str) -> list[Column]:
-    """The columns of a plain text, where each line has as many cells and no quote is around any."""
+    """The columns of a plain text, in which all lines have the same number of cells and no cell is quoted."""
     lines = text.count("\n") + 1
     if len(text) >= WORTH_A_PACKAGE and lines > FEWEST_LINES:
         for read in (_by_polars, _by_pandas, _by_arrow):
             try:
                 return read(text, delimiter)
-            except (ImportError, TypeError):  # not there, or a version without one of the settings
+            except (ImportError, TypeError):  # not installed, or a version without one of the settings
                 continue
     cells = text.replace("\n", delimiter).split(delimiter)
     width = len(cells) // lines
@@ -278,7 +278,7 @@ def _by_pandas(text: str, delimiter: str) -> list[Column]:
         "low_memory": False,
     }
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # from 3.1 on this precision is no longer asked for; before it must be
+        warnings.simplefilter("ignore")  # of float_precision, which pandas before 3.1 needs and 3.1 does not
         typed = pandas.read_csv(
             io.StringIO(text),
             keep_default_na=False,
@@ -287,7 +287,7 @@ def _by_pandas(text: str, delimiter: str) -> list[Column]:
             **plain,
         )
     low = text.lower()
-    signed = any(sign in low for sign in ("-nan", "+nan", "nan("))  # which pandas takes for gaps, and we do not
+    signed = any(sign in low for sign in ("-nan", "+nan", "nan("))  # pandas reads these as gaps, fastbp does not
     missing = None if signed else number_text.MISSING
     names = [k for k, kind in typed.dtypes.items() if kind.kind not in "iuf"]
     texts = _categories(text, names, plain) if names else {}
@@ -299,7 +299,7 @@ def _by_pandas(text: str, delimiter: str) -> list[Column]:
 
 
 def _categories(text, names, plain):
-    """Codes of texts; not read as categories at once, since those that pandas takes for bool would lose their text."""
+    """Codes of texts; not read as categories directly, since texts that pandas reads as bool would be lost."""
     import pandas
 
     frame = pandas.read_csv(io.StringIO(text), usecols=names, dtype=str, na_filter=False, **plain)

@@ -1,8 +1,8 @@
 """Reads a CSV file into columns of text, and determines which of them are numeric.
 
-A plain file, one row a line and no quotes that protect anything, is split as a whole; any other goes through the
-standard library's csv. What a cell means is decided afterwards, by the whole column: `number_text` has the rules,
-`csv_columns` the arrays.
+A plain file, one row per line and no quotes that protect anything, is split as a whole; any other file goes through the
+standard library's csv. The whole column then decides what a cell means: `number_text` has the rules, `csv_columns` the
+arrays.
 
 Limits: the file is held in memory, about ten times its size without polars; a cell between quotes has at most 131,072
 characters. Time is linear in the size.
@@ -23,19 +23,19 @@ from fastbp.data.csv_columns import Column
 from fastbp.data.number_text import PLAIN, Form
 
 DELIMITERS = ",;\t|"
-MOSTLY = 0.9  # a column with this share of numbers has errors in it, rather than being text
-LONGEST_LINE = 131_072  # characters; csv's limit of a cell, so a plain line below it keeps it too
+MOSTLY = 0.9  # a column with this share of numbers is numeric with errors in it, rather than text
+LONGEST_LINE = 131_072  # characters; csv's limit of a cell, which no cell of a shorter line exceeds
 
 
 class TableWarning(UserWarning):
-    """Something about a table that may not be meant; nothing fails."""
+    """Something about a table may be unintended; nothing fails."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """Named columns of text without white space around it, and the line of the file on which each row begins.
+    """Named columns of stripped text, and the line of the file on which each row begins.
 
-    `missing` are the texts that stand for no value, `decimal` the decimal mark where it is known.
+    `missing` are the texts that stand for no value, `decimal` is the decimal mark if it is known.
     """
 
     path: str
@@ -50,7 +50,7 @@ class Table:
         return len(self.lines)
 
     def require(self, names: Iterable[str]) -> None:
-        """Raise, listing the columns there are, unless all of these are among them."""
+        """Raise unless the table has all of these columns; the error lists its columns."""
         lacking = [name for name in names if name not in self.columns]
         if lacking:
             what = "column" if len(lacking) == 1 else "columns"
@@ -66,7 +66,7 @@ class Table:
         return found
 
     def take(self, rows: np.ndarray) -> "Table":
-        """The table with these rows alone."""
+        """The table with only these rows."""
         columns = {name: column.take(rows) for name, column in self.columns.items()}
         lines = [self.lines[row] for row in rows.tolist()]
         return Table(self.path, columns, lines, self.missing, self.decimal, self.delimiter)
@@ -100,7 +100,7 @@ class Table:
     def form(self, name: str) -> Form | None:
         """How the column's numbers are written; None if it holds something else.
 
-        A column that holds numbers but for a few cells raises: as text, every number would be a category.
+        A column of numbers with a few other cells raises: as text, every number would be a category.
         """
         column = self.columns[name]
         if self.decimal != ",":
@@ -114,7 +114,7 @@ class Table:
         codes, texts = column.codes()
         form = number_text.form_of(texts, self.decimal, self.missing)
         if isinstance(form, str) and self.delimiter == ",":
-            form = number_text.form_of(texts, ".", self.missing)  # who separates cells by commas writes 1.5
+            form = number_text.form_of(texts, ".", self.missing)  # a file with commas between cells has decimal points
         if isinstance(form, str):
             row = int(np.argmax(codes == texts.index(form)))
             raise self.error(row, name, f"{form!r} has a comma in it: --decimal . or --decimal , says what it means")
@@ -158,16 +158,16 @@ def read(
     path : str or path-like
         A text file, with or without a byte order mark.
     delimiter : str, optional
-        One character that separates cells; if not given, the comma, semicolon, tab or bar that the first line has most
-        of.
+        One character that separates cells; if not given, the most frequent of comma, semicolon, tab and bar in the
+        first line.
     encoding : str
-        Any that Python knows.
+        Any encoding that Python knows.
     header : bool
         Whether the first line names the columns; else they are "column 1", "column 2" ...
     missing : collection of str, optional
-        Texts that stand for no value besides an empty cell, in place of NA, n/a, nan, null, none and "?".
+        Texts that stand for no value, as an empty cell does; they replace NA, n/a, nan, null, none and "?".
     decimal : {"", ".", ","}
-        The decimal mark; if not given, each column shows which it has.
+        The decimal mark; if "", it is inferred for each column.
 
     Returns
     -------
@@ -212,7 +212,7 @@ def read(
 
 
 def quoted(names: Iterable[str], most: int = 20) -> str:
-    """The names as a person lists them, the first few of many."""
+    """The names as a list in words; of many, the first `most`."""
     names = list(names)
     text = ", ".join(repr(name if len(name) <= 100 else f"{name[:99]}\N{HORIZONTAL ELLIPSIS}") for name in names[:most])
     return text if len(names) <= most else f"{text} ... ({len(names)} in all)"
@@ -249,7 +249,7 @@ def _split(path: str, text: str, delimiter: str, header: bool) -> tuple[list[str
 
 
 def _without_quotes(text, delimiter):
-    """The text without its quotes where each pair of them is around a whole cell and protects nothing in it."""
+    """The text without its quotes, if each pair of quotes encloses a whole cell and protects nothing in it."""
     count = text.count('"')
     if not count or delimiter in '"\n':
         return text
@@ -258,7 +258,7 @@ def _without_quotes(text, delimiter):
 
 
 def _is_plain(text):
-    """One row a line and no quotes; all that could be read in two ways, or is wrong, is not plain."""
+    """Whether the text has one row per line and no quotes; ambiguous or faulty text is not plain."""
     if '"' in text or "\n\n" in text or text.startswith("\n") or text.endswith("\n"):
         return False
     return len(text) <= LONGEST_LINE or max(map(len, text.split("\n"))) <= LONGEST_LINE

@@ -19,9 +19,9 @@ from fastbp.data.csv_file import Table, TableWarning, quoted
 from fastbp.data.number_text import PLAIN, Form
 from fastbp.errors import ModelFormatError
 
-METADATA_KEY = "fastbp.table"  # of the model file
-MAX_VALUES = 1000  # different texts in a column; more is a name or a free text rather than a category
-MANY_VALUES = 50  # of a feature, which are worth a warning
+METADATA_KEY = "fastbp.table"  # in the model file
+MAX_VALUES = 1000  # different texts in a column; with more, it holds names or free text rather than categories
+MANY_VALUES = 50  # different texts of a feature, above which a warning is given
 TASKS = ("auto", "classification", "regression")
 UNKNOWN = ("other", "error")
 
@@ -30,7 +30,7 @@ UNKNOWN = ("other", "error")
 class Number:
     """A column of numbers, standardised: (x - mean) / std; `form` is how they are written.
 
-    `link` says what an output means of which this is the target: the standardised number, its mean and the log of its
+    `link` says what the outputs mean if this column is the target: the standardised number, its mean and the log of its
     variance (normal), the log of the number over std (log), or the logit of a share (logit).
     """
 
@@ -52,11 +52,11 @@ class Number:
         values = values[~np.isnan(values)]
         if link == "logit":
             return cls(name, 0.0, 1.0, form, link)
-        size = float(np.abs(values).max(initial=0.0)) or 1.0  # taken out, so that no square overflows
+        size = float(np.abs(values).max(initial=0.0)) or 1.0  # divided out, so that no square overflows
         mean, std = (float(f(values / size)) if values.size else 0.0 for f in (np.mean, np.std))
         if link == "log":
             return cls(name, 0.0, mean * size if mean > 0 else 1.0, form, link)
-        varies = std > 1e-12 and std * size > 0  # else the numbers are equal but for rounding
+        varies = std > 1e-12 and std * size > 0  # else the numbers are equal up to rounding
         return cls(name, mean * size, std * size if varies else 1.0, form, link)
 
     @property
@@ -103,7 +103,7 @@ class Number:
 class Text:
     """A column of text with a fixed set of values: one-hot, or classes.
 
-    `link` says what the outputs mean whose target this is: logits of a softmax, of a sigmoid each, or plain scores.
+    `link` says what the outputs mean if this column is the target: logits of a softmax or of sigmoids, or plain scores.
     """
 
     name: str
@@ -166,10 +166,10 @@ class Text:
 
 @dataclass(frozen=True)
 class Encoding:
-    """The columns a net reads, and the one it predicts.
+    """The columns that a net reads, and the column that it predicts.
 
-    `missing` says what a missing number does, `unknown` what a text does that training has not seen, `na` which texts
-    stand for no value where they are not the standard ones.
+    `missing` says how a missing number is treated, `unknown` how a text that training has not seen; `na` has the texts
+    that stand for no value, if they are not the standard ones.
     """
 
     features: tuple[Number | Text, ...]
@@ -195,7 +195,7 @@ class Encoding:
         return sum(column.width for column in self.features)
 
     def encode(self, table: Table, unknown: str | None = None) -> np.ndarray:
-        """What the net sees: float32 (rows, width). Columns it does not know are left alone."""
+        """The net's inputs: float32 (rows, width). Columns that the encoding does not know are ignored."""
         table.require(column.name for column in self.features)
         return np.hstack([column.encode(table, self.missing, unknown or self.unknown) for column in self.features])
 
@@ -224,7 +224,7 @@ STANDARDS = (("form", PLAIN), ("link", "identity"), ("link", "softmax"), ("unkno
 
 
 def _without_standards(pairs):
-    """The fields that a reader has to be told: a file is as it always was where nothing else is used."""
+    """The fields that differ from the standards, so that a file that uses no newer setting stays as it was."""
     return {name: value for name, value in pairs if (name, value) not in STANDARDS}
 
 
@@ -261,28 +261,28 @@ def prepare(
     Parameters
     ----------
     table : Table
-        With the target among its columns; all others, but those ignored, are features.
+        The table; all columns except the target, the weight and the ignored ones are features.
     target : str
         The column to predict.
     task : {"auto", "classification", "regression"}, default="auto"
-        "auto" is classification for a target of text, and for one of whole numbers if there are at most 20
-        different ones and on average at least two rows of each; else regression.
+        "auto" is classification for a target of text, and for a target of whole numbers with at most 20 different
+        values and on average at least two rows of each; else regression.
     missing : {"error", "mean"}, default="error"
-        What a gap in a feature of numbers does: raise, or take the mean of the training rows.
+        What a gap in a numeric feature does: raise, or take the mean of the training rows.
     validation : float or Table
-        Share of the rows to hold out, 0 <= validation < 1, of each class alike; or a table of such rows.
+        Share of the rows, 0 <= validation < 1, to hold out of each class; or a table of held-out rows.
     seed : int
-        Of the choice of these rows.
+        Seed of the choice of these rows.
     ignore, text : sequence of str, default=()
-        Columns to leave out, and features to take as text whatever they look like.
+        Columns to leave out, and features to treat as text whatever they look like.
     weight : str, optional
         A column of weights of the rows.
     drop_gaps : bool
         Whether rows without a target are left out; else they raise.
     unknown : {"other", "error"}
-        What a text that is new does in a prediction: count as other, with a warning, or raise.
+        What a new text does in a prediction: count as other, with a warning, or raise.
     na : tuple of str, optional
-        What `read` was given, for predictions.
+        The texts for no value that `read` was given, for predictions.
     links : (str, str)
         What outputs mean, for classes and for numbers: the `link` of the target.
 
@@ -319,7 +319,7 @@ def prepare(
 
 
 def _with_targets(table, target, form, drop_gaps):
-    """The table without the rows that lack a target, and how many these are."""
+    """The table without the rows that lack a target, and the number of these rows."""
     gaps = labels.gaps(table, target, form)
     if not len(gaps):
         return table, 0
@@ -331,7 +331,7 @@ def _with_targets(table, target, form, drop_gaps):
 
 
 def _target(table, name, form, links, validation, seed):
-    """The target's column, its values, and the rows that train and that are held out."""
+    """The target's column, its values, the training rows, and the held-out rows."""
     share = 0.0 if isinstance(validation, Table) else validation
     every = labels.labels(table, name) if form is None else table.numbers(name, form)
     if len(set(every)) == 1:
@@ -352,7 +352,7 @@ def _target(table, name, form, links, validation, seed):
 
 
 def _targets_of(table, column):
-    """The targets of a table's rows as the column has them."""
+    """The targets of a table's rows, as `column` encodes them."""
     if isinstance(column, Number):
         return column.standardise(table, table.numbers(column.name, column.form))
     number = {label: k for k, label in enumerate(column.values)}
@@ -379,7 +379,7 @@ def _fit_feature(table: Table, name: str, train: np.ndarray, as_text: bool) -> N
 
 
 def _numbers_first(text: str) -> tuple[float, str]:
-    """Sorts 2 before 10, and what is no number after all numbers."""
+    """A sort key: 2 before 10, and texts that are no numbers after all numbers."""
     number = number_text.number(text)
     return (math.inf if number is None or math.isnan(number) else number), text
 

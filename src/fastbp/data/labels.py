@@ -12,13 +12,13 @@ import numpy as np
 from fastbp.data.csv_file import Table, TableWarning
 from fastbp.data.number_text import PLAIN, Form, is_missing_label
 
-MAX_CLASSES = 20  # different whole numbers in a target that are taken for classes unless told otherwise
-ROWS_A_CLASS = 2  # on average, for the same
-LOOKED_AT = 100_000  # rows of a table in which a warning looks at every cell
+MAX_CLASSES = 20  # most different whole numbers of a target that are taken for classes by default
+ROWS_A_CLASS = 2  # fewest rows per class, on average, of such a target
+LOOKED_AT = 100_000  # most rows of a table in which a warning checks every cell
 
 
 def target_form(table: Table, name: str, task: str, as_text: bool, wants_numbers: bool = False) -> Form | None:
-    """How the target's numbers are written; None where it has labels."""
+    """How the target's numbers are written; None if the target has labels."""
     if task == "regression":
         return table.form(name) or PLAIN
     form = None if as_text else table.form(name)
@@ -37,7 +37,7 @@ def target_form(table: Table, name: str, task: str, as_text: bool, wants_numbers
 
 
 def labels(table: Table, name: str) -> list[str]:
-    """The label of each row, "" where there is none."""
+    """The label of each row, "" for a row without one."""
     codes, texts = table.columns[name].codes()
     known = [text for text in texts if not is_missing_label(text, table.missing)]
     spelling = _spellings(known)
@@ -46,7 +46,7 @@ def labels(table: Table, name: str) -> list[str]:
 
 
 def _spellings(texts):
-    """Of each text the one that stands for it: of equal numbers the plainest."""
+    """A dict from each text to its representative: of texts for equal numbers, the plainest."""
     keys = {text: _digits(text) for text in texts}
     if any(key is None for key in keys.values()) or any(_is_code(text) for text in texts):
         return {text: text for text in texts}
@@ -57,7 +57,7 @@ def _spellings(texts):
 
 
 def _digits(text):
-    """Sign, digits and exponent of a number without zeros at its end; None of what is no plain number."""
+    """Sign, digits and exponent of a number without trailing zeros; None if the text is no plain number."""
     try:
         sign, digits, exponent = Decimal(text).as_tuple()
     except InvalidOperation:
@@ -75,7 +75,7 @@ def _is_code(text):
 
 
 def warn_of_codes(table: Table, name: str, values: np.ndarray) -> None:
-    """Warn where a column that is taken for numbers has leading zeros, as codes do."""
+    """Warn if a column that is read as numbers has leading zeros, as codes do."""
     if len(table) > LOOKED_AT or (values % 1 > 0).any():
         return
     code = next((cell for cell in table.columns[name] if len(cell) > 1 and cell[0] == "0" and cell.isdigit()), None)
@@ -108,5 +108,5 @@ def weights(table: Table, name: str) -> np.ndarray:
         raise table.error(bad[0], name, f"{table.columns[name][int(bad[0])]!r} {fault}")
     if not values.any():
         raise ValueError(f"{table.path}: column {name!r}, the weight, is 0 in every row")
-    values = (values / values.max()).astype(np.float32)  # what counts is their ratio; so none is beyond float32
+    values = (values / values.max()).astype(np.float32)  # only ratios matter, and so none exceeds float32
     return np.asarray(values)

@@ -1,8 +1,8 @@
-"""Which texts are numbers: plain ones, and those that tables are written with: 5 %, $1,234.50, (12), 1.234,5.
+"""Which texts are numbers: plain numbers, and spellings that occur in tables: 5 %, $1,234.50, (12), 1.234,5.
 
-A plain number is what `float` takes, but for 1_000. The other spellings are read by the whole column: one unit, and
-one decimal mark that fits every cell. Rejected: cell by cell, where 1,5 and 1,500 of one column would be read in two
-ways, and locales, which are the machine's and not the file's.
+A plain number is what `float` takes, except 1_000. The other spellings are read by the whole column: one unit, and one
+decimal mark that fits every cell. Rejected: reading cell by cell, where 1,5 and 1,500 of one column would be read in
+two ways; locales, which belong to the machine and not to the file.
 """
 
 import math
@@ -26,7 +26,7 @@ SIGNS = str.maketrans(
     }
 )
 CODES = "USD|EUR|GBP|CHF|JPY|CNY|INR|AUD|CAD|SEK|NOK|DKK|PLN|CZK|BRL|MXN|ZAR|KRW|RUB|US[$]|[ACR][$]|Rs|kr"
-UNIT = rf"(?:\S|{CODES})"  # a single sign is looked at again: it must be a currency's or a percent's
+UNIT = rf"(?:\S|{CODES})"  # `_is_unit` checks that a single character is a currency or percent sign
 SPELLING = re.compile(
     rf"(?P<open>\()? ?(?P<sign>[-+])? ?(?P<before>(?![-+\d.,'()]){UNIT})? ?(?P<inner>[-+])?(?P<digits>[\d.,'][\d.,' ]*)"
     rf"(?P<exponent>[eE][-+]?\d+)? ?(?P<after>(?![-+\d.,'()]){UNIT})?(?P<last>-)? ?(?P<close>\))?"
@@ -36,7 +36,7 @@ DECIMALS = {mark: re.compile(rf"(?:[^\D0]\d{{0,2}}(?P<gap>[{other}' ])\d{{2,3}}(
 
 
 class Form(NamedTuple):
-    """How the numbers of a column are written: the decimal mark, and the unit next to them; both empty for plain."""
+    """How the numbers of a column are written: decimal mark and unit, both empty for plain numbers."""
 
     decimal: str = ""
     unit: str = ""
@@ -53,7 +53,7 @@ class Form(NamedTuple):
         return value if self.unit != "%" or parts.unit or not value else None
 
     def describe(self) -> str:
-        """In words; nothing for plain ones."""
+        """The form in words; "" for plain numbers."""
         words = [f"with {self.unit}"] * bool(self.unit) + ["with a decimal comma"] * (self.decimal == ",")
         return f" {' and '.join(words)}" if words else ""
 
@@ -63,7 +63,7 @@ PLAIN = Form()
 
 def number(cell: str, missing: Collection[str] = MISSING) -> float | None:
     """The number a cell holds as plain text, NaN if it is missing, None if it holds something else."""
-    if missing is not MISSING and is_missing(cell, missing):  # such as -99
+    if missing is not MISSING and is_missing(cell, missing):  # a code for no value, such as -99
         return math.nan
     try:
         value = float(cell)
@@ -74,7 +74,7 @@ def number(cell: str, missing: Collection[str] = MISSING) -> float | None:
             return math.nan
         plain = cell.translate(SIGNS)
         return number(plain, missing) if plain != cell else None
-    return value if "_" not in cell else None  # which float() takes and no spreadsheet does
+    return value if "_" not in cell else None  # float() takes underscores, no spreadsheet writes them
 
 
 def no_numbers(missing: Collection[str]) -> bool:
@@ -83,7 +83,7 @@ def no_numbers(missing: Collection[str]) -> bool:
 
 
 def spellings(missing: Collection[str]) -> frozenset[str]:
-    """How most files write the texts that stand for no value."""
+    """The usual spellings, in upper and lower case, of the texts that stand for no value."""
     if missing is not MISSING:
         return frozenset(missing)
     ways = (str.lower, str.upper, str.capitalize)
@@ -91,19 +91,19 @@ def spellings(missing: Collection[str]) -> frozenset[str]:
 
 
 def is_missing(cell: str, missing: Collection[str] = MISSING) -> bool:
-    """Whether a cell stands for no value: in any case by the standard list, as written by a list of the user's."""
+    """Whether a cell stands for no value. Case matters only for a list of the user."""
     return (cell.strip().lower() if missing is MISSING else cell.strip()) in missing
 
 
 def is_missing_label(cell: str, missing: Collection[str] = MISSING) -> bool:
-    """The same for a column of labels, where "none" is one: none, mild, severe."""
+    """`is_missing` for a column of labels, in which "none" is a label: none, mild, severe."""
     return is_missing(cell, missing) and not (missing is MISSING and cell.strip() in ("none", "NONE"))
 
 
 def form_of(cells: Iterable[str], decimal: str = "", missing: Collection[str] = MISSING) -> Form | str | None:
-    """How these cells are written as numbers; None if they are not; a cell that could mean two numbers.
+    """The form of these cells as numbers; None if they are no numbers; the text of a cell that could mean two numbers.
 
-    `decimal` is the mark where it is known.
+    `decimal` is the decimal mark if it is known.
     """
     units, possible, doubtful = set(), {decimal} if decimal else {".", ","}, ""
     bare = False
@@ -138,7 +138,7 @@ class _Parts(NamedTuple):
 
 
 def _parts(cell):
-    """A cell taken apart, and the decimal marks with which it is a number; None if there is no such mark."""
+    """The parts of a cell, and the decimal marks with which it is a number; None if there is no such mark."""
     if len(cell) > LONGEST:
         return None
     found = SPELLING.fullmatch(" ".join(cell.translate(SIGNS).split()))

@@ -24,8 +24,8 @@ class Split:
     seed : int, optional
         Seed of the random choice; the last rows are held out if not given.
     stratify : bool, default=False
-        Whether both parts have the same proportions of the classes, or values of y; each class keeps a row to train
-        on if there are enough.
+        Whether both parts have the same proportions of the classes, or values of y; each class keeps a training row if
+        there are enough rows.
 
     Raises
     ------
@@ -53,7 +53,7 @@ class Split:
         self.stratify = checks.as_bool(stratify, "stratify")
 
     def indices(self, rows: int, y: ArrayLike | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """The indices of the rows to train on and of those held out, both ascending.
+        """The indices of the training rows and of the held-out rows, both ascending.
 
         Parameters
         ----------
@@ -72,7 +72,7 @@ class Split:
         Raises
         ------
         ValueError
-            If nothing is left to train on, or `stratify` has no labels.
+            If no row is left to train on, or `stratify` has no labels.
         """
         count = math.ceil(round(self.share * rows, 9))
         if count >= rows:
@@ -220,14 +220,14 @@ def take_rows(A: Any, index: np.ndarray | slice) -> Any:
 
 
 def _both(held, rows):
-    """The rows that are not held, and those that are, both rising."""
+    """The rows that are not held out, and the held-out rows, both ascending."""
     mask = np.zeros(rows, bool)
     mask[held] = True
     return np.flatnonzero(~mask), np.flatnonzero(mask)
 
 
 def _stratified(labels, k, rng):
-    """The fold of each row: the classes, one after the other, are dealt out to the folds in turn."""
+    """The fold of each row: class by class, rows are dealt out to the folds in turn."""
     in_order = np.sort(labels)
     counts = np.array([np.bincount(in_order[fold::k], minlength=labels.max() + 1) for fold in range(k)])
     folds = np.empty(len(labels), np.int64)
@@ -238,7 +238,7 @@ def _stratified(labels, k, rng):
 
 
 def _labels(y, rows):
-    """The class of each row as a number, in the order in which they come; a row of a matrix is one class."""
+    """The class of each row as a number; classes count in the order in which they appear, a row of a matrix is one."""
     if y is None or isinstance(y, tuple):
         raise ValueError("stratify wants one y with a label in each row")
     y = np.asarray(y)
@@ -248,14 +248,14 @@ def _labels(y, rows):
 
 
 def _held(order, labels, count):
-    """The last rows of each class in this order: `count` in all, of each class its share."""
+    """The last rows of each class in this order: `count` in all, in proportion to the classes."""
     parts = [order[labels[order] == c] for c in range(labels.max() + 1)]
     shares = _shares(np.array([len(part) for part in parts]), count)
     return np.concatenate([part[len(part) - n :] for part, n in zip(parts, shares, strict=True)])
 
 
 def _shares(sizes, count):
-    """How many of each class to hold out, `count` in all: the share of its size, but one less than all if possible."""
+    """How many rows of each class to hold out, `count` in all: in proportion to its size, but not all if possible."""
     exact = count * sizes / sizes.sum()
     whole = np.floor(exact).astype(np.int64)
     most = np.maximum(sizes - 1, 0)

@@ -12,7 +12,7 @@ import numpy as np
 from fastbp.data.batches import Data
 from fastbp.inputs import checks
 
-Check = Callable[..., Data]  # of (X, y, sample_weight or None, how errors call them: "{} of batch 3")
+Check = Callable[..., Data]  # called as (X, y, sample_weight or None, a format of names in errors: "{} of batch 3")
 NO_ROWS = Data((np.empty((0, 1)),), (), None)
 
 
@@ -43,8 +43,8 @@ class Stream:
         self._steps = steps
         self._prefix = prefix
         self._going_on: Iterator[Any] = iter(())
-        self._taken = 0  # since the iterable was last begun, where epochs go on
-        self._begun = 0  # the same when the epoch began
+        self._taken = 0  # batches since the iterable was last started, if epochs continue in it
+        self._begun = 0  # `_taken` when the epoch began
 
     @property
     def once(self) -> bool:
@@ -56,7 +56,7 @@ class Stream:
         return {"steps_per_epoch": self._steps}
 
     def place(self, within: bool) -> int:
-        """Number of batches taken since the iterable was last started, now or before the epoch."""
+        """Number of batches taken since the iterable was last started: now, or at the epoch's beginning if `within`."""
         return self._begun if within else self._taken
 
     def go_to(self, place: int) -> None:
@@ -148,7 +148,7 @@ class Augmented(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What metrics see of a batch: copies of its targets and weights, and the outputs. Its X is let go of."""
+    """What metrics need of a batch: copies of its targets, weights and outputs, not its X."""
 
     ts: tuple[np.ndarray, ...]
     outs: tuple[np.ndarray, ...]
@@ -172,7 +172,7 @@ def joined(parts: list[Seen]) -> Seen:
 
 
 def _weights(parts, k, dtype):
-    """Of an output in all batches; they have the targets' shape if they have it in one of them."""
+    """The weights of an output in all batches: of the targets' shape if they have it in one batch."""
     given = [None if part.weights is None else part.weights[k] for part in parts]
     of_values = any(w is not None and w.ndim == 2 for w in given)
     shapes = [part.ts[k].shape if of_values else part.ts[k].shape[:1] for part in parts]

@@ -1,8 +1,7 @@
-"""Data parallel training: one network on many ranks, each with its own rows, over transports that exist.
+"""Data parallel training: one network on many ranks, each with its own rows, over existing transports.
 
-A group is four names: `rank`, `size`, `allreduce(array)`, which sums an array over all ranks in place, and
-`broadcast(array, root=0)`. `mpi`, `torch` and `threads` make one; anybody's own is as good. fastbp opens no socket and
-starts no process.
+A group is any object with four names: `rank`, `size`, `allreduce(array)`, which sums an array over all ranks in place,
+and `broadcast(array, root=0)`. `mpi`, `torch` and `threads` make one. fastbp opens no socket and starts no process.
 """
 
 from fastbp._lazy import attach as _attach

@@ -1,4 +1,4 @@
-"""Groups: what ranks exchange numbers by. Adapters of MPI and torch.distributed, and one of threads."""
+"""Groups, by which ranks exchange numbers: adapters of MPI and torch.distributed, and a group of threads."""
 
 import threading
 from typing import Any, Protocol, runtime_checkable
@@ -8,17 +8,17 @@ import numpy as np
 from fastbp._optional import package
 from fastbp.inputs import checks
 
-PATIENCE = 60.0  # seconds after which a rank that is a thread gives the others up
+PATIENCE = 60.0  # seconds that a rank of a group of threads waits for the others
 
 
 @runtime_checkable
 class Group(Protocol):
-    """What a group has.
+    """The protocol of a group of ranks.
 
     Attributes
     ----------
     rank, size : int
-        The number of this rank, from 0 on, and how many there are.
+        The number of this rank, from 0, and the number of ranks.
 
     See Also
     --------
@@ -37,23 +37,23 @@ class Group(Protocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None: ...
 
     def allreduce(self, array: np.ndarray) -> object:
-        """Sum a flat array over all ranks, in place; all ranks have the same bits then.
+        """Sum a flat array over all ranks, in place; afterwards all ranks have the same bits.
 
         Parameters
         ----------
         array : ndarray of shape (n,)
-            What this rank adds; afterwards the sum.
+            The summand of this rank; afterwards the sum.
         """
 
     def broadcast(self, array: np.ndarray, root: int = 0) -> object:
-        """Overwrite a flat array by that of the rank `root`.
+        """Overwrite a flat array by the array of the rank `root`.
 
         Parameters
         ----------
         array : ndarray of shape (n,)
-            Of the same size and dtype on all ranks.
+            An array of the same size and dtype on all ranks.
         root : int, default=0
-            The rank whose array the others get.
+            The rank whose array the other ranks get.
         """
 
 
@@ -73,7 +73,7 @@ class _Mpi:
 
 
 class _Torch:
-    """The ranks of a process group of torch.distributed, of tensors in memory (gloo)."""
+    """The ranks of a process group of torch.distributed whose tensors are in CPU memory (gloo)."""
 
     def __init__(self, group):
         distributed = package("torch.distributed", "fastbp.distributed.torch")
@@ -95,7 +95,7 @@ class _Torch:
 
 
 class _Meeting:
-    """Where the threads of a group meet: each has a place for its array."""
+    """The state that the threads of a group share: a barrier, and a place for each thread's array."""
 
     def __init__(self, size: int):
         self.places: list[np.ndarray | None] = [None] * size
@@ -103,7 +103,7 @@ class _Meeting:
 
 
 class _Thread:
-    """A rank that is a thread: for tests, and for a look at what ranks do."""
+    """A rank that is a thread, for tests and demonstrations."""
 
     def __init__(self, meeting: _Meeting, rank: int):
         self._meeting = meeting
@@ -130,7 +130,7 @@ def mpi(comm: Any = None) -> Group:
     Parameters
     ----------
     comm : mpi4py.MPI.Comm, optional
-        All ranks, `MPI.COMM_WORLD`, if not given.
+        The communicator; `MPI.COMM_WORLD`, all ranks, if not given.
 
     Returns
     -------
@@ -140,7 +140,7 @@ def mpi(comm: Any = None) -> Group:
     Raises
     ------
     ImportError
-        If mpi4py is not installed; `pip install "fastbp[mpi]"` installs it and an MPI.
+        If mpi4py is not installed; `pip install "fastbp[mpi]"` installs it and an MPI library.
 
     See Also
     --------
@@ -164,7 +164,7 @@ def torch(group: Any = None) -> Group:
     Parameters
     ----------
     group : torch.distributed.ProcessGroup, optional
-        A group whose backend moves tensors in memory, as gloo does; the default group if not given.
+        A group whose backend exchanges tensors in CPU memory, as gloo does; the default group if not given.
 
     Returns
     -------
@@ -228,7 +228,7 @@ def threads(size: int) -> list[Group]:
 
 
 def as_group(group: Any) -> Group | None:
-    """A group checked; None where there are no other ranks."""
+    """A checked group; None if there are no other ranks."""
     if group is None:
         return None
     for name in ("rank", "size", "allreduce", "broadcast"):

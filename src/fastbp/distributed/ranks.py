@@ -1,7 +1,7 @@
-"""Ranks: what training exchanges over a group, and how an error of one rank becomes the same error of all.
+"""Ranks: what training exchanges over a group, and how an error on one rank becomes the same error on all ranks.
 
-Each exchange is one that all ranks come to in the same order. A rank that has failed still comes to the next one, and
-says so there; then all raise. Rejected: timeouts, which cannot tell a slow rank from a dead one.
+All ranks make all exchanges, in the same order. A rank that has failed still takes part in the next exchange and
+reports its error there; then all ranks raise. Rejected: timeouts, which cannot tell a slow rank from a dead one.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ NO_ERROR = b""
 
 
 class RankError(RuntimeError):
-    """A rank of a group has failed, or the ranks disagree: the same error, with the same message, on all of them.
+    """A rank of a group has failed, or the ranks disagree: the same error, with the same message, on all ranks.
 
     See Also
     --------
@@ -30,9 +30,9 @@ class RankError(RuntimeError):
 
 
 class Ranks:
-    """The ranks of a group, as training uses them.
+    """The exchanges of training over the ranks of a group.
 
-    `settled` is the last error that all ranks have raised together, about which they need not be told again.
+    `settled` is the last error that all ranks have raised together, which need not be reported again.
     """
 
     def __init__(self, group: Group):
@@ -53,19 +53,19 @@ class Ranks:
         return table
 
     def broadcast(self, array: np.ndarray, root: int = 0) -> np.ndarray:
-        """Overwrite a flat array by that of a rank."""
+        """Overwrite a flat array by the array of the rank `root`."""
         self._group.broadcast(array, root)
         return array
 
     def broadcast_text(self, text: str, root: int = 0) -> str:
-        """The text of a rank."""
+        """The text of the rank `root`."""
         sent = np.frombuffer(text.encode(), np.uint8).copy()
         length = int(self.broadcast(np.array([len(sent)], np.int64), root)[0])
         received = sent if self.rank == root else np.empty(length, np.uint8)
         return self.broadcast(received, root).tobytes().decode() if length else ""
 
     def gather(self, arrays: list) -> list[list]:
-        """The arrays of each rank, which have one or two dimensions, as a list for each rank."""
+        """A list for each rank with its arrays, which have one or two dimensions."""
         form = [number for array in arrays for number in _form(array)]
         forms = self.each(*form).astype(np.int64).reshape(self.size, len(arrays), 3)
         found = []
@@ -84,14 +84,14 @@ class Ranks:
         return (self.broadcast(sent, root) if sent.size else sent).reshape(shape)
 
     def agree(self, error: BaseException | None = None, said: bool = False) -> bool:
-        """Whether any rank says so; raises on all ranks if one of them has an error."""
+        """Whether `said` is true on any rank; raises on all ranks if one of them has an error."""
         failed, said_by = self.sum(np.array([error is not None, said], np.float64))
         if failed:
             self.raise_together(error)
         return bool(said_by)
 
     def raise_together(self, error: BaseException | None) -> None:
-        """Raise the same error on all ranks, that of the first one that has one. All ranks have come here."""
+        """Raise the error of the first rank that has one on all ranks; all ranks must make this call."""
         failed = self.each(float(error is not None))[:, 0].nonzero()[0]
         first = int(failed[0])
         text = "" if error is None else f"{type(error).__name__}: {error}"
@@ -99,7 +99,7 @@ class Ranks:
         self.raise_settled(f"rank {first}{others}: {self.broadcast_text(text, first)}", error)
 
     def raise_settled(self, message: str, error: BaseException | None = None) -> None:
-        """Raise an error that all ranks raise here: a RankError, but on a rank that was interrupted that."""
+        """Raise an error that all ranks raise here: a RankError, but the interrupt on a rank that was interrupted."""
         interrupted = isinstance(error, BaseException) and not isinstance(error, Exception)
         self.settled = error if interrupted else RankError(message)
         assert self.settled is not None
@@ -120,7 +120,7 @@ DTYPES = [np.dtype(name) for name in ("float32", "float64", "int64")]
 
 
 def _form(array):
-    """An array's dimensions with the number of its dtype, rows and columns."""
+    """An array's form in numbers: its dimensions and dtype as one code, its rows and columns."""
     if array is None:
         return 0, 0, 0
     if array.dtype not in DTYPES:

@@ -7,21 +7,21 @@ from fastbp.inputs import checks
 
 
 def shard(X: Any, y: Any, group: Group) -> tuple[Any, Any]:
-    """The rows of X and y that are this rank's: one stretch of them, as long as the others' or one row longer.
+    """The rows of X and y of this rank: consecutive rows, as many as the other ranks have or one more.
 
-    Arrays and memory maps are sliced, so a rank reads its own rows only. `fit` shuffles within each rank's rows.
+    Arrays and memory maps are sliced, so a rank reads only its own rows. `fit` shuffles within each rank's rows.
 
     Parameters
     ----------
     X, y : array, or a tuple of them
         Arrays with the same number of rows, the same on all ranks.
     group : Group
-        As `mpi`, `torch` and `threads` give it.
+        A group, such as `mpi`, `torch` and `threads` return.
 
     Returns
     -------
     tuple
-        X and y of this rank, which may have no rows where there are more ranks than rows.
+        X and y of this rank, which have no rows on some ranks if there are more ranks than rows.
 
     See Also
     --------

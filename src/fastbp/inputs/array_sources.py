@@ -14,15 +14,15 @@ from fastbp import _engine
 from fastbp._engine import Source, SparseSource
 from fastbp.inputs import checks, other_packages
 
-# Bytes below which an array whose columns lie apart is copied: to read a row of it costs a cache line a number.
+# Bytes below which an array with non-adjacent columns is copied: reading a row of it costs a cache line per number.
 COPIED = 2**28
-INDEX = np.dtype(np.int32)  # of SciPy's columns; where there are more of them, 64 bits
-CHUNK = 4096  # rows that are looked at together
+INDEX = np.dtype(np.int32)  # SciPy's column indices; int64 where int32 is too small
+CHUNK = 4096  # rows that are checked together
 REMEDY = "check_finite=False lets it pass"
 
 
 def as_source(X, width: int, dtype: np.dtype, name: str = "X", check_finite: bool = True) -> np.ndarray | Source:
-    """Rows for the engine: an array as `checks.as_rows` gives it, or a Source where that would be a copy."""
+    """Rows for the engine: an array as `checks.as_rows` returns it, or a Source where that would be a copy."""
     if other_packages.is_sparse(X):
         return _as_sparse(X, width, dtype, name, check_finite)
     array = checks.of_width(X, width, name)
@@ -45,7 +45,7 @@ def _as_sparse(X, width, dtype, name, check_finite):
     X = X.tocsr()
     _check_compressed(X.indptr, X.indices, len(X.data), width, name)
     X = X if X.has_sorted_indices else X.sorted_indices()
-    # Copies, checked once more: the engine indexes with them, and the caller's may change while it does.
+    # Copies, checked again: the engine indexes with them, and the caller's arrays may change meanwhile.
     starts = np.array(X.indptr, checks.LABEL)
     columns = np.array(X.indices, INDEX if X.indices.dtype == INDEX else checks.LABEL)
     data = checks.as_numbers(X.data, name)
@@ -57,7 +57,7 @@ def _as_sparse(X, width, dtype, name, check_finite):
 
 
 def _check_compressed(starts, columns, size, width, name):
-    """The parts fit together; SciPy itself, like the engine, would read beyond them."""
+    """Check that the parts fit together; SciPy itself, like the engine, would read beyond the arrays."""
     if starts[0] or (starts[1:] < starts[:-1]).any() or starts[-1] > min(size, len(columns)):
         raise ValueError(f"{name} is no proper CSR array: indptr does not rise from 0 to the number of indices")
     used = columns[: starts[-1]]
@@ -77,7 +77,7 @@ def _readable(array):
 
 
 def is_mapped(array: np.ndarray) -> bool:
-    """Whether the numbers of an array lie in a mapped file."""
+    """Whether the numbers of an array lie in a memory-mapped file."""
     while isinstance(array, np.ndarray):
         if isinstance(array, np.memmap):
             return True
@@ -86,7 +86,7 @@ def is_mapped(array: np.ndarray) -> bool:
 
 
 def refuse_nonfinite(array: np.ndarray, dtype: np.dtype, name: str, rows) -> None:
-    """Raise at the first of these rows with a number that is not finite as the dtype."""
+    """Raise at the first of these rows with a number that is not finite when cast to the dtype."""
     for first in range(0, len(rows), CHUNK):
         some = rows[first : first + CHUNK]
         chunk = array[some.start : some.stop] if isinstance(some, range) else array[some]
@@ -94,9 +94,9 @@ def refuse_nonfinite(array: np.ndarray, dtype: np.dtype, name: str, rows) -> Non
 
 
 def limited(x: np.ndarray | Source, limits: np.ndarray, dtype: np.dtype, name: str) -> np.ndarray | Source:
-    """Rows whose columns hold whole numbers below their limits: in a mapped file seen as it is read.
+    """Rows whose columns must hold whole numbers below their limits; a memory-mapped file is checked as it is read.
 
-    Those of an array in memory are seen now, and again as they are read, since they may change in between.
+    An array in memory is checked now, and again as it is read, since it may change in between.
     """
     array = x.array if isinstance(x, Source) else x
     if not (isinstance(array, np.ndarray) and is_mapped(array)):
@@ -125,7 +125,7 @@ def refuse_beyond(array, limits: np.ndarray, name: str, rows) -> None:
 
 
 def refuse_unfit(xs: tuple, order: np.ndarray | None = None, rows: slice = slice(None)) -> None:
-    """The error for what the engine has seen in a source among these rows of the order."""
+    """Raise the error for the number that made the engine refuse a source, among these rows of the order."""
     for x in xs:
         if isinstance(x, Source):
             numbers = (range(len(x)) if order is None else order)[rows]
@@ -149,7 +149,7 @@ def inputs_of(X: Any, count: int) -> Iterator[Any] | None:
 
 def _inputs_of_batch(x, count):
     if isinstance(x, (tuple, list)):
-        with_targets = isinstance(x, tuple) or np.ndim(x[0]) > 1  # PyTorch's loader makes lists; one of numbers is rows
+        with_targets = isinstance(x, tuple) or np.ndim(x[0]) > 1  # DataLoader makes lists; a list of numbers is rows
         if count > 1:
             x = x[0] if isinstance(x[0], (tuple, list)) else x
             return tuple(x)

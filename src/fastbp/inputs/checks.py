@@ -2,8 +2,8 @@
 
 A check returns its argument in the form that the engine needs, without a copy if it already has that form. An error
 names the argument, what it got and what it expected. The engine below checks nothing; the folders above do not repeat
-a check. Rejected: checks next to their use, which drift apart in wording and strictness, and a schema library, a
-dependency that would cost more than a training step of one row.
+a check. Rejected: checks next to their use, which drift apart in wording and strictness; a schema library, a dependency
+that would cost more than a training step of one row.
 """
 
 import math
@@ -22,7 +22,7 @@ from fastbp.inputs import other_packages
 MOST_THREADS = 1024  # more than the pool has
 FLOATS = {name: np.dtype(name) for name in ("float32", "float64")}
 LABEL = np.dtype(np.int64)
-MOST = 2**63  # the engine keeps integers in 64 bits, and JSON readers elsewhere seeds in signed ones
+MOST = 2**63  # the engine keeps integers in 64 bits; other JSON readers keep seeds in signed 64 bits
 
 
 # Names and numbers
@@ -108,7 +108,7 @@ def thread_count(threads) -> int:
 
 
 def as_dtype(dtype) -> np.dtype:
-    """float32 or float64, however NumPy lets it be written."""
+    """float32 or float64, in any spelling that NumPy takes."""
     try:
         name = np.dtype(dtype).name
     except TypeError:
@@ -120,7 +120,7 @@ def as_dtype(dtype) -> np.dtype:
 
 
 def as_name(name, what: str) -> str | None:
-    """A name a user gives, or None for none given."""
+    """A name that a user gives, or None."""
     if name is None or (isinstance(name, str) and name):
         return name
     raise TypeError(f"the name of {what} must be a string with something in it, got {name!r}")
@@ -134,7 +134,7 @@ def instance(value, cls: type, name: str):
 
 
 def instances(values, cls: type, name: str) -> tuple:
-    """One thing of the class, or several, as a tuple."""
+    """One object of the class, or several, as a tuple."""
     if isinstance(values, cls):
         return (values,)
     if not isinstance(values, (list, tuple)):
@@ -143,7 +143,7 @@ def instances(values, cls: type, name: str) -> tuple:
 
 
 def distinct(values: Collection, what: str) -> None:
-    """Raise if one of the values comes twice."""
+    """Raise if a value occurs twice."""
     seen = set()
     for value in values:
         if value in seen:
@@ -152,7 +152,7 @@ def distinct(values: Collection, what: str) -> None:
 
 
 def one_each(values, count: int, name: str) -> tuple:
-    """A tuple of `count` things: the value itself for one, a list or tuple for several."""
+    """A tuple of `count` values: from the value itself if `count` is 1, else from a list or tuple."""
     if count == 1:
         return (values,)
     if not isinstance(values, (list, tuple)):
@@ -168,12 +168,12 @@ def fractions(values, count: int, name: str) -> tuple[float, ...]:
 
 
 def alone(values: tuple) -> Any:
-    """The value of a tuple of one, or the tuple: what `one_each` takes."""
+    """The inverse of `one_each`: the value of a tuple of length one, else the tuple."""
     return values[0] if len(values) == 1 else values
 
 
 def by_name(values: Mapping, names: Sequence[str], what: str) -> list:
-    """The values of a dict in the order of the names, of which it has each."""
+    """The values of a dict in the order of the names; the dict must have every name."""
     for name in values:
         one_of(name, f"output in {what}", names)
     for name in names:
@@ -183,7 +183,7 @@ def by_name(values: Mapping, names: Sequence[str], what: str) -> list:
 
 
 def each_name(name: str, nodes: tuple) -> tuple[str, ...]:
-    """How errors call the part of an argument that belongs to each node."""
+    """What errors call the part of an argument that belongs to each node."""
     return (name,) if len(nodes) == 1 else tuple(f"{name} ({node.name})" for node in nodes)
 
 
@@ -195,7 +195,7 @@ def as_path(path) -> str:
 
 
 def as_callable(value, what: str):
-    """The value, if it can be called and has a name to be shown by."""
+    """The value, if it can be called and has a name for messages."""
     if not callable(value) or not hasattr(value, "__name__"):
         raise TypeError(f"{what} must be a name or a function, got {_kind(value)}")
     return value
@@ -205,7 +205,7 @@ def as_callable(value, what: str):
 
 
 def as_numbers(A, name: str) -> ndarray:
-    """Anything NumPy sees as booleans, integers or floats, as an array; an array is not copied."""
+    """Anything that NumPy converts to booleans, integers or floats, as an array; an array is not copied."""
     if type(A) is ndarray and A.dtype.kind in "biuf":
         return A
     if isinstance(A, np.ma.MaskedArray) and np.ma.is_masked(A):
@@ -225,7 +225,7 @@ def as_shaped(A, shape: tuple[int, ...], dtype: np.dtype, name: str) -> ndarray:
 
 
 def as_stored(array: ndarray, like: ndarray, name: str) -> ndarray:
-    """An array from a file, of the shape and dtype of another."""
+    """An array from a file, checked for the shape and dtype of `like`."""
     if array.shape != like.shape or array.dtype != like.dtype:
         raise ValueError(f"{name} must be {like.dtype} {like.shape}, got {array.dtype} {array.shape}")
     return array
@@ -242,7 +242,7 @@ def as_rows(X, width: int, dtype: np.dtype, name: str = "X", check_finite: bool 
 
 
 def as_batch(arrays, nodes: tuple, dtype: np.dtype, name: str, check_finite: bool = True, check=as_rows) -> tuple:
-    """One array of rows, checked as `check` does, for each node, all with the same number of rows."""
+    """One array of rows for each node, checked by `check`, all with the same number of rows."""
     arrays = one_each(arrays, len(nodes), name)
     names = each_name(name, nodes)
     arrays = tuple(
@@ -277,7 +277,7 @@ def as_floats(A, name: str, ndim: int = 2) -> ndarray:
 
 
 def into(out: ndarray | None, result: ndarray, name: str = "out") -> ndarray:
-    """The result, copied into the array that a user has for it, if there is one."""
+    """The result, copied into `out` if a user passed one."""
     if out is None:
         return result
     if type(out) is not ndarray or out.shape != result.shape or out.dtype != result.dtype or not out.flags.writeable:
@@ -287,14 +287,14 @@ def into(out: ndarray | None, result: ndarray, name: str = "out") -> ndarray:
 
 
 def as_parameter(value, shape: tuple[int, ...], name: str) -> ndarray:
-    """A start value: float64, finite, of the parameter's shape."""
+    """An initial value: float64, finite, of the parameter's shape."""
     array = as_shaped(value, shape, FLOATS["float64"], name)
     finite(array, name)
     return array
 
 
 def finite(A: ndarray, name: str, *notes: str, rows: Sequence[int] | None = None) -> None:
-    """Raise at the first NaN or infinity of a C-contiguous float array, whose rows have these numbers."""
+    """Raise at the first NaN or infinity of a C-contiguous float array; errors number its rows by `rows`."""
     at = first_nonfinite(A)
     if at < 0:
         return
@@ -331,7 +331,7 @@ def as_weights(
     part: bool = False,
     negative: bool = False,
 ) -> ndarray:
-    """One weight a row, or for each value of a row: finite, not negative; not all zero, unless it is a part of more."""
+    """One weight per row, or per value of a row: finite, not negative; not all zero, unless they are part of more."""
     array = as_numbers(weights, name)
     same_rows(array, shape[0], name)
     array = as_shaped(array, shape, dtype, name)
@@ -344,13 +344,13 @@ def as_weights(
     if not array.any():
         raise ValueError(f"{name} is zero in every row")
     most = np.abs(array).max()
-    if most < np.finfo(dtype).tiny:  # which the engine takes for 0
+    if most < np.finfo(dtype).tiny:  # subnormal weights count as 0 in the engine
         raise ValueError(f"{name} is nowhere above {most:g}, too small for {dtype}; pass weights near 1")
     return array
 
 
 def as_class_weight(class_weight, classes: int) -> ndarray:
-    """The weight of each class from a dict label -> weight; a class not named weighs 1."""
+    """The weight of each class from a dict label -> weight; a class that is not in it weighs 1."""
     if not isinstance(class_weight, Mapping):
         raise TypeError(f"class_weight must be a dict from label to weight or 'balanced', got {class_weight!r}")
     weights = np.ones(classes)
@@ -412,7 +412,7 @@ def of_width(X, width: int, name: str) -> ndarray:
 
 
 def plain(array: ndarray, dtype: np.dtype) -> ndarray:
-    """The array as the engine wants it; not copied if it is so."""
+    """The array as the engine needs it; not copied if it already has that form."""
     if array.dtype is dtype and _in_order(array.flags) and type(array) is ndarray:
         return array
     return as_numbers_of(array, dtype)
@@ -423,8 +423,8 @@ def _in_order(flags):
 
 
 def as_numbers_of(array: ndarray, dtype: np.dtype) -> ndarray:
-    """The same numbers, C-contiguous and aligned, as the dtype."""
-    with np.errstate(over="ignore"):  # what overflows is found as an infinity, with its row and column
+    """The numbers cast to the dtype, C-contiguous and aligned."""
+    with np.errstate(over="ignore"):  # an overflow is reported later as an infinity, with its row and column
         return np.asarray(np.require(array, dtype, ["C", "A"]))
 
 

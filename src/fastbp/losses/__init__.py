@@ -1,4 +1,4 @@
-"""Losses: (Y, t) -> (value, dY). A function for each, and a class that makes it with other parameters."""
+"""Losses: (Y, t) -> (value, dY). Each has a function, and a class that makes it with other parameters."""
 
 from fastbp.losses import table as _table
 from fastbp.losses.loss import Loss

@@ -1,7 +1,7 @@
-"""Losses: what each of them is, an entry of the engine's table with its parameters; `table.py` makes them.
+"""Loss: the base of the losses, an entry of the engine's table with its parameters; `table.py` makes the losses.
 
 The functions `mse`, `cross_entropy` and so on have the table's parameters; the classes `MSE`, `CrossEntropy` and so on
-make one with others. A loss may also be any function (Y, t) -> (value, dY); then a step goes through Python.
+make a loss with others. A loss may also be any function (Y, t) -> (value, dY); then a step goes through Python.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from fastbp._typing import ArrayLike
 from fastbp.inputs import checks
 from fastbp.losses import loss_checks
 
-# The names in Keras, PyTorch and scikit-learn of what is the same loss here, on logits.
+# Names of the same losses, on logits, in Keras, PyTorch and scikit-learn.
 SYNONYMS = {
     "mean_squared_error": "mse",
     "squared_error": "mse",
@@ -45,15 +45,15 @@ SYNONYMS = {
 
 
 def are_shares(activation: str | None) -> bool:
-    """Whether an activation gives probabilities already, as a loss with a softmax or sigmoid makes them."""
+    """Whether an activation returns probabilities, to which a loss would apply its softmax or sigmoid again."""
     return activation == "softmax" or activation == "sigmoid"
 
 
 class Loss(Registered):
-    """Base of the losses: a row of the engine's table with its parameters.
+    """Base of the losses: an entry of the engine's table with its parameters.
 
     The value is the mean over the samples of weight times loss; the gradient contains the factor 1/N. A loss times a
-    number is the loss with that weight in a sum.
+    number is the loss with that factor in a sum of losses.
 
     Attributes
     ----------
@@ -138,14 +138,14 @@ class Loss(Registered):
         for parameter in self.row.parameters:
             value = self.settings[parameter.name]
             vector = parameter.kind in ("heads", "each output")
-            if vector and value != 1:  # where there is no column it counts as 1 for each output
+            if vector and value != 1:  # without a column the parameter counts as 1 for each output
                 column = loss_checks.as_column(value, width, parameter, self.row.name).astype(dtype)
             numbers.append(0.0 if vector else float(value))
         skips_nan = self.settings["mask_nan"]
         return _engine.Term(dtype, self.row.name, numbers, column, heads, self.weight, skips_nan)
 
     def _term_again(self, width, dtype):
-        """The term of the last call if it fits, since creating one takes longer than computing a small loss."""
+        """The term of the last call if it fits, since creating a term takes longer than computing a small loss."""
         key, (last, term) = (width, dtype, self.weight), self._last
         if key != last:
             term = self.term(width, dtype)
@@ -153,7 +153,7 @@ class Loss(Registered):
         return term
 
     def predicted(self, Y: ArrayLike) -> np.ndarray:
-        """What outputs of a network say of the targets, in the unit of the targets.
+        """The predictions that outputs of a network stand for, in the unit of the targets.
 
         Parameters
         ----------
@@ -164,8 +164,8 @@ class Loss(Registered):
         -------
         ndarray of shape (rows, targets)
             Probabilities, where the loss includes a softmax or sigmoid; exp(Y) under `poisson`, `gamma` and `tweedie`
-            with `log_input`; of several quantiles or expectiles of a target the one whose level is nearest to 0.5, the
-            lower one of two; the means under `gaussian_nll`; else Y.
+            with `log_input`; of several quantiles or expectiles of a target the one whose level is nearest to 0.5 (of
+            two the lower); the means under `gaussian_nll`; else Y.
 
         Examples
         --------
@@ -197,7 +197,7 @@ class Loss(Registered):
 
     @classmethod
     def label(cls) -> str:
-        """The name of the row."""
+        """The name of the entry."""
         return cls.row.name
 
     def arguments(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Checks of the arguments of losses: parameters, targets and sample weights.
 
-The counterpart of `inputs/checks.py`, written in the same way. Ranges come from the table of losses, where an open end
-is the adjacent floating-point number.
+The counterpart of `inputs/checks.py`, written in the same way. Ranges come from the table of losses, in which an open
+end is given by the adjacent floating-point number.
 """
 
 import math
@@ -110,7 +110,7 @@ def as_targets(t, rows: int, width: int, loss: Loss, mask_nan: bool, dtype: np.d
 def as_weights(
     weights, t: ndarray, dtype: np.dtype, name: str = "sample_weight", part: bool = False, negative: bool = False
 ) -> ndarray:
-    """Weights per row or per value of the targets t, as `checks.as_weights` has them."""
+    """Weights per row or per value of the targets t, checked by `checks.as_weights`."""
     array = checks.as_numbers(weights, name)
     shape = t.shape if array.shape == t.shape else t.shape[:1]
     return checks.as_weights(array, shape, dtype, name, part=part, negative=negative)

@@ -8,7 +8,7 @@ from fastbp._configured import called
 from fastbp.losses import loss_checks
 from fastbp.losses.loss import Loss
 
-# What the parameters of losses do; a parameter of one name does the same in every loss that has it.
+# Descriptions of the losses' parameters; parameters of one name do the same in every loss.
 MEANINGS = {
     "alpha": "Factor of the positive targets, 1 - alpha that of the negative ones; or a factor of each class.",
     "class_weight": "Factor of the loss of each class.",
@@ -26,7 +26,7 @@ MEANINGS = {
 
 
 class _Signature:
-    """Of a loss's class, from its row: made when somebody asks, since `inspect` is slow to load."""
+    """The signature of a loss's class, from its entry: created on access, since `inspect` is slow to load."""
 
     def __get__(self, loss, cls):
         from inspect import Parameter, Signature
@@ -45,7 +45,7 @@ def _name_of(row):
 
 
 def _siblings_of(row):
-    """The other losses of targets of the same range."""
+    """The other losses with the same range of targets."""
     kind = row.low < 0, row.high
     return ", ".join(_name_of(one) for one in _engine.LOSSES.values() if (one.low < 0, one.high) == kind and one != row)
 

@@ -1,8 +1,8 @@
 """Metric: a function of targets and outputs with settings, and how it interprets outputs; `metrics.py` has the table.
 
 A metric interprets outputs like the loss, which a `Reading` describes: as logits if the loss includes a softmax or
-sigmoid, as logarithms of means under `poisson`, as quantiles, and so on. In direct calls a classification metric takes
-outputs for logits, and a metric of values for predictions.
+sigmoid, as logarithms of means under `poisson`, as quantiles, and so on. In direct calls a classification metric reads
+outputs as logits, and a metric of values reads them as predictions.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from fastbp._configured import Configured, Registry
 from fastbp._typing import ArrayLike
 from fastbp.inputs import checks
 
-# The names in Keras and scikit-learn of what is the same metric here.
+# Names of the same metrics in Keras and scikit-learn.
 SYNONYMS = {
     "acc": "accuracy",
     "accuracy_score": "accuracy",
@@ -43,9 +43,9 @@ METRICS = Registry("metric", "metric", functions=True, synonyms=SYNONYMS)
 
 
 class Sums(NamedTuple):
-    """How a metric adds up over batches: what a batch has, the metric of the sums, and how two of them add up."""
+    """How a metric adds up over batches: the sums of a batch, the metric from sums, and how two sums are added."""
 
-    of_batch: Callable[..., Any]  # of what the metric reads, and weights
+    of_batch: Callable[..., Any]  # a function of what the metric's `reads` returns, and weights
     metric: Callable[..., Any]
     add: Callable[[np.ndarray, np.ndarray], np.ndarray] = np.add
 
@@ -54,8 +54,8 @@ class Reading(NamedTuple):
     """How a loss interprets outputs and targets."""
 
     logits: bool = True  # outputs are logits or margins: the threshold is 0
-    multilabel: bool | None = None  # each output is a label of its own; None: if the rows of y say so
-    probabilities: bool = True  # outputs give probabilities, as margins do not
+    multilabel: bool | None = None  # each output is a label of its own; None: if the rows of y show it
+    probabilities: bool = True  # outputs give probabilities; margins do not
     masked: bool = False  # a target that is NaN is unknown
     predicted: Callable[[np.ndarray], np.ndarray] | None = None  # from outputs to predictions in the unit of y
 
@@ -94,7 +94,7 @@ class Metric(Configured):
 
     @property
     def name(self) -> str:
-        """The name in histories: the setting `name`, or its own name with the other settings."""
+        """The name in histories: the setting `name`, or the metric's own name with the other settings."""
         parts = [name if value is True else str(value) for name, value in self.given.items() if value is not False]
         return self.given.get("name") or "_".join([self.__name__, *parts])
 
@@ -137,20 +137,20 @@ class Metric(Configured):
     def measure(
         self, y: ArrayLike, output: ArrayLike, weights: ArrayLike | None = None, reading: Reading | None = None
     ) -> float:
-        """Compute the metric of outputs that a loss reads so, unless `logits` or `multilabel` were set.
+        """Compute the metric, reading outputs as a loss does, unless `logits` or `multilabel` were set.
 
-        Weights are of the rows, or of single targets; NaN where nothing has weight.
+        Weights are per row or per target; the result is NaN if nothing has weight.
         """
         read, weights, own = self._read(y, output, weights, reading)
         return np.nan if read is None else float(self.function(*read, weights, **own))
 
     @property
     def adds_up(self) -> bool:
-        """Whether sums over batches give it, so that no target and no output needs to be kept."""
+        """Whether the metric follows from sums over batches, so that no target and no output needs to be kept."""
         return self.function.sums is not None
 
     def sums(self, y: ArrayLike, output: ArrayLike, weights: ArrayLike | None, reading: Reading) -> np.ndarray | None:
-        """What a batch adds to the sums that `of_sums` makes the metric of; None if nothing has weight."""
+        """The sums of a batch, from which `of_sums` computes the metric; None if nothing has weight."""
         read, weights, own = self._read(y, output, weights, reading)
         if read is None:
             return None
@@ -162,17 +162,17 @@ class Metric(Configured):
         return np.array([amount * self.function(*read, weights, **own), amount])
 
     def add(self, *sums: np.ndarray | None) -> np.ndarray | None:
-        """The sums of batches together."""
+        """The sums of several batches, added up."""
         given = [each for each in sums if each is not None]
         return reduce(self.function.sums.add, given) if given else None
 
     def of_sums(self, sums: np.ndarray | None) -> float:
-        """The metric of all batches."""
+        """The metric of all batches, from their sums."""
         own = {name: self.settings[name] for name in self.function.__kwdefaults__ or ()}
         return np.nan if sums is None else float(self.function.sums.metric(sums, **own))
 
     def _read(self, y, output, weights, reading):
-        """The function's arguments: what it reads, or None if nothing has weight; the weights; its settings."""
+        """The function's arguments: the result of `reads`, or None if nothing has weight; the weights; its settings."""
         part, reading = reading is not None, reading or Reading()
         reads, logits = self.function.reads, self.given.get("logits", reading.logits)
         if reading.predicted is not None and (logits == reading.logits if reads is values else not reading.logits):
@@ -189,7 +189,7 @@ class Metric(Configured):
         if reads is log_probabilities and not reading.probabilities:
             raise ValueError(f"{self.__name__} wants probabilities, and the outputs of this loss are margins")
         by_class = reads is not values and reads is not bits and output.shape[1] > 1 and not multilabel
-        if by_class and weights is not None and weights.ndim == 2:  # of whole rows, where all of one is known
+        if by_class and weights is not None and weights.ndim == 2:  # per row, 0 unless all of its targets are known
             weights = weights.mean(axis=1) * (weights > 0).all(axis=1)
         if weights is not None and not weights.any():
             return None, weights, {}
@@ -208,11 +208,11 @@ def _quotient_of_sums(sums, **settings):
     return sums[0] / sums[1]
 
 
-MEAN = Sums(_unused, _quotient_of_sums)  # of a weighted mean over rows: its value times the weight, and the weight
+MEAN = Sums(_unused, _quotient_of_sums)  # sums of a weighted mean over rows: value times weight, and weight
 
 
 def row(mode: str, reads: Callable, sums: Sums | None = None, **rules: Callable) -> Callable[[Callable], Metric]:
-    """Register a function of weights and of what `reads` returns for targets and outputs, under its name."""
+    """Register a metric under its name: a function of what `reads` returns for targets and outputs, and of weights."""
     every = {"weighted": checks.as_bool, "name": checks.as_name, "logits": checks.as_bool, "multilabel": checks.as_bool}
 
     def add(function: Any) -> Metric:
@@ -224,7 +224,7 @@ def row(mode: str, reads: Callable, sums: Sums | None = None, **rules: Callable)
 
 
 def known_only(y: np.ndarray, weights: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
-    """Targets and weights where NaN is unknown: such a target is 0 and has the weight 0."""
+    """Targets and weights if NaN means unknown: such a target becomes 0 and gets the weight 0."""
     unknown = np.isnan(y) if y.dtype.kind == "f" else np.zeros(y.shape, bool)
     if not unknown.any():
         return y, weights
@@ -249,7 +249,7 @@ def bits(y, Y, logits, multilabel):
 
 
 def decisions(y, Y, logits, multilabel):
-    """True and predicted labels and the number of classes; or binary ones for each output, and 0."""
+    """True and predicted labels and the number of classes; for multilabel outputs, binary labels per output, and 0."""
     if multilabel and Y.shape[1] > 1:
         return *bits(y, Y, logits, multilabel), 0
     if Y.shape[1] == 1:
@@ -259,14 +259,14 @@ def decisions(y, Y, logits, multilabel):
 
 
 def scores(y, Y, logits, multilabel):
-    """Labels (or binary targets for each output), and scores that grow with the probability of each."""
+    """Labels (or binary targets for each output), and scores that increase with the probability of each label."""
     y_or_bits, _, classes = decisions(y, Y, logits, multilabel)
     Y = Y.astype(np.float64)
     return y_or_bits, log_softmax(Y) if logits and classes and Y.shape[1] > 1 else Y
 
 
 def log_probabilities(y, Y, logits, multilabel):
-    """Target probabilities of the classes, and logarithms of the predicted ones.
+    """Target probabilities of the classes, and logarithms of the predicted probabilities.
 
     A binary output has two classes; then each output is a row. Probabilities are clipped by the machine epsilon of
     their dtype, as in scikit-learn.

@@ -33,7 +33,7 @@ def _average_of_classes(value, name):
 
 
 def _by_class(of):
-    """The sums of a metric of `Counts`, with a row that says whether they are of classes."""
+    """The sums of a metric of `Counts`, with an added row that says whether they are by class."""
 
     def of_batch(true, predicted, classes, weights):
         counts = _counts(true, predicted, classes, weights)
@@ -68,7 +68,7 @@ def _f1(counts, average, classes):
 
 @row("max", decisions, MEAN)
 def accuracy(true, predicted, classes, weights):
-    """Fraction of samples whose largest output is that of the label; for multilabel outputs, of correct outputs.
+    """Fraction of samples whose largest output is the label's; for multilabel outputs, fraction of correct outputs.
 
     Examples
     --------
@@ -163,10 +163,10 @@ def f1(true, predicted, classes, weights, *, average="auto"):
 
 @row("max", scores, average=_average_of_classes)
 def roc_auc(true, Y, weights, *, average="macro"):
-    """Area under the ROC curve: the probability that a sample of a class scores higher than one of another; ties half.
+    """Area under the ROC curve: the probability that a sample of a class scores above one of another; ties count half.
 
-    Of class 1 for two classes; for more, one versus rest, with their mean ("macro"), their mean weighted by class
-    frequency ("weighted"), or over all decisions ("micro"). NaN if a class has all samples or none.
+    For two classes, the area of class 1; for more, one versus rest: the mean over the classes ("macro"), the mean
+    weighted by class frequency ("weighted"), or over all decisions ("micro"). NaN if a class has all samples or none.
 
     Examples
     --------
@@ -260,11 +260,11 @@ def mape(y, Y, weights):
 
 
 def _moments(y, Y, weights):
-    """Of each column: weight, mean of y, sum of its squares around that, of the residuals'; targets, rows."""
+    """Sums of each column: weight, mean of y, squares of y around it, squares of residuals, known targets, rows."""
     w = np.ones((len(y), 1)) if weights is None else weights.reshape(len(y), -1)
     residual = (w * np.square(Y - y)).sum(axis=0)
     first = np.take_along_axis(y, np.argmax(np.broadcast_to(w > 0, y.shape), axis=0)[None], axis=0)
-    y = y - first  # so that what is constant stays so
+    y = y - first  # so that a constant column has exactly no variance
     mean = np.nan_to_num(_columns(y, weights))
     total = (w * np.square(y - mean)).sum(axis=0)
     rows = np.broadcast_to(len(y), total.shape)
@@ -273,7 +273,7 @@ def _moments(y, Y, weights):
 
 
 def _add_moments(a, b):
-    """Chan, Golub and LeVeque 1983: sums of squares alone would cancel where a mean is large."""
+    """Add moments as Chan, Golub and LeVeque 1983 do: plain sums of squares would cancel where a mean is large."""
     summed = a + b
     share = np.divide(b[0], summed[0], out=np.zeros(a.shape[1]), where=summed[0] > 0)
     apart = b[1] - a[1]
@@ -306,7 +306,7 @@ def r2(y, Y, weights):
     return _r2(_moments(y, Y, weights))
 
 
-__test__ = {name: metric.function for name, metric in METRICS.items()}  # whose examples doctest runs
+__test__ = {name: metric.function for name, metric in METRICS.items()}  # doctest runs their examples
 
 
 # By name
@@ -325,7 +325,7 @@ class Counts(NamedTuple):
 
 
 def _mean(A, weights):
-    """Over all numbers, each with its weight or that of its row."""
+    """The mean of all numbers, each with its own weight or its row's."""
     if weights is not None and A.ndim == 2 == weights.ndim:
         return np.average(A, weights=weights)
     return np.average(A, axis=0, weights=_of_rows(weights)).mean()
@@ -351,7 +351,7 @@ def _column_means(totals, sums):
 
 
 def _mean_of_columns(each):
-    """Of those that are numbers; NaN if there is none."""
+    """The mean of the columns that are not NaN; NaN if there is none."""
     known = each[~np.isnan(each)]
     return known.mean() if known.size else np.nan
 
@@ -403,7 +403,7 @@ def _averaged(counts, above, below, average, classes):
 
 
 def _area(positive, scores, weights):
-    """Area under the ROC curve, by trapezoids between the places where the score changes."""
+    """Area under the ROC curve, by trapezoids between the points where the score changes."""
     order = np.argsort(-scores, kind="stable")
     scores, positive = scores[order], positive[order]
     weights = np.ones(len(scores)) if weights is None else weights[order]

@@ -1,4 +1,4 @@
-"""A network as a layer of another one, the outputs of its own layers, its table and its graph."""
+"""A network as a layer of another network, the outputs of its own layers, its table and its graph."""
 
 from typing import Any, ClassVar
 
@@ -11,7 +11,7 @@ from fastbp.network import sharing
 
 
 class AsLayer:
-    """Methods of `Network` that use its nodes: as a layer, and their outputs."""
+    """Methods of `Network` that use its nodes: calling it as a layer, computing and showing its nodes."""
 
     classes: ClassVar[Registry]
     inputs: tuple
@@ -23,7 +23,7 @@ class AsLayer:
     def __call__(self, *nodes: Node, copy: bool = False) -> Node | tuple[Node, ...]:
         """Use the network as a layer: repeat its nodes on other inputs, with the same layers and parameters.
 
-        A model of these nodes shares the parameters of this one. To combine them with other layers that have
+        A model of these nodes shares this network's parameters. To combine the nodes with other layers that have
         parameters, either pass `copy=True`, or build the whole model first and its parts from it (`Layer.output`).
 
         Parameters
@@ -31,7 +31,7 @@ class AsLayer:
         *nodes : Node
             One node for each input, of its width.
         copy : bool, default=False
-            Whether the layers are new ones that start with the current parameters; this network then does not change.
+            Whether to create new layers that start with the current parameters; this network then does not change.
             All calls before the other model is built share the same new layers.
 
         Returns
@@ -72,7 +72,7 @@ class AsLayer:
         Returns
         -------
         dict from str to ndarray of shape (rows, width)
-            By the name of the layer, in the order of computation; later calls of a layer are "name:2", "name:3".
+            Outputs by the layer's name, in the order of computation; later calls of a layer are "name:2", "name:3".
 
         Examples
         --------

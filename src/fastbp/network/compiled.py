@@ -1,8 +1,8 @@
 """The compiled programs of a network, its two parameter vectors, and the lock around them.
 
-Training and inference have a program each, so that a predict between forward and backward does no harm. The lock
-makes calls thread-safe: one thread at a time. All arrays are checked already: by the network for users, by the trainer
-once for a whole data set. Without `threads` the engine chooses.
+Training and inference have a program each, so that `predict` between forward and backward does no harm. The lock makes
+calls thread-safe: one thread at a time. All arrays are already checked: by the network in each call of a user, by the
+trainer once for a whole data set. Without `threads` the engine chooses the number.
 """
 
 import math
@@ -28,7 +28,7 @@ class Inference:
         self.program.guard(lock)
         self._lock = lock
         single = len(graph[2]) == len(graph[3]) == 1
-        # (X, threads=None, out=None): outputs for an X that needs no conversion, which is checked here; else None.
+        # (X, threads=None, out=None): checks X and returns the outputs, or None if X needs a conversion.
         self.quick_predict = _engine.FastPath(self.program, lock, params.dtype).predict if single else _never
 
     def predict(self, xs: tuple, threads: int | None = None) -> tuple:
@@ -42,8 +42,8 @@ class Inference:
 class Programs:
     """The parameters, gradients and programs of one graph.
 
-    `shared` are the programs that own the vectors and the lock if the graph consists of layers of another network, of
-    whose parameters it may use only a part.
+    If the graph consists of layers of another network, `shared` are that network's programs, which own the vectors and
+    the lock; the graph may use only a part of the parameters.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Programs:
     ):
         given = vectors if shared is None else (shared.params, shared.grads)
         self.params: np.ndarray = aligned_zeros(size, dtype) if given is None else given[0]
-        # What is summed over ranks: the gradients, followed by a few numbers.
+        # The vector that is summed over ranks: the gradients, followed by a few numbers.
         room = 0 if given else size + 3 * len(expansion.graph[3]) + 3
         self.message: np.ndarray = aligned_zeros(room, dtype) if shared is None else shared.message
         self.grads: np.ndarray = self.message[:size] if given is None else given[1]
@@ -65,11 +65,11 @@ class Programs:
         self._is_part = size < self.params.size
         self._frozen: dict[tuple, list] = {}
         self._expansion = expansion
-        self._partial: dict[tuple[int, ...], _engine.Program] = {}  # for training of some of the outputs
+        self._partial: dict[tuple[int, ...], _engine.Program] = {}  # programs for training some of the outputs
         self._fixed: list = []
         self._spans: list | None = None
-        self._steppers: weakref.WeakSet[_engine.Program] = weakref.WeakSet()  # of native steps
-        self._taped: weakref.WeakSet[_engine.Program] = weakref.WeakSet()  # of tapes
+        self._steppers: weakref.WeakSet[_engine.Program] = weakref.WeakSet()  # programs of native steps
+        self._taped: weakref.WeakSet[_engine.Program] = weakref.WeakSet()  # programs of tapes
         self._summing = False  # whether gradients were added up since the last update
         self._update = _engine.functional.UPDATES[dtype]
         self._graph = graph = expansion.graph
@@ -88,7 +88,7 @@ class Programs:
         return Inference((widths, [*ops[:-1], last], inputs, outputs), self.params, self.grads, self._lock)
 
     def refuse_part(self) -> None:
-        """Raise if the vectors have parameters of other layers, whose gradients a pass here would not compute."""
+        """Raise if the vectors hold parameters of other layers, whose gradients a pass here would not compute."""
         if self._is_part:
             raise ValueError(
                 "this model has a part of the layers of another one and shares its parameters; train that one,"
@@ -126,11 +126,11 @@ class Programs:
         return self._training.pending
 
     def forward(self, xs: tuple, training: bool, threads: int | None = None) -> tuple:
-        """Outputs; keeps what backward needs."""
+        """Compute the outputs; keep what backward needs."""
         return self._lock.call(_engine.forward_kept, self._training, xs, training, for_engine(threads))
 
     def backward(self, dys: tuple, accumulate: bool, threads: int | None = None) -> tuple:
-        """Gradients of the inputs; fills grads."""
+        """Compute the gradients of the inputs; fill grads."""
         self._summing = True
         return self._lock.call(self._training.backward, dys, accumulate, True, for_engine(threads))
 
@@ -155,7 +155,7 @@ class Programs:
         )
 
     def fast_path(self, terms: tuple | None, chain=None) -> _engine.FastPath | None:
-        """The fast path for X and y that need no conversion and are checked there: steps, or without a chain gradients.
+        """The fast path, which checks X and y that need no conversion: for steps, or without a chain for gradients.
 
         None for several inputs or outputs, a loss in Python, or a part of a network.
         """
@@ -178,7 +178,7 @@ class Programs:
             native.train_with(program, self._training, chain, term, next_rate, diverged)
 
     def run(self, batches: _engine.Batches, threads: int | None = None) -> tuple[int, int]:
-        """Train; return the next batch, or the one that failed, and the status."""
+        """Train; return the number of the next batch, or of the batch that failed, and the status."""
         self.refuse_part()
         return self._lock.call(_engine.train, self._training, batches, for_engine(threads))
 
@@ -192,7 +192,7 @@ class Programs:
             self._training.keeps_rows = keeps
 
     def figures(self) -> np.ndarray:
-        """The engine's figures of each node but inputs in the last training pass, of the rows that it has kept."""
+        """The engine's figures of each node except inputs, of the rows that the last training pass has kept."""
         table = np.empty((len(self._expansion.fused[1]), len(_engine.FIGURES)))
         with self._lock:
             _engine.describe(self._training, table)
@@ -201,7 +201,7 @@ class Programs:
     def step_on(self, parts: list, chain, lr: float, threads: int | None = None) -> tuple[list[list[float]], int]:
         """A step on the sum of the losses of parts (output numbers, xs, ts, weights, terms); return losses and status.
 
-        The losses are a list for each part: what each of its outputs adds.
+        The losses are a list for each part, with the loss that each of its outputs adds.
         """
         self.refuse_part()
         self._summing = False
@@ -217,7 +217,7 @@ class Programs:
                 if op[2] in needed:
                     needed.update(op[1])
                     kept.append(op)
-            narrow = [width if t in needed else 1 for t, width in enumerate(widths)]  # numbers of tensors stay
+            narrow = [width if t in needed else 1 for t, width in enumerate(widths)]  # the tensors keep their numbers
             graph = narrow, kept[::-1], inputs, ends
             program = _engine.Program(self.params.dtype.name, *graph, self.params, self.grads)
             program.guard(self._lock)
@@ -248,7 +248,7 @@ class Programs:
 
     @contextmanager
     def part_of_batch(self, first: int, meeting: Callable[..., Any] | None) -> Iterator[None]:
-        """Run the passes over the part of a batch that begins at this row; where rows are coupled, call `meeting`."""
+        """Run passes over a part of a batch that begins at row `first`; nodes that couple rows call `meeting`."""
         self._training.row, self._training.meeting = first, meeting
         try:
             yield
@@ -272,7 +272,7 @@ class Programs:
         return [slice(start, stop) for start, stop in self._fixed]
 
     def set_trainable(self, parts: list, trainable: bool) -> None:
-        """Set whether training updates these parts of the parameters, which are all those of a layer."""
+        """Set whether training updates these parts of the parameters, which are all parameters of one layer."""
         with self._lock:
             self._frozen.pop(tuple(parts), None)
             if not trainable:
@@ -301,7 +301,7 @@ class Programs:
         return moves
 
     def _find_spans(self):
-        """The spans that an optimizer updates; None for all."""
+        """The spans of parameters that an optimizer updates; None for all."""
         kept = sorted([*self._fixed, *self._frozen_parts()])
         ends = [0, *(end for part in kept for end in part), self.params.size]
         spans = list(zip(ends[::2], ends[1::2], strict=True))
@@ -331,4 +331,4 @@ def _snapshot(programs, chain):
 
 
 def _never(X, threads: int | None = None, out: np.ndarray | None = None) -> None:
-    """`train` for networks without a fast path."""
+    """`quick_predict` of networks without a fast path."""

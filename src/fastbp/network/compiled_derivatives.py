@@ -1,6 +1,6 @@
 """The programs that compute derivatives of a network's outputs, compiled on first use.
 
-They are separate from those of training, so that `grads` and the state of a pending backward pass do not change.
+They are separate from the training programs, so that `grads` and the state of a pending backward pass do not change.
 """
 
 import contextlib
@@ -68,7 +68,7 @@ class DerivativePrograms:
         return J.reshape(len(J), V.shape[1], W.shape[0])
 
     def second(self, xs: tuple, out, feature: int, ts, terms, threads: int | None = None) -> None:
-        """Fill out with Hessians by the input, or with Hessian-vector products if xs also has a direction."""
+        """Fill `out` with Hessians by the input, or with Hessian-vector products if xs also has a direction."""
         tangents = self._tangents(False)
         self._lock.call(_engine.second, *tangents, xs, out, feature, ts, terms, for_engine(threads))
 
@@ -83,7 +83,7 @@ class DerivativePrograms:
             return grads[:size].copy()
 
     def rows_gradients(self, xs: tuple, ts: tuple, terms, out, norms, threads: int | None = None) -> None:
-        """Fill out with the gradient of each row's loss, or `norms` with the norms of these.
+        """Fill `out` with the gradient of each row's loss, or `norms` with the norms of these gradients.
 
         Without terms, ts holds the gradients of the outputs.
         """
@@ -91,7 +91,7 @@ class DerivativePrograms:
         self._lock.call(_engine.rows_gradients, self._inference, xs, ts, terms, out, norms, size, threads)
 
     def figures(self, xs: tuple, ts: tuple, objective) -> tuple:
-        """Loss, table of figures, largest slopes of the ops, and values, from one pass without dropout."""
+        """Loss and, by node, the figures, bounds of the slopes and values, from one pass without dropout."""
         with self._lock:
             if self._observer is None:
                 self._observer = self._program(self._graph, self._params)[0]
@@ -103,9 +103,9 @@ class DerivativePrograms:
             return value, *figures, self._expansion.by_node(_engine.values(self._observer))
 
     def explained(self, xs: tuple, ts: tuple, objective) -> tuple:
-        """Loss, and by node: values, gradients, what its op sent to each parent, and Z before an activation.
+        """Loss, and by node: values, gradients, the gradient its op sent to each parent, Z before an activation.
 
-        An activation is an op of its own here, so that both its incoming gradient and dZ are kept.
+        An activation is an op of its own in this program, so that both its incoming gradient and dZ are kept.
         """
         widths, ops, inputs, outputs = self._graph
         with self._lock:

@@ -1,4 +1,4 @@
-"""The JSON of a network: its graph and settings as a configuration, and a network built from one and its arrays.
+"""The JSON of a network: its graph and settings as a configuration, and the way back to a network, with its arrays.
 
 Files, copies and pickles all use it. A configuration names classes that are defined in folders above this one.
 """
@@ -13,7 +13,7 @@ from fastbp.errors import DAMAGE, ModelFormatError
 from fastbp.layers.layer import Layer
 from fastbp.layers.node import Input, Node
 
-MODELS = "fastbp.model"  # has the classes that a configuration names; imported by name, since it is above
+MODELS = "fastbp.model"  # has the classes that a configuration names; imported by name, since it is a module above
 
 
 def written(net: Any) -> dict:
@@ -37,7 +37,7 @@ def written(net: Any) -> dict:
 
 
 def built(classes: Registry, config: dict, arrays: dict[str, np.ndarray] | None) -> Any:
-    """Build a network from a configuration, of one of these classes; without arrays its parameters are drawn."""
+    """Build a network of one of these classes from a configuration; without arrays its parameters are drawn."""
     try:
         import_module(MODELS)
         kind = classes.named(config[classes.key])

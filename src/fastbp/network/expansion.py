@@ -17,19 +17,19 @@ GRADIENT = 4  # the first column of the engine's figures that is about gradients
 
 
 class Expansion(NamedTuple):
-    """The graph (widths, ops, inputs, outputs), the same with fused jets, and which parts belong to which node."""
+    """The graph (widths, ops, inputs, outputs), the same with fused jets, and which tensors belong to which node."""
 
     graph: tuple[list, list, list, list]
     fused: tuple[list, list, list, list]
-    tensors: list[int]  # of each node
-    parents: list[list[int]]  # of each node, by number
+    tensors: list[int]  # the tensor of each node
+    parents: list[list[int]]  # the numbers of each node's parents
     derived: frozenset[int]  # the nodes that are derivatives
     parts: list[list[int]] | None  # the tensors that are made for each node; None where each node is one op
 
     def rows_of(self, table: np.ndarray, fused: bool) -> np.ndarray:
-        """The rows of an array by ops for the nodes; columns about weights are from the op that has the weights.
+        """Select from an array with a row per op the row of each node, weight columns from the op with the weights.
 
-        A node may be several ops: the last one has its values, another one its weights and with them its dZ.
+        A node may be several ops: the last op has its values, another op its weights and with them its dZ.
         """
         if self.parts is None:
             return table
@@ -50,7 +50,7 @@ class Expansion(NamedTuple):
         return values if self.parts is None else [values[t] for t in self.tensors]
 
     def explained(self, apart: list, values: list, totals: dict, edges: list) -> tuple:
-        """Convert from tensors to nodes: values, gradients, what was sent to each parent, Z before an activation."""
+        """Convert from tensors to nodes: values, gradients, gradients sent to each parent, Z before an activation."""
         made = {op[2]: k for k, op in enumerate(apart)}
         sent: dict[int, list] = {}
         Z: dict[int, np.ndarray] = {}
@@ -79,7 +79,7 @@ class Expansion(NamedTuple):
 def expanded(
     nodes: Iterable[Node], inputs: Iterable[Node], outputs: Iterable[Node], offsets: Mapping[Layer, tuple]
 ) -> Expansion:
-    """The ops of nodes in topological order; `offsets` has where the parameters of each layer begin."""
+    """The ops of nodes in topological order; `offsets` says where the parameters of each layer begin."""
     nodes = tuple(nodes)
     numbers = {node: k for k, node in enumerate(nodes)}
     if any(node.layer is not None and node.layer.kind == "derivative" for node in nodes):

@@ -8,7 +8,7 @@ from fastbp.network.network import Network
 
 
 def grown(net: Network, inputs: int, units: int) -> Network:
-    """A copy with a wider input or output: old parameters stay, new ones are drawn by the initializers."""
+    """A copy with a wider input or output: old parameters stay, new parameters are drawn by the initializers."""
     config, output = net.config(), net.outputs[0]
     config["nodes"][config["inputs"][0]]["width"] = inputs
     if units != output.width:
@@ -41,7 +41,7 @@ def move_parameters(net: Network, params: np.ndarray, grads: np.ndarray) -> None
     names, draws = names_for([*net.inputs, *net.layers]), net.draws
     params[...] = net.params
     for layer in net.layers:
-        layer.owner = None  # so that it binds again
+        layer.owner = None  # so that the layer binds again
         layer._tell_engines.clear()
     net.programs = net._compile(names, (params, grads))
     net.programs.draws = draws

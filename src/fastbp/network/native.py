@@ -1,6 +1,6 @@
 """Native: a network as C functions for a fixed number of rows, which compiled loops call without Python.
 
-The engine has the functions (`_engine/native.pyx`); here they get their addresses, ctypes prototypes and capsules.
+The engine has the functions (`_engine/native.pyx`); this module gives them addresses, ctypes prototypes and capsules.
 """
 
 import ctypes
@@ -24,8 +24,8 @@ _FUNCTIONS: dict[str, tuple[Any, tuple, str]] = {
 class Native:
     """A network as C functions for a fixed number of rows; `Network.native` and `Trainer.native` create it.
 
-    Every function takes `handle` first and returns 0, or why it did nothing: see `STATUS` in the documentation of
-    native functions. A handle has memory of its own: different handles run at the same time in different threads.
+    Every function takes `handle` first and returns 0, or a status that says what failed; docs/native.md has the table
+    of them. A handle has memory of its own: different handles can run at the same time in different threads.
     Arrays are C-contiguous, of the network's dtype; nothing checks them, and a wrong size corrupts memory.
 
     Attributes
@@ -37,15 +37,16 @@ class Native:
         Number of rows of every call.
     predict, vjp, jvp, step : ctypes function, or None
         predict(handle, x, y): y = net(x).
-        vjp(handle, x, dy, dx, dparams): the products of dy with the derivatives at x by the input, and by the
-        parameters summed over the rows; 0 where one is not wanted.
-        jvp(handle, x, dx, y, dy): the outputs, and the directional derivative along dx; 0 where one is not wanted.
-        None if an operation of the network has no tangent rule.
-        step(handle, x, t, lr, loss): one training step; writes the loss, a double, unless 0. None without a trainer.
+        vjp(handle, x, dy, dx, dparams): dx, dy times the derivative at x by the input; dparams, by the parameters,
+        summed over the rows; pass 0 for a result that is not wanted.
+        jvp(handle, x, dx, y, dy): the outputs, and the directional derivative along dx; pass 0 for a result that is not
+        wanted. None if an operation of the network has no tangent rule.
+        step(handle, x, t, lr, loss): one training step; writes the loss, a double, unless `loss` is 0. None without a
+        trainer.
     addresses : dict from str to int
         Addresses of the same functions by name, and "integrand" of a float64 network of one output at one row.
     capsules : dict from str to PyCapsule
-        The same, named by their C signatures, with the handle as their context.
+        The same functions as capsules, named by their C signatures, with the handle as their context.
     """
 
     def __init__(self, engine: _engine.Native, rows: int, net: Any):
@@ -79,7 +80,7 @@ class Native:
         return package("scipy", "an integrand").LowLevelCallable(self.capsules["integrand"])
 
     def close(self) -> None:
-        """Make every function return 6 from now on; waits for a call in another thread."""
+        """Make every function return 6 from now on; wait for a call that runs in another thread."""
         self._engine.close()
 
     def __repr__(self):

@@ -1,6 +1,6 @@
 """Network: a graph of nodes with its parameters; computes forward and backward passes, does not train.
 
-The graph is immutable; the parameters are one flat vector, and those of a layer are views into it.
+The graph is immutable; the parameters are one flat vector, and a layer's parameters are views into it.
 Copies, pickles and files all use `config()` and `arrays()`. Training is in folders above.
 """
 
@@ -37,13 +37,13 @@ class Network(AsLayer):
     outputs : Node or list of Node
         The outputs, one or several.
     dtype : {"float32", "float64"}, optional
-        dtype of parameters, gradients and all results; float32 if not given, or that of the model that the layers
-        belong to.
+        dtype of parameters, gradients and all results. If not given, the dtype of the model that the layers belong
+        to, else float32.
     seed : int, optional
         Seed of the initial values, the dropout masks and, unless a trainer has its own, the shuffling. Random if not
         given.
     name : str, optional
-        Name in `summary`; that of the class if not given.
+        Name in `summary`; the class's name if not given.
 
     Attributes
     ----------
@@ -62,8 +62,8 @@ class Network(AsLayer):
 
     Notes
     -----
-    A model of nodes that belong to a model already, all to the same one, shares its parameters: `params` and `grads`
-    are the vectors of that model, which can be trained; so can this one if it uses all of them.
+    If all nodes already belong to one model, the new model shares its parameters: `params` and `grads` are the vectors
+    of the first model. The first model can be trained; so can the new one if it uses all of the parameters.
     """
 
     classes: ClassVar[Registry] = Registry("class of model", "class")
@@ -149,7 +149,7 @@ class Network(AsLayer):
                 for part, _ in [self.slices[f"{names[layer]}.{name}"] for name in layer.statistics]
             ]
         )
-        # One input without embeddings, the usual case, takes a shorter way through the checks.
+        # One input without embeddings, the usual case, takes a shorter path through the checks.
         self._input_width = self.inputs[0].width if len(self.inputs) == 1 and not self._tables[0] else None
 
     @property
@@ -208,7 +208,7 @@ class Network(AsLayer):
         return ys[0] if len(ys) == 1 else ys
 
     def backward(self, dY: Arrays, accumulate: bool = False) -> OneOrMore:
-        """Compute all gradients from those of the outputs, for the last `forward`.
+        """Compute all gradients from the gradients of the outputs, for the last `forward`.
 
         Parameters
         ----------
@@ -299,8 +299,8 @@ class Network(AsLayer):
         Returns
         -------
         function
-            With x alone it returns a new array, else it writes to y and returns y. x has shape (rows, inputs), or
-            (inputs,) for one row, and then the result has shape (outputs,).
+            With x alone it returns a new array, else it writes to y and returns y. x has shape (rows, inputs). For one
+            row x may have shape (inputs,), and then the result has shape (outputs,).
 
         Raises
         ------
@@ -316,7 +316,7 @@ class Network(AsLayer):
         return of_network(self, rows).call
 
     def native(self, rows: int = 1) -> Native:
-        """The network as C functions for numba, Cython, SciPy and C; those of `Trainer.native` also train.
+        """The network as C functions for numba, Cython, SciPy and C; the functions of `Trainer.native` also train.
 
         Parameters
         ----------

@@ -1,7 +1,7 @@
-"""Networks on layers of another one: they share one vector of parameters, owned by the network that was built first.
+"""Networks on layers of another network: they share one vector of parameters, owned by the network built first.
 
-Rejected: moving the parameters of small networks into the vector of a larger one that is built later. Arrays held by
-users and running trainers would then refer to memory that no network uses any more.
+Rejected: moving the parameters of small networks into the vector of a larger network that is built later. Arrays held
+by users and running trainers would then refer to memory that no network uses any more.
 """
 
 import weakref
@@ -17,7 +17,7 @@ from fastbp.network.compiled import Programs
 
 
 class Owner(NamedTuple):
-    """What layers keep of the network that owns their parameters; keeping the network itself would be a cycle."""
+    """A layer's reference to the network that owns its parameters; the network itself would be a reference cycle."""
 
     programs: Programs
     slices: dict[str, tuple[slice, tuple[int, ...]]]
@@ -30,7 +30,7 @@ def owner_of(layers: Iterable[Layer]) -> Owner | None:
     Raises
     ------
     ValueError
-        If some have parameters in one network and others in another one or in none.
+        If some layers have parameters in one network and others in another network or in none.
     """
     layers = list(layers)
     built = [layer for layer in layers if layer.owner is not None]
@@ -48,7 +48,7 @@ def owner_of(layers: Iterable[Layer]) -> Owner | None:
 
 
 def teller(programs: Programs, parts: list) -> Callable[[bool], None]:
-    """A function that freezes a layer in these programs while they exist."""
+    """A function that freezes or unfreezes a layer in these programs while they exist."""
     reference = weakref.ref(programs)
 
     def tell(trainable: bool) -> None:

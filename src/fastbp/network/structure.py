@@ -1,4 +1,4 @@
-"""What a network is built from: its nodes in order, the slices of its parameters, and their initial values."""
+"""The structure of a network: its nodes in order, the slices of its parameters, and their initial values."""
 
 import math
 
@@ -33,7 +33,7 @@ def started(layers: tuple[Layer, ...], names: dict, seed: int | None) -> dict[st
 
 
 def slices_of(layers: tuple[Layer, ...], names: dict) -> dict[str, tuple[slice, tuple[int, ...]]]:
-    """Slice of the flat vector and shape of each parameter by its full name."""
+    """The slice of the flat vector and the shape of each parameter, by its full name."""
     slices, offset = {}, 0
     for layer in layers:
         for name, shape in (layer.fixed_shapes or {}).items():
@@ -49,6 +49,6 @@ def size_of(slices: dict[str, tuple[slice, tuple[int, ...]]]) -> int:
 
 
 def offsets_in(slices: dict[str, tuple[slice, tuple[int, ...]]], layer: Layer, name: str) -> tuple[int, ...]:
-    """Where each parameter of a layer of this name begins in the flat vector; -1 for one that it does not have."""
+    """Where each parameter of the layer `name` begins in the flat vector; -1 for a parameter that it does not have."""
     entries = [slices.get(f"{name}.{parameter}") for parameter in layer.parameters[: 1 if layer.one_span else None]]
     return tuple(-1 if entry is None else entry[0].start for entry in entries)

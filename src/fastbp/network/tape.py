@@ -1,6 +1,6 @@
 """Tapes: forward passes kept for backward passes in any order, any number of them at once.
 
-Each has a program with memory of its own, which is reused by a later tape when no reference to the first is left.
+Each tape has a program with memory of its own, which a later tape reuses when no reference to the first is left.
 Rejected: one program with a stack of activations, since all kernels take its buffers as plain rows.
 """
 
@@ -43,7 +43,7 @@ class Tapes:
 class Tape:
     """A forward pass kept for its backward pass: `net.forward(X, keep=True)` returns it.
 
-    Any number of tapes of a network may be kept at once; each has memory for the activations of its rows and their
+    Any number of tapes of a network may exist at once; each has memory for the activations of its rows and their
     gradients, which is reused when the tape is deleted.
 
     Attributes
@@ -82,14 +82,14 @@ class Tape:
         weakref.finalize(self, tapes.free.append, program).atexit = False
 
     def backward(self, dY: Arrays, accumulate: bool = True) -> OneOrMore:
-        """Compute the gradients from those of the outputs, and add them to `net.grads`.
+        """Compute the gradients from the gradients of the outputs, and add them to `net.grads`.
 
         Parameters
         ----------
         dY : array of shape (rows, outputs), or a tuple of them for several outputs
             Gradient of the loss with respect to `output`.
         accumulate : bool, default=True
-            Whether to add to `grads` instead of overwriting it: set it to 0, or this to False, before the first tape.
+            Whether to add to `grads` instead of overwriting it. For the first tape set `grads` to 0 or pass False.
 
         Returns
         -------
@@ -99,7 +99,7 @@ class Tape:
         Raises
         ------
         RuntimeError
-            If the parameters have changed since the forward pass; running averages of BatchNorm may.
+            If the parameters have changed since the forward pass; running averages of BatchNorm may change.
         """
         tapes = self._tapes
         dys = checks.as_batch(dY, tapes.outputs, tapes.dtype, "dY", check_finite=False)

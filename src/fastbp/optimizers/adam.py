@@ -8,7 +8,7 @@ from fastbp.optimizers.settings import Common, Rate, of_means
 
 
 class Adam(Optimizer):
-    """Adam: the running mean of the gradient over the root of that of its square. Kingma and Ba 2015, algorithm 1.
+    """Adam: the gradient's running mean over the root of its square's running mean. Kingma and Ba 2015, algorithm 1.
 
     Parameters
     ----------
@@ -19,7 +19,7 @@ class Adam(Optimizer):
     eps : float, default=1e-8
         Added to the root in the denominator.
     weight_decay : float, default=0.0
-        Coupled weight decay, g + weight_decay * p; that of AdamW is decoupled.
+        Coupled weight decay, g + weight_decay * p; AdamW decouples it.
     amsgrad : bool, default=False
         Whether to use the largest mean of g**2 so far instead of the current one (Reddi et al. 2018).
     eps_hat : bool, default=False

@@ -119,7 +119,7 @@ class Adagrad(Optimizer):
 
 
 class Adadelta(Optimizer):
-    """Steps as long as the last ones were: d = g * rms(steps) / rms(gradients), p -= lr * d. Zeiler 2012.
+    """Steps as long as the last steps were: d = g * rms(steps) / rms(gradients), p -= lr * d. Zeiler 2012.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ def clip_by_global_norm(grads: np.ndarray | Sequence[np.ndarray], max_norm: floa
     Parameters
     ----------
     grads : ndarray, or a sequence of them
-        Such as `net.grads`.
+        The gradients, such as `net.grads`.
     max_norm : float
         The largest norm of all gradients together.
 
@@ -32,7 +32,7 @@ def clip_by_global_norm(grads: np.ndarray | Sequence[np.ndarray], max_norm: floa
 
     See Also
     --------
-    Adam : Its `clip_norm`, as that of every optimizer, does it in each step.
+    Adam : Its `clip_norm`, like that of every optimizer, clips in each step.
 
     Examples
     --------
@@ -47,7 +47,7 @@ def clip_by_global_norm(grads: np.ndarray | Sequence[np.ndarray], max_norm: floa
         if part.dtype.kind != "f":
             raise TypeError(f"grads must hold floats, got dtype {part.dtype}")
     max_norm = checks.in_range(max_norm, "max_norm", 0.0)
-    # einsum, not dot: a BLAS would let its number of threads choose the order of the sum
+    # einsum, not dot: in a BLAS the order of the sum depends on its number of threads
     norm = math.sqrt(sum(float(np.einsum("i,i", *[g.reshape(-1)] * 2, dtype=np.float64)) for g in parts))
     if max_norm < norm < math.inf:
         for part in parts:

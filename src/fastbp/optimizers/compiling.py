@@ -1,7 +1,7 @@
-"""How an optimizer becomes the engine's rules: a chain of them for each group of parameters.
+"""Compiles an optimizer to the engine's update rules: a chain of rules for each group of parameters.
 
 Decay, clipping, accumulation and averages are rules of the chain, and their order is fixed here. Rejected: a list of
-transformations that the user chains, as optax has it. Their order matters, and only one is right.
+transformations that the user chains, as in optax. Their order matters, and only one order is right.
 """
 
 from collections.abc import Mapping
@@ -19,10 +19,10 @@ def compiled(optimizer: Any, net: Network) -> _engine.Chain:
     for name in optimizer.settings["groups"]:
         checks.one_of(name, "layer in groups", known)
     groups: dict[tuple, int] = {}
-    segments: list[tuple[int, int]] = []  # where the parameters of a group end, and its number
+    segments: list[tuple[int, int]] = []  # the end of a stretch of parameters of one group, and the group's number
     matrices: list[tuple] = []
     decays = {layer.name: layer.decay for layer in net.layers if layer.decay is not None}
-    # A network on the layers of another one may have them in another order, or a part of them.
+    # A network on the layers of another network may have them in another order, or only a part of them.
     for name, (part, shape) in sorted(net.slices.items(), key=lambda entry: entry[1][0].start):
         lr_scale, rules = group_of(optimizer, name, len(shape) == 2, decays)
         group = groups.setdefault((lr_scale, tuple(rules)), len(groups))
@@ -38,7 +38,7 @@ def compiled(optimizer: Any, net: Network) -> _engine.Chain:
 
 
 def group_of(optimizer: Any, name: str, is_matrix: bool, decays: Mapping) -> tuple[float, list[Rule]]:
-    """The factor of lr and all rules for a parameter; `decays` are those that layers have of their own."""
+    """The factor of lr and all rules for a parameter; `decays` are the weight decays that layers set, by name."""
     settings = optimizer.settings
     own, decoupled = _of_parameter(settings, name, is_matrix, decays), settings[DECOUPLED]
     decay = optimizer.decay if decoupled is None else "decoupled_decay" if decoupled else "l2"
@@ -48,7 +48,7 @@ def group_of(optimizer: Any, name: str, is_matrix: bool, decays: Mapping) -> tup
 
 
 def _of_parameter(settings, name, is_matrix, decays):
-    """What OF_GROUPS has, for one parameter."""
+    """The settings of OF_GROUPS for one parameter."""
     own = {key: value if value is not None else settings[key] for key, value in OF_GROUPS.items()}
     layer = name.rpartition(".")[0]
     if is_matrix and layer in decays:
@@ -60,7 +60,7 @@ def _of_parameter(settings, name, is_matrix, decays):
 
 
 def _before(settings: Mapping, own: Mapping, is_matrix: bool, decay: str) -> list[Rule]:
-    """The rules before those that move the parameters."""
+    """The rules before the optimizer's own, which move the parameters."""
     rules: list[Rule] = []
     if settings["accumulate"] > 1:
         rules.append(("mean_of_batches", (settings["accumulate"],)))
@@ -76,7 +76,7 @@ def _before(settings: Mapping, own: Mapping, is_matrix: bool, decay: str) -> lis
 
 
 def _after(settings: Mapping, own: Mapping, decay: str) -> list[Rule]:
-    """The rules after them."""
+    """The rules after the optimizer's own."""
     rules: list[Rule] = []
     if own["weight_decay"] and decay == "proximal_decay":
         rules.append((decay, (own["weight_decay"],)))

@@ -33,11 +33,11 @@ class SGD(Optimizer):
     Raises
     ------
     ValueError
-        If `nesterov` or `lr_in_velocity` does not go with `momentum` and `dampening`.
+        If `nesterov` or `lr_in_velocity` cannot be combined with `momentum` and `dampening`.
 
     See Also
     --------
-    Adam : With a step size of each parameter.
+    Adam : With a step size for each parameter.
     Muon : With orthogonalized momentum.
 
     Examples

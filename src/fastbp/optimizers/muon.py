@@ -6,7 +6,7 @@ from fastbp.inputs import checks
 from fastbp.optimizers.optimizer import Optimizer
 from fastbp.optimizers.settings import Common, Rate
 
-MOST_STEPS = 100  # 5 are usual, and 20 bring every singular value as near to 1 as float32 has it
+MOST_STEPS = 100  # 5 are usual, and 20 bring every singular value as near to 1 as float32 allows
 
 
 class Muon(Optimizer):
@@ -14,7 +14,7 @@ class Muon(Optimizer):
 
     The direction of a matrix is u = momentum * v + (1 - momentum) * g with v = momentum * v + (1 - momentum) * g, or v
     itself without `nesterov`. Newton-Schulz iterations bring the singular values of u near 1, and p -= lr * u, times
-    the factor of `adjust_lr_fn`. A step costs about 10 matrix products of the size of W for each of `ns_steps`.
+    the factor of `adjust_lr_fn`. Each of the `ns_steps` costs about 10 matrix products of the size of W.
 
     Parameters
     ----------
@@ -34,13 +34,13 @@ class Muon(Optimizer):
         Number of Newton-Schulz iterations, at most 100.
     adjust_lr_fn : {"original", "match_rms_adamw"}, default="original"
         A factor of lr: max(1, outputs / inputs) ** 0.5, or 0.2 * max(inputs, outputs) ** 0.5, which makes steps as
-        long as those of AdamW.
+        long as AdamW's.
     aux_lr_scale : float, default=1.0
         Factor of lr for the parameters that are not matrices.
     aux_betas : tuple of two floats, default=(0.9, 0.95)
-        The betas of Adam for these.
+        The betas of Adam for these parameters.
     aux_eps : float, default=1e-10
-        The eps of Adam for these.
+        The eps of Adam for these parameters.
     **common
         Settings that every optimizer takes; see `Optimizer`.
 
@@ -107,7 +107,7 @@ class Muon(Optimizer):
 
 
 def _steps(value):
-    """Check the number of products of a step: with a huge number from a file a step would never return."""
+    """Check `ns_steps`: with a huge number from a file a training step would never return."""
     number = checks.positive_int(value, "ns_steps")
     if number > MOST_STEPS:
         raise ValueError(f"ns_steps must be at most {MOST_STEPS}, got {number}")

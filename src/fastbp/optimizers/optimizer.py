@@ -1,9 +1,9 @@
 """Optimizer: the base class; its settings become a chain of the engine's update rules, which do the arithmetic.
 
-Decay is a rule of its own in the chain, before the rules that move the parameters, never a flag inside one; so is
-all that every optimizer can do (`settings.py`, `compiling.py`). An optimizer keeps its state for each network it has
-stepped, and lets go of it with the network. Settings but `lr` are fixed when it is made, because the compiled chains
-hold copies of them.
+Decay is a rule of its own in the chain, before the rules that move the parameters, never a flag inside a rule; the same
+holds for every setting that all optimizers share (`settings.py`, `compiling.py`). An optimizer keeps its state for each
+network it has stepped, and releases it with the network. All settings except `lr` are fixed at construction, because
+the compiled chains hold copies of them.
 """
 
 import math
@@ -37,12 +37,12 @@ class Optimizer(Registered):
     ----------
     weight_decay : float
         L2 regularization, added to the gradient as weight_decay * p (coupled, as in PyTorch); decoupled,
-        p *= 1 - lr * weight_decay, in AdamW and others that say so. The default is that of the optimizer.
+        p *= 1 - lr * weight_decay, in AdamW and others that say so. Each optimizer has its own default.
     decoupled_weight_decay : bool, optional
-        Overrides which of the two forms is used; that of the optimizer if not given.
+        Overrides which of the two forms is used; the optimizer's own form if not given.
     decay_biases : bool, default=True
-        Whether weight_decay, l1 and proximal_l1 apply to all parameters; with False only to matrices, not to biases
-        and the factors of normalizations.
+        Whether weight_decay, l1 and proximal_l1 apply to all parameters; if False only to matrices, not to biases and
+        the factors of normalizations.
     l2_by_rows : float, default=0.0
         Penalty l2_by_rows / 2 * |W|**2 on the sum of the samples' losses, as in scikit-learn, instead of their mean:
         adds l2_by_rows * W, over the number of rows of the step, to the gradient of matrices.
@@ -62,7 +62,7 @@ class Optimizer(Registered):
     swa_start : int, optional
         First step of a plain average of the parameters (stochastic weight averaging); none if not given.
     swa_every : int, default=1
-        Number of steps between two that enter that average.
+        Number of steps between two whose parameters enter that average.
     groups : dict from str to dict, default={}
         Settings for some of the parameters, by the name of a layer, "dense_1", or of a single parameter,
         "dense_1.b": any of `lr_scale` (a factor of lr), `weight_decay`, `l1` and `proximal_l1`.
@@ -90,7 +90,7 @@ class Optimizer(Registered):
     """
 
     classes = Registry("optimizer", "name")
-    decay: ClassVar[str] = "l2"  # the rule that `weight_decay` goes to
+    decay: ClassVar[str] = "l2"  # the rule that applies `weight_decay`
 
     def __init__(self, lr: Rate, weight_decay: float, common: Common, **settings: object):
         self.schedule: Schedule | None = None
@@ -104,7 +104,7 @@ class Optimizer(Registered):
 
     @property
     def lr(self) -> float:
-        """The learning rate of the last step; that of the first before any."""
+        """The learning rate of the last step; before any step, the rate of the first."""
         return self._lr
 
     @lr.setter
@@ -131,7 +131,7 @@ class Optimizer(Registered):
         return self.schedule is not None and self.schedule.per == "step"
 
     def next_rate(self, done: int) -> float:
-        """The rate of the batch after `done` others, which becomes `lr`; a schedule is called once a count."""
+        """The rate of the batch after `done` others, which becomes `lr`; a schedule is called once per count."""
         schedule = self.schedule
         if schedule is not None:
             count = done // self.settings["accumulate"] if self.by_steps else self.epoch
@@ -140,7 +140,7 @@ class Optimizer(Registered):
         return self._lr
 
     def take_rate(self, done: int, rate: float) -> None:
-        """Set the learning rate that the batch after `done` others had."""
+        """Set `lr` to the learning rate that the batch after `done` others had."""
         self._lr = float(rate)
         self._count = done // self.settings["accumulate"] if self.by_steps else self.epoch
 
@@ -152,7 +152,7 @@ class Optimizer(Registered):
         logs : dict from str to float
             The results of the epoch, for an OnPlateau.
         known : set of str, optional
-            Names that other epochs have; those of `logs` if not given.
+            Names in the logs of other epochs; the names of `logs` if not given.
         """
         self.epoch += 1
         if isinstance(self.schedule, OnPlateau):
@@ -186,7 +186,7 @@ class Optimizer(Registered):
         Raises
         ------
         DivergenceError
-            If a parameter would not be finite; it stays as it was.
+            If a parameter would not be finite; its old value is kept.
         """
         chain = self.chain_for(checks.instance(net, Network, "net"))
         if not net.programs.update(chain, self.next_rate(chain.t), loss):
@@ -272,7 +272,7 @@ class Optimizer(Registered):
         )
 
     def arguments(self) -> dict[str, Any]:
-        """The rate, the settings of its own, and those of all optimizers that are not the defaults."""
+        """The rate, the optimizer's own settings, and the shared settings that differ from their defaults."""
         hidden = {name for name, (default, _) in COMMON.items() if self.settings[name] == default}
         return {
             "lr": self.schedule or self._lr,

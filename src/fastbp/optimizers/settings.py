@@ -27,7 +27,7 @@ class Common(TypedDict, total=False):
     groups: Mapping[str, Mapping[str, float]]
 
 
-# What `groups` may set for some of the parameters, with the default of the others (None: the setting of that name).
+# The settings that `groups` may override, with the value for other parameters (None: the setting of that name).
 OF_GROUPS = {"lr_scale": 1.0, "weight_decay": None, "l1": None, "proximal_l1": None}
 DECOUPLED = "decoupled_weight_decay"
 PENALTIES = ("weight_decay", "l1", "proximal_l1")  # which `decay_biases=False` does not apply to biases

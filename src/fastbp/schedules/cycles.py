@@ -12,7 +12,7 @@ __all__ = ["Cosine", "CosineRestarts", "OneCycle"]
 
 
 class Cosine(Schedule):
-    """Cosine annealing from lr to eta_min over T_max steps, and back up after them. PyTorch's CosineAnnealingLR.
+    """Cosine annealing from lr to eta_min over T_max steps, then up again. PyTorch's CosineAnnealingLR.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class CosineRestarts(Schedule):
     T_0 : int
         Number of steps of the first cycle.
     T_mult : int, default=1
-        Factor of the length of each cycle to that of the one before.
+        The length of each cycle, as a multiple of the one before.
     eta_min : float, default=0.0
         The rate at the end of a cycle.
     per : {"step", "epoch"}, default="step"
@@ -90,7 +90,7 @@ class CosineRestarts(Schedule):
 
 
 class OneCycle(Schedule):
-    """One cycle: up from max_lr / div_factor to max_lr, then down to that start / final_div_factor.
+    """One cycle: up from max_lr / div_factor to max_lr, then down to the initial rate / final_div_factor.
 
     PyTorch's OneCycleLR; Smith and Topin 2018.
 

@@ -1,4 +1,4 @@
-"""OnPlateau: the schedule that monitors a quantity of the training, and the only one with a state."""
+"""OnPlateau: the schedule that monitors a quantity of the training, and the only schedule with a state."""
 
 from collections.abc import Container, Mapping
 
@@ -21,7 +21,7 @@ class OnPlateau(Schedule):
     factor : float, default=0.1
         Factor of each reduction.
     patience : int, default=10
-        Number of epochs without improvement to tolerate; the next one reduces the rate.
+        Number of epochs without improvement to tolerate; the next such epoch reduces the rate.
     threshold : float, default=0.0001
         The smallest change that counts as an improvement.
     threshold_mode : {"rel", "abs"}, default="rel"
@@ -35,7 +35,7 @@ class OnPlateau(Schedule):
     monitor : str, default="val_loss"
         Name of the quantity in the history; "val_loss" means "loss" without validation data.
     per : {"epoch"}, default="epoch"
-        The unit in which the rate changes; the only one that there is.
+        The unit in which the rate changes; the only possible one.
     state : mapping, optional
         The state that `config` returned, to continue from; a new one if not given.
 
@@ -100,7 +100,7 @@ class OnPlateau(Schedule):
             self._now = self._plateau.lowered(self._now)
 
     def see_logs(self, logs: Mapping[str, float], known: Container[str] | None = None) -> None:
-        """Take the number it monitors, if this epoch has it; `known` are names that other epochs have."""
+        """Record the monitored quantity, if these logs have it; `known` are names in the logs of other epochs."""
         known = logs if known is None else known
         name = monitored(self.settings["monitor"], known)
         if name in logs or name not in known:

@@ -12,7 +12,7 @@ MODES = {"min": 1.0, "max": -1.0}
 
 
 def monitored(name: str, known: Container[str]) -> str:
-    """The number that a name stands for: "val_loss" means "loss" where there is no validation data."""
+    """The quantity that a name stands for: "val_loss" means "loss" without validation data."""
     return "loss" if name == "val_loss" and name not in known else name
 
 
@@ -99,14 +99,14 @@ class Plateau:
 
 
 class FallingRate(Plateau):
-    """A learning rate that is multiplied by a factor at each plateau, and does not fall below a smallest one.
+    """A learning rate that is multiplied by a factor at each plateau and does not fall below `min_lr`.
 
     Parameters
     ----------
     factor : float
     min_lr : float
     relative : bool
-        Whether `min_delta` is a share of the best value, as in PyTorch, or a difference.
+        Whether `min_delta` is a fraction of the best value, as in PyTorch, or a difference.
     """
 
     def __init__(

@@ -8,7 +8,7 @@ from fastbp._configured import Registered, Registry, called
 from fastbp.inputs import checks
 
 PER = ("step", "epoch")
-# The names in PyTorch and Keras of what is the same shape here; settings have the names of here, which are PyTorch's.
+# Names of the same shapes in PyTorch and Keras; settings have their names here, which are PyTorch's.
 SYNONYMS = {
     "LinearLR": "linear",
     "StepLR": "step",
@@ -52,7 +52,7 @@ class Schedule(Registered):
     """
 
     classes = Registry("schedule", "schedule", synonyms=SYNONYMS)
-    by_count: ClassVar[bool] = True  # whether the count alone says the rate, so that it is asked once for each
+    by_count: ClassVar[bool] = True  # whether the count alone determines the rate, which is then computed once
 
     def __init__(self, per: str, **settings: object):
         self.per = checks.one_of(per, "per", PER)

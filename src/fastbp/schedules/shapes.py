@@ -1,4 +1,4 @@
-"""Learning rate schedules: functions of the step or the epoch, passed as `lr`. Those with a cosine: `cycles.py`.
+"""Learning rate schedules: functions of the step or the epoch, passed as `lr`. Cosine schedules are in `cycles.py`.
 
 Names, settings and values are those of `torch.optim.lr_scheduler` where PyTorch has them. Except for `OnPlateau`, a
 schedule is a stateless function of a count. So a run of the engine gets the rates of all its batches as one array, and
@@ -44,7 +44,7 @@ class Constant(Schedule):
 
     See Also
     --------
-    WarmUp : Starts one slowly.
+    WarmUp : Starts slowly.
 
     Examples
     --------
@@ -290,7 +290,7 @@ class WarmUp(Schedule):
     start_factor : float, default=1/3
         The first rate, as a fraction of the first rate of `after`.
     per : {"step", "epoch"}, optional
-        What t counts; that of `after` if not given.
+        What t counts; the same as in `after` if not given.
 
     Raises
     ------
@@ -299,7 +299,7 @@ class WarmUp(Schedule):
 
     See Also
     --------
-    InverseSqrt, OneCycle : Have one of their own.
+    InverseSqrt, OneCycle : Have a warm-up of their own.
 
     Examples
     --------
@@ -371,7 +371,7 @@ class Function(Schedule):
     Raises
     ------
     ValueError
-        If `function` is the name that a file has of one.
+        If `function` is the name by which a file refers to a function.
 
     See Also
     --------
@@ -404,7 +404,7 @@ def _ascending(milestones):
 
 
 def as_schedule(lr: "float | Mapping | Schedule | Callable[[int], float]") -> Schedule | None:
-    """The schedule that is given in the place of a number, or described by what `config()` gave; None for a number."""
+    """The schedule that is passed instead of a number, or that `config()` described; None for a number."""
     if isinstance(lr, str):
         kind = None
         with suppress(ValueError):

@@ -20,9 +20,9 @@ class RowByRow(Steps):
         """Train on one sample, a dict of features as in River.
 
         Features are assigned to columns of X, and labels to classes, in the order in which they first appear. When no
-        column or class is left, the network grows: `net` is replaced by a larger network with the same parameters, in
-        which new weights are drawn by their initializer and have the optimizer state 0. Outputs for rows without the
-        new features do not change. Not thread-safe: only one thread at a time may call it.
+        column or class is left, the network grows: `net` is replaced by a larger network with the same parameters. New
+        weights are drawn by their initializer, and their optimizer state is 0. Outputs for rows without the
+        new features do not change. Not thread-safe.
 
         Parameters
         ----------

@@ -41,7 +41,7 @@ class Collected(NamedTuple):
     sums : ndarray of shape (outputs,)
         The sums of the weighted losses.
     known : ndarray of shape (outputs,)
-        What each loss is a mean over: the number of rows, or of their known targets.
+        The number of rows, or of their known targets, over which each loss is a mean.
     weights : ndarray of shape (outputs,)
         The sums of the weights of known targets, by which evaluation weighs the losses.
     value : float
@@ -65,7 +65,7 @@ def masks(runner: BatchRunner) -> bool:
 
 
 def counted(runner: BatchRunner, part: Part) -> tuple[np.ndarray, np.ndarray]:
-    """`known` and `weights` of a part, as `Collected` has them."""
+    """The `known` and `weights` of `Collected`, for a part."""
     seen = part.data
     if seen.weights is not None or masks(runner):
         seen = seen.take(part.order, part.place, inputs=False)
@@ -125,7 +125,7 @@ def _batches(runner, part, outs):
 
 
 def _in_python(runner, part, known, scales, outs, threads):
-    """The same for a loss written in Python, which returns means."""
+    """`programs.collect` for a loss written in Python, which returns means."""
     programs, objective = runner.net.programs, runner.objective
     xs, ts, weights, _ = part.data.take(part.order, part.place)
     ys = programs.forward(xs, True, threads)

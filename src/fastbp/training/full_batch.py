@@ -44,7 +44,7 @@ class Optimum:
     message : str
         Why it stopped.
     history : list of float
-        The initial loss and that after each iteration.
+        The initial loss and the loss after each iteration.
 
     See Also
     --------

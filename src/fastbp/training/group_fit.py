@@ -1,8 +1,8 @@
 """GroupFit: a fit of all ranks of a group together, each on its own rows.
 
-All ranks see the same losses, logs and metrics, so their callbacks decide alike; if one rank decides by itself to stop
-or raises, all do. A shared generator seeds the ranks' own generators, which shuffle, so that a checkpoint of one rank
-resumes them all.
+All ranks see the same losses, logs and metrics, so their callbacks decide alike. If one rank alone decides to stop or
+raises, all ranks do. A shared generator seeds the ranks' own generators, which shuffle, so that a checkpoint of one
+rank resumes all ranks.
 """
 
 import time
@@ -30,14 +30,14 @@ FOUND = ("sums", "known", "weights")
 
 
 class GroupCallbacks(Callbacks):
-    """Callbacks of all ranks: if one rank stops or raises, all do."""
+    """Callbacks of all ranks: if one rank stops or raises, all ranks do."""
 
     def __init__(self, trainer: "Trainer", callbacks: Any, runner: GroupRunner):
         checks.instances(callbacks, Callback, "callbacks")
         super().__init__(trainer, [each for each in callbacks if runner.ranks.rank == 0 or not each.writes])
         self._ranks = runner.ranks
         self.error: BaseException | None = None
-        self.wants = False  # to stop; the next step tells the other ranks
+        self.wants = False  # this rank wants to stop; the next step tells the other ranks
 
     def call(self, hook: str, *args: Any, callbacks: Any = None) -> bool:
         """Call a hook; all ranks synchronize after the hooks of epochs."""
@@ -73,7 +73,7 @@ class GroupFit(Fit):
         self._in_epoch = False
 
     def epochs(self, count: int, position: Position | None = None) -> None:
-        """As `Fit` does; an error on one rank is raised on all."""
+        """Train as `Fit.epochs` does; an error on one rank is raised on all."""
         try:
             super().epochs(count, position)
         except BaseException as error:
@@ -146,7 +146,7 @@ class GroupFit(Fit):
         return logs, sum(each.rows for each in self._shared)
 
     def _parts(self) -> Iterator[Part]:
-        """The parts of the epoch's batches that this rank has."""
+        """The parts of the epoch's batches for this rank."""
         if self._stream is not None:
             return (Part(batch, batch.rows) for batch in self._stream.epoch())
         data, size = self.data, self.batch_size

@@ -1,8 +1,9 @@
 """GroupRunner: steps of one network on many ranks, each with its part of the batch.
 
-A step is one sum over the ranks: the gradient, followed by a few numbers, which are the losses and what they are means
-over, how many ranks have rows, and how many want to stop. A rank without rows, or with an error, adds zeros and reports
-it in these numbers, so that no rank waits for another. Sums, not means of means, give the gradient of the whole batch.
+A step is one sum over the ranks: the gradient, followed by a few numbers, which are the losses, the counts over which
+they are means, how many ranks have rows, and how many want to stop. A rank without rows, or with an error, adds zeros
+and reports it in these numbers, so that no rank waits for another. Sums, not means of means, give the gradient of the
+whole batch.
 """
 
 import json
@@ -26,7 +27,7 @@ CHECK_EVERY = 100  # steps from one comparison of the parameters to the next: 1 
 
 
 class Shared(NamedTuple):
-    """The result of a step: for each output, the sums over all ranks; their numbers of rows and of steps."""
+    """The result of a step: for each output, the sums over all ranks; the numbers of rows and steps of all ranks."""
 
     found: Collected
     rows: int
@@ -35,12 +36,12 @@ class Shared(NamedTuple):
 
 
 class GroupRunner(BatchRunner):
-    """A runner whose steps are common to all ranks; with `average_every` above 1, each rank makes its own."""
+    """A runner whose steps are common to all ranks; with `average_every` above 1, each rank makes steps of its own."""
 
     def __init__(self, runner: BatchRunner, ranks: Ranks, average_every: int, sync_batch_norm: bool):
         super().__init__(runner.net, runner.objective, runner.metrics, runner.optimizer)
         self.ranks, self.every = ranks, average_every
-        self.rng = np.random.default_rng(0)  # this rank's; `begin_epoch` seeds it
+        self.rng = np.random.default_rng(0)  # this rank's generator; `begin_epoch` seeds it
         programs, outputs = self.net.programs, len(self.objective.losses)
         self._message = programs.message
         self._tail = self._message[len(self.net.params) :]
@@ -51,8 +52,8 @@ class GroupRunner(BatchRunner):
         self._local: list[Collected] = []  # results of the steps since the last averaging
         self._local_rows = 0
         self.begun = False
-        self._steps = 0  # of a custom loop
-        self._waits: BaseException | None = None  # raised when the ranks synchronize
+        self._steps = 0  # steps of a custom loop
+        self._waits: BaseException | None = None  # an error to raise when the ranks synchronize
 
     # Steps common to all ranks
 
@@ -66,9 +67,9 @@ class GroupRunner(BatchRunner):
         threads: int | None = None,
         where: str = "",
     ) -> Shared | None:
-        """Train on at most `average_every` parts; None, and nothing is done, if no rank has a part or one stops.
+        """Train on at most `average_every` parts; if no rank has a part or a rank stops, do nothing and return None.
 
-        What one rank raises, or passes as `error`, is raised on all.
+        An error that one rank raises, or passes as `error`, is raised on all.
         """
         if self.every > 1:
             for k, part in enumerate(parts if error is None else ()):
@@ -90,7 +91,7 @@ class GroupRunner(BatchRunner):
         return read
 
     def _found(self, part, error, outs, threads):
-        """The pass over this rank's part; it never raises."""
+        """Run the pass over this rank's part; return an error instead of raising it."""
         nothing = np.zeros(len(self.objective.losses))
         found, rows, scales, first = Collected(nothing, nothing, nothing), 0, np.ones(len(nothing)), 0
         counts = None
@@ -117,7 +118,7 @@ class GroupRunner(BatchRunner):
         return found, rows, error
 
     def _write(self, found, rows, stop, active, error):
-        """The numbers after the gradient: sums, known and weights of each output; rows; who is active, who stops."""
+        """Write the numbers after the gradient: sums, known and weights of each output; rows; active; stop."""
         tail = self._tail
         tail[:-3] = np.concatenate(found[:3])
         tail[-3:] = rows, active, stop
@@ -148,7 +149,7 @@ class GroupRunner(BatchRunner):
             if not math.isfinite(loss):
                 raise self.diverged(1, loss, step, where)
             moved(self, loss, float(shared.rows), threads, where)
-        except DivergenceError as error:  # the same on all ranks
+        except DivergenceError as error:  # the same error on all ranks
             self.ranks.settled = error
             raise
         if self.chain.t % CHECK_EVERY == 0:
@@ -158,12 +159,12 @@ class GroupRunner(BatchRunner):
         """Raise on all ranks if their parameters differ."""
         self.ranks.compare(f"checksums of the parameters after step {self.chain.t}", zlib.crc32(self.net.params.data))
 
-    # Steps of each rank on its own, and averages of them
+    # Steps of each rank on its own, and averages of the parameters
 
     def step_alone(
         self, part: Part, outs: tuple[np.ndarray, ...] | None, threads: int | None, where: str
     ) -> BaseException | None:
-        """A step on this rank's rows alone, or the error that it raised."""
+        """Make a step on this rank's rows alone; return the error that it raised, or None."""
         losses, each_loss = np.empty(part.batch + 1), np.empty((part.batch + 1, len(part.data.ts)))
         try:
             known, weights = counted(self, part)
@@ -185,7 +186,7 @@ class GroupRunner(BatchRunner):
         return None
 
     def average(self, error: BaseException | None, stop: bool = False, active: bool = True) -> Shared | None:
-        """Average the parameters over all ranks, weighted by the rows that each has seen since the last average."""
+        """Average the parameters over all ranks, weighted by the rows that each rank had since the last average."""
         nothing = np.zeros(len(self.objective.losses))
         found = (
             Collected(*(np.sum(parts, axis=0) for parts in list(zip(*self._local, strict=True))[:3]))
@@ -205,7 +206,7 @@ class GroupRunner(BatchRunner):
         return read and read._replace(steps=int(ends[:, 2].max()))
 
     def step(self, rng: np.random.Generator, X: Any, y: Any, sample_weight: Any, threads: int | None) -> float:
-        """`Trainer.step` in a group: the loss of the whole batch, or between two averages that of this rank's rows."""
+        """`Trainer.step` in a group: the loss of the whole batch, or of this rank's rows between two averages."""
         self.begin(rng)
         parts, error = [], None
         try:
@@ -264,14 +265,14 @@ class GroupRunner(BatchRunner):
         self.begun = True
 
     def end_epoch(self) -> None:
-        """Average the optimizer's state over all ranks, if they have made steps on their own."""
+        """Average the optimizer's state over all ranks, if they made steps on their own."""
         if self.every > 1 and self.chain.states.size:
             states = self.ranks.sum(self.chain.states.reshape(-1))
             states /= self.ranks.size
         self.compare()
 
     def gathered(self, seen: list) -> tuple:
-        """Targets, outputs and weights of the rows of all ranks, from the batches and outputs of this one."""
+        """Targets, outputs and weights of the rows of all ranks; `seen` has the batches and outputs of this rank."""
         arrays: list = [None] * 3 * len(self.objective.losses)
         error = None
         try:
@@ -290,7 +291,7 @@ class GroupRunner(BatchRunner):
         return joined(parts)
 
     def evaluated(self, data: Data | Stream, threads: int | None = None) -> dict[str, float]:
-        """Loss and metrics of the rows of all ranks; all ranks must call it."""
+        """Loss and metrics of the rows of all ranks; all ranks must make this call."""
         error, seen = None, []
         try:
             for batch in [data] if isinstance(data, Data) else data.epoch():

@@ -4,7 +4,7 @@ J is the Jacobian of the residuals with respect to the parameters: a row for eac
 passes compute it row by row, one column of the outputs after the other, and a kernel adds one triangle of J'J in blocks
 of rows, so that J is never stored whole. A QR decomposition of J, as in MINPACK, is twice as accurate in bad cases but
 needs memory for all of J. Steps have the geodesic acceleration of Transtrum and Sethna (2012): a step bends as the
-residuals do, for two forward passes, one backward pass and a solution with the same factor.
+residuals do, at the cost of two forward passes, one backward pass and a solution with the same factor.
 """
 
 import math
@@ -35,9 +35,9 @@ class Problem:
 
     @cached_property
     def factors(self) -> list[np.ndarray]:
-        """Factors of Y - t with which the sum of the squares is the loss; 0 for a missing target.
+        """Factors of Y - t that make the sum of squares the loss; 0 for a missing target.
 
-        They follow from the gradient where each Y - t is 1, which is 2 factor**2 and includes all masks and weights.
+        They follow from the loss's gradient where each Y - t is 1: it is 2 factor**2, with all masks and weights.
         """
         missed = tuple(np.where(np.isnan(t), 0.0, t) + 1.0 for t in self.ts)
         _, gradients = self.objective(missed, self.ts, self.weights)
@@ -51,7 +51,7 @@ class Problem:
         ]
 
     def acceleration(self, theta: np.ndarray, step: np.ndarray, residuals: list, square: np.ndarray) -> np.ndarray:
-        """J' times the second derivative of the residuals along a step, by their difference over a part of the step."""
+        """J' times the second derivative of the residuals along a step, by their difference over SHORT * step."""
         with np.errstate(over="ignore", invalid="ignore"):  # steps that are not finite are not taken
             self.net.params = theta + SHORT * step
             moved = [after - before for after, before in zip(self.residuals(), residuals, strict=True)]
@@ -62,7 +62,7 @@ class Problem:
             return 2 / SHORT * (first / SHORT - square @ step)
 
     def columns(self) -> Iterator[tuple[int, int, np.ndarray]]:
-        """Outputs and columns with their rows of nonzero factor, in blocks."""
+        """Blocks of rows with a nonzero factor, with their output and column."""
         block = max(1, BLOCK_BYTES // (8 * self.net.params.size))
         for k, factor in enumerate(self.factors):
             for column in range(factor.shape[1]):

@@ -29,21 +29,21 @@ class Measured(NamedTuple):
 
     @property
     def adds_up(self) -> bool:
-        """Whether it can be computed from sums over batches."""
+        """Whether the metric can be computed from sums over batches."""
         return isinstance(self.function, Metric) and self.function.adds_up
 
     def sums(self, y: np.ndarray, output: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
-        """The summands of a batch; None if it has none."""
+        """The summands of a batch; None if nothing in it has weight."""
         weights = weights if self.function.settings["weighted"] else None
         return self.function.sums(y, output, weights, self.reading) if len(y) else None
 
     def try_on(self, y: np.ndarray, width: int) -> None:
-        """Raise if the metric does not suit targets of this form with outputs of this width; their values are 0."""
+        """Raise if the metric does not suit targets of this form with outputs of this width; it is tried on zeros."""
         for rows in (min(len(y), 2), len(y)):
             try:
                 self.of(np.broadcast_to(y.dtype.type(0), (rows, *y.shape[1:])), np.zeros((rows, width)), None)
             except ValueError:
-                if rows == len(y):  # so that the error names all rows
+                if rows == len(y):  # raised only for all rows, so that the error names their number
                     raise
             else:
                 return
@@ -52,7 +52,7 @@ class Measured(NamedTuple):
 def resolve_metrics(metrics: MetricsLike, objective: Objective) -> dict[str, Measured]:
     """The metrics of a network's outputs by their displayed names.
 
-    With several outputs there is a list of metrics for each, and the names are prefixed by that of the output.
+    With several outputs there is a list of metrics for each, and their names are prefixed by the output's name.
     """
     nodes = objective.nodes
     if len(nodes) > 1 and not metrics:
@@ -63,7 +63,7 @@ def resolve_metrics(metrics: MetricsLike, objective: Objective) -> dict[str, Mea
         prefix = f"{node.name}_" if len(nodes) > 1 else ""
         for name, function in _named(wanted):
             metric = Measured(function, k, _reading(loss))
-            if isinstance(function, Metric):  # raises before training if it does not fit
+            if isinstance(function, Metric):  # the call below raises before training if the metric does not fit
                 targets = node.width // (loss.outputs_a_target(node.width) if isinstance(loss, Loss) else 1)
                 metric.of(np.zeros((2, targets)), np.zeros((2, node.width)), None)
             found.append((prefix + name, metric))
@@ -80,7 +80,7 @@ def _named(metrics):
 
 
 def _reading(loss):
-    """How a loss interprets outputs; those of a loss in Python are predictions or probabilities."""
+    """How a loss interprets outputs; under a loss in Python, outputs are predictions or probabilities."""
     if not isinstance(loss, Loss):
         return Reading(logits=False, multilabel=False)
     margins = loss.row.whole

@@ -6,7 +6,7 @@ from fastbp.distributed.ranks import Ranks
 
 
 class Meeting:
-    """Called by a pass where a node couples rows: small sums over the ranks, of 2 numbers for each feature.
+    """Called by a pass at a node that couples rows: small sums over the ranks, of 2 numbers for each feature.
 
     A forward pass makes two sums: of the means, then of the squared deviations from the common mean. A single sum of
     squares would cancel where a mean is large relative to its standard deviation.
@@ -22,7 +22,7 @@ class Meeting:
     def __call__(
         self, node: int, rows: float, first: np.ndarray, second: np.ndarray, forward: bool
     ) -> tuple[np.ndarray, np.ndarray, float]:
-        """Mean and variance of all rows, or the two means of the backward pass; and the number of rows."""
+        """Mean and variance of all rows, or in the backward pass its two means; and the number of rows."""
         self._done += 1
         return self._forward(rows, first, second) if forward else self._backward(rows, first, second)
 
@@ -38,7 +38,7 @@ class Meeting:
         return summed[: len(first)], summed[len(first) :], self._total
 
     def finish(self, failed: bool) -> None:
-        """Take part in the remaining meetings of this step, without rows, or after an error with NaN."""
+        """Take part in the remaining sums of this step: without rows, or after an error with NaN."""
         rows = np.nan if failed else 0.0
         for width, forward in self._calls[self._done :]:
             self(0, rows, np.zeros(width), np.zeros(width), forward)

@@ -1,4 +1,4 @@
-"""The objective of a training: a loss for each output.
+"""The objective of a training run: a loss for each output.
 
 In training, the losses of a batch are weighted, summed and divided by the number of samples, as in Keras. Evaluation
 and the history report weighted means. Rejected: dividing by the sum of a batch's weights, as PyTorch's `weight=` does;
@@ -26,7 +26,8 @@ def masked(losses: tuple) -> list[bool]:
 def amounts(losses: tuple, ts: tuple, weights: tuple | None) -> np.ndarray | None:
     """The weight of each row in the means of these losses: an array (losses, 2, rows), or None if all are 1.
 
-    The first is the fraction of the row's targets that are known, the second the sum of their weights in that unit.
+    The first number is the fraction of the row's targets that are known, the second the sum of their absolute weights,
+    divided by the number of targets.
     """
     leaves_out = masked(losses)
     if weights is None and not any(leaves_out):
@@ -63,14 +64,14 @@ def mean_of_batches(each_loss: np.ndarray, counted: np.ndarray) -> float:
     """
     known, weights = counted[:, 0], np.add.reduce(counted[:, 1], axis=1)
     totals = np.add.reduce(np.ascontiguousarray(each_loss.T) * known, axis=1)
-    if len(weights) == 1:  # the same number, in a third of the time
+    if len(weights) == 1:  # the same result as below, in a third of the time
         return float(totals[0] / weights[0]) if weights[0] > 0 else math.nan
     counts = weights > 0
     return float((totals[counts] / weights[counts]).sum()) if counts.any() else math.nan
 
 
 def _refuse_shares(loss, node):
-    """Raise if a loss with a softmax or sigmoid of its own follows one in the network."""
+    """Raise if a loss with a softmax or sigmoid of its own follows a softmax or sigmoid in the network."""
     ends_in = getattr(node.layer, "activation", None)
     if isinstance(loss, Loss) and loss.takes_shares and are_shares(ends_in):
         own = "softmax" if loss.row.labels else "sigmoid"
@@ -102,7 +103,7 @@ class Objective:
         self.fast_path = net.programs.fast_path(self.terms)
 
     def _each(self, values, name):
-        """One value for each output, from a sequence or from a dict by the outputs' names."""
+        """One value for each output, from a sequence or a dict by the outputs' names."""
         if isinstance(values, dict) and len(self.nodes) > 1:
             names = [node.name for node in self.nodes]
             return tuple(checks.by_name(values, names, name))
@@ -138,10 +139,10 @@ class Objective:
         part: bool = False,
         training: bool = False,
     ) -> tuple[np.ndarray | None, ...] | None:
-        """Checked weights: one array for each output, with the shape of its rows or of its targets.
+        """Checked weights: an array for each output, one weight per row or per target.
 
-        They may all be 0 if the rows are only a part of the data, a batch of a stream. In training they may be
-        negative, which increases the losses of these samples, unless the weighted mean is minimized.
+        All weights may be 0 if the rows are only a batch of a stream. In training weights may be negative, which
+        increases the losses of these samples, unless the weighted mean is minimized.
         """
         if sample_weight is None:
             return None
@@ -156,7 +157,7 @@ class Objective:
         return tuple(None if w is None else check(w, t, dtype, name, part, signs) for w, t, name in parts)
 
     def seen(self, ts: tuple, ys: tuple, weights: tuple | None) -> list[tuple]:
-        """The data for the metrics of each output: the rows with a known target, and their weights or None."""
+        """The data for the metrics of each output: targets, outputs, weights or None, of rows with a known target."""
         seen = []
         for k, (leaves_out, t, Y) in enumerate(zip(masked(self.losses), ts, ys, strict=True)):
             w = None if weights is None else weights[k]
@@ -211,7 +212,7 @@ class Objective:
         return sum(values), dys
 
     def each(self, ys: tuple, ts: tuple, weights: tuple | None, terms=None) -> list[tuple[float, np.ndarray]]:
-        """Value and gradient of each output's loss; their sums are those of the objective."""
+        """Value and gradient of each output's loss; the objective's value is the sum of the values."""
         terms = self.terms if terms is None else terms
         none = (None,) * len(ys)
         parts = zip(range(len(ys)), ys, ts, weights or none, terms or none, strict=True)

@@ -1,9 +1,9 @@
 """Online learning: one sample at a time, from dicts of features and labels that may be new.
 
 Features and labels are assigned to columns of the input and classes of the output in the order in which they appear;
-the network grows when none are left. Growing means replacing it by a new network that contains the old parameters,
-since a graph is immutable. The input grows by at least an eighth, so that a thousand new features do not create a
-thousand networks; classes grow one by one, since an unseen class would get a share of the softmax.
+the network grows when no column or class is left. Growing means replacing it by a new network that contains the old
+parameters, since a graph is immutable. The input grows by at least an eighth, so that a thousand new features do not
+create a thousand networks; classes grow one by one, since an unseen class would get a share of the softmax.
 """
 
 import math
@@ -27,7 +27,7 @@ SLACK = 8  # an input grows by at least its width divided by this
 class Online:
     """A network's features and labels, and the conversion of a dict to its input.
 
-    `step` trains it on a batch; `move_to` makes a trainer continue with the network that it has grown to.
+    `step` trains the network on a batch; `move_to` makes a trainer continue with the network after it has grown.
     """
 
     def __init__(
@@ -142,7 +142,7 @@ class Online:
                 raise ValueError(f"{name} must be finite as {self._net.dtype}, got {value:g}")
 
     def _make_room(self, features, labels):
-        """Assign columns and classes to new features and labels, growing the network if none are left."""
+        """Assign columns and classes to new features and labels; the network grows if no column or class is left."""
         inputs = len(self.columns) + len(features) - self._width
         units = 0 if self.labels is None else len(self.labels) + len(labels) - self._units
         if inputs > 0 or units > 0:
@@ -168,7 +168,7 @@ class Online:
 
 
 def move_to(trainer: Steps, net: Network, back: bool = False) -> None:
-    """Make a trainer continue with the network that its own has grown to, or return to the old one; keep its state."""
+    """Make a trainer continue with the network that its network has grown into, or go `back`; its state stays."""
     old, chain = trainer.net, trainer.chain
     trainer._take(net)
     if not back:
@@ -177,7 +177,7 @@ def move_to(trainer: Steps, net: Network, back: bool = False) -> None:
 
 
 def numbered(names: Mapping, net: Network) -> list[dict[Hashable, int]]:
-    """Features and labels at the positions given by `Online.names`, for a network that is wide enough."""
+    """Features and labels with their positions in the lists of `Online.names`, for a network that is wide enough."""
     places = []
     for what, most in (("features", net.inputs[0].width), ("labels", net.outputs[0].width)):
         checks.distinct(names[what], f"one of the {what}")

@@ -1,4 +1,4 @@
-"""Named row sets: rows of several kinds in one training run, each with the outputs that count for it.
+"""Named row sets: rows of several kinds in one training run, each kind with the outputs that count for it.
 
 A step takes a batch of each set and adds up the gradients of programs that compute only what the set's outputs need.
 Rejected: one batch of all rows with missing targets, which would compute every output for every row.
@@ -33,7 +33,7 @@ NOT_FOR_SETS = {
 
 
 class RowSet(NamedTuple):
-    """Checked rows of one kind: targets, weights and terms of the outputs that count for them, by number."""
+    """Checked rows of one kind: `outputs` has the numbers of the outputs that count, each with targets and a term."""
 
     name: str
     outputs: tuple[int, ...]
@@ -56,7 +56,7 @@ class RowSet(NamedTuple):
 class RowSets:
     """The sets of a fit: a dict from names to (X, targets), (X, targets, weight) or functions of a generator.
 
-    Arrays are checked at once; rows drawn by a function, at the beginning of each epoch.
+    Arrays are checked when the fit begins; rows drawn by a function, at the beginning of each epoch.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class RowSets:
         return RowSet(name, tuple(targets), xs, tuple(ts), tuple(weights) if weights else None, tuple(terms))
 
     def _targets(self, y, place):
-        """The targets by output number, from a dict by names or nodes, or from those of a single output."""
+        """The targets by output number, from a dict by names or nodes, or from the targets of a single output."""
         outputs = self.runner.net.outputs
         if not isinstance(y, Mapping):
             if len(outputs) > 1:
@@ -117,7 +117,7 @@ class RowSets:
         return dict(sorted(found.items()))
 
     def evaluated(self, threads: int | None = None) -> dict[str, float]:
-        """The loss, and that of each set, without dropout; functions get a generator of their own."""
+        """The loss, and the loss of each set, without dropout; functions get a generator of their own."""
         values = {}
         for each in self.drawn(np.random.default_rng(self.runner.net.seed)):
             ys = self.runner.net.programs.predict(each.xs, threads)
@@ -134,15 +134,15 @@ class RowSets:
         return amounts(losses, each.ts, each.weights)
 
     def loss_names(self) -> list[str]:
-        """The logs of `evaluated` and of an epoch."""
+        """The names in the logs of `evaluated` and of an epoch."""
         return ["loss", *(f"{name}_loss" for name in self.names)]
 
 
 class RowSetsFit(Fit):
     """A fit on row sets: a step takes a batch of each.
 
-    An epoch has as many batches as all rows together need; each set is spread evenly over them, and a set with fewer
-    rows than batches is used whole in each.
+    An epoch has as many batches as all rows together need. Each set is spread evenly over the batches; a set with fewer
+    rows than there are batches is used whole in each batch.
     """
 
     def __init__(self, runner: BatchRunner, rng: np.random.Generator, sets: RowSets, validation: Any, *rest: Any):
@@ -241,7 +241,7 @@ def data_of(
     augment: Any,
     held_out: tuple[Any, Any],
 ) -> tuple:
-    """Check what a trainer is given: the data of a fit (arrays, batches or row sets) and its validation data.
+    """Check the data of a fit (arrays, batches or row sets) and its validation data.
 
     `weights` are sample_weight and class_weight, `held_out` validation_data and validation_steps.
     """

@@ -94,5 +94,5 @@ class State:
 
 
 def next_seed(net: Network) -> Any:
-    """The seed of a network's training run; later runs get other seeds, so that no shuffle and no noise is repeated."""
+    """The seed of a network's training run; later runs get other seeds, so that no shuffle or noise is repeated."""
     return [net.seed, net.draws] if net.draws else net.seed

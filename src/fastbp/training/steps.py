@@ -1,4 +1,4 @@
-"""Steps: a network with its objective and optimizer, trained batch by batch: in one call, or in two halves.
+"""Steps: a network with its objective and optimizer, trained batch by batch, in one call or in two halves.
 
 A step in two halves, the gradients of a batch and then the update, is for loops that do something in between.
 """
@@ -25,7 +25,7 @@ from fastbp.training.state import State, next_seed
 
 
 class Steps:
-    """What a trainer holds, and its steps."""
+    """The state of a trainer, and its steps."""
 
     group: Group | None = None  # a copy of a trainer has none
     _half: tuple[float, float, list[np.ndarray]] | None = None  # after `gradients`: loss, weight, running averages
@@ -70,7 +70,7 @@ class Steps:
         Parameters
         ----------
         X : array of shape (rows, inputs), or a tuple of them
-            The inputs; a tuple for several. In a group X and y may be None, where a rank has no rows.
+            The inputs; a tuple for several. A rank of a group that has no rows may pass None for X and y.
         y : array of labels or values, or a tuple of them
             The targets; a tuple for several outputs.
         sample_weight : array of shape (rows,) or of y's shape, or a tuple of them, optional
@@ -105,7 +105,7 @@ class Steps:
         return float(self._loss[0])
 
     def diverged(self, loss: float, status: int) -> DivergenceError:
-        """The error for a step of which the engine says that it was none.
+        """The error for a step that the engine reports as failed.
 
         Parameters
         ----------
@@ -142,8 +142,8 @@ class Steps:
         loss : float
             The mean loss.
         weight : float
-            What the mean is taken over: the number of rows, or of rows with a known target. The gradient of a batch is
-            that of its parts: the sum of weight * gradient, divided by the sum of the weights.
+            The number of rows, or of rows with a known target, over which the mean is taken. The gradient of a batch
+            follows from its parts: the sum of weight * gradient, divided by the sum of the weights.
 
         Raises
         ------
@@ -183,11 +183,11 @@ class Steps:
         Parameters
         ----------
         weight : float, optional
-            Number of rows over which the gradient is the mean, for `l2_by_rows`; that of the last `gradients` if not
-            given.
+            Number of rows over which the gradient is the mean, for `l2_by_rows`; the weight that the last `gradients`
+            returned if not given.
         loss : float, optional
-            The loss of the batch, which only `Rprop` with `backtrack` needs; that of the last `gradients` if not
-            given.
+            The loss of the batch, which only `Rprop` with `backtrack` needs; the loss that the last `gradients`
+            returned if not given.
         threads : int, optional
             Number of threads of the engine, which chooses if not given.
 

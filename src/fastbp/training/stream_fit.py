@@ -27,8 +27,8 @@ class Done(NamedTuple):
 class StreamFit(Fit):
     """A fit on a stream of batches.
 
-    When resumed within an epoch, it iterates over the batches that are already done, including augmentation, without
-    training on them, so that the source and the generators reach the same state.
+    When resumed within an epoch, it iterates over the batches that are already done and augments them, without training
+    on them, so that the source and the generators reach the same state.
     """
 
     def __init__(self, runner: BatchRunner, rng: np.random.Generator, stream: Stream | Slices | Augmented, *rest: Any):
@@ -134,5 +134,5 @@ class StreamFit(Fit):
 
 
 def stored(arrays, name, shape, dtype):
-    """An array of a file, which may claim any shape: it is compared with an array that takes no memory."""
+    """An array of a file, checked; the file may claim any shape, so the array it is compared with takes no memory."""
     return checks.as_stored(arrays[name], np.broadcast_to(np.zeros((), dtype), shape), name)

@@ -2,7 +2,7 @@
 
 The work is done in the modules beside it: batches in `batch_runner.py`, fits in `fit.py` and `stream_fit.py` with their
 arguments in `fit_settings.py`, online learning in `one_by_one.py`, files in `trainer_file.py`. Rejected: Keras's
-`compile`, a second constructor, before which a model is incomplete.
+`compile`, a second constructor: a model is incomplete until it is called.
 """
 
 import os
@@ -48,7 +48,7 @@ class Trainer(RowByRow):
     metrics : list of str or function, or a tuple of such lists for several outputs, default=()
         Names in `fastbp.metrics`, or functions (y, output) -> float.
     seed : int, optional
-        Seed of the shuffling; if not given, it follows from that of the network and the number of batches that the
+        Seed of the shuffling; if not given, it follows from the network's seed and the number of batches that the
         network was trained on before.
     group : Group, optional
         The ranks that train together, each on its own rows: `fastbp.distributed` has adapters. All ranks must make
@@ -247,14 +247,14 @@ class Trainer(RowByRow):
             return fit.history
 
     def _calls(self, X: Any, y: Any, settings: FitSettings) -> Calls[History]:
-        """`fit` as a generator, whose caller makes the calls of the engine."""
+        """A generator that runs a fit; its caller makes the engine's calls."""
         with self._begun(X, y, settings) as (fit, position):
             yield from fit.calls(settings.epochs, position)
             return fit.history
 
     @contextmanager
     def _begun(self, X, y, settings):
-        """A fit and where it begins."""
+        """A fit and the position where it begins."""
         self._fit, position = begun(self, X, y, settings)
         try:
             yield self._fit, position

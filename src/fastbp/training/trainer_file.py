@@ -148,7 +148,7 @@ def resumed(trainer: Training, resume: bool | str | os.PathLike, check: Callable
 
 
 def _rate(stored, optimizer):
-    """The learning rate in a file; if the file only names a function, that of the optimizer."""
+    """The learning rate in a file; if the file only names a function, the optimizer's schedule."""
     if isinstance(stored, dict) and "function" in stored and optimizer.schedule is not None:
         return optimizer.schedule
     return as_schedule(stored) or checks.in_range(stored, "lr", 0.0)
@@ -243,7 +243,7 @@ def _online_of(trainer: Training, names: dict | None) -> Online | None:
 
 
 def pickled(trainer: Training, made: set[str]) -> dict:
-    """The contents of a pickle or copy of a trainer: its state, and its attributes but for those created again."""
+    """The contents of a pickle or copy of a trainer: its state, and its attributes except those created again."""
     online, (state, position) = trainer.online, trainer.place()
     return {
         **{name: value for name, value in vars(trainer).items() if name not in made},
@@ -254,7 +254,7 @@ def pickled(trainer: Training, made: set[str]) -> dict:
 
 
 def unpickle(trainer: Training, kept: dict) -> None:
-    """Restore a trainer from such contents."""
+    """Restore a trainer from the contents that `pickled` returned."""
     rest = dict(kept)
     state, known = rest.pop("state"), rest.pop("known")
     vars(trainer).update(rest)

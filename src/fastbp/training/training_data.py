@@ -1,6 +1,6 @@
 """Validation of the data passed to a trainer: arrays, or streams of batches.
 
-All data is checked before anything changes; of a stream, the first batch, together with the metrics.
+All data is checked before anything changes; of a stream only the first batch is, together with the metrics.
 """
 
 from collections.abc import Callable
@@ -30,7 +30,7 @@ def to_train_on(
     steps: int | None,
     training: bool = True,
 ) -> Data | Stream:
-    """Arrays, or without y a stream of batches; only for evaluation if `training` is false."""
+    """Check arrays, or without y a stream of batches; they are only for evaluation if `training` is false."""
     if steps is not None and y is not None:
         raise ValueError("steps_per_epoch is for batches; of arrays an epoch is all rows")
     check = partial(check, class_weight=class_weight, check_finite=check_finite, training=training)
@@ -53,7 +53,7 @@ def without_rows(X: Any, y: Any) -> bool:
 
 
 def to_validate_on(check: Check, data: Any, check_finite: bool, steps: int | None) -> Data | Stream | None:
-    """Arrays, or a stream of batches."""
+    """Check validation data: arrays, or a stream of batches."""
     batches = data is not None and is_batches(data)
     if steps is not None and not batches:
         raise ValueError("validation_steps is for validation data in batches; of arrays all rows are evaluated")
@@ -113,7 +113,7 @@ def weighted_by_class(
     part: bool,
     chosen: np.ndarray | None = None,
 ) -> tuple:
-    """The weights multiplied by those of each row's class: a dict from label to weight, or "balanced"."""
+    """The weights times the weight of each row's class; `class_weight` is a dict from label to weight or "balanced"."""
     labels, classes = _labels(objective, ts)
     if isinstance(class_weight, str) and class_weight == "balanced":
         seen = labels if chosen is None else labels[chosen]
@@ -126,7 +126,7 @@ def weighted_by_class(
 
 
 def _labels(objective, ts):
-    """The label of each row, MISSING where it is missing, and the number of classes, if there is one label per row."""
+    """The label of each row, or MISSING, and the number of classes; raises unless there is one label per row."""
     loss, t, width = objective.losses[0], ts[0], objective.nodes[0].width
     if len(ts) == 1 and isinstance(loss, Loss):
         if t.ndim == 1:
