@@ -186,6 +186,8 @@ cdef class LaneNets:
         for j in range(filled):
             nets[j].batch, nets[j].status = first, 0
         self.move_vectors(nets, filled, False)
+        if together:
+            self.link_blocks(nets[0].rules.groups)
         while k < last and fine and not late:
             self.rows = min(size, total - k * size)
             if reads and not self.read_rows(nets, filled, k * size):
@@ -201,8 +203,8 @@ cdef class LaneNets:
                 break
             self.backward()
             if together:
-                fine = self.update_together(nets[0], nets[0].t[0] + k - kept + 1, nets[0].rates[k * nets[0].rate_step],
-                                            scale)
+                fine = self.update_together(nets[0].rules.groups, nets[0].t[0] + k - kept + 1,
+                                            nets[0].rates[k * nets[0].rate_step], scale)
                 if not fine:
                     break
             for j in range(filled):
@@ -290,19 +292,23 @@ cdef class LaneNets:
             if v != 1 or back:
                 self.move_vector(nets, filled, v, back)
 
-    cdef bint update_together(self, const Net* net, long long t, double lr, double scale) noexcept nogil:
-        """The update of all lanes, which is that of one net.  False: some of it was not finite."""
-        cdef const Group* group = net.rules.groups
-        cdef Step step
+    cdef void link_blocks(self, const Group* group) noexcept nogil:
+        """The links of an update of all lanes: those of one net, with blocks as states."""
         cdef Py_ssize_t c, s, place = 2
-        memset(&step, 0, sizeof(Step))
-        step.lr, step.t, step.batch, step.scale = lr, <double> t, <double> t, scale
         memcpy(self.links, group.links, group.n_links * sizeof(ChainLink))
         for c in range(group.n_links):
-            prepare_link(&self.links[c], &step, group.lr_scale)
             for s in range(self.links[c].rule.states):
                 self.links[c].states[s] = self.P + place * self.block
                 place += 1
+
+    cdef bint update_together(self, const Group* group, long long t, double lr, double scale) noexcept nogil:
+        """Updates all lanes by the rules of one net.  False: some of the update was not finite."""
+        cdef Step step
+        cdef Py_ssize_t c
+        memset(&step, 0, sizeof(Step))
+        step.lr, step.t, step.batch, step.scale = lr, <double> t, <double> t, scale
+        for c in range(group.n_links):
+            prepare_link(&self.links[c], &step, group.lr_scale)
         return self.kernels.update(self.links, group.n_links, self.P, self.P + self.block, 0, self.n * self.lanes,
                                    self.scratch)
 
