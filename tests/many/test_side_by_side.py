@@ -153,7 +153,7 @@ def test_optimizers(optimizer: Any, dtype: np.dtype, shared: Shared) -> None:
 
 
 @pytest.mark.parametrize("optimizer", [fb.Adam(0.01), fb.NAdam(0.01), fb.RAdam(0.01), fb.Lion(0.001)], ids=repr)
-def test_more_batches_than_the_lanes_keep(optimizer: fb.Optimizer, dtype: np.dtype, shared: Shared) -> None:
+def test_more_batches_than_the_lanes_keep(optimizer: Any, dtype: np.dtype, shared: Shared) -> None:
     A, y = RNG.normal(size=(301, 4)), RNG.normal(size=(301, 3))
     compare(A=A, y=y, nets=lambda: population(dtype=dtype), batch_size=3, optimizer=optimizer)
     assert_together(shared)
