@@ -51,7 +51,10 @@ def innermost_loops(code: list[tuple[int, str]]) -> list[list[str]]:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_activations_are_vectors_and_call_no_libm(dtype: str) -> None:
-    """Each has a loop over 512-bit registers, and calls nothing but copies, other rows, and far_wave one by one."""
+    """Each has a loop over 512-bit registers, and calls nothing but copies, other rows, and far_wave one by one.
+
+    Some systems' Python has compilers guard the stack.
+    """
     text = listing(dtype)
     for name, row in fastbp._engine.ACTIVATIONS.items():
         if row.by_rows or name in ("linear", "rrelu"):  # rrelu's are leaky_relu's
@@ -62,7 +65,8 @@ def test_activations_are_vectors_and_call_no_libm(dtype: str) -> None:
             assert found, f"{name}_{part} is not there"
             lines = [line for _, line in found[0]]
             called = {line.split("<")[-1].split(">")[0].split("@")[0] for line in lines if "call" in line}
-            assert all(other in ("memcpy", "memset") or other.endswith("far_wave") for other in called), called
+            called -= {"memcpy", "memset", "__stack_chk_fail"}
+            assert all(other.endswith("far_wave") for other in called), called
             jumps = [line for line in lines if "jmp" in line and "_waves" in line]
             tails = {line.split("<")[1].split("+")[0].rstrip(">") for line in jumps}
             found += [code for tail in tails for full, code in functions(text, re.escape(tail.split(".")[0]))]
