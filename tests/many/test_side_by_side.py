@@ -1,5 +1,6 @@
 """Fits of small nets that share the engine's calls: the bits of each alone, and which fits share them."""
 
+import itertools
 import json
 from collections.abc import Callable
 from typing import Any
@@ -350,3 +351,22 @@ def test_ctrl_c_ends_all_at_once(python: Callable) -> None:
         took, left, closed = json.loads(python("-c", code, str(threads)).stdout)
         assert took < 0.5, took  # below 0.1 s on a machine that has nothing else to do
         assert (left, closed) == ([], threads * lanes)
+
+
+def test_groups() -> None:
+    """As many fits as a vector has lanes, unless threads of their own are faster."""
+    small = [fb.Trainer(net) for net in population()]
+    wide = [fb.Trainer(net) for net in population((4, 200, 3))]
+    lanes = _engine.lanes_of([trainer._fast_path for trainer in small]).lanes
+    whole = NETS - NETS % lanes
+
+    def sizes(trainers: list, batch_sizes: list[int], workers: int) -> list[int]:
+        groups = side_by_side.groups_of(trainers, batch_sizes, workers)
+        assert sorted(itertools.chain.from_iterable(groups)) == list(range(len(trainers)))
+        return sorted(map(len, groups), reverse=True)
+
+    assert sizes(small[:whole], [8] * whole, 1) == [lanes] * (whole // lanes)
+    assert sizes([*wide[:3], *small[:lanes], None], [8] * (4 + lanes), 1) == [lanes, 1, 1, 1, 1]
+    assert sizes(small[:2], [8, 9], 1) == [1, 1]
+    assert sizes(small[:lanes], [65] * lanes, 1) == [1] * lanes
+    assert sizes(small[:lanes], [8] * lanes, 64) == ([1] * lanes if lanes > 2 else [2])
