@@ -146,7 +146,7 @@ if __name__ == "__main__":
     place = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "figures"
     main(place)
     if browser := shutil.which("chromium"):
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             photograph(Path(folder), browser)
             Image.open(Path(folder, "report.png")).convert("RGB").quantize(128).save(
                 place / "report.png", optimize=True

@@ -77,7 +77,9 @@ def faults_of(site: Path, browser: str, seconds: float) -> tuple[int, list[str]]
     """The number of opened pages, and their faults."""
     server = serve(site)
     address = f"http://127.0.0.1:{server.server_port}"
-    with tempfile.TemporaryDirectory() as folder, open(Path(folder, "log"), "w+", encoding="utf-8") as log:
+    # A browser's children may still write to its profile while the folder is removed.
+    folders = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+    with folders as folder, open(Path(folder, "log"), "w+", encoding="utf-8") as log:
         command = [
             browser,
             *FLAGS,
@@ -136,7 +138,7 @@ def photograph(site: Path, browser: str, pictures: Path) -> None:
     """Take a picture of every page, in light and dark."""
     pictures.mkdir(parents=True, exist_ok=True)
     server = serve(site)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         for page in server.pages:
             for mode, scheme in (("light", 1), ("dark", 0)):
                 name = re.sub(r"[^\w.-]", "_", page.removesuffix(".html"))

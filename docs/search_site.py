@@ -105,7 +105,7 @@ def searched(site: Path, browser: str, seconds: float) -> dict[str, list[str]]:
     server = Server(("127.0.0.1", 0), partial(Handler, directory=str(site)))
     server.faults, server.done, server.found = [], Event(), {}
     Thread(target=server.serve_forever, daemon=True).start()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:  # the browser's children may still write
         address = f"http://127.0.0.1:{server.server_port}/open-all"
         command = [browser, *open_site.FLAGS, f"--user-data-dir={folder}/profile", "--remote-debugging-port=0", address]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
