@@ -4,11 +4,14 @@ The loop by hand is the specification: everything faster is compared with it for
 closeness.
 """
 
+import inspect
+
 import numpy as np
 import pytest
 
 import fastbp as fb
 import reference
+from fastbp.training.fit_settings import FitSettings
 from nets import OPTIMIZERS, TARGETS, by_hand, small_data, small_net
 
 
@@ -346,3 +349,10 @@ def test_rows_without_a_label_have_no_class_of_one_logit(dtype: np.dtype) -> Non
     nets[0].fit(X, y, loss=fb.losses.BinaryCrossEntropy(mask_nan=True), **settings)
     nets[1].fit(X[:50], y[:50], loss="binary_cross_entropy", **settings)
     np.testing.assert_array_equal(nets[0].params, nets[1].params)
+
+
+@pytest.mark.parametrize("fit", [fb.Trainer.fit, fb.Sequential.fit])
+def test_fits_have_one_set_of_arguments(fit) -> None:
+    """The settings of a fit have the names and defaults of the arguments that users see."""
+    arguments = {name: it.default for name, it in inspect.signature(fit).parameters.items()}
+    assert FitSettings._field_defaults == {name: arguments.get(name, "missing") for name in FitSettings._fields}

@@ -20,7 +20,7 @@ from fastbp._engine.kernel_table cimport (
     MAX_RULES, Activation, ChainLink, Kernels, LaneProduct, Rows, Rule, Step, Targets, Tensor,
 )
 from fastbp._engine.memory cimport Arena, address, pitch_of
-from fastbp._engine.plan cimport SHORT_ROWS, Node, Plan, Port
+from fastbp._engine.plan cimport CLOCKED, SHORT_ROWS, Node, Plan, Port
 from fastbp._engine.program cimport attach_plain
 from fastbp._engine.sources cimport Source
 from fastbp._engine.loss_term cimport Term

@@ -6,6 +6,7 @@ from fastbp._engine.kernel_table cimport Constraint, Context, Kernels, Op, Rows,
 
 cdef enum:
     SHORT_ROWS = 64             # rows up to which a step of a small net, or of many in SIMD lanes, is a short one
+    CLOCKED = 16                # short steps between two looks at the clock, each a tenth of a step
 
 
 cdef struct Node:

@@ -25,7 +25,7 @@ from fastbp._engine.passes.meeting cimport look, meet
 from fastbp._engine.passes.nodes cimport fill_settings, place_parameters, several_outputs, share_parameters
 from fastbp._engine.passes.parameters cimport constrain_task
 from fastbp._engine.passes.short_step cimport SHORT_BYTES, find_spans, is_short, short_step
-from fastbp._engine.plan cimport SHORT_ROWS, Node, Plan, Port, Span
+from fastbp._engine.plan cimport CLOCKED, SHORT_ROWS, Node, Plan, Port, Span
 from fastbp._engine.sources cimport Source
 from fastbp._engine.tables cimport row_named
 from fastbp._engine.thread_choice cimport clock_seconds, passed, tuned
@@ -38,7 +38,6 @@ include "passes/python_ops.pxi"
 
 cdef enum:
     ROWS_EACH = 8               # rows, at least, for each thread that the engine adds by choice
-    CLOCKED = 16                # short steps between two looks at the clock, each a tenth of a step
     PASSES = 3                  # products of a training step per product of a forward pass
 
 cdef double SHORT = 5e-3            # seconds of a pass: a shorter one does not look for signals

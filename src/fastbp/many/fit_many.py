@@ -12,12 +12,9 @@ from fastbp.data import splitting
 from fastbp.inputs import checks
 from fastbp.many import jobs
 from fastbp.network.network import Network
+from fastbp.training.fit_settings import FitSettings
 
-EACH = ("loss", "optimizer", "seed", "epochs", "batch_size")  # a list has one for each net
-REST = (
-    "loss_weights", "class_weight", "shuffle", "check_finite", "augment", "steps_per_epoch", "validation_data",
-    "validation_steps", "validation_freq",
-)  # fmt: skip
+ARGUMENTS = {"loss", "loss_weights", "optimizer", "metrics", *FitSettings._fields} - {"resume"}
 
 
 def fit_many(
@@ -129,7 +126,7 @@ def fit_many(
         raise ValueError("nets must be different, got one of them twice")
     count = len(nets)
     for name in settings:
-        checks.one_of(name, "argument of fit_many", (*EACH, *REST), TypeError)
+        checks.one_of(name, "argument of fit_many", ARGUMENTS, TypeError)
     for name, data in (("X", X), ("validation_data", settings.get("validation_data"))):
         if isinstance(data, Iterator):
             raise TypeError(f"{name} can be gone through only once; many nets want a list, a DataLoader or arrays")

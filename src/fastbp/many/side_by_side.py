@@ -12,7 +12,7 @@ from fastbp.callbacks.history import History
 from fastbp.training.fit import Calls
 from fastbp.training.trainer import Trainer
 
-FEW = 32  # batches that each fit trains alone after a shared call that failed
+FEW = 32  # batches that each fit trains alone after a shared call that failed, which goes back by as many at most
 
 
 def groups_of(trainers: Sequence[Trainer | None], batch_sizes: Sequence[int], workers: int) -> list[list[int]]:

@@ -12,7 +12,6 @@ cdef enum:
     MOST_LANES = 16
     MOST_BYTES = 4096           # of a net's parameters: with more, its own tiles are as fast
     KEPT = 32                   # batches from one copy of the lanes to their nets to the next: a failure repeats them
-    CLOCKED = 16                # batches between two looks at the clock, as in `Program.run`
 
 
 cdef struct Net:
@@ -61,7 +60,7 @@ cdef class LaneNets:
     cdef Py_ssize_t count, n, I, O, n_layers, n_vectors, capacity
     cdef Py_ssize_t vector, block       # bytes of a vector, and of a block of all parameters
     cdef Net* nets
-    cdef Net** chosen                   # those of a call
+    cdef Net** chosen                   # the nets that a call trains
     cdef Layer* layers
     cdef ChainLink* links               # of a group whose updates are the same
     cdef char* P                # blocks: the vectors ...
